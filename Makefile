@@ -1,0 +1,77 @@
+# Needs Python 3.11 or newer with its venv module, make and git; everything else comes from PyPI into .venv, at the
+# versions of constraints.txt. A C++ compiler is taken from the system, or from PyPI where the system has none.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+COMPILER := $(if $(shell command -v c++ || command -v g++ || command -v clang++),,compiler)
+STAMPED_BY := pyproject.toml constraints.txt Makefile
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+# $(call install,EXTRAS): this tree, editable, with its extras and pinned versions.
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	--editable ".$(if $(1)$(COMPILER),[$(subst $(space),$(comma),$(strip $(1) $(COMPILER)))])"
+
+.PHONY: help demo test test-long lint format bench clean distclean
+
+help:
+	@echo 'make demo       the demonstration: generate, simulate, compare clock for clock'
+	@echo 'make test       the tests that take seconds (PYTEST_ARGS="-k lfsr" to choose)'
+	@echo 'make test-long  the tests marked long'
+	@echo 'make lint       ruff and mypy, changing nothing'
+	@echo 'make format     ruff, changing files'
+	@echo 'make bench      the scripts in bench/'
+	@echo 'make clean      remove what was built and cached; distclean removes $(VENV) too'
+	@echo 'PYTHON=python3.12 chooses the interpreter that makes $(VENV).'
+
+demo: $(VENV)/.core
+	$(BIN)/gradloom demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# No long test at all (exit status 5) is no failure.
+test-long: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 -m long $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.core
+	@set -e; for script in bench/*.py; do \
+		if [ -e "$$script" ]; then echo "$$script"; $(BIN)/python "$$script"; fi; \
+	done
+
+clean:
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path './$(VENV)' -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo 'gradloom needs Python 3.11 or newer: there is no $(PYTHON); name one: make PYTHON=python3.12 ...' >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"gradloom needs Python 3.11 or newer: $(PYTHON) is %d.%d; name another: make PYTHON=python3.12 ..." \
+		% sys.version_info[:2])'
+	$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The extras of a stamp; each is installed again when what it was made from changes.
+$(VENV)/.core: EXTRAS :=
+$(VENV)/.test: EXTRAS := test
+$(VENV)/.dev: EXTRAS := test dev
+$(VENV)/.core $(VENV)/.test $(VENV)/.dev: $(STAMPED_BY) | $(BIN)/python
+	$(call install,$(EXTRAS))
+	@touch $@
