@@ -1,0 +1,48 @@
+"""The integer-exact model, in NumPy: arithmetic, training, data sets,
+and the cycle twin of every hardware unit.
+"""
+
+from golden.array import Array, ArrayConfig
+from golden.buffer import Buffer
+from golden.fixed import Conversion, Fixed, Rounding
+from golden.lfsr import Generator, Lfsr, LfsrConfig
+from golden.macc import Macc, MaccConfig
+from golden.rounder import Rounder, RounderConfig
+from golden.wage import (
+    ActivationQuantizer,
+    ActivationQuantizerConfig,
+    ErrorQuantizer,
+    ErrorQuantizerConfig,
+    ShiftExponent,
+    ShiftExponentConfig,
+    WeightQuantizer,
+    WeightQuantizerConfig,
+    WeightUpdate,
+    WeightUpdateConfig,
+)
+
+__all__ = [
+    "ActivationQuantizer",
+    "ActivationQuantizerConfig",
+    "Array",
+    "ArrayConfig",
+    "Buffer",
+    "Conversion",
+    "ErrorQuantizer",
+    "ErrorQuantizerConfig",
+    "Fixed",
+    "Generator",
+    "Lfsr",
+    "LfsrConfig",
+    "Macc",
+    "MaccConfig",
+    "Rounder",
+    "RounderConfig",
+    "Rounding",
+    "ShiftExponent",
+    "ShiftExponentConfig",
+    "WeightQuantizer",
+    "WeightQuantizerConfig",
+    "WeightUpdate",
+    "WeightUpdateConfig",
+]

@@ -1,0 +1,166 @@
+"""The systolic array: whole tile products, and the clock at which each of their rows appears.
+
+R x C nodes, output-stationary (Gupta et al. 2015, figure 5). A stream brings one column of A
+(R codes) and one row of B (C codes) a clock; `last` ends a tile, and the tile's R rows of sums, or
+of rounded codes, leave bottom row first.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden import check
+from golden.buffer import BUFFER_LATENCY, schedule, show
+from golden.fixed import Codes, Conversion, Fixed, Rounding
+from golden.lfsr import MOST_LANES, Generator, Lanes
+from golden.macc import PRODUCT_LATENCY, MaccConfig, wrap
+from golden.rounder import PIPELINE_LATENCY, check_conversions, choose
+from golden.twin import Trace, Twin
+
+#: The most rows of an array.
+MOST_ROWS = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayConfig:
+    """Size, node and rounders of an array.
+
+    Parameters
+    ----------
+    rows, columns
+        R and C, 1 to 255 each.
+    macc
+        The node: operand formats, depth, accumulator.
+    conversions
+        What the rounder below each column can be asked to do, 1 to 16 of them; the choice comes
+        with a tile's `last` operand. None at all is a raw drain: sums leave at the accumulator's
+        width, and no generator exists.
+    generator
+        The generator of the rounders; column c rounds with lane c.
+    """
+
+    rows: int = 8
+    columns: int = 8
+    macc: MaccConfig = MaccConfig()
+    conversions: tuple[Conversion, ...] = (Conversion(fraction=28, target=Fixed(2, 14)),)
+    generator: Generator = Generator()
+
+    def __post_init__(self) -> None:
+        check.whole("rows", self.rows, 1, MOST_ROWS)
+        check.whole("columns", self.columns, 1, MOST_LANES)
+        check.instance("macc", self.macc, MaccConfig)
+        check.instance("generator", self.generator, Generator)
+        if self.conversions != ():
+            check_conversions(self.conversions, self.macc.width)
+        if self.stochastic:
+            self.generator.require_lanes(self.columns)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether any conversion rounds stochastically, so that the columns have generators."""
+        return any(c.rounding is Rounding.STOCHASTIC for c in self.conversions)
+
+    @property
+    def result_width(self) -> int:
+        """Bits of a result: those of the widest target,
+        or of the accumulator where the drain is raw.
+        """
+        return max((c.target.width for c in self.conversions), default=self.macc.width)
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts a tile's `last` operand
+        to the one that shows its first row.
+        """
+        drained = 1 + PRODUCT_LATENCY + 2 + (self.rows - 1) + (self.columns - 1)
+        rounded = PIPELINE_LATENCY if self.conversions else 0
+        return drained + (self.macc.segments - 1) + rounded + BUFFER_LATENCY
+
+    @property
+    def buffer(self) -> int:
+        """Rows that the output buffer holds:
+        enough for tiles of the least depth R to stream without a gap.
+        """
+        return self.latency + self.rows
+
+    @property
+    def throughput(self) -> str:
+        """What a clock gives."""
+        return (
+            f"one column of A and one row of B a clock, tiles back to back; "
+            f"a tile's last operand waits until {self.rows} clocks after the one before "
+            f"and for {self.rows} free rows of the output buffer"
+        )
+
+    def clocks(self, tiles: int, depth: int) -> int:
+        """Clocks for `tiles` tiles of `depth` terms without gaps:
+        first operand to last row, both counted.
+        """
+        return (
+            tiles * depth + (tiles - 1) * max(self.rows - depth, 0) + self.latency + self.rows - 1
+        )
+
+
+class Array(Twin):
+    """Twin of `hdl.Array`: stream `i` (`a`, `b`, `last`, and `choice` where there is one)
+    to stream `o` (`data`, `last`).
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+
+    def stretch(self, inputs: Trace) -> Trace:
+        config = self.config
+        last = inputs["i_last"] != 0
+        times = schedule(
+            inputs["i_valid"] & inputs["i_last"],
+            inputs["o_ready"],
+            latency=config.latency,
+            depth=config.buffer,
+            rows=config.rows,
+        )
+        ready = ~last | times.ready
+        accepted = np.flatnonzero(inputs["i_valid"] & ready)
+        ends = np.searchsorted(accepted, times.claims) + 1
+        sums = self._products(inputs["i_a"][accepted], inputs["i_b"][accepted], ends)
+        data = sums[:, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
+        if config.conversions:
+            data = self._converted(data, inputs, times.claims)
+        position = np.arange(len(data)) % config.rows
+        results = {"data": data, "last": (position == config.rows - 1).astype(np.int64)}
+        return {"i_ready": ready.astype(np.int64), **show(results, times.head)}
+
+    def _products(self, a: Codes, b: Codes, ends: Codes) -> Codes:
+        """Sums (tiles, rows, columns) of operands (terms, rows) and (terms, columns);
+        tile t ends before ends[t].
+        """
+        macc = self.config.macc
+        starts = np.concatenate([[0], ends[:-1]]).astype(np.intp)[: len(ends)]
+        longest = int((ends - starts).max(initial=0))
+        # Float64 products are exact below 2^53; past that, integers wrap as the hardware does.
+        exact = longest << (macc.a.width + macc.b.width - 2) < 1 << 53
+        kind = np.float64 if exact else np.int64
+        a, b = a.astype(kind), b.astype(kind)
+        sums = np.empty((len(ends), self.config.rows, self.config.columns), kind)
+        if len(ends) and (ends - starts == longest).all():
+            stop = len(ends) * longest
+            np.matmul(
+                a[:stop].reshape(len(ends), longest, -1).swapaxes(1, 2),
+                b[:stop].reshape(len(ends), longest, -1),
+                out=sums,
+            )
+        else:
+            for tile, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
+                np.matmul(a[start:end].T, b[start:end], out=sums[tile])
+        return wrap(sums.astype(np.int64), macc.width)
+
+    def _converted(self, data: Codes, inputs: Trace, claims: Codes) -> Codes:
+        config = self.config
+        choice = inputs.get("i_choice", np.zeros_like(inputs["i_last"]))[claims]
+        words: NDArray[np.integer] = np.zeros(data.shape, np.int64)
+        if config.stochastic:
+            words = Lanes(config.generator, 0, config.columns).take(len(data))
+        return choose(
+            config.conversions, np.repeat(choice, config.rows), data, words, config.generator.draw
+        )

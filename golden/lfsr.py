@@ -1,0 +1,326 @@
+"""Random bits: leap-forward Galois LFSRs, one lane a rounder.
+
+A draw takes the low bits of a lane's state, and the state then leaps a power of two of
+single steps, so that successive draws share no bits. Lanes start far apart on the same
+period. Both distances are what keeps the roundings independent; docs/numerics.md says
+what goes wrong without them.
+
+In bulk, draws are made without a loop over draws: states that lie a power of two of steps apart
+obey the recurrence of the single steps, and p(x)^(2^j) = p(x^(2^j)) over GF(2), so blocks of a
+sequence give its next block by a few XORs.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden import check
+from golden.fixed import Codes
+from golden.twin import Trace, Twin
+
+#: Maximal-length masks by register width; the first of each is the default.
+MASKS: dict[int, tuple[int, ...]] = {
+    8: (0xFA,),
+    9: (0x1FD,),
+    10: (0x3FC,),
+    12: (0xD8F,),
+    14: (0x2496,),
+    16: (0x8679, 0xB400),
+    17: (0x1030E,),
+    18: (0x206CD,),
+    20: (0x807B8,),
+    24: (0x800B87,),
+    32: (0xA3000000, 0x80000EA6, 0x80200003),
+    64: (0xD800000000000000,),
+}
+
+#: The most lanes of one seed.
+MOST_LANES = 255
+
+
+def step(state: int, mask: int) -> int:
+    """One step of the register: shift right, and the mask where a one fell out."""
+    return state >> 1 ^ (mask if state & 1 else 0)
+
+
+def _polynomial(bits: int, mask: int) -> int:
+    """Characteristic polynomial of the step; bit t is the coefficient of x^t."""
+    return 1 << bits | int(f"{mask:0{bits}b}"[::-1], 2)
+
+
+@lru_cache(maxsize=1024)
+def _power(bits: int, mask: int, steps: int) -> int:
+    """x^steps modulo the characteristic polynomial."""
+    modulus = _polynomial(bits, mask)
+
+    def times(a: int, b: int) -> int:
+        product = 0
+        while b:
+            if b & 1:
+                product ^= a
+            b >>= 1
+            a <<= 1
+            if a >> bits:
+                a ^= modulus
+        return product
+
+    result = 1
+    for bit in f"{steps:b}":
+        result = times(result, result)
+        if bit == "1":
+            result = times(result, 2)
+    return result
+
+
+def _prime_factors(number: int) -> list[int]:
+    factors, trial = [], 3
+    while trial * trial <= number:
+        if number % trial == 0:
+            factors.append(trial)
+            while number % trial == 0:
+                number //= trial
+        trial += 2
+    return factors + [number] if number > 1 else factors
+
+
+@lru_cache(maxsize=1024)
+def is_maximal(bits: int, mask: int) -> bool:
+    """Whether the register runs through all 2^bits - 1 states:
+    the order of its polynomial says so.
+    """
+    if not mask >> (bits - 1):
+        return False  # the top bit is what makes a step invertible
+    period = (1 << bits) - 1
+    return _power(bits, mask, period) == 1 and all(
+        _power(bits, mask, period // prime) != 1 for prime in _prime_factors(period)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generator:
+    """A random-bit generator (N, mask, L, B) and its seed.
+
+    Parameters
+    ----------
+    bits
+        Register width N: 8, 9, 10, 12, 14, 16, 17, 18, 20, 24, 32 or 64.
+    mask
+        Feedback mask; None takes the default of the width. A mask that is not maximal is refused.
+    leap
+        Steps a draw, L: a power of two, 1 to 64.
+    draw
+        Bits a draw offers, B: at most `leap`, below `bits`, at most 32.
+    seed
+        State of lane 0 before its first draw, 1 to 2^bits - 1.
+    """
+
+    bits: int = 32
+    mask: int | None = None
+    leap: int = 16
+    draw: int = 16
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        check.whole("bits", self.bits, 8, 64)
+        check.one_of("bits", self.bits, MASKS)
+        check.whole("leap", self.leap, 1, 64)
+        if self.leap & (self.leap - 1):
+            raise ValueError(f"leap = {self.leap}: a power of two is wanted")
+        check.whole("draw", self.draw, 1, min(self.leap, self.bits - 1, 32))
+        check.whole("seed", self.seed, 1, (1 << self.bits) - 1)
+        if self.mask is not None:
+            check.whole("mask", self.mask, 1, (1 << self.bits) - 1)
+            if not is_maximal(self.bits, self.mask):
+                known = ", ".join(f"{mask:X}" for mask in MASKS[self.bits])
+                raise ValueError(
+                    f"mask = {self.mask:X}: not of maximal length at {self.bits} bits; "
+                    f"{known} would be"
+                )
+
+    @property
+    def taps(self) -> int:
+        """The feedback mask in use."""
+        return MASKS[self.bits][0] if self.mask is None else self.mask
+
+    @property
+    def lane_steps(self) -> int:
+        """Single steps from one lane's start to the next one's, J."""
+        return 1 << (self.bits - 8)
+
+    def advance(self, state: int, steps: int) -> int:
+        """`state` after `steps` single steps, in time that grows with log(steps)."""
+        power, ahead = _power(self.bits, self.taps, steps), 0
+        while power:
+            if power & 1:
+                ahead ^= state
+            power >>= 1
+            state = step(state, self.taps)
+        return ahead
+
+    def lane_seed(self, lane: int) -> int:
+        """State of `lane` before its first draw:
+        the seed advanced by lane * lane_steps single steps.
+        """
+        return self.advance(self.seed, lane * self.lane_steps)
+
+    def require_lanes(self, lanes: int) -> None:
+        """Raise a ValueError unless this generator can serve lanes 0 to `lanes` - 1 apart."""
+        check.whole("lanes of one seed", lanes, 1, MOST_LANES)
+        if lanes > 1 and self.lane_steps <= self.leap * max(64, lanes):
+            raise ValueError(
+                f"{lanes} lanes of a generator of {self.bits} bits: "
+                f"lanes start 2^{self.bits - 8} = {self.lane_steps} steps apart, "
+                f"more than leap * max(64, lanes) = {self.leap * max(64, lanes)} are needed; "
+                f"take a wider generator or a smaller leap"
+            )
+
+
+def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
+    """The random addend r in [0, 2^dropped) that a draw gives.
+
+    Parameters
+    ----------
+    words
+        Draws, `draw` bits each.
+    dropped
+        Bits dropped, s; none or fewer give 0. Where s exceeds `draw`, the word stands on top
+        of the field and a constant one below it keeps the mean error at 2^-(s+1) ulp.
+    """
+    words = np.asarray(words).astype(np.int64)
+    s = np.maximum(np.asarray(dropped, np.int64), 0)
+    short = words & ((np.int64(1) << np.minimum(s, draw)) - 1)
+    missing = np.maximum(s - draw, 1)
+    return np.where(s <= draw, short, words << missing | np.int64(1) << (missing - 1))
+
+
+@dataclass
+class Lanes:
+    """Lanes in training order: hands out draws in bulk and remembers where each lane is.
+
+    Parameters
+    ----------
+    generator
+        The generator all lanes share.
+    first
+        Number of the first lane.
+    count
+        Lanes.
+    """
+
+    generator: Generator
+    first: int
+    count: int
+    _words: NDArray[np.unsignedinteger] = field(init=False, repr=False)
+    _position: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        generator = self.generator
+        generator.require_lanes(self.first + self.count)
+        kind = np.uint32 if generator.bits <= 32 else np.uint64
+        self._words = np.empty((generator.bits, self.count), kind)
+        for lane in range(self.count):
+            state = generator.lane_seed(self.first + lane)
+            for draw in range(generator.bits):
+                self._words[draw, lane] = state
+                state = generator.advance(state, generator.leap)
+
+    def copy(self) -> "Lanes":
+        """Lanes at the same place that move on their own."""
+        twin = object.__new__(Lanes)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def take(self, draws: int) -> NDArray[np.unsignedinteger]:
+        """The next `draws` draws of every lane, (draws, lanes): the low `draw` bits;
+        the lanes move on.
+        """
+        self._reserve(self._position + draws + self.generator.bits)
+        end = self._position + draws
+        words = self._words[self._position : end] & self._words.dtype.type(
+            (1 << self.generator.draw) - 1
+        )
+        self._position = end
+        return words
+
+    @property
+    def states(self) -> list[int]:
+        """State of every lane before its next draw."""
+        return self._words[self._position].tolist()
+
+    def _reserve(self, rows: int) -> None:
+        """Have at least `rows` rows of words;
+        rows already handed out are dropped when there is much to make.
+        """
+        bits, taps = self.generator.bits, self.generator.taps
+        have = len(self._words)
+        if rows <= have:
+            return
+        spent = min(self._position, have - bits)
+        rows, have = rows - spent, have - spent
+        words = np.empty((max(rows, 4096), self.count), self._words.dtype)
+        words[:have] = self._words[spent:]
+        self._position -= spent
+        offsets = [bits - 1 - bit for bit in range(bits) if taps >> bit & 1]
+        reach = bits - max(offsets)  # rows a block of one can make at a time
+        while have < len(words):
+            scale = 1 << (have // bits).bit_length() - 1
+            block = min(reach * scale, len(words) - have)
+            start = have - bits * scale
+            target = words[have : have + block]
+            target[:] = words[start + offsets[0] * scale :][:block]
+            for offset in offsets[1:]:
+                target ^= words[start + offset * scale :][:block]
+            have += block
+        self._words = words
+
+
+@dataclass(frozen=True, kw_only=True)
+class LfsrConfig:
+    """Lanes of random bits side by side; all leap at the same draw.
+
+    Parameters
+    ----------
+    generator
+        The generator all lanes share.
+    lanes
+        Lanes, 1 to 255.
+    first_lane
+        Number of the first one; first_lane + lanes is at most 255.
+    """
+
+    generator: Generator = Generator()
+    lanes: int = 1
+    first_lane: int = 0
+
+    def __post_init__(self) -> None:
+        check.instance("generator", self.generator, Generator)
+        check.whole("lanes", self.lanes, 1, MOST_LANES)
+        check.whole("first_lane", self.first_lane, 0, MOST_LANES - 1)
+        self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def latency(self) -> int:
+        """Clocks from a draw to the next word: 1."""
+        return 1
+
+    @property
+    def throughput(self) -> str:
+        """What a clock gives."""
+        return (
+            "one draw of every lane a clock; never stalls, and holds its word while o_ready is low"
+        )
+
+
+class Lfsr(Twin):
+    """Twin of `hdl.Lfsr`: `o_ready` in; `o_valid` (always 1) and `o_data` (clocks, lanes) out."""
+
+    def __init__(self, config: LfsrConfig):
+        self.config = config
+
+    def stretch(self, inputs: Trace) -> Trace:
+        drawn = np.cumsum(inputs["o_ready"]) - inputs["o_ready"]  # draws before this edge
+        lanes = Lanes(self.config.generator, self.config.first_lane, self.config.lanes)
+        words = lanes.take(int(drawn[-1]) + 1).astype(np.int64)
+        return {"o_valid": np.ones_like(drawn), "o_data": words[drawn]}

@@ -1,0 +1,134 @@
+"""One multiply-accumulate node of the array:
+when each of its registers' values is seen from outside.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from golden import check
+from golden.fixed import Codes, Fixed, accumulator_width
+from golden.twin import Trace, Twin
+
+#: Registers between an operand port and the accumulator: the hop to the next node, then operand
+#: and product stages. A DSP block's own registers are among them, so that every kind of
+#: multiplier has the same latency.
+PRODUCT_LATENCY = 5
+
+
+def wrap(values: Codes, width: int) -> Codes:
+    """`values` modulo 2^width, as two's complement codes."""
+    spare = np.int64(64 - width)
+    return values << spare >> spare
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaccConfig:
+    """A node's formats and how its accumulator is cut.
+
+    Parameters
+    ----------
+    a, b
+        Formats of the operands.
+    depth
+        The most terms of one dot product, 1 to 2^24; it sets the accumulator's width.
+        Longer ones are exact only modulo 2^width.
+    segments
+        Pieces into which the accumulator's carry is cut, 1 to 4;
+        each later one lags a clock behind.
+    """
+
+    a: Fixed = Fixed(2, 14)
+    b: Fixed = Fixed(2, 14)
+    depth: int = 511
+    segments: int = 2
+
+    def __post_init__(self) -> None:
+        check.instance("a", self.a, Fixed)
+        check.instance("b", self.b, Fixed)
+        check.whole("depth", self.depth, 1, 1 << 24)
+        check.whole("segments", self.segments, 1, 4)
+        accumulator_width(self.a.width, self.b.width, self.depth)
+
+    @property
+    def width(self) -> int:
+        """Bits of the accumulator."""
+        return accumulator_width(self.a.width, self.b.width, self.depth)
+
+    @property
+    def cuts(self) -> tuple[tuple[int, int], ...]:
+        """First bit and end of each accumulator segment, lowest first;
+        as even as they go, spare bits lowest.
+        """
+        edges = [-(-self.width * k // self.segments) for k in range(self.segments + 1)]
+        return tuple(zip(edges, edges[1:]))
+
+    @property
+    def first_delay(self) -> int:
+        """Clocks from an operand to its `first` marker at the node's ports."""
+        return PRODUCT_LATENCY - 1
+
+    @property
+    def load_delay(self) -> int:
+        """Clocks from a dot product's last operand to its `load` marker at the node's ports."""
+        return PRODUCT_LATENCY
+
+    @property
+    def latency(self) -> int:
+        """Clocks from a dot product's last operand to its lowest segment at `drain`;
+        a segment more, a clock more.
+        """
+        return PRODUCT_LATENCY + 2
+
+    @property
+    def throughput(self) -> str:
+        """What a clock gives."""
+        return "one product a clock, dot products back to back; never stalls"
+
+
+class Macc(Twin):
+    """Twin of `hdl.Macc`. Its data paths have no reset: `rst` changes nothing."""
+
+    def __init__(self, config: MaccConfig):
+        self.config = config
+
+    def run(self, inputs: Mapping[str, Codes]) -> Trace:
+        return self.stretch({name: values for name, values in inputs.items() if name != "rst"})
+
+    def stretch(self, inputs: Trace) -> Trace:
+        config = self.config
+
+        def late(values: Codes, clocks: int) -> Codes:
+            return np.concatenate([np.zeros(clocks, np.int64), values])[: len(values)]
+
+        first, load, hold = (late(inputs[name], 1) for name in ("first", "load", "hold"))
+        product = late(inputs["a"] * inputs["b"], PRODUCT_LATENCY)
+        # The sum up to and with a clock's product,
+        # less what stood before the dot product that the clock belongs to.
+        clocks = np.arange(len(product))
+        total = np.cumsum(product)
+        start = np.maximum.accumulate(np.where(first, clocks, -1))
+        before = np.concatenate([[0], total])[np.maximum(start, 0)]
+        accumulator = late(total - before, 1)
+        drain = np.zeros_like(product)
+        for lag, (low, high) in enumerate(config.cuts):
+            # A segment sees what the lowest one sees, `lag` clocks later,
+            # but for the drain of the node above, which comes with that lag already.
+            bits = np.int64((1 << (high - low)) - 1)
+            own = late(accumulator >> low & bits, lag)
+            above = inputs["above"] >> low & bits
+            loads, holds = late(load, lag), late(hold, lag)
+            source = np.where(loads, own, above)
+            # At an edge that neither loads nor shifts, the value of the last edge that did stays.
+            moved = np.maximum.accumulate(np.where((loads == 0) & (holds != 0), -1, clocks))
+            value = np.where(moved >= 0, source[np.maximum(moved, 0)], 0)
+            drain |= late(value, 1) << low
+        return {
+            "a_out": late(inputs["a"], 1),
+            "b_out": late(inputs["b"], 1),
+            "first_out": first,
+            "load_out": load,
+            "hold_out": hold,
+            "drain": wrap(drain, config.width),
+        }

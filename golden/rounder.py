@@ -1,0 +1,120 @@
+"""Convert in hardware's order: wide codes in, rounded and saturated codes out,
+one draw a value and lane.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden import check
+from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
+from golden.lfsr import MOST_LANES, Generator, Lanes, dither
+from golden.twin import Trace
+
+#: Clocks through the rounding pipeline itself, without the output buffer.
+PIPELINE_LATENCY = 5
+
+
+def check_conversions(conversions: tuple[Conversion, ...], width: int) -> None:
+    """Raise unless `conversions` is a list that a rounder of `width`-bit codes can offer."""
+    check.instance("conversions", conversions, tuple)
+    check.whole("number of conversions", len(conversions), 1, 16)
+    for conversion in conversions:
+        check.instance("conversion", conversion, Conversion)
+        if conversion.dropped > width:
+            raise ValueError(
+                f"conversion {conversion} drops {conversion.fraction} - {conversion.target.fl} = "
+                f"{conversion.dropped} bits: codes of {width} bits have no more than {width}"
+            )
+
+
+def choose(
+    conversions: tuple[Conversion, ...], choice: Codes, z: Codes, words: np.ndarray, draw: int
+) -> Codes:
+    """`z` (values, lanes) converted each by the conversion that `choice` (values,) names,
+    with draws `words`.
+
+    A choice past the last conversion means the last one.
+    """
+    choice = np.minimum(choice, len(conversions) - 1)
+    out = np.zeros_like(z)
+    for number, conversion in enumerate(conversions):
+        rows = choice == number
+        out[rows] = conversion(z[rows], dither(words[rows], conversion.dropped, draw))
+    return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class RounderConfig:
+    """Lanes of rounders side by side: Convert on a vector of wide codes a clock.
+
+    Parameters
+    ----------
+    width
+        Bits of a wide code, 2 to 62.
+    conversions
+        What Convert can be asked to do, 1 to 16 of them. With more than one,
+        the choice comes with each operand; a choice past the end means the last one.
+    lanes
+        Values a clock, 1 to 255.
+    first_lane
+        Number of the first lane's generator.
+    generator
+        The generator all lanes share.
+        A rounder that only rounds to nearest has none and ignores it.
+    """
+
+    width: int = 40
+    conversions: tuple[Conversion, ...] = (Conversion(fraction=28, target=Fixed(2, 14)),)
+    lanes: int = 1
+    first_lane: int = 0
+    generator: Generator = Generator()
+
+    def __post_init__(self) -> None:
+        check.whole("width", self.width, 2, WIDEST)
+        check_conversions(self.conversions, self.width)
+        check.whole("lanes", self.lanes, 1, MOST_LANES)
+        check.whole("first_lane", self.first_lane, 0, MOST_LANES - 1)
+        check.instance("generator", self.generator, Generator)
+        if self.stochastic:
+            self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether any conversion rounds stochastically, so that the unit has generators."""
+        return any(c.rounding is Rounding.STOCHASTIC for c in self.conversions)
+
+    @property
+    def result_width(self) -> int:
+        """Bits of a result: those of the widest target."""
+        return max(conversion.target.width for conversion in self.conversions)
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        return PIPELINE_LATENCY + BUFFER_LATENCY
+
+    @property
+    def throughput(self) -> str:
+        """What a clock gives."""
+        return "one vector of lanes a clock; i_ready falls only when the output is not taken"
+
+
+class Rounder(StreamTwin):
+    """Twin of `hdl.Rounder`: stream `i` (`data`, and `choice` where there is one)
+    to stream `o` (`data`).
+    """
+
+    def __init__(self, config: RounderConfig):
+        self.config = config
+        self.latency = config.latency
+
+    def results(self, accepted: Trace) -> Trace:
+        config, z = self.config, accepted["i_data"]
+        choice = accepted.get("i_choice", np.zeros(len(z), np.int64))
+        words: NDArray[np.integer] = np.zeros(z.shape, np.int64)
+        if config.stochastic:
+            words = Lanes(config.generator, config.first_lane, config.lanes).take(len(z))
+        return {"data": choose(config.conversions, choice, z, words, config.generator.draw)}

@@ -1,0 +1,434 @@
+"""WAGE in integers (Wu et al. 2018): the quantizers of weights, activations, errors and gradients,
+and their twins.
+
+Reals are codes over a power of two: weights n / 2^(k_G - 1), activations and errors over 2^(k - 1)
+of their own k. The functions take whole tensors; training calls them, and the twins say at which
+clock the same numbers appear.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden import check
+from golden.buffer import BUFFER_LATENCY, StreamTwin, schedule, show
+from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
+from golden.lfsr import MOST_LANES, Generator, Lanes, dither
+from golden.twin import Trace, Twin
+
+
+def limit(bits: int) -> int:
+    """The largest code of a WAGE word, 1 - sigma: 2^(bits - 1) - 1. The range is symmetric."""
+    return (1 << (bits - 1)) - 1
+
+
+def ternarise(n: ArrayLike, bits: int = 2, stored: int = 8) -> Codes:
+    """Q_W: forward weights of `bits` bits from stored weights of `stored` bits;
+    at 2 bits sgn(n) * [|n| > 2^(stored-3)].
+
+    Half-way weights go to the even code, so |n| = 32 of 8 bits is 0.
+    """
+    rounded = round_shift(n, stored - bits, Rounding.NEAREST_EVEN)
+    return np.clip(rounded, -limit(bits), limit(bits))
+
+
+def alpha_exponent(inputs: int, bits: int = 2, c: int = 6) -> int:
+    """log2 of the layer's scale alpha = max{Shift(Lmin / L), 1}, exact.
+
+    `inputs` is the fan-in kh * kw * channels, `bits` k_W,
+    and L = sqrt(c / inputs) before any clamp.
+    """
+    square = Fraction(9 * inputs, c * 4**bits)  # (Lmin / L)^2, Lmin = 1.5 * 2^(1 - bits)
+    m = 0
+    while square > Fraction(2) ** (2 * m + 1):
+        m += 1
+    return m
+
+
+def quantize_activation(acc: ArrayLike, shift: int, bits: int = 8) -> Codes:
+    """ReLU and Q_A: RNE(min(max(acc, 0), limit << shift) >> shift),
+    `shift` = k_W - 1 + log2 alpha.
+    """
+    return round_shift(np.clip(acc, 0, limit(bits) << shift), shift, Rounding.NEAREST_EVEN)
+
+
+def shift_exponent(maximum: int, ceil: bool = False) -> int:
+    """log2 of Shift(maximum), `maximum` > 0: rounded (a compare with sqrt 2), or rounded up.
+    No float logarithm.
+    """
+    e = int(maximum).bit_length() - 1
+    return e + (maximum > (1 << e if ceil else isqrt(1 << 2 * e + 1)))
+
+
+def quantize_error(
+    error: ArrayLike,
+    exponent: int,
+    bits: int = 8,
+    rounding: Rounding = Rounding.NEAREST_EVEN,
+    r: ArrayLike = 0,
+) -> Codes:
+    """Q_E: errors over 2^`exponent` as codes of `bits` bits.
+
+    `rounding` is nearest-even or stochastic; then `r` in [0, 2^(exponent - bits + 1)) goes to the
+    magnitude. Where bits are appended (exponent <= bits - 1) nothing is rounded.
+    """
+    error = np.asarray(error, np.int64)
+    top, s = limit(bits), exponent - (bits - 1)
+    if s <= 0:
+        return np.clip(np.clip(error, -top, top) << -s, -top, top)
+    if rounding is Rounding.STOCHASTIC:
+        return np.sign(error) * np.minimum((np.abs(error) + r) >> s, top)
+    return round_shift(np.clip(error, -(top << s), top << s), s, Rounding.NEAREST_EVEN)
+
+
+def update_weight(
+    n: ArrayLike,
+    gradient: ArrayLike,
+    exponent: int,
+    rate: int,
+    saturation: int = 127,
+    r: ArrayLike = 0,
+) -> Codes:
+    """Q_G and the saturating update: n - sgn(g) * ((|g| + r) >> (exponent - rate)),
+    clipped to +-saturation.
+
+    `rate` is log2 of the learning rate, `r` in [0, 2^(exponent - rate)). Where exponent <= rate the
+    gradient is shifted left and nothing is rounded.
+    """
+    gradient = np.asarray(gradient, np.int64)
+    s = exponent - rate
+    magnitude = np.abs(gradient)
+    # A step of more than two words' range saturates whatever n is:
+    # cut there, before the shift could overflow.
+    far = 2 << WIDEST_WORD
+    steps = (magnitude + r) >> s if s > 0 else np.minimum(magnitude, far) << min(-s, WIDEST_WORD)
+    return np.clip(np.asarray(n, np.int64) - np.sign(gradient) * steps, -saturation, saturation)
+
+
+def _check_lanes(lanes: int, first_lane: int = 0) -> None:
+    check.whole("lanes", lanes, 1, MOST_LANES)
+    check.whole("first_lane", first_lane, 0, MOST_LANES - 1)
+
+
+class _OnePerClock:
+    """What the configurations of the element-wise units have in common."""
+
+    @property
+    def throughput(self) -> str:
+        """What a clock gives."""
+        return "one vector of lanes a clock; i_ready falls only when the output is not taken"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightQuantizerConfig(_OnePerClock):
+    """Q_W: stored weights to forward weights.
+
+    Parameters
+    ----------
+    stored
+        Bits of a stored weight, k_G, 3 to 24.
+    bits
+        Bits of a forward weight, k_W, 2 to `stored`; 2 is ternary.
+    lanes
+        Weights a clock, 1 to 255.
+    """
+
+    stored: int = 8
+    bits: int = 2
+    lanes: int = 8
+
+    def __post_init__(self) -> None:
+        check.whole("stored", self.stored, 3, WIDEST_WORD)
+        check.whole("bits", self.bits, 2, self.stored)
+        _check_lanes(self.lanes)
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        return 1 + BUFFER_LATENCY
+
+
+class WeightQuantizer(StreamTwin):
+    """Twin of `hdl.WeightQuantizer`: stream `i` (`data`) to stream `o` (`data`)."""
+
+    def __init__(self, config: WeightQuantizerConfig):
+        self.config = config
+        self.latency = config.latency
+
+    def results(self, accepted: Trace) -> Trace:
+        return {"data": ternarise(accepted["i_data"], self.config.bits, self.config.stored)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationQuantizerConfig(_OnePerClock):
+    """ReLU and Q_A: sums to activations, with the masks that the backward pass needs.
+
+    Parameters
+    ----------
+    width
+        Bits of a sum, 2 to 62.
+    bits
+        Bits of an activation, k_A, 2 to 24.
+    most_shift
+        The largest shift that the port `shift` can ask for, 1 to 24; a larger one means this one.
+    lanes
+        Sums a clock, 1 to 255.
+    """
+
+    width: int = 21
+    bits: int = 8
+    most_shift: int = 8
+    lanes: int = 8
+
+    def __post_init__(self) -> None:
+        check.whole("width", self.width, 2, WIDEST)
+        check.whole("bits", self.bits, 2, WIDEST_WORD)
+        check.whole("most_shift", self.most_shift, 1, 24)
+        _check_lanes(self.lanes)
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        return 3 + BUFFER_LATENCY
+
+
+class ActivationQuantizer(StreamTwin):
+    """Twin of `hdl.ActivationQuantizer`: stream `i` (`data`) and port `shift`
+    to stream `o` (`data`, `active`, `unclipped`).
+    """
+
+    def __init__(self, config: ActivationQuantizerConfig):
+        self.config = config
+        self.latency = config.latency
+
+    def results(self, accepted: Trace) -> Trace:
+        config, acc = self.config, accepted["i_data"]
+        shift = np.minimum(accepted["shift"], config.most_shift)
+        data, unclipped = np.zeros_like(acc), np.zeros_like(acc)
+        for s in np.unique(shift).tolist():
+            rows = shift == s
+            data[rows] = quantize_activation(acc[rows], s, config.bits)
+            unclipped[rows] = acc[rows] <= limit(config.bits) << s
+        return {"data": data, "active": (acc > 0).astype(np.int64), "unclipped": unclipped}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftExponentConfig:
+    """The maximum of a tensor and the exponent of Shift, by which errors and gradients are scaled.
+
+    Parameters
+    ----------
+    width
+        Bits of a value, 2 to 62.
+    ceil
+        Round the exponent up (a leading-one detector)
+        in place of to nearest (and a compare with sqrt 2).
+    lanes
+        Values a clock, 1 to 255.
+    """
+
+    width: int = 32
+    ceil: bool = False
+    lanes: int = 8
+
+    def __post_init__(self) -> None:
+        check.whole("width", self.width, 2, WIDEST)
+        check.instance("ceil", self.ceil, bool)
+        _check_lanes(self.lanes)
+
+    @property
+    def levels(self) -> int:
+        """Levels of the tree that finds a vector's maximum."""
+        return (self.lanes - 1).bit_length()
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts a tensor's last vector
+        to the one that shows its exponent.
+        """
+        return 1 + self.levels + 3 + BUFFER_LATENCY
+
+    @property
+    def throughput(self) -> str:
+        """What a clock gives."""
+        return (
+            "one vector of lanes a clock, tensors back to back; "
+            "i_ready falls only on a tensor's last vector, when exponents are not taken"
+        )
+
+
+class ShiftExponent(Twin):
+    """Twin of `hdl.ShiftExponent`: stream `i` (`data`, `keep`, `last`)
+    to stream `o` (`maximum`, `exponent`, `zero`).
+    """
+
+    def __init__(self, config: ShiftExponentConfig):
+        self.config = config
+
+    def stretch(self, inputs: Trace) -> Trace:
+        latency = self.config.latency
+        last = inputs["i_last"] != 0
+        times = schedule(
+            inputs["i_valid"] & inputs["i_last"],
+            inputs["o_ready"],
+            latency=latency,
+            depth=latency + 1,
+        )
+        ready = ~last | times.ready
+        accepted = np.flatnonzero(inputs["i_valid"] & ready)
+        ends = np.searchsorted(accepted, times.claims) + 1
+        starts = np.concatenate([[0], ends[:-1]]).astype(np.intp)[: len(ends)]
+        magnitude = (np.abs(inputs["i_data"]) * inputs["i_keep"]).max(axis=1)[accepted]
+        maximum = np.maximum.reduceat(magnitude, starts) if len(starts) else np.zeros(0, np.int64)
+        # reduceat runs the last tensor to the end of what was accepted,
+        # which may hold part of another one.
+        if len(ends):
+            maximum[-1] = magnitude[starts[-1] : ends[-1]].max()
+        exponent = [shift_exponent(m, self.config.ceil) if m else 0 for m in maximum.tolist()]
+        results = {
+            "maximum": maximum,
+            "exponent": np.array(exponent, np.int64),
+            "zero": (maximum == 0).astype(np.int64),
+        }
+        return {"i_ready": ready.astype(np.int64), **show(results, times.head)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorQuantizerConfig(_OnePerClock):
+    """Q_E: errors over their tensor's scale, as words.
+
+    Parameters
+    ----------
+    width
+        Bits of an error, 2 to 62.
+    bits
+        Bits of a result, k_E, 2 to 24.
+    rounding
+        Nearest-even or stochastic; the latter gives every lane a generator.
+    lanes, first_lane
+        Errors a clock, and the number of the first one's generator.
+    generator
+        The generator all lanes share.
+    """
+
+    width: int = 32
+    bits: int = 8
+    rounding: Rounding = Rounding.NEAREST_EVEN
+    lanes: int = 8
+    first_lane: int = 0
+    generator: Generator = Generator()
+
+    def __post_init__(self) -> None:
+        check.whole("width", self.width, 2, WIDEST)
+        check.whole("bits", self.bits, 2, WIDEST_WORD)
+        check.one_of("rounding", self.rounding, (Rounding.NEAREST_EVEN, Rounding.STOCHASTIC))
+        object.__setattr__(self, "rounding", Rounding(self.rounding))  # its name will do
+        _check_lanes(self.lanes, self.first_lane)
+        check.instance("generator", self.generator, Generator)
+        if self.rounding is Rounding.STOCHASTIC:
+            self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        return 5 + BUFFER_LATENCY
+
+
+class ErrorQuantizer(StreamTwin):
+    """Twin of `hdl.ErrorQuantizer`: stream `i` (`data`, `keep`), ports `exponent` and `zero`
+    to stream `o` (`data`).
+    """
+
+    def __init__(self, config: ErrorQuantizerConfig):
+        self.config = config
+        self.latency = config.latency
+
+    def results(self, accepted: Trace) -> Trace:
+        config, error = self.config, accepted["i_data"]
+        words: NDArray[np.integer] = np.zeros(error.shape, np.int64)
+        if config.rounding is Rounding.STOCHASTIC:
+            words = Lanes(config.generator, config.first_lane, config.lanes).take(len(error))
+        exponent = np.minimum(accepted["exponent"], config.width - 1)
+        data = np.zeros_like(error)
+        for k in np.unique(exponent).tolist():
+            rows = exponent == k
+            r = dither(words[rows], k - (config.bits - 1), config.generator.draw)
+            data[rows] = quantize_error(error[rows], k, config.bits, config.rounding, r)
+        return {"data": data * accepted["i_keep"] * (1 - accepted["zero"][:, None])}
+
+
+#: Bits of the port `rate`: log2 of the learning rate, -8 to 7.
+RATE_BITS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightUpdateConfig(_OnePerClock):
+    """Q_G and the saturating update of the stored weights.
+
+    Parameters
+    ----------
+    width
+        Bits of a gradient, 2 to 54.
+    bits
+        Bits of a stored weight, k_G, 3 to 24.
+    half
+        Saturate at 2^(bits - 2), as the released code does,
+        in place of 2^(bits - 1) - 1, as the paper says.
+    lanes, first_lane
+        Weights a clock, and the number of the first one's generator.
+    generator
+        The generator all lanes share.
+    """
+
+    width: int = 32
+    bits: int = 8
+    half: bool = False
+    lanes: int = 8
+    first_lane: int = 0
+    generator: Generator = Generator()
+
+    def __post_init__(self) -> None:
+        check.whole("width", self.width, 2, WIDEST - 2 ** (RATE_BITS - 1))
+        check.whole("bits", self.bits, 3, WIDEST_WORD)
+        check.instance("half", self.half, bool)
+        _check_lanes(self.lanes, self.first_lane)
+        check.instance("generator", self.generator, Generator)
+        self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def saturation(self) -> int:
+        """The largest magnitude of a stored weight."""
+        return 1 << (self.bits - 2) if self.half else limit(self.bits)
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        return 6 + BUFFER_LATENCY
+
+
+class WeightUpdate(StreamTwin):
+    """Twin of `hdl.WeightUpdate`: stream `i` (`weight`, `gradient`),
+    ports `exponent`, `zero`, `rate` to stream `o` (`weight`).
+    """
+
+    def __init__(self, config: WeightUpdateConfig):
+        self.config = config
+        self.latency = config.latency
+
+    def results(self, accepted: Trace) -> Trace:
+        config, gradient, weight = self.config, accepted["i_gradient"], accepted["i_weight"]
+        words = Lanes(config.generator, config.first_lane, config.lanes).take(len(gradient))
+        exponent = np.minimum(accepted["exponent"], config.width - 1)
+        gradient = gradient * (1 - accepted["zero"][:, None])
+        updated = np.zeros_like(weight)
+        for k, rate in np.unique(np.stack([exponent, accepted["rate"]]), axis=1).T.tolist():
+            rows = (exponent == k) & (accepted["rate"] == rate)
+            r = dither(words[rows], k - rate, config.generator.draw)
+            # A gradient tensor that is all zero steps nothing, whatever was drawn: sgn(0) = 0.
+            updated[rows] = update_weight(
+                weight[rows], gradient[rows], k, rate, config.saturation, r
+            )
+        return {"weight": updated}
