@@ -1,0 +1,27 @@
+"""The hardware units, in Amaranth. Each has its twin of the same name in `golden`."""
+
+from hdl.array import Array
+from hdl.buffer import Buffer
+from hdl.lfsr import Lfsr
+from hdl.macc import Macc
+from hdl.rounder import Rounder
+from hdl.wage import (
+    ActivationQuantizer,
+    ErrorQuantizer,
+    ShiftExponent,
+    WeightQuantizer,
+    WeightUpdate,
+)
+
+__all__ = [
+    "ActivationQuantizer",
+    "Array",
+    "Buffer",
+    "ErrorQuantizer",
+    "Lfsr",
+    "Macc",
+    "Rounder",
+    "ShiftExponent",
+    "WeightQuantizer",
+    "WeightUpdate",
+]

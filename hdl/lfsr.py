@@ -1,0 +1,73 @@
+"""Leap-forward Galois LFSRs side by side: a draw of every lane a clock.
+
+A state is a vector over GF(2) and a step a linear map of it, kept here as the list of what each
+state bit becomes. A leap is the step squared log2(leap) times and costs a few XORs a bit; a lane's
+seed is the shared seed after a power of the same map.
+"""
+
+from functools import reduce
+from operator import xor
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import Out
+
+from golden.lfsr import LfsrConfig
+
+
+def apply(columns: list[int], state: int) -> int:
+    """The linear map `columns` (image of each state bit) of `state`."""
+    return reduce(xor, (column for bit, column in enumerate(columns) if state >> bit & 1), 0)
+
+
+def squared(columns: list[int], times: int) -> list[int]:
+    """The map that `times` squarings make of `columns`."""
+    for _ in range(times):
+        columns = [apply(columns, column) for column in columns]
+    return columns
+
+
+class Lfsr(wiring.Component):
+    """Random bits from `lanes` generators that leap together.
+
+    Parameters
+    ----------
+    config
+        Generator and lanes.
+
+    Members
+    -------
+    o : Out(stream of {data: lanes words of `draw` bits})
+        Always valid. A transfer is a draw: at the next clock every lane shows the low bits
+        of its next state. The first word after reset is that of the lane's seed.
+    """
+
+    o: stream.Interface
+
+    def __init__(self, config: LfsrConfig):
+        self.config = config
+        words = data.ArrayLayout(config.generator.draw, config.lanes)
+        super().__init__({"o": Out(stream.Signature(data.StructLayout({"data": words})))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        generator, lanes = self.config.generator, self.config.lanes
+        step = [generator.taps, *(1 << bit for bit in range(generator.bits - 1))]
+        leap = squared(step, generator.leap.bit_length() - 1)
+        lane_jump = squared(step, generator.lane_steps.bit_length() - 1)
+
+        m.d.comb += self.o.valid.eq(1)
+        seed = generator.seed
+        for lane in range(self.config.first_lane + lanes):
+            if lane >= self.config.first_lane:
+                state = Signal(generator.bits, init=seed, name=f"state_{lane}")
+                after = Cat(
+                    reduce(xor, (state[k] for k, column in enumerate(leap) if column >> bit & 1))
+                    for bit in range(generator.bits)
+                )
+                with m.If(self.o.ready):
+                    m.d.sync += state.eq(after)
+                word = self.o.payload.data[lane - self.config.first_lane]
+                m.d.comb += word.eq(state[: generator.draw])
+            seed = apply(lane_jump, seed)
+        return m
