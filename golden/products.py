@@ -1,0 +1,133 @@
+"""Exact integer products through BLAS, and the random words that the array's rounders meet.
+
+A fixed-point product can be simulated with a vendor's BLAS (Gupta et al. 2015, section 3): a
+floating-point sum of integers is exact while every partial sum fits the mantissa. The order of the
+draws is the array's: it rounds tile by tile, one lane a column, the bottom row first.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden import check
+from golden.fixed import Codes
+from golden.lfsr import Lanes
+
+#: Random words, one a rounded value.
+Words = NDArray[np.unsignedinteger]
+
+#: Integers up to here are exact in the type, narrowest first.
+_EXACT: tuple[tuple[type[np.floating], int], ...] = ((np.float32, 1 << 24), (np.float64, 1 << 53))
+
+
+def _magnitude(name: str, codes: Codes, bound: int | None) -> int:
+    """The largest magnitude in `codes`, or the `bound` given for it, which must hold."""
+    actual = max(int(codes.max(initial=0)), -int(codes.min(initial=0)))
+    if bound is None:
+        return actual
+    if actual > bound:
+        raise ValueError(f"{name}: largest magnitude {actual}, at most {bound} was promised")
+    return bound
+
+
+def matmul(
+    a: ArrayLike, b: ArrayLike, a_bound: int | None = None, b_bound: int | None = None
+) -> Codes:
+    """The exact product of two integer matrices, (M, K) by (K, N).
+
+    Computed in float32 where max|a| * max|b| * K < 2^24, in float64 where it is below 2^53, and
+    otherwise in parts of K that are each exact, summed in int64.
+
+    Parameters
+    ----------
+    a, b
+        Integer matrices.
+    a_bound, b_bound
+        Largest magnitudes to plan with, so that the type does not depend on the data; None takes
+        the actual ones.
+
+    Returns
+    -------
+    int64, (M, N).
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit, a bound does not hold, or a sum might not fit int64.
+    TypeError
+        An operand is not of integers.
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"product of {a.shape} by {b.shape}: (M, K) by (K, N) is wanted")
+    for name, operand in (("a", a), ("b", b)):
+        if not np.issubdtype(operand.dtype, np.integer):
+            raise TypeError(f"{name} is of {operand.dtype}: integers are wanted")
+    depth = a.shape[1]
+    term = _magnitude("a", a, a_bound) * _magnitude("b", b, b_bound)
+    if term * depth >= 1 << 63:
+        raise ValueError(
+            f"product of depth {depth} and terms up to {term}: a sum may not fit int64"
+        )
+    for kind, exact in _EXACT:
+        if term * depth < exact:
+            return _float_product(a, b, kind)
+    part = (_EXACT[-1][1] - 1) // term
+    if part == 0:  # not even one term is exact in float64
+        return a.astype(np.int64) @ b.astype(np.int64)
+    total = np.zeros((a.shape[0], b.shape[1]), np.int64)
+    for start in range(0, depth, part):
+        total += _float_product(a[:, start : start + part], b[start : start + part], _EXACT[-1][0])
+    return total
+
+
+def _float_product(a: Codes, b: Codes, kind: type[np.floating]) -> Codes:
+    product: Codes = (a.astype(kind) @ b.astype(kind)).astype(np.int64)
+    return product
+
+
+def array_leaps(rows: int, columns: int, height: int, width: int) -> int:
+    """Draws a lane makes for a (height, width) product: `rows` a tile, edge tiles drain whole."""
+    return -(-height // rows) * -(-width // columns) * rows
+
+
+def array_draws(lanes: Lanes, rows: int, columns: int, height: int, width: int) -> Words:
+    """The word that meets each value of a (height, width) product on an array of rows x columns.
+
+    Tiles go row block by row block, all column blocks of the first row block first. Column c of the
+    array rounds with lane c and drains its bottom row first. A tile at the edge drains whole, so
+    every lane leaps `rows` times a tile.
+
+    Parameters
+    ----------
+    lanes
+        The array's lanes, one a column; they move on.
+    rows, columns
+        Size of the array.
+    height, width
+        Size of the product.
+
+    Returns
+    -------
+    Words, (height, width).
+    """
+    check.whole("lanes of the array", lanes.count, columns, columns)
+    down, across = -(-height // rows), -(-width // columns)
+    drained = lanes.take(down * across * rows).reshape(down, across, rows, columns)
+    tiles = drained[:, :, ::-1]  # row 0 is drained last
+    return tiles.transpose(0, 2, 1, 3).reshape(down * rows, across * columns)[:height, :width]
+
+
+def elementwise_leaps(lanes: int, size: int) -> int:
+    """Draws a lane makes for `size` values over `lanes` rounders: the last group is padded."""
+    return -(-size // lanes)
+
+
+def elementwise_draws(lanes: Lanes, size: int) -> Words:
+    """The word that meets each of `size` values: value i meets lane i mod V of the V lanes.
+
+    Returns
+    -------
+    Words, (size,), in row-major order of the values. All lanes leap for the last group too, padded
+    or not.
+    """
+    return lanes.take(elementwise_leaps(lanes.count, size)).reshape(-1)[:size]
