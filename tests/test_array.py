@@ -1,0 +1,361 @@
+"""The systolic array against its twin, against matrix products made here, against the clock."""
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import SEEDS, Bench, OneByOne, agrees, codes, conversions, formats, generators
+from test_fixed import exact_convert
+
+import golden
+import hdl
+from golden.array import ArrayConfig
+from golden.fixed import Conversion, Fixed, Rounding
+from golden.lfsr import Generator
+from golden.macc import MaccConfig
+from gradloom.compare import compare
+from gradloom.ports import flatten
+from gradloom.stimulus import random_inputs
+
+SHAPES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 5), (5, 2), (8, 8)]
+
+
+@st.composite
+def configurations(draw, most=5):
+    """Arrays of any shape, raw or rounded, any node, any generator."""
+    rows, columns = draw(st.integers(1, most)), draw(st.integers(1, most))
+    macc = MaccConfig(
+        a=draw(formats()),
+        b=draw(formats()),
+        depth=draw(st.sampled_from([1, 2, 7, 100, 8191])),
+        segments=draw(st.integers(1, 4)),
+    )
+    choices = draw(st.just(()) | conversions(macc.width, most=3))
+    return ArrayConfig(
+        rows=rows,
+        columns=columns,
+        macc=macc,
+        conversions=choices,
+        generator=draw(generators(columns)),
+    )
+
+
+def array(rows, columns, raw=False, **options):
+    if raw:
+        options["conversions"] = ()
+    return ArrayConfig(rows=rows, columns=columns, **options)
+
+
+@settings(max_examples=50)
+@given(configurations(), SEEDS, st.sampled_from([0, 0.01, 0.05]))
+def test_hardware_and_twin_agree(config, seed, resets):
+    agrees(hdl.Array(config), golden.Array(config), 200, seed, resets=resets)
+
+
+@pytest.mark.long
+@settings(max_examples=150)
+@given(configurations(8), SEEDS, st.sampled_from([0, 0.005]))
+def test_hardware_and_twin_agree_on_many_configurations(config, seed, resets):
+    agrees(hdl.Array(config), golden.Array(config), 400, seed, resets=resets)
+
+
+@pytest.mark.parametrize("lasts", [0.02, 0.3, 1.0])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (4, 3)], ids=str)
+def test_tiles_of_every_depth_agree(shape, lasts):
+    """Long ones, those shorter than R, and tiles of one operand each."""
+    config = array(*shape)
+    last = (np.random.default_rng(1).random(500) < lasts).astype(int)
+    agrees(hdl.Array(config), golden.Array(config), 500, 2, i_last=last)
+
+
+def test_the_compiled_simulator_agrees():
+    config = array(4, 3, conversions=CHOICES)
+    agrees(hdl.Array(config), golden.Array(config), 20000, 3, simulator="cxxrtl", resets=0.001)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("raw", [False, True], ids=["rounded", "raw"])
+def test_an_array_of_32_by_32_agrees(raw):
+    config = array(32, 32, raw)
+    unit = hdl.Array(config)
+    inputs = random_inputs(flatten(unit), 6000, 4)
+    comparison = compare(unit, golden.Array(config), inputs, "cxxrtl")
+    assert comparison, comparison.report()
+
+
+# Values
+
+CHOICES = (
+    Conversion(fraction=28, target=Fixed(2, 14)),
+    Conversion(fraction=28, target=Fixed(6, 10), rounding=Rounding.NEAREST_EVEN),
+    Conversion(fraction=28, target=Fixed(8, 4)),  # 24 dropped, more than a draw has
+)
+
+
+def tiles_of(config, depths, seed):
+    """Random tiles: their operands for the stream, and their exact products."""
+    rng = np.random.default_rng(seed)
+    operands, tiles = [], []
+    for number, depth in enumerate(depths):
+        a = codes(config.macc.a.width, (depth, config.rows), seed + 2 * number)
+        b = codes(config.macc.b.width, (depth, config.columns), seed + 2 * number + 1)
+        tile = {"product": (a.T @ b).tolist(), "choice": 0}
+        if len(config.conversions) > 1:
+            tile["choice"] = int(rng.integers(len(config.conversions)))
+        tiles.append(tile)
+        for term in range(depth):
+            operand = {"a": a[term].tolist(), "b": b[term].tolist(), "last": int(term == depth - 1)}
+            if len(config.conversions) > 1:
+                # Only that of the last operand counts.
+                last = operand["last"]
+                operand["choice"] = tile["choice"] if last else int(rng.integers(0, 3))
+            operands.append(operand)
+    return operands, tiles
+
+
+def expected_rows(config, tiles):
+    """Rows as they leave: bottom row first, every column rounded with one draw a row."""
+    walkers = [OneByOne(config.generator, column) for column in range(config.columns)]
+    rows = []
+    for tile in tiles:
+        for number in reversed(range(config.rows)):
+            row = tile["product"][number]
+            if config.conversions:
+                conversion = config.conversions[tile["choice"]]
+                form = conversion.fraction, conversion.target, conversion.rounding
+                r = [walker.addend(conversion.dropped) for walker in walkers]
+                row = [exact_convert(z, *form, r) for z, r in zip(row, r)]
+            rows.append({"data": row, "last": int(number == 0)})
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("gaps", "stalls"),
+    [([0], [0]), ([0, 0, 2, 5], [0]), ([0], [0, 3, 0, 0, 11]), ([0, 1], [40, 0, 0, 0, 1])],
+    ids=["free", "gaps", "stalls", "both"],
+)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (3, 5), (5, 2)], ids=str)
+@pytest.mark.parametrize("kind", ["raw", "stochastic", "choices"])
+def test_products_leave_whole_in_order_and_once(shape, kind, gaps, stalls):
+    """Mixed depths, tiles shorter than R among them; nothing is lost, repeated or mixed up."""
+    conversions = {"raw": (), "stochastic": CHOICES[:1], "choices": CHOICES}[kind]
+    config = array(*shape, conversions=conversions, generator=Generator(seed=77))
+    operands, tiles = tiles_of(config, [3, 1, 1, 7, 2, 12, 1, 5, 5], 5)
+    expected = expected_rows(config, tiles)
+    assert Bench(hdl.Array(config), gaps, stalls).run(operands, len(expected)) == expected
+
+
+@pytest.mark.parametrize("segments", [1, 2, 3, 4])
+def test_every_cut_of_the_accumulator_gives_the_same_products(segments):
+    config = array(3, 2, raw=True, macc=MaccConfig(segments=segments))
+    operands, tiles = tiles_of(config, [4, 3, 2, 9], 6)
+    expected = expected_rows(config, tiles)
+    assert Bench(hdl.Array(config)).run(operands, len(expected)) == expected
+
+
+def test_longer_tiles_than_the_accumulator_holds_wrap():
+    macc = MaccConfig(a=Fixed(2, 1), b=Fixed(2, 1), depth=3)
+    config = array(2, 2, raw=True, macc=macc)
+    width = macc.width
+    operands, tiles = tiles_of(config, [50, 3], 7)
+    for operand in operands[:50]:
+        operand["a"], operand["b"] = [-4, -4], [-4, 3]
+    tiles[0]["product"] = [[50 * 16, 50 * -12]] * 2
+    assert 1 << width <= 50 * 16
+    for tile in tiles:
+        half = 1 << (width - 1)
+        tile["product"] = [[(z + half) % (2 * half) - half for z in row] for row in tile["product"]]
+    expected = expected_rows(config, tiles)
+    assert Bench(hdl.Array(config)).run(operands, len(expected)) == expected
+
+
+def test_sums_that_leave_the_exact_range_of_a_float_stay_exact():
+    """62-bit sums, in the twin and in the hardware."""
+    macc = MaccConfig(a=Fixed(1, 23), b=Fixed(1, 23), depth=1 << 14, segments=4)
+    config = array(2, 2, raw=True, macc=macc)
+    assert macc.width == 62
+    clocks = 300
+    inputs = {"i_valid": np.ones(clocks, int), "o_ready": np.ones(clocks, int)}
+    inputs["i_last"] = (np.arange(clocks) == 255).astype(int)
+    inputs["i_a"] = np.full((clocks, 2), macc.a.minimum)
+    inputs["i_b"] = np.full((clocks, 2), macc.b.minimum)
+    inputs["i_a"][0] += 1
+    comparison = compare(hdl.Array(config), golden.Array(config), inputs)
+    assert comparison, comparison.report()
+    sums = golden.Array(config).run(inputs)["o_data"]
+    assert sums.max() == (256 << 46) - (1 << 23)
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    st.booleans(),
+    SEEDS,
+)
+def test_the_twins_values_are_products_made_here(rows, columns, depths, raw, seed):
+    config = array(rows, columns, raw)
+    operands, tiles = tiles_of(config, depths, seed)
+    expected = expected_rows(config, tiles)
+    trace = twin_trace(config, operands)
+    shown = trace["o_valid"] == 1
+    assert trace["o_data"][shown].tolist() == [row["data"] for row in expected]
+    assert trace["o_last"][shown].tolist() == [row["last"] for row in expected]
+    assert not trace["o_data"][~shown].any()
+
+
+def twin_trace(config, operands):
+    """The twin on operands offered one after the other and taken; a refused one waits."""
+    spare = config.rows * (len(operands) + 2) + config.latency
+    waits, since = [], config.rows
+    for operand in operands:
+        wait = max(config.rows - since - 1, 0) if operand["last"] else 0
+        waits.append(wait)
+        since = 0 if operand["last"] else since + 1 + wait
+    order = np.repeat(np.arange(len(operands)), np.array(waits) + 1)
+    inputs = {
+        "i_valid": np.append(np.ones(len(order), int), np.zeros(spare, int)),
+        "o_ready": np.ones(len(order) + spare, int),
+    }
+    for name in ("a", "b", "last"):
+        values = np.array([operand[name] for operand in operands])[order]
+        padding = np.zeros((spare, *values.shape[1:]), int)
+        inputs[f"i_{name}"] = np.concatenate([values, padding])
+    return golden.Array(config).run(inputs)
+
+
+# Time
+
+
+@pytest.mark.parametrize("kind", ["rounded", "raw"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_back_to_back_tiles_leave_no_bubble(shape, kind):
+    """T tiles take the documented clocks, and no more than the shape must cost."""
+    rows, columns = shape
+    config = array(*shape, raw=kind == "raw")
+    for tiles, depth in ((1, 1), (4, rows), (3, rows + 3), (5, max(rows - 2, 1))):
+        operands, products = tiles_of(config, [depth] * tiles, 8)
+        bench = Bench(hdl.Array(config))
+        assert bench.run(operands, tiles * rows) == expected_rows(config, products)
+        taken = bench.left[-1] - bench.accepted[0] + 1
+        assert taken == config.clocks(tiles, depth)
+        if depth >= rows:
+            assert bench.accepted == list(range(tiles * depth))
+            assert taken <= tiles * depth + 2 * rows + columns + 16
+        else:
+            assert taken <= (tiles - 1) * rows + depth + 2 * rows + columns + 16
+
+
+@pytest.mark.parametrize("segments", [1, 2, 3, 4])
+@pytest.mark.parametrize("raw", [False, True], ids=["rounded", "raw"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 2)], ids=str)
+def test_the_first_row_shows_at_the_documented_latency_and_a_row_a_clock(shape, raw, segments):
+    config = array(*shape, raw, macc=MaccConfig(segments=segments))
+    for depth in (1, 6):
+        operands, _ = tiles_of(config, [depth], 9)
+        bench = Bench(hdl.Array(config), gaps=[2])
+        bench.run(operands, config.rows)
+        first = bench.accepted[-1] + config.latency
+        assert bench.left == list(range(first, first + config.rows))
+
+
+@pytest.mark.parametrize(("tiles", "depth"), [(3, 784), (2, 32), (4, 7), (5, 1)])
+def test_an_array_of_32_by_32_takes_the_documented_clocks(tiles, depth):
+    config = array(32, 32)
+    operands, _ = tiles_of(config, [depth] * tiles, 10)
+    shown = np.flatnonzero(twin_trace(config, operands)["o_valid"])
+    assert len(shown) == 32 * tiles
+    assert shown[-1] + 1 == config.clocks(tiles, depth)
+    fill = 2 * 32 + 32 + 16
+    if depth >= 32:
+        assert config.clocks(tiles, depth) <= tiles * depth + fill
+    else:
+        assert config.clocks(tiles, depth) <= (tiles - 1) * 32 + depth + fill
+
+
+@given(configurations(most=255), st.integers(1, 9), st.integers(1, 2000))
+def test_no_configuration_takes_more_than_its_shape_costs(config, tiles, depth):
+    fill = 2 * config.rows + config.columns + 16
+    if depth >= config.rows:
+        assert config.clocks(tiles, depth) <= tiles * depth + fill
+    else:
+        assert config.clocks(tiles, depth) <= (tiles - 1) * config.rows + depth + fill
+
+
+def test_a_last_operand_that_comes_early_is_withheld_and_nothing_else_is():
+    config = array(4, 2)
+    operands, _ = tiles_of(config, [1, 1, 2, 3, 4, 9, 1], 11)
+    bench = Bench(hdl.Array(config))
+    bench.run(operands, 4 * 7)
+    lasts = [clock for clock, operand in zip(bench.accepted, operands) if operand["last"]]
+    # At least R clocks apart; those of depth R and more come as soon as they can.
+    assert lasts == [0, 4, 8, 12, 16, 25, 29]
+    waited = [b - a - 1 for a, b in zip(bench.accepted, bench.accepted[1:])]
+    assert all(wait == 0 or operand["last"] for wait, operand in zip(waited, operands[1:]))
+
+
+def test_back_pressure_withholds_only_last_operands():
+    config = array(3, 2)
+    operands, tiles = tiles_of(config, [6] * 40, 12)
+    bench = Bench(hdl.Array(config), stalls=[180, 0, 1])
+    assert bench.run(operands, 3 * 40) == expected_rows(config, tiles)
+    waits = np.diff(bench.accepted) - 1
+    last = np.array([operand["last"] for operand in operands[1:]])
+    assert waits[last == 1].max() > 0
+    assert not waits[last == 0].any()
+    # While nothing is taken, just the tiles get in whose rows have a place.
+    held = sum(operand["last"] for operand, clock in zip(operands, bench.accepted) if clock < 180)
+    assert held == config.buffer // config.rows
+
+
+def test_a_gap_is_no_operand():
+    """Whatever is on the port without valid, `last` among it."""
+    config = array(3, 2)
+    unit = hdl.Array(config)
+    inputs = random_inputs(flatten(unit), 400, 13)
+    inputs["i_valid"] = np.arange(400) % 3 == 0
+    inputs["i_last"] = np.where(inputs["i_valid"], inputs["i_last"], 1)
+    inputs["i_valid"] = inputs["i_valid"].astype(int)
+    comparison = compare(unit, golden.Array(config), inputs)
+    assert comparison, comparison.report()
+
+
+def test_every_lane_leaps_once_a_row_of_a_rounded_tile():
+    """Zeros and choices to nearest included: what follows is rounded as if they had drawn."""
+    config = array(2, 2, conversions=CHOICES)
+    zeros = {"a": [0, 0], "b": [0, 0], "last": 1}
+    value = {"a": [12345, -321], "b": [777, 30001], "last": 1, "choice": 0}
+    results = []
+    for choice in range(3):
+        operands = [{**zeros, "choice": choice}, value]
+        results.append(Bench(hdl.Array(config)).run(operands, 4)[2:])
+    assert results[0] == results[1] == results[2]
+    walkers = [OneByOne(config.generator, column) for column in range(2)]
+    for walker in walkers:
+        walker.walk(2 * config.generator.leap)
+    product = np.outer(value["a"], value["b"])[::-1]
+    for row, result in zip(product.tolist(), results[0]):
+        r = [walker.addend(14) for walker in walkers]
+        expected = [
+            exact_convert(z, 28, Fixed(2, 14), Rounding.STOCHASTIC, r) for z, r in zip(row, r)
+        ]
+        assert result["data"] == expected
+
+
+def test_a_raw_drain_has_no_generator():
+    assert "lfsr" in rtlil.convert(hdl.Array(array(2, 2)))
+    assert "lfsr" not in rtlil.convert(hdl.Array(array(2, 2, raw=True)))
+    near = Generator(bits=8, leap=4, draw=4)
+    array(2, 9, raw=True, generator=near)
+    with pytest.raises(ValueError, match="9 lanes of a generator of 8 bits"):
+        array(2, 9, generator=near)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 60), SEEDS)
+def test_a_reset_at_any_clock_starts_again(clock, seed):
+    config = array(3, 2, conversions=CHOICES)
+    rst = (np.arange(160) == clock).astype(int)
+    agrees(hdl.Array(config), golden.Array(config), 160, seed, rst=rst)

@@ -1,0 +1,134 @@
+"""The output buffer with credits, and the schedule that the twins make of it."""
+
+import gc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import SEEDS
+
+import golden
+import hdl
+from golden.buffer import BUFFER_LATENCY, schedule
+from gradloom.compare import compare
+from gradloom.simulators import simulate
+
+
+def lawful(depth, rows, clocks, seed, claiming=0.5, taking=0.6, latest=6):
+    """A stimulus that keeps its side of the bargain: claims of free places, values for claims.
+
+    Returns the inputs and, by a queue kept here, what the buffer shall show.
+    """
+    rng = np.random.default_rng(seed)
+    inputs = {name: np.zeros(clocks, int) for name in ("claim", "i_valid", "i_payload", "o_ready")}
+    shown = {name: np.zeros(clocks, int) for name in ("ready", "o_valid", "o_data")}
+    free, owed, queue = depth, [], []
+    for clock in range(clocks):
+        shown["ready"][clock] = free >= rows
+        head = queue[0] if queue and queue[0][0] <= clock else None
+        if head:
+            shown["o_valid"][clock], shown["o_data"][clock] = 1, head[1]
+        ready = rng.random() < taking
+        inputs["o_ready"][clock] = ready
+        if free >= rows and rng.random() < claiming:
+            inputs["claim"][clock] = 1
+            free -= rows
+            owed += [clock + int(rng.integers(0, latest))] * rows
+        inputs["i_payload"][clock] = rng.integers(-128, 128)
+        if owed and owed[0] <= clock:  # as they come from a pipeline: in order, one a clock
+            owed.pop(0)
+            inputs["i_valid"][clock] = 1
+            queue.append((clock + BUFFER_LATENCY, int(inputs["i_payload"][clock])))
+        if head and ready:
+            queue.pop(0)
+            free += 1
+    return inputs, shown
+
+
+@settings(max_examples=80)
+@given(st.integers(3, 20), st.integers(1, 20), SEEDS, st.sampled_from([0.1, 0.5, 0.9, 1.0]))
+def test_hardware_and_twin_show_what_a_queue_would(depth, rows, seed, taking):
+    rows = min(rows, depth)
+    inputs, shown = lawful(depth, rows, 200, seed, taking=taking)
+    unit = hdl.Buffer(8, depth=depth, rows=rows)
+    inputs["i_payload"] &= 255
+    shown["o_data"] &= 255
+    trace, twin = simulate(unit, inputs), golden.Buffer(depth=depth, rows=rows).run(inputs)
+    for name, values in shown.items():
+        assert np.array_equal(trace[name], values), name
+        assert np.array_equal(twin[name], values), name
+
+
+@given(st.integers(3, 12), SEEDS, st.integers(0, 99))
+def test_a_reset_at_any_clock_empties_the_buffer(depth, seed, clock):
+    before, _ = lawful(depth, 1, clock + 1, seed)
+    after, shown = lawful(depth, 1, 60, seed + 1)
+    inputs = {name: np.concatenate([before[name], after[name]]) & 255 for name in before}
+    inputs["rst"] = (np.arange(clock + 61) == clock).astype(int)
+    comparison = compare(hdl.Buffer(8, depth=depth), golden.Buffer(depth=depth), inputs)
+    assert comparison, comparison.report()
+    trace = golden.Buffer(depth=depth).run(inputs)
+    for name, values in shown.items():
+        assert np.array_equal(trace[name][clock + 1 :], values & 255)
+
+
+def test_a_value_shows_two_clocks_after_it_came_and_zero_before():
+    inputs = {name: np.zeros(10, int) for name in ("claim", "i_valid", "i_payload", "o_ready")}
+    inputs["i_payload"][:] = 200
+    inputs["claim"][1] = inputs["i_valid"][3] = inputs["o_ready"][7] = 1
+    trace = simulate(hdl.Buffer(8, depth=4), inputs)
+    assert trace["o_valid"].tolist() == [0] * 5 + [1] * 3 + [0] * 2
+    assert trace["o_data"].tolist() == [0] * 5 + [200] * 3 + [0] * 2
+    assert trace["ready"].all()
+
+
+def test_ready_falls_where_no_claim_fits_and_rises_as_values_leave():
+    inputs = {name: np.zeros(20, int) for name in ("claim", "i_valid", "i_payload", "o_ready")}
+    inputs["claim"][[0, 1]] = 1
+    inputs["i_valid"][1:5] = 1
+    inputs["o_ready"][[8, 12]] = 1
+    trace = simulate(hdl.Buffer(8, depth=5, rows=2), inputs)
+    # Five places, four claimed; another claim of two fits a clock after the first value left.
+    assert trace["ready"].tolist() == [1, 1] + [0] * 7 + [1] * 11
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+@pytest.mark.parametrize(("depth", "rows", "least"), [(2, 1, 3), (0, 1, 3), (4, 5, 5)])
+def test_a_buffer_too_small_is_refused(depth, rows, least):
+    with pytest.raises(ValueError, match=f"depth = {depth}: at least {least} are needed"):
+        hdl.Buffer(8, depth=depth, rows=rows)
+    gc.collect()  # here, where what was never used may go without a warning
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 9), st.integers(1, 80), SEEDS)
+def test_a_consumer_that_always_takes_needs_no_credits(latency, rows, spare, clocks, seed):
+    """The schedule's short way and its long way say the same."""
+    offered = np.random.default_rng(seed).integers(0, 2, clocks)
+    depth = latency + rows + spare
+    quick = schedule(offered, np.ones(clocks, int), latency=latency, depth=depth, rows=rows)
+    # One clock more, at which nothing is taken, keeps the schedule from the short way.
+    taken = np.append(np.ones(clocks, int), 0)
+    slow = schedule(np.append(offered, 0), taken, latency=latency, depth=depth, rows=rows)
+    assert np.array_equal(quick.ready, slow.ready[:clocks])
+    assert np.array_equal(quick.head, slow.head[:clocks])
+    assert np.array_equal(quick.claims, slow.claims)
+
+
+@given(st.integers(2, 9), st.integers(1, 4), st.integers(1, 9), SEEDS)
+def test_a_schedule_keeps_its_promises(latency, rows, spare, seed):
+    rng = np.random.default_rng(seed)
+    offered, taken = rng.integers(0, 2, 150), rng.integers(0, 2, 150)
+    depth = rows + spare
+    times = schedule(offered, taken, latency=latency, depth=depth, rows=rows)
+    assert times.claims.tolist() == np.flatnonzero(times.ready & (offered == 1)).tolist()
+    assert (np.diff(times.claims) >= rows).all()
+    leaves = np.flatnonzero((times.head >= 0) & (taken == 1))
+    assert times.head[leaves].tolist() == list(range(len(leaves)))
+    for result, clock in enumerate(leaves.tolist()):
+        assert clock >= times.claims[result // rows] + latency + result % rows
+    for clock in range(150):
+        held = rows * (times.claims < clock).sum() - (leaves < clock).sum()
+        assert held <= depth
+        waits = (times.claims < clock) & (times.claims > clock - rows)
+        assert times.ready[clock] == (held + rows <= depth and not waits.any())

@@ -1,0 +1,450 @@
+"""Units that are broken on purpose: the comparison finds each, at the first clock that is wrong.
+
+A mutant is the unit's own text with one thing changed. The clock at which it must be reported is
+known without the twin: the first one at which the simulated mutant and the simulated unit differ,
+and where the stimulus makes it plain, a clock that is written here.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from support import OneByOne
+
+import golden
+import hdl.array
+import hdl.buffer
+import hdl.lfsr
+import hdl.macc
+import hdl.rounder
+import hdl.wage
+from golden.fixed import Conversion, Fixed, Rounding
+from golden.lfsr import Generator
+from gradloom.compare import compare
+from gradloom.ports import flatten
+from gradloom.simulators import simulate
+from gradloom.stimulus import random_inputs
+
+
+def mutated(module, *changes):
+    """A copy of `module` in which each text is replaced by another; it must be there just once."""
+    source = Path(module.__file__).read_text()
+    for before, after in changes:
+        assert source.count(before) == 1, (
+            f"{source.count(before)} times in {module.__name__}: {before}"
+        )
+        source = source.replace(before, after)
+    copy = ModuleType(module.__name__)
+    exec(compile(source, module.__file__, "exec"), copy.__dict__)
+    return copy
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A unit, what is changed in it, and in which configuration it shows."""
+
+    name: str
+    unit: str
+    changes: tuple
+    config: Any
+    module: ModuleType
+    inputs: dict = field(default_factory=dict)
+
+    def component(self):
+        return getattr(mutated(self.module, *self.changes), self.unit)(self.config)
+
+    def original(self):
+        return getattr(self.module, self.unit)(self.config)
+
+    def twin(self):
+        return getattr(golden, self.unit)(self.config)
+
+
+def first_difference(component, good, bad):
+    """Cycle, port, lane and both values of the first difference of two traces."""
+    ports = [port for port in flatten(component) if port.direction == "out"]
+    for cycle in range(len(good[ports[0].name])):
+        for port in ports:
+            expected, got = good[port.name][cycle], bad[port.name][cycle]
+            for lane in range(port.lanes or 1):
+                pair = (expected, got) if port.lanes is None else (expected[lane], got[lane])
+                if pair[0] != pair[1]:
+                    return cycle, port.name, None if port.lanes is None else lane, *pair
+    return None
+
+
+def conversion(rounding, fraction=12, il=4, fl=4):
+    return Conversion(fraction=fraction, target=Fixed(il, fl), rounding=rounding)
+
+
+NEAR = golden.RounderConfig(width=20, conversions=(conversion(Rounding.NEAREST_DOWN),), lanes=2)
+EVEN = golden.RounderConfig(width=20, conversions=(conversion(Rounding.NEAREST_EVEN),), lanes=2)
+DRAWN = golden.RounderConfig(width=20, conversions=(conversion(Rounding.STOCHASTIC),), lanes=2)
+SHORT = golden.RounderConfig(
+    width=40,
+    conversions=(conversion(Rounding.STOCHASTIC, 24, 16, 0),),
+    generator=Generator(leap=2, draw=2),
+)
+NARROW = golden.RounderConfig(
+    width=8, conversions=(conversion(Rounding.STOCHASTIC, 4, 2, 2),), lanes=2
+)
+OVERFLOW = "kept = [self._kept(m, conversion, total) for conversion in conversions]"
+OVERFLOW_BEFORE = """early, late = Signal.like(wide), Signal.like(wide)
+        m.d.sync += [early.eq(wide), late.eq(early)]
+        kept = [(self._kept(m, c, total)[0], self._kept(m, c, late)[1]) for c in conversions]"""
+LFSR = golden.LfsrConfig(lanes=3)
+MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
+ARRAY = golden.ArrayConfig(rows=3, columns=3)
+RAW = golden.ArrayConfig(rows=3, columns=3, conversions=())
+ERROR = golden.ErrorQuantizerConfig(lanes=2)
+UPDATE = golden.WeightUpdateConfig(lanes=2)
+SHIFT = golden.ShiftExponentConfig(lanes=2, width=24)
+
+
+def mutants(module, unit, config, *rows):
+    return [Mutant(name, unit, tuple(changes), config, module) for name, *changes in rows]
+
+
+MUTANTS = [
+    *mutants(
+        hdl.lfsr,
+        "Lfsr",
+        LFSR,
+        ("a wrong tap", ("[generator.taps, *", "[generator.taps ^ 8, *")),
+        (
+            "one step a draw",
+            ("leap = squared(step, generator.leap.bit_length() - 1)", "leap = step"),
+        ),
+        (
+            "lanes in draws",
+            ("generator.lane_steps.bit_length() - 1", "generator.lane_steps.bit_length() + 3"),
+        ),
+        ("no reset", ('name=f"state_{lane}")', 'name=f"state_{lane}", reset_less=True)')),
+        ("a clock late", ("m.d.comb += word.eq(", "m.d.sync += word.eq(")),
+        ("leaps at every clock", ("with m.If(self.o.ready):", "with m.If(1):")),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
+        NEAR,
+        ("ties up", ("return C(half - 1)\n", "return C(half)\n")),
+        (
+            "limits swapped",
+            ("Mux(negative, ~highest, highest)", "Mux(negative, highest, ~highest)"),
+        ),
+        (
+            "highest code off by one",
+            ("[conversion.target.maximum for", "[conversion.target.maximum - 1 for"),
+        ),
+        ("no saturation", ("above.any() & ~above.all()", "C(0)")),
+        ("lost carry", ("high + high_addend + low[cut]", "high + high_addend")),
+        (
+            "no reset",
+            ('Signal(name=f"valid_{stage}")', 'Signal(name=f"valid_{stage}", reset_less=True)'),
+        ),
+        ("a clock late", ("m.d.comb += self.o_valid.eq", "m.d.sync += self.o_valid.eq")),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
+        EVEN,
+        ("ties to odd", ("return C(half - 1) + lowest_kept", "return C(half) - lowest_kept")),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
+        DRAWN,
+        ("leaps at every clock", ("lfsr.o.ready.eq(self.i_valid)", "lfsr.o.ready.eq(1)")),
+        ("high bits of the word", ("return word[: max(dropped, 0)]", "return word[-dropped:]")),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
+        NARROW,
+        ("saturates before the draw", (OVERFLOW, OVERFLOW_BEFORE)),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
+        SHORT,
+        ("no one below the word", ("C(1 << (missing - 1), missing)", "C(0, missing)")),
+    ),
+    *mutants(
+        hdl.macc,
+        "Macc",
+        MACC,
+        ("sums never begin", ("Mux(first, 0, accumulator)", "accumulator")),
+        ("operand squared", ('register(b, "b_operand")', 'register(a, "b_operand")')),
+        ("lost carry", ("kept + term + carry", "kept + term")),
+        ("hold inverted", ("m.Elif(~hold)", "m.Elif(hold)")),
+        ("a clock late", ("range(PRODUCT_LATENCY - 2)", "range(PRODUCT_LATENCY - 1)")),
+        (
+            "a reset where there is none",
+            (
+                "Signal(value.shape(), name=name, reset_less=True)",
+                "Signal(value.shape(), name=name)",
+            ),
+        ),
+    ),
+    *mutants(
+        hdl.array,
+        "Array",
+        ARRAY,
+        (
+            "operands swapped",
+            ("Mux(entered, taken.a[row], 0)", "Mux(entered, taken.b[row], 0)"),
+            ("delayed(m, taken.b[column], column,", "delayed(m, taken.a[column], column,"),
+        ),
+        ("gaps multiply", ("Mux(entered, taken.a[row], 0)", "taken.a[row]")),
+        ("last too early", ("spacing.eq(rows - 1)", "spacing.eq(rows - 2)")),
+        ("no reset of the tile's beginning", ("Signal(init=1)", "Signal(init=1, reset_less=True)")),
+        ("no reset of the markers", ('"last", reset_less=False)', '"last")')),
+        ("every column the same lane", ("first_lane=column", "first_lane=0")),
+        ("a row less in the tile", ("m.Elif(row == 0)", "m.Elif(row == 1)")),
+    ),
+    *mutants(
+        hdl.array,
+        "Array",
+        RAW,
+        ("a column late", ('columns - 1 - column, f"deskew', 'columns - column, f"deskew')),
+        ("a segment early", ('len(cuts) - 1 - k, f"foot', 'len(cuts) - 1, f"foot')),
+        ("a row's hold too long", ("(hold & ~load[rows - 1])", "hold")),
+    ),
+    *mutants(
+        hdl.wage,
+        "WeightQuantizer",
+        golden.WeightQuantizerConfig(lanes=2),
+        ("threshold off by one", ("((1 << (dropped - 1)) - 1)", "(1 << (dropped - 1))")),
+        ("no reset", ('"valid", reset_less=False)', '"valid")')),
+    ),
+    *mutants(
+        hdl.wage,
+        "ActivationQuantizer",
+        golden.ActivationQuantizerConfig(width=9, bits=4, most_shift=3, lanes=2),
+        ("ties up", ("half & (rest.any() | kept[0])", "half")),
+        ("no ReLU", ("Mux(acc[-1], 0, acc[:-1])", "acc[:-1]")),
+        ("clip mask off by one", ("(kept == top) & shifted[:most].any()", "(kept == top)")),
+    ),
+    *mutants(
+        hdl.wage,
+        "ShiftExponent",
+        SHIFT,
+        ("maximum of the last vector", ("Mux(ends, 0, largest)", "0")),
+        ("maximum of all tensors", ("Mux(ends, 0, largest)", "largest")),
+        ("lesser of two", ("Mux(a > b, a, b)", "Mux(a > b, b, a)")),
+        ("masked values count", ("accepted & self.i.payload.keep[lane]", "accepted")),
+        ("ends a clock late", ('"ends", 1 + config.levels', '"ends", 2 + config.levels')),
+    ),
+    *mutants(
+        hdl.wage,
+        "ErrorQuantizer",
+        ERROR,
+        ("ties up", (" - (dropped != 0)\n        addend", "\n        addend")),
+        (
+            "clips off by one",
+            (
+                "Mux(scaled > top, top, scaled)[: config.bits - 1]",
+                "Mux(scaled > top, top - 1, scaled)[: config.bits - 1]",
+            ),
+        ),
+        ("sign lost", ("Mux(keep, Mux(negative, -code, code), 0)", "Mux(keep, code, 0)")),
+        ("zero tensors pass", ("keep[lane] & ~self.zero", "keep[lane]")),
+        ("no reset", ('"valid", 5, reset_less=False)', '"valid", 5)')),
+    ),
+    *mutants(
+        hdl.wage,
+        "WeightUpdate",
+        UPDATE,
+        ("step - n", ("weight - step", "step - weight")),
+        ("rate doubles", ("most_left - self.rate)", "most_left - self.rate + 1)")),
+        (
+            "draws without operands",
+            ("config.first_lane, accepted)\n\n", "config.first_lane, 1)\n\n"),
+        ),
+        ("a clock late", ('"valid", 6, reset_less=False)', '"valid", 7, reset_less=False)')),
+        ("operands of different clocks", ('f"weight_{lane}", 5)', 'f"weight_{lane}", 4)')),
+    ),
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.unit}: {mutant.name}")
+def test_a_mutant_is_found_at_its_first_wrong_clock(mutant):
+    original = mutant.original()
+    inputs = random_inputs(flatten(original), 800, 11)
+    for clock in (100, 101, 250, 600):
+        inputs["rst"][clock] = 1
+    good = simulate(original, inputs)
+    bad = simulate(mutant.component(), inputs)
+    found = first_difference(original, good, bad)
+    assert found is not None, "the mutant does as the unit does"
+
+    comparison = compare(mutant.component(), mutant.twin(), inputs)
+    assert not comparison
+    difference = comparison.difference
+    assert (difference.cycle, difference.port, difference.lane) == found[:3]
+    assert (difference.expected, difference.got) == found[3:]
+    assert f"cycle {difference.cycle}, port {difference.port}" in comparison.report()
+
+    # Up to that clock nothing is wrong; the unit itself is never wrong.
+    before = {name: values[: difference.cycle] for name, values in inputs.items()}
+    assert difference.cycle == 0 or compare(mutant.component(), mutant.twin(), before)
+    assert compare(mutant.original(), mutant.twin(), inputs)
+
+
+# Clocks that are plain from the stimulus
+
+
+def offered(clocks, **values):
+    """All is offered and taken; operands are zero but where they are given, {clock: value}."""
+    inputs = {"i_valid": np.ones(clocks, int), "o_ready": np.ones(clocks, int)}
+    for name, (shape, given) in values.items():
+        inputs[name] = np.zeros((clocks, *shape), int)
+        for clock, value in given.items():
+            inputs[name][clock] = value
+    return inputs
+
+
+def found_in(module, inputs, *, config, unit, changes):
+    component = getattr(mutated(module, *changes), unit)(config)
+    comparison = compare(component, getattr(golden, unit)(config), inputs)
+    assert not comparison
+    d = comparison.difference
+    return d.cycle, d.port, d.lane, d.expected, d.got
+
+
+def test_the_only_tie_is_where_a_rounding_constant_is_wrong():
+    tie = 5 * 256 + 128
+    inputs = offered(80, i_data=((2,), {20: [tie - 1, tie + 1], 37: [0, tie], 50: [tie, 0]}))
+    found = found_in(
+        hdl.rounder,
+        inputs,
+        config=NEAR,
+        unit="Rounder",
+        changes=[("return C(half - 1)\n", "return C(half)\n")],
+    )
+    assert found == (37 + NEAR.latency, "o_data", 1, 5, 6)
+
+
+def test_a_wrong_tap_shows_where_single_steps_part():
+    right, wrong = Generator(leap=1, draw=1), 0xA3000008
+    walker, state, clock = OneByOne(right), 1, 0
+    while walker.state & 1 == state & 1:
+        walker.walk(1)
+        state = state >> 1 ^ (wrong if state & 1 else 0)
+        clock += 1
+    config = golden.LfsrConfig(generator=right)
+    found = found_in(
+        hdl.lfsr,
+        {"o_ready": np.ones(100, int)},
+        config=config,
+        unit="Lfsr",
+        changes=[("[generator.taps, *", "[generator.taps ^ 8, *")],
+    )
+    assert found == (clock, "o_data", 0, walker.state & 1, state & 1)
+
+
+def test_a_register_without_reset_shows_right_after_the_reset():
+    inputs = {"o_ready": np.ones(60, int), "rst": (np.arange(60) == 33).astype(int)}
+    found = found_in(
+        hdl.lfsr,
+        inputs,
+        config=golden.LfsrConfig(),
+        unit="Lfsr",
+        changes=[('name=f"state_{lane}")', 'name=f"state_{lane}", reset_less=True)')],
+    )
+    walker = OneByOne(Generator())
+    walker.walk(34 * 16)
+    assert found == (34, "o_data", 0, 1, walker.state & 0xFFFF)
+
+
+def test_results_that_a_reset_should_have_ended_come_out():
+    """An operand five clocks before a reset would have shown two clocks after it."""
+    inputs = offered(60, i_data=((2,), {30: [256 * 3, 256 * 4]}))
+    inputs["i_valid"] = (np.arange(60) == 30).astype(int)
+    inputs["rst"] = (np.arange(60) == 32).astype(int)
+    found = found_in(
+        hdl.rounder,
+        inputs,
+        config=NEAR,
+        unit="Rounder",
+        changes=[
+            ('Signal(name=f"valid_{stage}")', 'Signal(name=f"valid_{stage}", reset_less=True)')
+        ],
+    )
+    assert found == (30 + NEAR.latency, "o_valid", None, 0, 1)
+
+
+def test_a_unit_a_clock_late_shows_at_the_first_result():
+    inputs = offered(60, i_weight=((2,), {}), i_gradient=((2,), {}))
+    inputs["i_valid"][:13] = 0
+    found = found_in(
+        hdl.wage,
+        inputs,
+        config=UPDATE,
+        unit="WeightUpdate",
+        changes=[('"valid", 6, reset_less=False)', '"valid", 7, reset_less=False)')],
+    )
+    assert found == (13 + UPDATE.latency, "o_valid", None, 1, 0)
+
+
+def test_a_threshold_off_by_one_shows_at_the_one_maximum_it_is_wrong_for():
+    maxima = {4: 741454, 9: 741457, 17: 741455, 25: 741456, 30: 741456}
+    inputs = offered(60, i_data=((2,), {clock: [-m, 3] for clock, m in maxima.items()}))
+    inputs["i_keep"], inputs["i_last"] = np.ones((60, 2), int), np.ones(60, int)
+    found = found_in(
+        hdl.wage,
+        inputs,
+        config=SHIFT,
+        unit="ShiftExponent",
+        changes=[("_root(1 << (2 * e + 1))", "_root(1 << (2 * e + 1)) + (e == 19)")],
+    )
+    assert found == (25 + SHIFT.latency, "o_exponent", None, 20, 19)
+
+
+def test_a_swapped_difference_shows_at_the_first_weight_that_is_not_its_own_negative():
+    inputs = offered(60, i_weight=((2,), {14: [0, 100]}), i_gradient=((2,), {}))
+    found = found_in(
+        hdl.wage,
+        inputs,
+        config=UPDATE,
+        unit="WeightUpdate",
+        changes=[("weight - step", "step - weight")],
+    )
+    assert found == (14 + UPDATE.latency, "o_weight", 1, 100, -100)
+
+
+def test_swapped_operands_show_at_the_first_row_that_the_transpose_has_otherwise():
+    """Both outer products have the same bottom row: it is the next one that tells."""
+    inputs = offered(80, i_a=((3,), {20: [2, 3, 5]}), i_b=((3,), {20: [1, 7, 5]}))
+    inputs["i_last"] = (np.arange(80) == 20).astype(int)
+    # Bottom row first: 5 * (1, 7, 5) against 5 * (2, 3, 5).
+    found = found_in(
+        hdl.array,
+        inputs,
+        config=RAW,
+        unit="Array",
+        changes=[
+            ("Mux(entered, taken.a[row], 0)", "Mux(entered, taken.b[row], 0)"),
+            ("delayed(m, taken.b[column], column,", "delayed(m, taken.a[column], column,"),
+        ],
+    )
+    assert found == (20 + RAW.latency, "o_data", 0, 5, 10)
+
+
+def test_a_dot_product_that_does_not_begin_shows_with_the_second_sum():
+    clocks = 40
+    inputs = {name: np.zeros(clocks, int) for name in ("a", "b", "first", "load", "hold")}
+    inputs["a"][[3, 10]] = inputs["b"][[3, 10]] = 3, 2
+    for clock in (3, 10):
+        inputs["first"][clock + MACC.first_delay] = inputs["load"][clock + MACC.load_delay] = 1
+    found = found_in(
+        hdl.macc,
+        inputs,
+        config=MACC,
+        unit="Macc",
+        changes=[("Mux(first, 0, accumulator)", "accumulator")],
+    )
+    assert found == (10 + MACC.latency, "drain", None, 4, 13)

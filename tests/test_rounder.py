@@ -1,0 +1,212 @@
+"""The rounder against its twin, and against exact arithmetic with one-by-one draws."""
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import SEEDS, Bench, OneByOne, agrees, codes, conversions, generators
+from test_fixed import exact_convert
+
+import golden
+import hdl
+from golden.fixed import Conversion, Fixed, Rounding
+from golden.lfsr import Generator, Lanes, dither
+from golden.rounder import RounderConfig
+
+MIXED = RounderConfig(
+    width=30,
+    conversions=(
+        Conversion(fraction=20, target=Fixed(4, 8)),  # 12 dropped
+        Conversion(fraction=20, target=Fixed(2, 14), rounding=Rounding.NEAREST_EVEN),
+        Conversion(fraction=24, target=Fixed(4, 0)),  # 24 dropped, more than a draw has
+        Conversion(fraction=4, target=Fixed(3, 7)),  # 3 appended
+        Conversion(fraction=7, target=Fixed(8, 7)),  # none dropped
+    ),
+    lanes=3,
+    first_lane=2,
+    generator=Generator(seed=0xC0FFEE),
+)
+STOCHASTIC = RounderConfig(lanes=2)
+NEAREST = RounderConfig(
+    conversions=(Conversion(fraction=28, target=Fixed(2, 14), rounding=Rounding.NEAREST_DOWN),),
+    lanes=2,
+)
+
+
+@st.composite
+def configurations(draw):
+    width, lanes = draw(st.integers(2, 62)), draw(st.integers(1, 3))
+    first = draw(st.sampled_from([0, 1, 100]))
+    return RounderConfig(
+        width=width,
+        conversions=draw(conversions(width)),
+        lanes=lanes,
+        first_lane=first,
+        generator=draw(generators(first + lanes)),
+    )
+
+
+@settings(max_examples=100)
+@given(configurations(), SEEDS)
+def test_hardware_and_twin_agree(config, seed):
+    agrees(hdl.Rounder(config), golden.Rounder(config), 200, seed)
+
+
+@pytest.mark.long
+@settings(max_examples=400)
+@given(configurations(), SEEDS)
+def test_hardware_and_twin_agree_on_many_configurations(config, seed):
+    agrees(hdl.Rounder(config), golden.Rounder(config), 500, seed)
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize(
+    ("width", "fraction", "target"),
+    [
+        (62, 62, Fixed(1, 1)),  # the most bits dropped, but for the next one
+        (62, 62, Fixed(24, 0)),
+        (62, 0, Fixed(1, 23)),
+        (2, 2, Fixed(2, 0)),  # every bit dropped
+        (2, 0, Fixed(24, 0)),  # a target wider than the code
+        (24, 12, Fixed(12, 12)),  # nothing dropped
+    ],
+    ids=str,
+)
+def test_extreme_widths_agree(width, fraction, target, rounding):
+    config = RounderConfig(
+        width=width, conversions=(Conversion(fraction=fraction, target=target, rounding=rounding),)
+    )
+    agrees(hdl.Rounder(config), golden.Rounder(config), 600, 3)
+
+
+def test_the_compiled_simulator_agrees():
+    agrees(hdl.Rounder(MIXED), golden.Rounder(MIXED), 20000, 4, simulator="cxxrtl", resets=0.001)
+
+
+def one_by_one(config, operands):
+    """Results by exact rational arithmetic; every lane leaps once an operand."""
+    walkers = [OneByOne(config.generator, config.first_lane + n) for n in range(config.lanes)]
+    results = []
+    for operand in operands:
+        conversion = config.conversions[operand.get("choice", 0)]
+        form = conversion.fraction, conversion.target, conversion.rounding
+        r = [walker.addend(conversion.dropped) for walker in walkers]
+        results.append([exact_convert(z, *form, r) for z, r in zip(operand["data"], r)])
+    return results
+
+
+def operands_for(config, count, seed):
+    rng = np.random.default_rng(seed)
+    data = codes(config.width, (count, config.lanes), seed) >> rng.integers(0, 20, (count, 1))
+    choices = rng.integers(0, len(config.conversions), count).tolist()
+    chosen = [{"choice": choice} if len(config.conversions) > 1 else {} for choice in choices]
+    return [{"data": row, **extra} for row, extra in zip(data.tolist(), chosen)]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "stalls"),
+    [
+        ([0], [0]),
+        ([0, 3, 1], [0]),
+        ([0], [0, 0, 5, 1]),
+        ([0, 0, 2], [1, 0, 9, 0, 0]),
+        ([0], [30, 0]),
+    ],
+    ids=["free", "gaps", "stalls", "both", "blocked"],
+)
+@pytest.mark.parametrize(
+    "config", [MIXED, STOCHASTIC, NEAREST], ids=["mixed", "stochastic", "nearest"]
+)
+def test_no_value_is_lost_repeated_or_rounded_otherwise(config, gaps, stalls):
+    """Lanes leap once an accepted value, whatever its choice, its dropped bits and the stalls."""
+    operands = operands_for(config, 150, 5)
+    results = Bench(hdl.Rounder(config), gaps, stalls).run(operands, len(operands))
+    assert [result["data"] for result in results] == one_by_one(config, operands)
+
+
+@pytest.mark.parametrize(
+    "config", [MIXED, STOCHASTIC, NEAREST], ids=["mixed", "stochastic", "nearest"]
+)
+def test_one_value_a_clock_at_the_documented_latency(config):
+    operands = operands_for(config, 60, 6)
+    bench = Bench(hdl.Rounder(config))
+    bench.run(operands, len(operands))
+    assert bench.accepted == list(range(60))
+    assert bench.left == [clock + config.latency for clock in bench.accepted]
+    bench = Bench(hdl.Rounder(config), gaps=[4, 0, 11])
+    bench.run(operands, len(operands))
+    assert bench.left == [clock + config.latency for clock in bench.accepted]
+
+
+def test_a_blocked_rounder_takes_in_what_it_has_places_for():
+    bench = Bench(hdl.Rounder(STOCHASTIC), stalls=[100, 0])
+    bench.run(operands_for(STOCHASTIC, 40, 7), 40)
+    places = STOCHASTIC.latency + 1
+    # The result that leaves at one clock gives its place to an operand of the next one.
+    assert bench.accepted[: places + 1] == [*range(places), bench.left[0] + 1]
+
+
+def test_values_that_are_not_offered_draw_nothing():
+    """Data on the port without valid, and offers that are not taken."""
+    unit, twin = hdl.Rounder(STOCHASTIC), golden.Rounder(STOCHASTIC)
+    valid = np.random.default_rng(8).integers(0, 2, 300)
+    agrees(unit, twin, 300, 8, i_valid=valid)
+    agrees(hdl.Rounder(STOCHASTIC), twin, 300, 8, o_ready=np.arange(300) % 7 == 0)
+
+
+@given(configurations(), SEEDS)
+def test_the_twins_values_are_those_of_convert(config, seed):
+    rng = np.random.default_rng(seed)
+    z = codes(config.width, (50, config.lanes), seed)
+    choice = rng.integers(0, len(config.conversions), 50)
+    inputs = {
+        "i_valid": np.ones(80, int),
+        "o_ready": np.ones(80, int),
+        "i_choice": np.resize(choice, 80),
+    }
+    inputs["i_data"] = np.resize(z, (80, config.lanes))
+    trace = golden.Rounder(config).run(inputs)
+    words = Lanes(config.generator, config.first_lane, config.lanes).take(50)
+    for k, conversion in enumerate(config.conversions):
+        r = dither(words, conversion.dropped, config.generator.draw)
+        converted = conversion(z, r if config.stochastic else 0)
+        shown = trace["o_data"][config.latency :][:50]
+        assert np.array_equal(shown[choice == k], converted[choice == k])
+
+
+def test_a_choice_past_the_end_is_the_last_one():
+    config = RounderConfig(width=20, conversions=MIXED.conversions[:2] + NEAREST.conversions)
+    operands = [{"data": [z], "choice": 3} for z in codes(20, 50, 9).tolist()]
+    results = Bench(hdl.Rounder(config)).run(operands, 50)
+    named = [{**operand, "choice": 2} for operand in operands]
+    assert [result["data"] for result in results] == one_by_one(config, named)
+
+
+def test_a_rounder_to_nearest_has_no_generator():
+    assert "lfsr" in rtlil.convert(hdl.Rounder(STOCHASTIC))
+    assert "lfsr" not in rtlil.convert(hdl.Rounder(NEAREST))
+    # Lanes that no generator could serve are no matter, then.
+    near = Generator(bits=8, leap=4, draw=4)
+    RounderConfig(conversions=NEAREST.conversions, lanes=255, first_lane=254, generator=near)
+    with pytest.raises(ValueError, match="2 lanes of a generator of 8 bits"):
+        RounderConfig(lanes=2, generator=near)
+
+
+def test_an_appended_conversion_leaps_like_any_other():
+    """The draws of a stochastic value do not depend on what its neighbours were."""
+    z = 1234567
+    alone = [{"data": [z] * 3, "choice": 0}] * 40
+    among = [{"data": [z] * 3, "choice": (0, 3, 1, 4)[n % 4]} for n in range(40)]
+    first, second = (
+        [result["data"] for result in Bench(hdl.Rounder(MIXED)).run(operands, 40)]
+        for operands in (alone, among)
+    )
+    assert first[::4] == second[::4]
+    assert len({tuple(row) for row in first}) > 1
+
+
+def test_a_reset_starts_the_lanes_again():
+    rst = np.zeros(400, int)
+    rst[[50, 53, 130, 131, 300]] = 1
+    agrees(hdl.Rounder(STOCHASTIC), golden.Rounder(STOCHASTIC), 400, 10, rst=rst)

@@ -1,0 +1,254 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import Counter, Queue, Store, Wires
+
+from gradloom import cxxrtl
+from gradloom.packing import Packing
+from gradloom.ports import Port
+from gradloom.simulators import build, simulate
+
+EACH = pytest.mark.parametrize("simulator", ["pysim", "cxxrtl"])
+
+
+def random_inputs(ports, clocks, seed, resets=0.01):
+    """Values over each port's whole range, its limits among them."""
+    rng = np.random.default_rng(seed)
+    inputs = {}
+    for port in ports:
+        values = rng.integers(port.minimum, port.maximum, port.shape(clocks), endpoint=True)
+        values[rng.random(values.shape) < 0.1] = port.minimum
+        values[rng.random(values.shape) < 0.1] = port.maximum
+        inputs[port.name] = values
+    inputs["rst"] = (rng.random(clocks) < resets).astype(np.int64)
+    return inputs
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+class Sum(wiring.Component):
+    """No register at all."""
+
+    a: In(4)
+    b: In(4)
+    o: Out(5)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.o.eq(self.a + self.b)
+        return m
+
+
+@EACH
+def test_an_entry_is_the_value_before_the_edge(simulator):
+    enable = np.array([1, 1, 0, 1, 1, 0])
+    rst = np.array([0, 0, 0, 1, 0, 0])
+    trace = simulate(Counter(), {"enable": enable, "rst": rst}, simulator)
+    assert trace["count"].tolist() == [3, 4, 5, 5, 3, 4]
+    assert trace["half"].tolist() == [1, 2, 2, 2, 1, 2]
+
+
+@EACH
+def test_outputs_without_a_register_show_in_the_same_entry(simulator):
+    inputs = random_inputs([Port("a", "in", 4), Port("b", "in", 4)], 200, seed=0)
+    trace = simulate(Sum(), inputs, simulator)
+    np.testing.assert_array_equal(trace["o"], inputs["a"] + inputs["b"])
+
+
+@pytest.mark.parametrize("unit", [Counter, Queue, Store])
+def test_both_simulators_give_one_trace(unit):
+    slow, fast = build(unit(), "pysim"), build(unit(), "cxxrtl")
+    for seed in range(2):
+        inputs = random_inputs(slow.inputs, 3000, seed)
+        assert_same(slow.run(inputs), fast.run(inputs))
+
+
+@EACH
+def test_every_width_goes_through(simulator):
+    unit = build(Wires(), simulator)
+    inputs = random_inputs(unit.inputs, 300, seed=1, resets=0.1)
+    trace = unit.run(inputs)
+    assert len(trace) == 2 * (len(inputs) - 1)
+    held = np.concatenate([[1], inputs["rst"][:-1]])  # what an edge with reset leaves behind
+    for name, values in inputs.items():
+        if name != "rst":
+            np.testing.assert_array_equal(trace[f"now_{name[2:]}"], values, err_msg=name)
+            late = np.concatenate([np.zeros_like(values[:1]), values[:-1]])
+            late = np.where(held.reshape(-1, *[1] * (late.ndim - 1)), 0, late)
+            np.testing.assert_array_equal(trace[f"late_{name[2:]}"], late, err_msg=name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(1, 62),
+    lanes=st.none() | st.integers(1, 40),
+    signed=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_rows_hold_what_was_packed(width, lanes, signed, seed):
+    port = Port("x", "in", width, signed, lanes)
+    packing = Packing([Port("before", "in", 3), port, Port("after", "in", 31)])
+    ports = [entry for entry, _ in packing.places]
+    inputs = random_inputs(ports, 20, seed)
+    rows = packing.pack(inputs, slice(5, 20))
+    for t, row in enumerate(rows):
+        whole = int.from_bytes(row.astype("<u4").tobytes(), "little") >> 32
+        elements = np.atleast_1d(inputs["x"][5 + t]).tolist()
+        bits = sum((code % 2**width) << (lane * width) for lane, code in enumerate(elements))
+        assert whole % 2**port.bits == bits
+    back = {entry.name: np.zeros(entry.shape(20), np.int64) for entry in ports}
+    packing.unpack(rows, back, slice(5, 20))
+    for entry in ports:
+        np.testing.assert_array_equal(back[entry.name][5:], inputs[entry.name][5:])
+
+
+@EACH
+def test_each_run_begins_in_the_reset_state(simulator):
+    unit = build(Store(), simulator)
+    inputs = random_inputs(unit.inputs, 500, seed=3)
+    assert_same(unit.run(inputs), unit.run(inputs))
+
+
+@EACH
+def test_batches_leave_no_seam(simulator, monkeypatch):
+    unit = build(Counter(), simulator)
+    inputs = random_inputs(unit.inputs, 100, seed=4)
+    whole = unit.run(inputs)
+    monkeypatch.setattr(unit, "batch", 7)
+    calls = []
+    assert_same(whole, unit.run(inputs, progress=lambda done, clocks: calls.append((done, clocks))))
+    assert calls == [(min(done, 100), 100) for done in range(7, 106, 7)]
+
+
+def test_missing_ports_are_zero():
+    trace = simulate(Counter(), {"rst": np.zeros(4, np.int64)})
+    assert trace["count"].tolist() == [3, 3, 3, 3]
+    assert simulate(Counter(), {"enable": np.zeros(0, np.int64)})["count"].shape == (0,)
+
+
+def test_a_stimulus_that_does_not_fit_is_refused():
+    unit = build(Queue())
+    data = np.zeros((10, 5), np.int64)
+    data[7, 3] = 4096
+    with pytest.raises(ValueError, match=r"i_data, clock 7, lane 3: 4096 .* -4096 to 4095"):
+        unit.run({"i_data": data})
+    with pytest.raises(ValueError, match=r"i_valid, clock 1: -1 is out of range, 0 to 1"):
+        unit.run({"i_valid": [0, -1]})
+    with pytest.raises(ValueError, match="no input port is called i_payload"):
+        unit.run({"i_payload": [0]})
+    with pytest.raises(ValueError, match="no input port is called o_data"):
+        unit.run({"o_data": data})
+    with pytest.raises(ValueError, match="one entry a clock, all the same number"):
+        unit.run({"i_valid": [0, 1], "i_last": [0]})
+    with pytest.raises(ValueError, match=r"the shape \(2,\): \(2, 5\) is wanted"):
+        unit.run({"i_data": [0, 1]})
+    with pytest.raises(TypeError, match="integers are wanted"):
+        unit.run({"i_valid": [0.0, 1.0]})
+    with pytest.raises(ValueError, match="simulator = 'verilator': pysim and cxxrtl are known"):
+        build(unit.component, "verilator")
+    with pytest.raises(ValueError, match="built for another Counter"):
+        simulate(build(Counter()).component, {"enable": [0]}, build(Counter()))
+
+
+@pytest.fixture
+def fresh_cache(tmp_path, monkeypatch):
+    # Not by XDG_CACHE_HOME: Yosys keeps its compiled self there as well.
+    monkeypatch.setattr(cxxrtl, "cache", lambda: tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def test_the_cache_is_the_users(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert str(cxxrtl.cache()) == "/somewhere/gradloom"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(cxxrtl.cache()) == "/home/somebody/.cache/gradloom"
+
+
+def test_builds_at_one_time_share_one_library(fresh_cache, monkeypatch):
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: build(Sum(), "cxxrtl"), range(2))
+    assert first.library == second.library
+    assert os.listdir(fresh_cache) == [first.library.name]
+    monkeypatch.setattr(cxxrtl, "_cxx", lambda text: pytest.fail("compiled again"))
+    assert build(Sum(), "cxxrtl").run({"a": [3], "b": [4]})["o"].tolist() == [7]
+
+
+def test_a_compilers_own_error_is_shown(fresh_cache, tmp_path, monkeypatch):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\n[ $2 = --version ] || { echo out of coffee >&2; exit 1; }\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", f"{broken} -fast")
+    with pytest.raises(cxxrtl.BuildError, match=r"(?s)broken -fast .*out of coffee"):
+        build(Sum(), "cxxrtl")
+    assert not fresh_cache.exists() or os.listdir(fresh_cache) == []
+    monkeypatch.setenv("CXX", str(tmp_path / "absent"))
+    with pytest.raises(cxxrtl.BuildError, match="absent"):
+        build(Sum(), "cxxrtl")
+
+
+def test_the_compiler_is_looked_for_in_order(monkeypatch):
+    monkeypatch.setenv("CXX", "ccache g++-12")
+    assert cxxrtl.compiler() == ["ccache", "g++-12"]
+    monkeypatch.delenv("CXX")
+    found = {"g++": "/usr/bin/g++", "clang++": "/usr/bin/clang++"}
+    monkeypatch.setattr("shutil.which", found.get)
+    assert cxxrtl.compiler() == ["/usr/bin/g++"]
+    found.clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert cxxrtl.compiler()[1:] == ["-m", "ziglang", "c++"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(cxxrtl.BuildError, match="no C\\+\\+ compiler"):
+        cxxrtl.compiler()
+
+
+SOURCE = """struct p_top : public module {
+\twire<8> p_count;
+\tvalue<1> prev_p_clk;
+\tbool posedge_p_clk() const {
+\tmemory<4> memory_p_store { 5u };
+\tbool commit(ObserverT &observer) {
+\t\tbool changed = false;
+\t\tif (p_count.commit(observer)) changed = true;
+\t\tif (memory_p_store.commit(observer)) changed = true;
+\tp_count = wire<8>{0x3u};
+\t\tp_count.next = add_uu<8>(p_count.curr, value<1>{0x1u});
+"""
+
+
+def test_registers_are_copied_together_and_memories_are_not():
+    text = cxxrtl._registers_together(SOURCE)
+    assert "std::memcpy(&curr, &next, sizeof curr);" in text
+    assert "next.p_count = add_uu<8>(curr.p_count, value<1>{0x1u});" in text
+    assert "curr.p_count = next.p_count = value<8>{0x3u};" in text
+    assert "if (memory_p_store.commit(observer)) changed = true;" in text
+    assert "p_count.commit" not in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("if (p_count.commit(observer)) changed", "if (p_count.commit(observer)) other"),
+        ("wire<8> p_count;", "wire<8> p_counter;"),
+        ("memory<4>", "rom<4>"),
+        ("bool changed = false;", "bool changed{};"),
+        ("p_count = wire<8>{0x3u};", "p_count = std::move(wire<8>{0x3u});"),
+        ("posedge_p_clk() const", "negedge_p_clk() const"),
+        ("struct p_top :", "struct p_other :"),
+    ],
+)
+def test_generated_text_that_is_not_known_is_refused(old, new):
+    assert SOURCE.count(old) == 1
+    with pytest.raises(cxxrtl.BuildError):
+        cxxrtl._registers_together(SOURCE.replace(old, new))
