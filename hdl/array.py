@@ -27,20 +27,9 @@ from golden.array import ArrayConfig
 from golden.macc import PRODUCT_LATENCY
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.buffer import Buffer
+from hdl.delay import delayed
 from hdl.macc import Macc
 from hdl.rounder import RoundingPipeline
-
-
-def delayed(
-    m: Module, value: Value, clocks: int, name: str, *, reset_less: bool = True
-) -> list[Value]:
-    """`value`, and it 1, 2, ... `clocks` clocks later."""
-    chain = [value]
-    for clock in range(clocks):
-        late = Signal(value.shape(), name=f"{name}_{clock + 1}", reset_less=reset_less)
-        m.d.sync += late.eq(chain[-1])
-        chain.append(late)
-    return chain
 
 
 class Array(wiring.Component):
@@ -108,7 +97,8 @@ class Array(wiring.Component):
             m.d.sync += spacing.eq(spacing - 1)
 
         # The operands as they were taken in.
-        # A gap is a zero of A: its products are zero, whatever B holds.
+        # A gap is a zero on both sides: one would do in hardware, but in a simulation an unknown
+        # operand that nobody offers would reach the sums.
         entered, entered_first, entered_last = Signal(), Signal(), Signal()
         begins = Signal(init=1)
         with m.If(accepted):
@@ -146,15 +136,21 @@ class Array(wiring.Component):
         """The nodes with the skew in front of them; the bottom row's drains."""
         config = self.config
         rows, columns = config.rows, config.columns
-        below = [
-            delayed(m, taken.b[column], column, f"b_skew_{column}")[-1] for column in range(columns)
-        ]
+
+        def entering(operand: Value, name: str) -> Signal:
+            gated = Signal(operand.shape(), name=name)
+            m.d.comb += gated.eq(Mux(entered, operand, 0))
+            return gated
+
+        below = []
+        for column in range(columns):
+            gated = entering(taken.b[column], f"b_gated_{column}")
+            below.append(delayed(m, gated, column, f"b_skew_{column}")[-1])
         above: list[Value] = [
             Signal(signed(config.macc.width), name=f"top_{c}") for c in range(columns)
         ]
         for row in range(rows):
-            gated = Signal(signed(config.macc.a.width), name=f"a_gated_{row}")
-            m.d.comb += gated.eq(Mux(entered, taken.a[row], 0))
+            gated = entering(taken.a[row], f"a_gated_{row}")
             a = delayed(m, gated, row, f"a_skew_{row}")[-1]
             hold = Signal(name=f"hold_{row}")
             if row < rows - 1:

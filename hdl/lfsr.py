@@ -8,11 +8,11 @@ seed is the shared seed after a power of the same map.
 from functools import reduce
 from operator import xor
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
-from golden.lfsr import LfsrConfig
+from golden.lfsr import Generator, LfsrConfig
 
 
 def apply(columns: list[int], state: int) -> int:
@@ -71,3 +71,14 @@ class Lfsr(wiring.Component):
                 m.d.comb += word.eq(state[: generator.draw])
             seed = apply(lane_jump, seed)
         return m
+
+
+def words(
+    m: Module, generator: Generator, lanes: int, first_lane: int, draws: Value
+) -> list[Value]:
+    """A word of random bits a lane; all lanes leap where `draws` is 1."""
+    m.submodules.lfsr = lfsr = Lfsr(
+        LfsrConfig(generator=generator, lanes=lanes, first_lane=first_lane)
+    )
+    m.d.comb += lfsr.o.ready.eq(draws)
+    return [Value.cast(lfsr.o.payload.data[lane]) for lane in range(lanes)]

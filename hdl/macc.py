@@ -13,6 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.macc import PRODUCT_LATENCY, MaccConfig
+from hdl.delay import late
 
 
 class Macc(wiring.Component):
@@ -78,15 +79,10 @@ class Macc(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
 
-        def register(value: Value, name: str) -> Signal:
-            late = Signal(value.shape(), name=name, reset_less=True)
-            m.d.sync += late.eq(value)
-            return late
-
-        first = register(self.first, "first_hop")
-        load = register(self.load, "load_hop")
-        hold = register(self.hold, "hold_hop")
-        a, b = register(self.a, "a_hop"), register(self.b, "b_hop")
+        first = late(m, self.first, "first_hop")
+        load = late(m, self.load, "load_hop")
+        hold = late(m, self.hold, "hold_hop")
+        a, b = late(m, self.a, "a_hop"), late(m, self.b, "b_hop")
         m.d.comb += [
             self.a_out.eq(a),
             self.b_out.eq(b),
@@ -95,9 +91,9 @@ class Macc(wiring.Component):
             self.hold_out.eq(hold),
         ]
 
-        product: Value = register(a, "a_operand") * register(b, "b_operand")
+        product: Value = late(m, a, "a_operand") * late(m, b, "b_operand")
         for stage in range(PRODUCT_LATENCY - 2):
-            product = register(product, f"product_{stage}")
+            product = late(m, product, f"product_{stage}")
 
         drain = []
         carry: Value | None = None
@@ -107,11 +103,13 @@ class Macc(wiring.Component):
             if number:
                 # This segment lags one more clock behind:
                 # so do the product's bits for it and its controls.
-                product = register(
-                    product[min(previous, len(product) - 1) :].as_signed(), f"product_high_{number}"
+                product = late(
+                    m,
+                    product[min(previous, len(product) - 1) :].as_signed(),
+                    f"product_high_{number}",
                 )
                 first, load, hold = (
-                    register(signal, f"{name}_{number}")
+                    late(m, signal, f"{name}_{number}")
                     for name, signal in (("first", first), ("load", load), ("hold", hold))
                 )
             term = Signal(width, name=f"term_{number}")
@@ -120,8 +118,9 @@ class Macc(wiring.Component):
             accumulator = Signal(width, name=f"accumulator_{number}", reset_less=True)
             m.d.comb += kept.eq(Mux(first, 0, accumulator))
             total = kept + term if carry is None else kept + term + carry
-            carry = Signal(name=f"carry_{number}", reset_less=True)
-            m.d.sync += Cat(accumulator, carry).eq(total)
+            m.d.sync += accumulator.eq(total)
+            if number < len(self.config.cuts) - 1:
+                carry = late(m, total[width], f"carry_{number}")
 
             shadow = Signal(width, name=f"shadow_{number}", reset_less=True)
             with m.If(load):

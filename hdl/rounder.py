@@ -13,10 +13,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.fixed import Conversion, Rounding
-from golden.lfsr import LfsrConfig
 from golden.rounder import RounderConfig
 from hdl.buffer import serve
-from hdl.lfsr import Lfsr
+from hdl.lfsr import words
 
 
 def dither(word: Value, dropped: int) -> Value:
@@ -96,18 +95,12 @@ class RoundingPipeline(wiring.Component):
                 m.d.sync += choice[number + 1].eq(choice[number])
         m.d.comb += self.o_valid.eq(valid[-1])
 
-        words: list[Value] = [C(0, 1)] * config.lanes
+        random: list[Value] = [C(0, 1)] * config.lanes
         if config.stochastic:
-            m.submodules.lfsr = lfsr = Lfsr(
-                LfsrConfig(
-                    generator=config.generator, lanes=config.lanes, first_lane=config.first_lane
-                )
-            )
-            m.d.comb += lfsr.o.ready.eq(self.i_valid)
-            words = [Value.cast(lfsr.o.payload.data[lane]) for lane in range(config.lanes)]
+            random = words(m, config.generator, config.lanes, config.first_lane, self.i_valid)
 
         for lane in range(config.lanes):
-            self._lane(m, self.i_data[lane], words[lane], choice, self.o_data[lane])
+            self._lane(m, self.i_data[lane], random[lane], choice, self.o_data[lane])
         return m
 
     def _addend(self, conversion: Conversion, z: Value, word: Value) -> Value:

@@ -13,7 +13,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
 from golden.fixed import Rounding
-from golden.lfsr import Generator, LfsrConfig
 from golden.wage import (
     RATE_BITS,
     ActivationQuantizerConfig,
@@ -23,7 +22,8 @@ from golden.wage import (
     WeightUpdateConfig,
 )
 from hdl.buffer import serve
-from hdl.lfsr import Lfsr
+from hdl.delay import late
+from hdl.lfsr import words
 
 
 def streams(
@@ -35,15 +35,6 @@ def streams(
         "o": Out(stream.Signature(data.StructLayout(result))),
         **ports,
     }
-
-
-def late(m: Module, value: Value, name: str, clocks: int = 1, *, reset_less: bool = True) -> Value:
-    """`value`, `clocks` clocks later."""
-    for _ in range(clocks):
-        register = Signal(Value.cast(value).shape(), name=name, reset_less=reset_less)
-        m.d.sync += register.eq(value)
-        value = register
-    return value
 
 
 def highest(bits: int) -> int:
@@ -304,17 +295,6 @@ def scale(
         m, Cat(C(0, most_left), total) >> late(m, shift, f"shift_late_{lane}", 2), f"scaled_{lane}"
     )
     return scaled, late(m, value[-1], f"negative_{lane}", 3)
-
-
-def words(
-    m: Module, generator: Generator, lanes: int, first_lane: int, draws: Value
-) -> list[Value]:
-    """A word of random bits a lane; all lanes leap where `draws` is 1."""
-    m.submodules.lfsr = lfsr = Lfsr(
-        LfsrConfig(generator=generator, lanes=lanes, first_lane=first_lane)
-    )
-    m.d.comb += lfsr.o.ready.eq(draws)
-    return [Value.cast(lfsr.o.payload.data[lane]) for lane in range(lanes)]
 
 
 class ErrorQuantizer(wiring.Component):

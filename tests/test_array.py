@@ -54,7 +54,7 @@ def test_hardware_and_twin_agree(config, seed, resets):
 
 
 @pytest.mark.long
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(configurations(8), SEEDS, st.sampled_from([0, 0.005]))
 def test_hardware_and_twin_agree_on_many_configurations(config, seed, resets):
     agrees(hdl.Array(config), golden.Array(config), 400, seed, resets=resets)
@@ -78,10 +78,17 @@ def test_the_compiled_simulator_agrees():
 @pytest.mark.parametrize("raw", [False, True], ids=["rounded", "raw"])
 def test_an_array_of_32_by_32_agrees(raw):
     config = array(32, 32, raw)
-    unit = hdl.Array(config)
-    inputs = random_inputs(flatten(unit), 6000, 4)
-    comparison = compare(unit, golden.Array(config), inputs, "cxxrtl")
-    assert comparison, comparison.report()
+    # Some 40 tiles, many of them shorter than R, and a reset among them.
+    last = np.random.default_rng(4).random(900) < 0.05
+    rst = np.arange(900) == 600
+    agrees(
+        hdl.Array(config),
+        golden.Array(config),
+        900,
+        4,
+        i_last=last.astype(int),
+        rst=rst.astype(int),
+    )
 
 
 # Values
@@ -181,10 +188,11 @@ def test_sums_that_leave_the_exact_range_of_a_float_stay_exact():
     inputs["i_a"] = np.full((clocks, 2), macc.a.minimum)
     inputs["i_b"] = np.full((clocks, 2), macc.b.minimum)
     inputs["i_a"][0] += 1
+    inputs["i_b"][0] += 1
     comparison = compare(hdl.Array(config), golden.Array(config), inputs)
     assert comparison, comparison.report()
     sums = golden.Array(config).run(inputs)["o_data"]
-    assert sums.max() == (256 << 46) - (1 << 23)
+    assert sums.max() == (256 << 46) - (1 << 24) + 1  # odd, and over 2^53
 
 
 @settings(max_examples=30)

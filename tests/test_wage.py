@@ -273,7 +273,7 @@ def test_the_compiled_simulator_agrees():
 
 
 @pytest.mark.long
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(error_quantizers(), weight_updates(), SEEDS)
 def test_many_configurations_agree(error, update, seed):
     agrees(hdl.ErrorQuantizer(error), golden.ErrorQuantizer(error), 400, seed)
