@@ -84,7 +84,8 @@ class Array(wiring.Component):
         # A tile's last operand waits for R clocks since the one before
         # and for R places in the buffer.
         spacing = Signal(range(rows))
-        accepted, ends = Signal(), Signal()
+        accepted = Signal()
+        ends = Signal()
         m.d.comb += [
             self.i.ready.eq(~operand.last | ((spacing == 0) & buffer.ready)),
             accepted.eq(self.i.valid & self.i.ready),
@@ -99,7 +100,9 @@ class Array(wiring.Component):
         # The operands as they were taken in.
         # A gap is a zero on both sides: one would do in hardware, but in a simulation an unknown
         # operand that nobody offers would reach the sums.
-        entered, entered_first, entered_last = Signal(), Signal(), Signal()
+        entered = Signal()
+        entered_first = Signal()
+        entered_last = Signal()
         begins = Signal(init=1)
         with m.If(accepted):
             m.d.sync += begins.eq(operand.last)
@@ -180,7 +183,8 @@ class Array(wiring.Component):
         rows, columns = config.rows, config.columns
 
         # Column 0 has a row at its foot for R clocks from here on; the others follow a clock each.
-        draining, row = Signal(), Signal(range(rows))
+        draining = Signal()
+        row = Signal(range(rows))
         with m.If(begins):
             m.d.sync += [draining.eq(1), row.eq(rows - 1)]
         with m.Elif(row == 0):

@@ -159,7 +159,8 @@ class RoundingPipeline(wiring.Component):
         overflow, negative = (
             Signal(reset_less=True, name=name) for name in ("overflow", "negative")
         )
-        chosen_field, chosen_overflow = Signal.like(field), Signal()
+        chosen_field = Signal(field.shape())
+        chosen_overflow = Signal()
         select(m, choice[3], chosen_field, [code for code, _ in kept])
         select(m, choice[3], chosen_overflow, [over for _, over in kept])
         m.d.sync += [field.eq(chosen_field), overflow.eq(chosen_overflow), negative.eq(total[-1])]

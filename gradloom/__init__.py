@@ -1,0 +1,25 @@
+"""gradloom: training hardware for low-precision neural networks,
+held to a NumPy model at every clock.
+"""
+
+from gradloom.compare import Comparison, Difference, compare
+from gradloom.ports import Port, TopLevel, flatten
+from gradloom.simulators import build, simulate
+from gradloom.stimulus import random_inputs
+from gradloom.units import UNITS, Unit
+from gradloom.verilog import generate
+
+__all__ = [
+    "UNITS",
+    "Comparison",
+    "Difference",
+    "Port",
+    "TopLevel",
+    "Unit",
+    "build",
+    "compare",
+    "flatten",
+    "generate",
+    "random_inputs",
+    "simulate",
+]

@@ -1,0 +1,96 @@
+# amaranth: UnusedElaboratable=no
+# (a component for its ports alone)
+"""What the tests of generated files share: parameter sets, and the tools that read the files."""
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+
+from gradloom.ports import flatten
+from gradloom.units import UNITS
+from gradloom.verilog import generate
+
+#: Unit and command line: the defaults, and what makes other logic.
+CASES = [
+    ("lfsr", ""),
+    ("lfsr", "--lanes 3 --first-lane 2 --lfsr-bits 17 --leap 4 --draw 3 --lfsr-seed 77"),
+    ("rounder", ""),
+    (
+        "rounder",
+        "--width 21 --lanes 3 --conversion 12:3,5:nearest-even --conversion 14:2,6:stochastic "
+        "--conversion 2:8,4:nearest-away --conversion 9:2,3:nearest-down",
+    ),
+    ("macc", ""),
+    ("macc", "--a 1,7 --b 3,2 --depth 5 --segments 1"),
+    ("macc", "--a 4,14 --b 2,16 --depth 1000 --segments 3"),
+    ("array", ""),
+    ("array", "--rows 1 --columns 1 --depth 4"),
+    ("array", "--rows 2 --columns 5 --a 1,7 --b 2,6 --raw --segments 1"),
+    (
+        "array",
+        "--rows 5 --columns 3 --a 2,6 --b 1,7 --segments 3 --conversion 13:2,6:stochastic "
+        "--conversion 10:3,5:nearest-up --lfsr-bits 24 --leap 8 --draw 8",
+    ),
+    ("array", "--rows 3 --columns 4 --conversion 20:4,12:nearest-even"),
+    ("wage-weight", ""),
+    ("wage-weight", "--stored 9 --bits 4 --lanes 3"),
+    ("wage-activation", ""),
+    ("wage-activation", "--width 14 --bits 5 --most-shift 6 --lanes 3"),
+    ("wage-shift", ""),
+    ("wage-shift", "--width 17 --lanes 5 --ceil"),
+    ("wage-error", ""),
+    ("wage-error", "--width 18 --bits 6 --lanes 2 --rounding stochastic"),
+    ("wage-update", ""),
+    ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
+]
+
+
+def configured(name, arguments=""):
+    """The unit `name` and its configuration by the command line `arguments`."""
+    unit = UNITS[name]
+    command = click.Command(name, params=list(unit.options))
+    return unit, unit.configure(**command.make_context(name, arguments.split()).params)
+
+
+@cache
+def verilog(name, arguments=""):
+    """Its Verilog, made once in a run of the tests."""
+    return generate(*configured(name, arguments))
+
+
+def ports(unit, config):
+    """The unit's plain ports, without `clk` and `rst`."""
+    return flatten(unit.component(config))
+
+
+def tool(name):
+    """The path of `name`, beside this Python or on the PATH; the test is skipped without it."""
+    found = shutil.which(
+        name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def run(command, folder, **environment):
+    """Run `command` in `folder`; what it wrote, and its exit status."""
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def gradloom(*arguments, folder=None, **environment):
+    """Run the command line as a user would."""
+    return run([sys.executable, "-m", "gradloom", *arguments], folder, **environment)
