@@ -50,7 +50,7 @@ class Difference:
     expected
         The twin's value.
     got
-        The component's value; of a value with unknown bits, the bits as text (`01x1`).
+        The component's value; of one with unknown bits, the bits as text (`01x1`), or x.
     time
         Time of the clock edge, where what was compared has times.
     """
@@ -87,7 +87,9 @@ class Recorded:
         Whether it is the first edge after a reset; if not, registers are taken to have held their
         initial values at it.
     unknown
-        Input values with unknown bits, none of which made a difference.
+        Input values with unknown bits; none matters for what was compared.
+    undefined
+        Output values that follow unknown inputs of the same clock; they were left out.
     """
 
     scope: str
@@ -95,6 +97,7 @@ class Recorded:
     time: str | None
     reset: bool
     unknown: int = 0
+    undefined: int = 0
 
     def __str__(self) -> str:
         time = "" if self.time is None else f" ({self.time})"
@@ -102,14 +105,12 @@ class Recorded:
             since = f"from cycle {self.first}{time} on, the first after a reset"
         else:
             since = f"from cycle {self.first}{time} on, taken for the reset state"
-        unknown = (
-            "1 unknown input value has"
-            if self.unknown == 1
-            else (f"{self.unknown:,} unknown input values have")
-        )
-        return f"{self.scope}: compared {since}" + (
-            f"; {unknown} no effect" if self.unknown else ""
-        )
+        text = f"{self.scope}: compared {since}"
+        if self.unknown:
+            text += f"; unknown input values: {self.unknown:,}"
+        if self.undefined:
+            text += f", outputs that they leave undefined: {self.undefined:,}"
+        return text
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,12 +172,13 @@ class Comparison:
 
         Of a recording, another line says which clocks were compared.
         """
-        done = f"{self.clocks:,} clocks {'of' if self.recorded else 'on'} {self.simulator}"
+        clocks = "1 clock" if self.clocks == 1 else f"{self.clocks:,} clocks"
+        done = f"{clocks} {'of' if self.recorded else 'on'} {self.simulator}"
         where = [] if self.recorded is None else [str(self.recorded)]
         if self.difference is None:
-            speed = f"{self.clocks_per_second:,.0f} clocks/s"
-            agree = f"{self.unit}: {self.values:,} values in {done} agree with the twin ({speed})"
-            return "\n".join([agree, *where])
+            agree = f"{self.unit}: {self.values:,} values in {done} agree with the twin"
+            speed = f" ({self.clocks_per_second:,.0f} clocks/s)" if self.recorded is None else ""
+            return "\n".join([agree + speed, *where])
         lines = [
             f"{self.unit}: {self.difference}",
             f"{self.mismatches:,} of {self.values:,} values in {done} differ from the twin",
@@ -276,7 +278,7 @@ def held(
     *,
     unknown: Mapping[str, Codes] | None = None,
     start: int = 0,
-    when: Callable[[int], str] | None = None,
+    when: Callable[[int], str | None] | None = None,
 ) -> Finding:
     """Hold the outputs `got` against the `expected` ones, and find the first difference.
 
@@ -317,7 +319,7 @@ def held(
         lane = int((wrong if mask is None else wrong | (mask[cycle] != 0)).argmax())
     at = (cycle,) if lane is None else (cycle, lane)
     value = int(got[name][at])
-    seen = value if mask is None or not mask[at] else _bits(value, int(mask[at]), port.width)
+    seen = value if mask is None or not mask[at] else _bits(port, value, int(mask[at]))
     difference = Difference(
         start + cycle,
         name,
@@ -330,10 +332,12 @@ def held(
     return Finding(values, mismatches, difference, table, port)
 
 
-def _bits(value: int, unknown: int, width: int) -> str:
-    """The bits of a value, those that are not known as x."""
+def _bits(port: Port, value: int, unknown: int) -> str:
+    """The bits of a value, those that are not known as x; x alone where none is."""
+    if unknown == (1 << port.width) - 1:
+        return "x"
     return "".join(
-        "x" if unknown >> bit & 1 else str(value >> bit & 1) for bit in reversed(range(width))
+        "x" if unknown >> bit & 1 else str(value >> bit & 1) for bit in reversed(range(port.width))
     )
 
 
@@ -414,14 +418,10 @@ def _table(
 def _cells(
     port: Port, values: Codes, unknown: Codes | None, lane: int | None, clocks: range
 ) -> list[str]:
-    """A port or one lane of it at some clocks; x where no bit is known."""
-    every = (1 << port.width) - 1
+    """A port or one lane of it at some clocks."""
     cells = []
     for clock in clocks:
         at = (clock,) if lane is None else (clock, lane)
-        mask = 0 if unknown is None else int(unknown[at])
-        value = int(values[at])
-        cells.append(
-            str(value) if not mask else "x" if mask == every else _bits(value, mask, port.width)
-        )
+        value, mask = int(values[at]), 0 if unknown is None else int(unknown[at])
+        cells.append(_bits(port, value, mask) if mask else str(value))
     return cells

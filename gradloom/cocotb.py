@@ -1,0 +1,260 @@
+"""A scoreboard for cocotb benches: every port of a unit, at every rising clock edge, to the twin.
+
+    from gradloom.cocotb import Scoreboard
+
+    @cocotb.test()
+    async def products(dut):
+        cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
+        with Scoreboard(dut, golden.Array(config)):
+            ...  # reset and stimulus, as ever; the outputs need no checks
+
+The block's end compares, and raises AssertionError with the first difference. Long runs are
+compared meanwhile, too: after twice the clocks of the time before, so that a run ends soon after it
+went wrong, and all runs of the twin together take no more than about two of the whole.
+"""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from amaranth.lib import wiring
+
+from golden.fixed import Codes
+from gradloom.compare import Comparison, Recorded, Runs
+from gradloom.ports import Port, flatten, inputs_of, outputs_of
+from gradloom.recorded import (
+    Check,
+    Recording,
+    ports_alone,
+    read_resets,
+    reset_state,
+    spans,
+    to_codes,
+)
+from gradloom.units import UNITS
+
+try:
+    import cocotb
+    from cocotb.triggers import RisingEdge
+    from cocotb.utils import get_sim_time, get_time_from_sim_steps
+except ImportError as error:
+    raise ModuleNotFoundError(
+        "gradloom.cocotb needs cocotb 2: pip install 'gradloom[cocotb]'"
+    ) from error
+
+#: Clocks before the first comparison.
+_FIRST = 4096
+
+
+class Scoreboard:
+    """Samples a unit's ports from now on, and holds them against its twin.
+
+    It samples where the clock rises, before registers have changed: the value just before the edge.
+    The comparison begins at the first edge with `rst` low after one with `rst` high; if there is no
+    reset at all, at the first edge.
+
+    Parameters
+    ----------
+    dut
+        Handle of the unit, with the ports of the generated Verilog.
+    twin
+        The unit's twin.
+    ports
+        The ports, or the Amaranth component that has them. Not needed for the units that
+        `gradloom generate` knows.
+    clock
+        Handle of the clock; `dut.clk` if this is None.
+    from_start
+        Registers hold their initial values now: do not wait for a reset.
+
+    Attributes
+    ----------
+    comparison : Comparison or None
+        What was found, once `finish` has been called or a difference has been found.
+
+    Raises
+    ------
+    TypeError
+        The ports are not known.
+    ValueError
+        `dut` lacks a port, or one has another width.
+    """
+
+    def __init__(
+        self,
+        dut: Any,
+        twin: Runs,
+        *,
+        ports: wiring.Component | Sequence[Port] | None = None,
+        clock: Any = None,
+        from_start: bool = False,
+    ):
+        if ports is None:
+            ports = _ports_of(twin)
+        elif isinstance(ports, wiring.Component):
+            ports_alone(ports)
+            ports = flatten(ports)
+        self.comparison: Comparison | None = None
+        self._dut = dut
+        self._unit = type(twin).__name__
+        self._from_start = from_start
+        every = [*inputs_of(ports), *outputs_of(ports)]
+        self._samples = _Samples(dut._path, every)
+        self._handles = [(_handle(dut, port), self._samples.words[port.name]) for port in every]
+        self._clock = dut.clk if clock is None else clock
+        self._check = Check(ports, twin)
+        self._recorded: Recorded | None = None
+        self._task = cocotb.start_soon(self._sample())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.finish()
+            return
+        # The bench's own error is what counts; a difference may tell where it comes from.
+        try:
+            self.finish()
+        except (AssertionError, ValueError) as found:
+            self._dut._log.error("%s", found)
+
+    def finish(self) -> Comparison:
+        """Stop sampling and compare.
+
+        Returns
+        -------
+        What was found: everything agrees.
+
+        Raises
+        ------
+        AssertionError
+            Something differs; the text is the report.
+        ValueError
+            There is no clock to compare, or an input that matters is unknown.
+        """
+        if not self._task.done():
+            self._task.cancel()
+        if self.comparison is None:
+            self._compare(last=True)
+        comparison = self.comparison = self._result()
+        if not comparison:
+            raise AssertionError(comparison.report())
+        self._dut._log.info("%s", comparison.report())
+        return comparison
+
+    async def _sample(self) -> None:
+        edge, due = RisingEdge(self._clock), _FIRST
+        samples = self._samples
+        while True:
+            await edge
+            for handle, words in self._handles:
+                words.append(str(handle.value))
+            samples.times.append(int(get_sim_time("step")))
+            if samples.clocks >= due:
+                self._compare(last=False)
+                if self._check.difference is not None:
+                    self.comparison = self._result()
+                    raise AssertionError(self.comparison.report())
+                due = max(_FIRST, 2 * samples.clocks)
+
+    def _compare(self, last: bool) -> None:
+        """Compare what was sampled, and forget what lies before the last reset."""
+        samples = self._samples
+        resets = read_resets(samples)
+        if self._recorded is None:
+            start, reset = (0, False) if self._from_start else reset_state(resets)
+            if start == len(resets):
+                if last:
+                    raise ValueError(
+                        f"{samples.scope}: there is no clock after a reset to compare, "
+                        f"of {samples.first + len(resets)} clocks"
+                    )
+                return
+            if not (reset or self._from_start or last):
+                return  # the reset may be yet to come
+            self._recorded = Recorded(
+                samples.scope, samples.first + start, samples.when(start), reset
+            )
+            samples.forget(start)
+            resets = resets[start:]
+        if (resets < 0).any():
+            where = samples.at(int((resets < 0).argmax()))
+            raise ValueError(f"{samples.scope}: rst is unknown (x or z) at {where}")
+        whole = len(resets) if last else int(np.flatnonzero(resets == 1).max(initial=-1)) + 1
+        for span in spans(resets[:whole], 0):
+            self._check.take(samples, span)
+        samples.forget(whole)
+        if samples.clocks:
+            # These belong to a run of the twin that goes on: they count at its end, or if they
+            # differ.
+            ahead = Check(self._check.ports, self._check.twin)
+            ahead.take(samples, slice(0, samples.clocks))
+            if ahead.difference is not None:
+                self._check.take(samples, slice(0, samples.clocks))
+
+    def _result(self) -> Comparison:
+        recorded = self._recorded
+        assert recorded is not None
+        return self._check.result(self._unit, f"cocotb on {cocotb.SIM_NAME}", recorded, 0.0)
+
+
+class _Samples(Recording):
+    """What was sampled and is still to be compared."""
+
+    name = "cocotb"
+
+    def __init__(self, scope: str, ports: Sequence[Port]):
+        self.scope = scope
+        self.words: dict[str, list[str]] = {port.name: [] for port in ports}
+        self.times: list[int] = []
+
+    @property
+    def clocks(self) -> int:  # type: ignore[override]
+        """Clock edges that are held."""
+        return len(self.times)
+
+    def read(self, port: Port, clocks: slice) -> tuple[Codes, Codes]:
+        return to_codes(port, self.words[port.name][clocks])
+
+    def when(self, clock: int) -> str:
+        nanoseconds = get_time_from_sim_steps(self.times[clock], "ns")
+        return f"{nanoseconds:,.6f}".rstrip("0").rstrip(".") + " ns"
+
+    def forget(self, clocks: int) -> None:
+        """Drop the first clocks."""
+        for words in self.words.values():
+            del words[:clocks]
+        del self.times[:clocks]
+        self.first += clocks
+
+
+def _ports_of(twin: Runs) -> list[Port]:
+    """The ports of the unit that `twin` is the twin of."""
+    for unit in UNITS.values():
+        if unit.twin is type(twin):
+            component = unit.component(twin.config)  # type: ignore[attr-defined]
+            ports_alone(component)
+            return flatten(component)
+    raise TypeError(
+        f"the ports of {type(twin).__name__} are not known: give ports=, the component or its ports"
+    )
+
+
+def _handle(dut: Any, port: Port) -> Any:
+    """The handle of a port."""
+    handle = dut._get(port.name)
+    if handle is None:
+        raise ValueError(f"{dut._path} has no port {port.name}: is it the unit, with this twin?")
+    if len(handle) != port.bits:
+        raise ValueError(
+            f"{dut._path}.{port.name} has {len(handle)} bits, not {port.bits}: "
+            "has the twin the same configuration?"
+        )
+    return handle
