@@ -1,0 +1,76 @@
+"""The demonstration, on small networks; the whole one is a long test."""
+
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from golden import wage
+from golden.training import GuptaRecipe, WageRecipe
+from gradloom import demo
+
+
+@pytest.fixture
+def small(monkeypatch):
+    def recipe(kind, **fixed):
+        return lambda **size: kind(**(size | fixed))
+
+    monkeypatch.setattr(
+        demo, "WageRecipe", recipe(WageRecipe, hidden=(16,), batch=8, epochs=1, rates=((1, 0),))
+    )
+    monkeypatch.setattr(demo, "GuptaRecipe", recipe(GuptaRecipe, hidden=(5,), batch=4, epochs=1))
+    monkeypatch.setattr(demo, "ROWS", 2)
+    monkeypatch.setattr(demo, "COLUMNS", 3)
+
+
+def run(folder):
+    console = Console(record=True, width=100, file=io.StringIO())
+    with Progress(console=console, disable=True) as progress:
+        agree = demo.run(folder, "pysim", console, progress)
+        return agree, console.export_text()
+
+
+def test_demo_agrees_and_writes_verilog(small, tmp_path):
+    agree, text = run(tmp_path / "new" / "folder")
+    assert agree
+    assert "agree in every value" in text
+    for unit in (
+        "WAGE: array, raw sums",
+        *(f"WAGE: wage-{name}" for name in ("weight", "activation", "shift", "error", "update")),
+        "Gupta: array with rounders",
+        "Gupta: array, raw sums",
+        "Gupta: rounder",
+    ):
+        row = re.search(rf"{unit} +([\d,]+) +([\d,]+) +(\d+) +([\d,]+)", text)
+        assert row, unit
+        assert int(row[1].replace(",", "")) > 0
+        assert row[3] == "0"
+    assert re.search(r"of ([1-9][\d,]*) results that the training model had", text.lower())
+    assert re.search(r"^module array\b", (tmp_path / "new/folder/array.v").read_text(), re.M)
+
+
+def test_demo_sees_a_twin_that_is_not_training(small, tmp_path, monkeypatch):
+    """Hardware and twin agree with each other, but training rounds another way."""
+    monkeypatch.setattr(
+        "golden.training.wage.quantize_activation",
+        lambda acc, shift, bits: wage.quantize_activation(acc, shift, bits) // 2 * 2,
+    )
+    agree, text = run(tmp_path)
+    assert not agree
+    assert "There are differences" in text
+
+
+@pytest.mark.long
+def test_demo_as_a_user_runs_it(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "gradloom", "demo", "-o", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    errors = re.findall(r"test error +([\d.]+) %", done.stdout)
+    assert float(errors[-1]) < 5

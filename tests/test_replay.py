@@ -1,0 +1,119 @@
+"""A recorded step through the twins and the hardware: the numbers are those of training."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import golden
+from golden.datasets import digits
+from golden.fixed import Rounding
+from golden.training import GuptaRecipe, Product, WageRecipe, new_trainer
+from gradloom import compare
+from gradloom.replay import product_rows, product_stimulus, stations
+
+#: Small networks that still need edge tiles, tiles shallower than the array, and filled-up vectors.
+RECIPES = {
+    "wage": WageRecipe(rows=3, columns=4, hidden=(9, 7), batch=5),
+    "wage, released code": WageRecipe(
+        rows=4,
+        columns=3,
+        hidden=(9,),
+        batch=5,
+        c=3,
+        start="released",
+        saturation="half",
+        pixels="symmetric",
+    ),
+    "wage, stochastic errors": WageRecipe(
+        rows=2, columns=5, hidden=(9, 6), batch=4, error_rounding=Rounding.STOCHASTIC, shift="ceil"
+    ),
+    "gupta": GuptaRecipe(rows=3, columns=4, hidden=(9, 7), batch=4, momentum="0.9", decay="0.0005"),
+    "gupta, nearest": GuptaRecipe(
+        rows=4, columns=3, hidden=(9,), batch=5, fl=10, rounding="nearest-down"
+    ),
+}
+
+
+def recorded(recipe, before=3):
+    """A trainer some steps on, and the record of its last step."""
+    data, record = digits(), []
+    trainer = new_trainer(recipe, data)
+    for step in range(before + 1):
+        chosen = slice(step * recipe.batch, (step + 1) * recipe.batch)
+        trainer.step(
+            data.train_images[chosen], data.train_labels[chosen], record if step == before else None
+        )
+    return trainer, record
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_twins_give_the_numbers_of_training(name):
+    trainer, record = recorded(RECIPES[name])
+    parts = stations(trainer, record)
+    assert sum(len(part.pieces) for part in parts) == len(record)
+    for part in parts:
+        outputs = part.unit.twin(part.config).run(part.inputs)
+        assert part.results > 0
+        assert part.differences(outputs) == 0, part.title
+
+
+@pytest.mark.parametrize("name", ["wage", "gupta"])
+def test_hardware_agrees_on_a_whole_step(name):
+    trainer, record = recorded(RECIPES[name], before=1)
+    for part in stations(trainer, record):
+        assert compare(part.unit.component(part.config), part.unit.twin(part.config), part.inputs)
+
+
+def test_a_wrong_result_or_a_missing_one_counts():
+    trainer, record = recorded(RECIPES["wage"], before=0)
+    for part in stations(trainer, record):
+        outputs = part.unit.twin(part.config).run(part.inputs)
+        _, fields = part.expected[0]
+        port = f"o_{next(iter(fields))}"
+        first = np.flatnonzero(outputs["o_valid"])[0]
+        wrong = {name: values.copy() for name, values in outputs.items()}
+        wrong[port].reshape(len(wrong[port]), -1)[first, 0] ^= 1
+        assert part.differences(wrong) == 1
+        lost = {name: values.copy() for name, values in outputs.items()}
+        lost["o_valid"][first] = 0
+        assert part.differences(lost) == part.results
+
+
+def test_generators_start_where_training_stood():
+    trainer, record = recorded(RECIPES["gupta"])
+    for part in stations(trainer, record):
+        if part.title == "array with rounders":
+            unmoved = dataclasses.replace(part.config, generator=trainer.recipe.generator)
+            outputs = part.unit.twin(unmoved).run(part.inputs)
+            assert part.differences(outputs) > 0
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (5, 2, 7), (4, 9, 3), (7, 3, 4)])
+def test_a_product_streams_without_a_stall(m, k, n):
+    rng = np.random.default_rng(m + 10 * k + 100 * n)
+    a, b = rng.integers(-99, 99, (m, k)), rng.integers(-99, 99, (k, n))
+    config = golden.ArrayConfig(rows=4, columns=3, conversions=())
+    inputs = product_stimulus(config, a, b)
+    idle = config.latency + config.rows
+    inputs = {
+        name: np.concatenate([values, np.zeros((idle, *values.shape[1:]), np.int64)])
+        for name, values in inputs.items()
+    }
+    outputs = golden.Array(config).run(
+        inputs | {"o_ready": np.ones(len(inputs["i_valid"]), np.int64)}
+    )
+    assert outputs["i_ready"][inputs["i_valid"] != 0].all()
+    left = outputs["o_valid"] != 0
+    rows = product_rows(config, a @ b)
+    assert np.array_equal(outputs["o_data"][left], rows["data"])
+    assert np.array_equal(outputs["o_last"][left], rows["last"])
+
+
+def test_every_kind_of_product_is_replayed():
+    _, record = recorded(RECIPES["gupta"], before=0)
+    products = [entry for entry in record if isinstance(entry, Product)]
+    assert [p.name.split()[0] for p in products] == ["forward"] * 3 + ["gradient", "error"] * 2 + [
+        "gradient"
+    ]
+    assert all((p.conversion is None) == p.name.startswith("gradient") for p in products)
