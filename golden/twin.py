@@ -33,6 +33,8 @@ class Twin:
             for start, stop in zip(cuts, cuts[1:])
             if stop > start
         ]
+        if len(stretches) == 1:  # no copy of what may be millions of clocks
+            return stretches[0]
         return {name: np.concatenate([part[name] for part in stretches]) for name in stretches[0]}
 
     def stretch(self, inputs: Trace) -> Trace:

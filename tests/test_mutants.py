@@ -157,7 +157,7 @@ MUTANTS = [
         hdl.rounder,
         "Rounder",
         DRAWN,
-        ("leaps at every clock", ("lfsr.o.ready.eq(self.i_valid)", "lfsr.o.ready.eq(1)")),
+        ("leaps at every clock", ("config.first_lane, self.i_valid)", "config.first_lane, 1)")),
         ("high bits of the word", ("return word[: max(dropped, 0)]", "return word[-dropped:]")),
     ),
     *mutants(
@@ -177,16 +177,13 @@ MUTANTS = [
         "Macc",
         MACC,
         ("sums never begin", ("Mux(first, 0, accumulator)", "accumulator")),
-        ("operand squared", ('register(b, "b_operand")', 'register(a, "b_operand")')),
+        ("operand squared", ('late(m, b, "b_operand")', 'late(m, a, "b_operand")')),
         ("lost carry", ("kept + term + carry", "kept + term")),
         ("hold inverted", ("m.Elif(~hold)", "m.Elif(hold)")),
         ("a clock late", ("range(PRODUCT_LATENCY - 2)", "range(PRODUCT_LATENCY - 1)")),
         (
             "a reset where there is none",
-            (
-                "Signal(value.shape(), name=name, reset_less=True)",
-                "Signal(value.shape(), name=name)",
-            ),
+            ('self.a, "a_hop")', 'self.a, "a_hop", reset_less=False)'),
         ),
     ),
     *mutants(
@@ -195,10 +192,10 @@ MUTANTS = [
         ARRAY,
         (
             "operands swapped",
-            ("Mux(entered, taken.a[row], 0)", "Mux(entered, taken.b[row], 0)"),
-            ("delayed(m, taken.b[column], column,", "delayed(m, taken.a[column], column,"),
+            ("entering(taken.a[row],", "entering(taken.b[row],"),
+            ("entering(taken.b[column],", "entering(taken.a[column],"),
         ),
-        ("gaps multiply", ("Mux(entered, taken.a[row], 0)", "taken.a[row]")),
+        ("gaps multiply", ("Mux(entered, operand, 0)", "operand")),
         ("last too early", ("spacing.eq(rows - 1)", "spacing.eq(rows - 2)")),
         ("no reset of the tile's beginning", ("Signal(init=1)", "Signal(init=1, reset_less=True)")),
         ("no reset of the markers", ('"last", reset_less=False)', '"last")')),
@@ -427,8 +424,8 @@ def test_swapped_operands_show_at_the_first_row_that_the_transpose_has_otherwise
         config=RAW,
         unit="Array",
         changes=[
-            ("Mux(entered, taken.a[row], 0)", "Mux(entered, taken.b[row], 0)"),
-            ("delayed(m, taken.b[column], column,", "delayed(m, taken.a[column], column,"),
+            ("entering(taken.a[row],", "entering(taken.b[row],"),
+            ("entering(taken.b[column],", "entering(taken.a[column],"),
         ],
     )
     assert found == (20 + RAW.latency, "o_data", 0, 5, 10)
