@@ -16,7 +16,7 @@ space := $(empty) $(empty)
 install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	--editable ".$(if $(1)$(COMPILER),[$(subst $(space),$(comma),$(strip $(1) $(COMPILER)))])"
 
-.PHONY: help demo test test-long lint format bench clean distclean
+.PHONY: help demo test test-long lint format bench docs clean distclean
 
 help:
 	@echo 'make demo       the demonstration: generate, simulate, compare clock for clock'
@@ -25,6 +25,7 @@ help:
 	@echo 'make lint       ruff and mypy, changing nothing'
 	@echo 'make format     ruff, changing files'
 	@echo 'make bench      the scripts in bench/'
+	@echo 'make docs       the documentation, build/docs/index.html'
 	@echo 'make clean      remove what was built and cached; distclean removes $(VENV) too'
 	@echo 'PYTHON=python3.12 chooses the interpreter that makes $(VENV).'
 
@@ -35,15 +36,15 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 # No long test at all (exit status 5) is no failure.
-test-long: $(VENV)/.test
+test-long: $(VENV)/.all
 	$(BIN)/python -m pytest -n 2 -m long $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.all
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: $(VENV)/.dev
+format: $(VENV)/.all
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -51,6 +52,10 @@ bench: $(VENV)/.core
 	@set -e; for script in bench/*.py; do \
 		if [ -e "$$script" ]; then echo "$$script"; $(BIN)/python "$$script"; fi; \
 	done
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
+	@echo 'build/docs/index.html'
 
 clean:
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -71,7 +76,8 @@ $(BIN)/python:
 # The extras of a stamp; each is installed again when what it was made from changes.
 $(VENV)/.core: EXTRAS :=
 $(VENV)/.test: EXTRAS := test
-$(VENV)/.dev: EXTRAS := test dev
-$(VENV)/.core $(VENV)/.test $(VENV)/.dev: $(STAMPED_BY) | $(BIN)/python
+$(VENV)/.docs: EXTRAS := docs
+$(VENV)/.all: EXTRAS := test dev docs fpga
+$(VENV)/.core $(VENV)/.test $(VENV)/.docs $(VENV)/.all: $(STAMPED_BY) | $(BIN)/python
 	$(call install,$(EXTRAS))
 	@touch $@

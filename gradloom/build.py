@@ -1,0 +1,126 @@
+"""A unit on a device: what it takes and how fast it is. The flow itself is in `boards`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from boards import jobs
+from boards.flow import Placement, TooLarge, place, synthesise
+from boards.report import flow_report
+from boards.targets import DSP, Target, too_large
+from golden.array import ArrayConfig
+from gradloom.units import Unit
+from gradloom.verilog import generate, parameters
+
+#: Told which run (0 is synthesis, else the seed) does what.
+Listener = Callable[[int, str], None]
+
+#: Tiles of a run, for the curves of what an array sustains.
+_RUNS = (1, 8, 64)
+
+
+def build(
+    unit: Unit,
+    config: Any,
+    target: Target,
+    *,
+    seeds: int = 1,
+    frequency: float | None = None,
+    grade: str | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    listener: Listener = lambda number, text: None,
+) -> tuple[dict[str, Any], str]:
+    """Build a unit out of context; the report, and the Verilog that it is about.
+
+    Parameters
+    ----------
+    unit, config
+        What is built.
+    target
+        For which device.
+    seeds
+        How many of nextpnr's seeds, from 1 on.
+    frequency
+        Clock in MHz that is asked for; the target's own without it.
+    grade
+        Speed grade; the target's first without it.
+    scheduler, workers
+        Where the seeds run: see `boards.jobs.run`.
+    listener
+        Told what is being done.
+
+    Raises
+    ------
+    boards.tools.FlowError
+        A tool is missing or failed, or the unit does not fit.
+    boards.jobs.JobsError
+        The seeds could not be run.
+    """
+    chosen_grade = target.grade(grade)
+    asked = target.frequency if frequency is None else frequency
+    # Hours of synthesis need not come before a refusal that multiplication can give.
+    if problem := too_large(target, least(config, target)):
+        raise TooLarge(f"{unit.name} {problem} ({target.device})")
+    listener(0, "generating Verilog")
+    verilog = generate(unit, config)
+    synthesis = synthesise(verilog, unit.module, target, lambda text: listener(0, text))
+    listener(0, "done")
+    placements: list[Placement] = []
+    if target.nextpnr:
+        numbers = range(1, seeds + 1)
+        tasks = [(synthesis.netlist, target, seed, asked, chosen_grade) for seed in numbers]
+        for number, placement in jobs.run(
+            place,
+            tasks,
+            scheduler=scheduler,
+            workers=workers,
+            listener=lambda number, text: listener(numbers[number], text),
+        ):
+            clock = placement.clock
+            listener(numbers[number], "done" if clock is None else f"done, {clock:.1f} MHz")
+            placements.append(placement)
+    report = {
+        "unit": unit.name,
+        "parameters": dict(parameters(config)),
+        **flow_report(target, chosen_grade, synthesis, placements),
+    }
+    report["throughput"] = throughput(config, report["clock_mhz"])
+    return report, verilog
+
+
+def least(config: Any, target: Target) -> dict[str, float]:
+    """Resources that a unit certainly needs, as far as its configuration alone tells."""
+    if not isinstance(config, ArrayConfig):
+        return {}
+    product = target.product(config.macc.a.width, config.macc.b.width)
+    return {DSP: config.rows * config.columns * product}
+
+
+def throughput(config: Any, clock: dict[str, float] | None) -> dict[str, Any] | None:
+    """Multiply-accumulates a second of an array: the most, and what a run of tiles gets."""
+    if not isinstance(config, ArrayConfig) or clock is None:
+        return None
+    nodes, hertz = config.rows * config.columns, clock["best"] * 1e6
+    tiles, depth = _RUNS[1], config.macc.depth
+
+    def efficiency(tiles: int, depth: int) -> float:
+        return tiles * depth / config.clocks(tiles, depth)
+
+    depths = [1 << power for power in range(2, depth.bit_length() + 1) if 1 << power <= depth]
+    return {
+        "clock_mhz": clock["best"],
+        "peak_macs_per_second": nodes * hertz,
+        "shape": f"{tiles} tiles of depth {depth}, back to back",
+        "clocks": config.clocks(tiles, depth),
+        "overhead_clocks": config.clocks(tiles, depth) - tiles * depth,
+        "efficiency": efficiency(tiles, depth),
+        "sustained_macs_per_second": nodes * hertz * efficiency(tiles, depth),
+        "curves": [
+            {
+                "tiles": run,
+                "depth": depths,
+                "efficiency": [efficiency(run, each) for each in depths],
+            }
+            for run in _RUNS
+        ],
+    }
