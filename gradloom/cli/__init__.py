@@ -1,0 +1,34 @@
+"""The command line.
+
+Exit status: 0 all agreed or was done, 1 a difference, 2 bad arguments or a missing tool.
+"""
+
+import sys
+from typing import NoReturn
+
+import click
+
+from gradloom.cli import build, compare, generate, train  # noqa: F401  (they add their commands)
+from gradloom.cli.base import cli, fail
+
+
+def main() -> NoReturn:
+    """The command `gradloom`."""
+    try:
+        status = cli.main(standalone_mode=False, prog_name="gradloom")
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
+    except click.UsageError as error:
+        where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        fail(error.format_message() + where)
+    except click.ClickException as error:
+        fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        fail("interrupted", 130)
+    except (ValueError, TypeError, OSError) as error:
+        fail(str(error))
+    except RuntimeError as error:  # a tool's own words
+        print(f"gradloom: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,103 @@
+"""What the commands share: progress, errors in one line, a command for every unit."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from gradloom.units import UNITS, Unit
+
+#: Progress and remarks; results go to standard output.
+stderr = Console(stderr=True)
+
+
+def bar() -> Progress:
+    """A progress bar on standard error, gone when it is done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)
+
+
+class UnitCommand(click.Command):
+    """A command on a unit: its help ends with the unit's ports, latency and throughput."""
+
+    def __init__(self, unit: Unit, **settings: Any):
+        super().__init__(name=unit.name, **settings)
+        self.unit = unit
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The unit's description at the default parameters."""
+        defaults = {
+            param.name: param.get_default(ctx) if not param.multiple else ()
+            for param in self.unit.options
+        }
+        defaults = {
+            param.name: param.type_cast_value(ctx, defaults[param.name])
+            for param in self.unit.options
+        }
+        formatter.write_paragraph()
+        formatter.write("With the parameters at their defaults:\n")
+        for line in self.unit.describe(self.unit.configure(**defaults)).splitlines():
+            formatter.write(f"{line}\n")
+
+
+def commands(
+    group: click.Group, verb: str, run: Callable[..., Any], options: tuple[click.Option, ...]
+) -> None:
+    """A command for every unit in `group`.
+
+    `run` gets the unit, its configuration and the values of `options`.
+    """
+    own = [option.name for option in options]
+    for unit in UNITS.values():
+
+        def callback(unit: Unit = unit, **given: Any) -> Any:
+            settings = {name: given.pop(name) for name in own if name}
+            return run(unit, unit.configure(**given), **settings)
+
+        group.add_command(
+            UnitCommand(
+                unit,
+                callback=callback,
+                params=[*unit.options, *options],
+                help=f"{verb} {unit.name}: {unit.summary}",
+                short_help=unit.summary,
+            )
+        )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="gradloom")
+def cli() -> None:
+    """Training hardware for low-precision neural networks, held to a NumPy model at every clock."""
+
+
+def refuse(unwanted: tuple[str, ...], why: str) -> None:
+    """Refuse options that were given and would have no effect."""
+    ctx = click.get_current_context()
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in unwanted
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: {why}", ctx)
+
+
+def fail(text: str, status: int = 2) -> NoReturn:
+    """End with `status` and one line on standard error."""
+    print(f"gradloom: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,282 @@
+"""`gradloom build`, `targets` and `boards`: units on FPGAs."""
+
+import importlib.util
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, TaskID, TextColumn
+
+from gradloom.cli.base import cli, commands, fail, stderr
+from gradloom.units import Unit
+
+
+@cli.group(name="build")
+def build_group() -> None:
+    """What a unit takes of a device, and its clock, by the open tools."""
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[int, str], None]]:
+    """Shows what runs side by side are doing: 0 is synthesis, the others are seeds."""
+    from rich.progress import SpinnerColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=stderr, transient=True, disable=not stderr.is_terminal
+    ) as progress:
+        tasks: dict[int, TaskID] = {}
+        shown: dict[int, str] = {}
+
+        def say(number: int, text: str) -> None:
+            line = f"seed {number}: {text}" if number else text
+            stage = line.split(",")[0].split(" round")[0]
+            if not number:
+                stage = stage.split(":")[0]
+            if not stderr.is_terminal and shown.get(number) != stage:
+                stderr.print(line if stage.endswith("done") else stage, highlight=False)
+            shown[number] = stage
+            if number not in tasks:
+                tasks[number] = progress.add_task(line, total=None)
+            progress.update(tasks[number], description=line)
+            if text.startswith("done"):
+                progress.stop_task(tasks[number])
+
+        yield say
+
+
+def _build(
+    unit: Unit,
+    config: Any,
+    target: str,
+    seeds: int,
+    frequency: float | None,
+    speed: str | None,
+    output: Path | None,
+    as_json: bool,
+    scheduler: str | None,
+    workers: int | None,
+) -> None:
+    from boards import jobs, report, targets, tools
+    from gradloom.build import build
+    from gradloom.files import replaced
+
+    chosen = targets.find(target)
+    chosen.grade(speed)
+    if output is not None and output.exists() and not output.is_dir():
+        raise click.BadParameter(f"{output} is not a folder", param_hint="--output")
+    if output is not None and importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException(
+            "--output writes a page with plots and needs matplotlib: pip install 'gradloom[fpga]'"
+        )
+    try:
+        with _stages() as say:
+            made, verilog = build(
+                unit,
+                config,
+                chosen,
+                seeds=seeds,
+                frequency=frequency,
+                grade=speed,
+                scheduler=scheduler,
+                workers=workers,
+                listener=say,
+            )
+    except (tools.FlowError, jobs.JobsError) as error:
+        raise click.ClickException(str(error)) from error
+    made["command"] = shlex.join(["gradloom", *sys.argv[1:]])
+    if output is not None:
+        texts = {
+            f"{unit.module}.v": verilog,
+            "report.json": json.dumps(made, indent=1) + "\n",
+            "report.html": report.page(made),
+        }
+        output.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            with replaced(output / name) as temporary:
+                temporary.write_text(text)
+    if as_json:
+        click.echo(json.dumps(made))
+    else:
+        Console(highlight=False).print(report.terminal(made))
+        if output is not None:
+            click.echo(f"{output}: {', '.join(texts)}")
+
+
+commands(
+    build_group,
+    "Synthesise, place and route",
+    _build,
+    (
+        click.Option(["--target"], required=True, help="The device: see `gradloom targets`."),
+        click.Option(
+            ["--seeds"],
+            type=click.IntRange(1, 1000),
+            default=1,
+            show_default=True,
+            help="Starts of placement, each a run of its own.",
+        ),
+        click.Option(
+            ["--frequency"],
+            type=click.FloatRange(1, 2000),
+            help="Clock to reach for, in MHz; the target's own without it.",
+        ),
+        click.Option(["--speed"], help="Speed grade, where the device has several."),
+        click.Option(
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            help="Folder for the report (HTML and JSON) and the Verilog.",
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the report as JSON."),
+        click.Option(
+            ["--scheduler"],
+            metavar="ADDRESS",
+            help="dask scheduler whose workers run the seeds, as in tcp://host:8786.",
+        ),
+        click.Option(
+            ["--workers"],
+            type=click.IntRange(1),
+            help="Processes of this machine for the seeds; as many as cores without it.",
+        ),
+    ),
+)
+
+
+@build_group.command(name="selftest")
+@click.option("--board", required=True, help="The board: see `gradloom boards`.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for the bitstream and the report; build/selftest-BOARD without it.",
+)
+@click.option(
+    "--broken", is_flag=True, help="Expect one bit wrongly: shows what a failure is like."
+)
+def build_selftest(board: str, output: Path | None, broken: bool) -> None:
+    """Build a bitstream with which a board tests the hardware against the model by itself."""
+    import tempfile
+
+    from boards import bitstream, platforms, tools
+    from gradloom.files import replaced
+
+    chosen = platforms.find(board)
+    folder = output or Path("build") / f"selftest-{board}"
+    if folder.exists() and not folder.is_dir():
+        raise click.BadParameter(f"{folder} is not a folder", param_hint="--output")
+    try:
+        with _stages() as say, tempfile.TemporaryDirectory(prefix="gradloom-selftest-") as work:
+            made = bitstream.build(
+                chosen,
+                Path(work),
+                lambda stage, text: say(0, f"{stage}: {text[:60]}"),
+                broken=broken,
+            )
+    except bitstream.ClockError as error:
+        fail(str(error), 1)
+    except tools.FlowError as error:
+        raise click.ClickException(str(error)) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    report = json.dumps(made.report, indent=1) + "\n"
+    for name, content in {**made.files, "report.json": report.encode()}.items():
+        with replaced(folder / name) as temporary:
+            temporary.write_bytes(content)
+    clock = made.report["clock_mhz"]
+    met = f", the design meets {clock['met']:g} MHz" if "met" in clock else ""
+    click.echo(f"{chosen.title}: array {made.report['array']}; clock {clock['wanted']:g} MHz{met}")
+    cells = made.report["cells"]
+    shown = [f"{name} {cells[name]}" for name in chosen.cells if name in cells]
+    click.echo(", ".join(shown))
+    click.echo(f"{folder}: {', '.join([*made.files, 'report.json'])}")
+    click.echo(f"load with: {chosen.load_command(folder)}")
+
+
+@cli.command(name="boards")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def list_boards(as_json: bool) -> None:
+    """List the boards that `build selftest` knows."""
+    from boards.platforms import BOARDS, memory_budget
+
+    rows: dict[str, dict[str, Any]] = {}
+    for board in BOARDS.values():
+        array, units = board.array, board.config.units
+        budget = memory_budget(board, board.config.checks())
+        folder = Path("build") / f"selftest-{board.name}"
+        rows[board.name] = {
+            "board": board.title,
+            "device": board.device,
+            "clock_mhz": board.frequency / 1e6,
+            "array": f"{array.rows} x {array.columns} of {array.macc.a} x {array.macc.b}",
+            "lanes": max(getattr(unit, "lanes", 0) for unit in units),
+            "memories": {"at_most": sum(budget.values()), "available": board.memories},
+            "pins": board.pins(),
+            "uart": f"115200 8N1, {board.serial}",
+            "build": f"gradloom build selftest --board {board.name}",
+            "load": board.load_command(folder),
+        }
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for name, row in rows.items():
+        pins = ", ".join(f"{use} {pin}" for use, pin in row["pins"].items())
+        memories = row["memories"]
+        click.echo(
+            f"{name}\n"
+            f"  board   {row['board']}, {row['device']}, {row['clock_mhz']:g} MHz\n"
+            f"  tests   array {row['array']}; WAGE's units, {row['lanes']} lanes\n"
+            f"  memory  at most {memories['at_most']} of {memories['available']} block RAMs\n"
+            f"  pins    {pins}\n"
+            f"  uart    {row['uart']}\n"
+            f"  build   {row['build']}\n"
+            f"  load    {row['load']}"
+        )
+
+
+@cli.command(name="targets")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def list_targets(as_json: bool) -> None:
+    """List the devices that `build` knows."""
+    from rich.table import Table
+
+    from boards.targets import FULLEST, RESOURCES, TARGETS
+
+    if as_json:
+        rows = {
+            target.name: {
+                "device": target.device,
+                "speed_grades": target.grades,
+                "available": target.available,
+                "largest_array": target.largest_array()[0],
+                "bounded_by": target.largest_array()[1],
+                "clock": target.nextpnr is not None,
+            }
+            for target in TARGETS.values()
+        }
+        click.echo(json.dumps(rows))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("target", no_wrap=True)
+    table.add_column("device", no_wrap=True)
+    for resource in RESOURCES:
+        table.add_column(resource, justify="right")
+    table.add_column("largest array", justify="right")
+    table.add_column("bound by")
+    table.add_column("clock")
+    for target in TARGETS.values():
+        size, bound = target.largest_array()
+        numbers = [f"{target.available[resource]:,}" for resource in RESOURCES]
+        clock = "estimated" if target.nextpnr else "none: synthesis only"
+        table.add_row(target.name, target.device, *numbers, f"{size} x {size}", bound, clock)
+    # A list, not a layout: lines are as long as they need to be, for people and for grep.
+    Console(highlight=False, width=140).print(table)
+    click.echo(
+        "Largest array: an estimate, for square arrays of 16-bit nodes with rounders, by what a "
+        "small one took of each family;\n"
+        f"the device is at most {FULLEST:.0%} full, or has all of its DSPs in use."
+    )
