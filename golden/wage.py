@@ -138,7 +138,7 @@ class WeightQuantizerConfig(_OnePerClock):
 
     stored: int = 8
     bits: int = 2
-    lanes: int = 8
+    lanes: int = 1
 
     def __post_init__(self) -> None:
         check.whole("stored", self.stored, 3, WIDEST_WORD)
@@ -181,7 +181,7 @@ class ActivationQuantizerConfig(_OnePerClock):
     width: int = 21
     bits: int = 8
     most_shift: int = 8
-    lanes: int = 8
+    lanes: int = 1
 
     def __post_init__(self) -> None:
         check.whole("width", self.width, 2, WIDEST)
@@ -232,7 +232,7 @@ class ShiftExponentConfig:
 
     width: int = 32
     ceil: bool = False
-    lanes: int = 8
+    lanes: int = 1
 
     def __post_init__(self) -> None:
         check.whole("width", self.width, 2, WIDEST)
@@ -317,7 +317,7 @@ class ErrorQuantizerConfig(_OnePerClock):
     width: int = 32
     bits: int = 8
     rounding: Rounding = Rounding.NEAREST_EVEN
-    lanes: int = 8
+    lanes: int = 1
     first_lane: int = 0
     generator: Generator = Generator()
 
@@ -386,7 +386,7 @@ class WeightUpdateConfig(_OnePerClock):
     width: int = 32
     bits: int = 8
     half: bool = False
-    lanes: int = 8
+    lanes: int = 1
     first_lane: int = 0
     generator: Generator = Generator()
 

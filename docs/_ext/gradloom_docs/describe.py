@@ -1,0 +1,286 @@
+"""What the pages say of a unit: ports, parameters, timing, commands, resources. All but the
+formulas comes from the unit itself, and those are tried on it.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from gradloom import UNITS, Port, Unit
+from gradloom.portnotes import note
+from gradloom.verilog import parameters
+from gradloom_docs.timing import configuration, scripts
+
+#: Cells of a table.
+Rows = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A figure of a unit, as text for the reader and as a function for the check.
+
+    Parameters
+    ----------
+    text
+        In the parameters of the unit.
+    value
+        The same, of a configuration.
+    """
+
+    text: str
+    value: Callable[[Any], int]
+
+
+def _fixed(clocks: int) -> Formula:
+    return Formula(str(clocks), lambda config: clocks)
+
+
+#: Latency of every unit in clocks.
+LATENCY: dict[str, Formula] = {
+    "lfsr": _fixed(1),
+    "rounder": _fixed(7),
+    "macc": _fixed(7),
+    "array": Formula(
+        "`rows` + `columns` + `segments` + 12; with a raw drain, 5 less",
+        lambda config: (
+            config.rows + config.columns + config.macc.segments + (12 if config.conversions else 7)
+        ),
+    ),
+    "wage-weight": _fixed(3),
+    "wage-activation": _fixed(5),
+    "wage-shift": Formula("6 + ⌈log2 `lanes`⌉", lambda config: 6 + (config.lanes - 1).bit_length()),
+    "wage-error": _fixed(7),
+    "wage-update": _fixed(8),
+}
+
+
+#: Clocks for T tiles of depth K through an array, first operand to last row.
+RUN = "T·K + (T-1)·max(R-K, 0) + latency + R - 1"
+
+
+def formula(unit: Unit) -> Formula:
+    """The latency of `unit`; a formula that its default configuration contradicts is an error."""
+    config, found = configuration(unit), LATENCY[unit.name]
+    if found.value(config) != config.latency:
+        raise ValueError(
+            f"{unit.name}: latency is {config.latency}, and {found.text} says {found.value(config)}"
+        )
+    return found
+
+
+def timing(unit: Unit) -> Rows:
+    """Latency and throughput: formula, at the defaults, meaning."""
+    config = configuration(unit)
+    meaning = " ".join(type(config).latency.__doc__.split())
+    rate, unit_of_rate, value = _rate(unit, config)
+    clocks = f"{config.latency} clock{'s' * (config.latency != 1)}"
+    rows: Rows = [
+        ("latency", formula(unit).text, clocks, meaning),
+        (
+            "throughput",
+            f"{rate} {unit_of_rate}{'s' * (rate != '1')} a clock",
+            f"{value} {unit_of_rate}{'s' * (value != 1)} a clock",
+            f"{config.throughput[0].upper()}{config.throughput[1:]}.",
+        ),
+    ]
+    if unit.name == "macc":
+        for name in ("first_delay", "load_delay"):
+            late = getattr(config, name)
+            text = " ".join((getattr(type(config), name).__doc__ or "").split())
+            rows.append((f"`{name}`", str(late), f"{late} clocks", text))
+    if unit.name == "array":
+        tiles, depth = 64, 64
+        whole = config.clocks(tiles, depth)
+        rows.append(
+            (
+                "T tiles of depth K",
+                RUN,
+                f"{tiles} tiles of depth {depth}: {whole:,} clocks, "
+                f"{tiles * depth / whole:.1%} of the nodes' peak",
+                "Clocks without gaps, from the one that accepts the first operand to the one "
+                "that shows the last row, both counted.",
+            )
+        )
+    return rows
+
+
+def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
+    """What a clock gives: formula, of what, value."""
+    if unit.name == "array":
+        return "`rows` · `columns`", "product", config.rows * config.columns
+    if unit.name == "macc":
+        return "1", "product", 1
+    return "`lanes`", "word" if unit.name == "lfsr" else "value", config.lanes
+
+
+def elements(port: Port) -> str:
+    """What one port holds: `8 x signed 16`."""
+    kind = f"{'signed ' if port.signed else ''}{port.width}"
+    if port.lanes is not None:
+        return f"{port.lanes} x {kind}"
+    return kind if port.signed else ""
+
+
+def bit_range(port: Port) -> str:
+    """Where in the port its value lies, or element k of its values."""
+    if port.lanes is None:
+        return f"[{port.width - 1}:0]" if port.width > 1 else ""
+    return (
+        f"element k in [{port.width}k+{port.width - 1}:{port.width}k]"
+        if port.width > 1
+        else ("element k in [k]")
+    )
+
+
+def ports(unit: Unit) -> Rows:
+    """Every plain port at the defaults, a row each."""
+    rows: Rows = [
+        ("`clk`", "in", "1", "", "", "everything happens at its rising edge"),
+        ("`rst`", "in", "1", "", "", "synchronous, active high"),
+    ]
+    for port in unit.ports(configuration(unit)):
+        rows.append(
+            (
+                f"`{port.name}`",
+                port.direction,
+                str(port.bits),
+                elements(port),
+                bit_range(port),
+                note(unit, port),
+            )
+        )
+    return rows
+
+
+def documented(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every parameter of a configuration by its dotted name, with what its docstring says."""
+    texts = _parameters_of(type(config).__doc__ or "")
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value) and type(value).__str__ is object.__str__:
+            yield from documented(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", texts[field.name]
+
+
+def _parameters_of(docstring: str) -> dict[str, str]:
+    """The section `Parameters` of a docstring: name to text, a line for several names split up."""
+    section = re.split(r"^ *Parameters\n *-+\n", docstring, flags=re.MULTILINE)[1]
+    section = re.split(r"\n *\n *[A-Z]\w+\n *-+\n", section)[0]
+    texts: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.splitlines():
+        if re.match(r" {4}\w", line):
+            names = [name.strip() for name in line.split(",")]
+            texts |= dict.fromkeys(names, "")
+        elif line.strip():
+            texts |= {name: f"{texts[name]} {line.strip()}".strip() for name in names}
+    return texts
+
+
+#: Command-line names of a generator's parameters.
+_GENERATOR = {"bits": "lfsr_bits", "mask": "lfsr_mask", "seed": "lfsr_seed"}
+
+
+def option(unit: Unit, parameter: str) -> str:
+    """The command-line option for a parameter of a configuration."""
+    *path, name = parameter.split(".")
+    if path == ["generator"]:
+        name = _GENERATOR.get(name, name)
+    return next(one.opts[0] for one in unit.options if one.name == name)
+
+
+def parameter_table(unit: Unit) -> Rows:
+    """Every parameter: name in Python, on the command line, default, meaning."""
+    config = configuration(unit)
+    defaults = dict(parameters(config))
+    rows: Rows = []
+    for name, text in documented(config):
+        rows.append((f"`{name}`", f"`{option(unit, name)}`", _default(defaults[name]), text))
+    named = {row[1].strip("`") for row in rows}
+    for one in unit.options:
+        if one.opts[0] not in named:
+            rows.append(("`conversions=()`", f"`{one.opts[0]}`", "no", one.help or ""))
+    return rows
+
+
+def _default(text: str) -> str:
+    return f"`{text}`" if re.search(r"[<:]", text) else text
+
+
+def commands(unit: Unit) -> str:
+    """Command lines that generate and compare the unit, at its defaults and as in the diagram."""
+    arguments = shlex.join(scripts()[unit.name].arguments)
+    lines = [
+        f"gradloom generate {unit.name} -o {unit.module}.v     # the module alone",
+        f"gradloom generate {unit.name} -o {unit.module}/      # with a testbench that checks it",
+        f"gradloom compare {unit.name} --cycles 20000",
+        f"gradloom compare {unit.name} --simulator cxxrtl --cycles 1000000",
+        f"gradloom generate {unit.name} --help",
+    ]
+    if arguments:
+        lines += ["", "# as in the diagram", f"gradloom compare {unit.name} {arguments}"]
+    width = max(len(line.partition("#")[0].rstrip()) for line in lines[:2])
+    lines[:2] = [
+        f"{line.partition('#')[0].rstrip():{width}}  # {line.partition('#')[2].strip()}"
+        for line in lines[:2]
+    ]
+    return "\n".join(lines)
+
+
+def python(unit: Unit) -> str:
+    """The comparison of unit and twin from Python."""
+    component, config = unit.component.__name__, configuration(unit)
+    given = ", ".join(
+        f"{field.name}={getattr(config, field.name)!r}"
+        for field in fields(config)
+        if getattr(config, field.name) != field.default
+    )
+    return f"""import golden
+import hdl
+from gradloom import compare, flatten, random_inputs
+
+config = golden.{type(config).__name__}({given})
+component = hdl.{component}(config)
+inputs = random_inputs(flatten(component), cycles=5_000, seed=0)
+print(compare(component, golden.{component}(config), inputs).report())"""
+
+
+def resources(folder: Path, unit: Unit) -> tuple[str, Rows] | None:
+    """Measured resources, if `resources.json` in `folder` has some: a note, and a table.
+
+    The file maps a unit's name to a list of rows, each a mapping from column to value. A key `note`
+    next to the units says how the figures came about.
+    """
+    path = folder / "resources.json"
+    if not path.is_file():
+        return None
+    measured = json.loads(path.read_text())
+    rows = measured.get(unit.name)
+    if not rows:
+        return None
+    head = tuple(dict.fromkeys(column for row in rows for column in row))
+    body = [tuple(_figure(row.get(column, "")) for column in head) for row in rows]
+    return measured.get("note", ""), [head, *body]
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def overview() -> Rows:
+    """A row for every unit: link, what it does, latency at the defaults."""
+    return [
+        (
+            f"[{unit.name}]({unit.name}.md)",
+            unit.summary,
+            str(configuration(unit).latency),
+        )
+        for unit in UNITS.values()
+    ]

@@ -1,0 +1,496 @@
+"""Timing diagrams: a short script for each unit, run in Amaranth's simulator, written as WaveJSON.
+
+A cell of a diagram is a clock, and what it shows is the value just before the rising edge that ends
+the cell, as everywhere in gradloom. Colours pair an operand with the result that it causes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import click
+import numpy as np
+
+from golden.twin import Trace
+from gradloom import UNITS, Port, Unit, build
+from gradloom.ports import inputs_of
+from gradloom.simulators import Simulation
+
+#: An operand of a script: field or plain port to value, scalar or one a lane. None is a gap.
+Operand = dict[str, Any] | None
+#: A row of a WaveJSON document.
+Row = dict[str, Any]
+
+#: WaveDrom's fills: white for what belongs to no operand, and those that operands take in turn.
+_PLAIN, _FILLS = "2", "3574689"
+_CONTROLS = ("i_valid", "i_ready", "o_valid", "o_ready")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """What happens in a diagram.
+
+    Parameters
+    ----------
+    unit
+        Name of the unit.
+    arguments
+        Its parameters, as on the command line.
+    operands
+        What is offered, a clock each from clock 0 on; an operand that has to wait is held, and
+        those behind it come later. For a unit without an input stream, the inputs at each clock.
+    stalls
+        Clocks at which the result is not taken.
+    clocks
+        Clocks of the run.
+    skipped
+        Clocks left out of the picture.
+    text
+        What there is to see.
+    scale
+        Width of a clock, in WaveDrom's steps.
+    """
+
+    unit: str
+    arguments: tuple[str, ...]
+    operands: tuple[Operand, ...]
+    stalls: tuple[int, ...] = ()
+    clocks: int
+    skipped: tuple[int, int] = (0, 0)
+    text: str
+    scale: int = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A script that has been simulated.
+
+    Parameters
+    ----------
+    script
+        The script.
+    unit, config
+        The unit and its configuration.
+    ports
+        The unit's plain ports.
+    inputs, outputs
+        Every port at every clock edge.
+    start, end
+        The clock from which latency counts, and the clock to which it does.
+    """
+
+    script: Script
+    unit: Unit
+    config: Any
+    ports: list[Port]
+    inputs: Trace
+    outputs: Trace
+    start: int
+    end: int
+
+    @property
+    def shown(self) -> list[int | None]:
+        """Clocks in the picture, and None where some are left out."""
+        first, stop = self.script.skipped
+        clocks: list[int | None] = [
+            clock for clock in range(self.script.clocks) if not first <= clock < stop
+        ]
+        return clocks if first == stop else [*clocks[:first], None, *clocks[first:]]
+
+
+def _product(a: Sequence[Sequence[int]], b: Sequence[Sequence[int]]) -> list[Operand]:
+    """The operands of a tile: columns of `a` with rows of `b`."""
+    columns = list(zip(*a))
+    return [
+        {"i_a": column, "i_b": row, "i_last": int(k == len(columns) - 1)}
+        for k, (column, row) in enumerate(zip(columns, b))
+    ]
+
+
+def _macc() -> tuple[Operand, ...]:
+    """Two dot products back to back, with their markers as late as the node wants them."""
+    config = UNITS["macc"].configure(**_parsed(UNITS["macc"], ()))
+    sums = (((1, 2), (3, 4), (5, 6)), ((2, 7), (4, 9)))
+    clocks: list[dict[str, Any]] = [{} for _ in range(15)]
+    clock = 1
+    for terms in sums:
+        clocks[clock + config.first_delay]["first"] = 1
+        for a, b in terms:
+            clocks[clock] |= {"a": a, "b": b}
+            clock += 1
+        clocks[clock - 1 + config.load_delay]["load"] = 1
+    clocks[9]["hold"] = 1
+    clocks[12]["above"] = 17
+    return tuple(clocks)
+
+
+def _scripts() -> tuple[Script, ...]:
+    return (
+        Script(
+            unit="lfsr",
+            arguments=("--lanes", "2"),
+            operands=({},) * 9,
+            stalls=(0, 3, 4, 7),
+            clocks=9,
+            scale=2,
+            text=(
+                "Two lanes. A draw is a clock with `o_ready` high: both lanes leap, and show their "
+                "next words a clock later. While `o_ready` is low (clocks 3 and 4) the words stay."
+            ),
+        ),
+        Script(
+            unit="rounder",
+            arguments=("--width", "12", "--conversion", "2:6,0:stochastic", "--lfsr-seed", "2"),
+            operands=(
+                None,
+                {"i_data": (10,)},
+                {"i_data": (10,)},
+                {"i_data": (12,)},
+                None,
+                {"i_data": (-6,)},
+                {"i_data": (10,)},
+                {"i_data": (200,)},
+                {"i_data": (-900,)},
+                {"i_data": (10,)},
+                {"i_data": (11,)},
+            ),
+            stalls=(8, 9, 10),
+            clocks=21,
+            text=(
+                "Codes with two fraction bits are rounded to whole numbers of six bits. 10 stands "
+                "for 2.5 and becomes 2 or 3, by the random bits; 12 is 3 exactly and stays; 200 "
+                "and -900 saturate. The result is not taken at clocks 8 to 10: it is held, the "
+                "buffer fills, and `i_ready` falls until there is room again."
+            ),
+        ),
+        Script(
+            unit="macc",
+            arguments=(),
+            operands=_macc(),
+            clocks=15,
+            text=(
+                "Two dot products back to back, 1·2 + 3·4 + 5·6 = 44 and 2·7 + 4·9 = 50. `first` "
+                "and `load` follow the operands to meet their products. `hold` at clock 9 keeps 44 "
+                "in the shadow for a clock more, until the second `load` replaces it by 50; from "
+                "then on, without `load` and `hold`, the shadow takes what comes from `above`."
+            ),
+        ),
+        Script(
+            unit="array",
+            arguments=(
+                *("--rows", "2", "--columns", "2", "--a", "8,0", "--b", "8,0"),
+                *("--depth", "255", "--raw"),
+            ),
+            operands=(
+                None,
+                *_product(((1, 2, 3), (4, 5, -6)), ((7, 8), (9, 10), (11, 12))),
+                *_product(((2,), (-1,)), ((3, 5),)),
+            ),
+            stalls=(17,),
+            clocks=23,
+            skipped=(7, 15),
+            text=(
+                "A tile of depth 3, and one of depth 1 right behind it. The second tile's only "
+                "operand is a `last` that comes one clock after the other one; in an array of two "
+                "rows it waits for a clock. Rows leave bottom row first, and `o_last` marks row 0. "
+                "At clock 17 the row is not taken, and stays."
+            ),
+        ),
+        Script(
+            unit="wage-weight",
+            arguments=("--lanes", "2"),
+            operands=(
+                None,
+                *({"i_data": pair} for pair in ((33, -33), (32, -32), (100, 5))),
+                None,
+                *({"i_data": pair} for pair in ((-97, 96), (127, -1), (0, 64), (-40, 31))),
+            ),
+            stalls=(5, 6),
+            clocks=14,
+            text=(
+                "Two lanes of stored 8-bit weights become ternary; |n| = 32 is the tie that goes "
+                "to 0. The result is not taken at clocks 5 and 6: it is held, and `i_ready` "
+                "falls once four operands are on their way."
+            ),
+        ),
+        Script(
+            unit="wage-activation",
+            arguments=("--lanes", "1", "--width", "16"),
+            operands=(
+                None,
+                *(
+                    {"i_data": (value,), "shift": shift}
+                    for value, shift in ((-5, 4), (8, 4), (24, 4))
+                ),
+                None,
+                *(
+                    {"i_data": (value,), "shift": shift}
+                    for value, shift in ((40, 4), (2032, 4), (5000, 4), (40, 3))
+                ),
+            ),
+            stalls=(7, 8),
+            clocks=16,
+            text=(
+                "Sums over 2^4: 8 and 24 are ties and go to the even code, 5000 is clipped and "
+                "says so on `o_unclipped`. The last operand comes with another shift. The result "
+                "is not taken at clocks 7 and 8."
+            ),
+        ),
+        Script(
+            unit="wage-shift",
+            arguments=("--lanes", "2", "--width", "16"),
+            operands=(
+                None,
+                {"i_data": (3, -40), "i_keep": (1, 1), "i_last": 0},
+                {"i_data": (91, 500), "i_keep": (1, 0), "i_last": 1},
+                {"i_data": (0, 0), "i_keep": (1, 1), "i_last": 1},
+                None,
+                {"i_data": (-90, 12), "i_keep": (1, 1), "i_last": 1},
+            ),
+            stalls=(9, 10),
+            clocks=15,
+            text=(
+                "Three tensors, of two vectors, one and one. 500 is masked by `i_keep`, so the "
+                "first maximum is 91, whose power of two is 2^7; 90 is under 2^6.5 and gives 6. "
+                "The second tensor is all zero. The first result is not taken at clocks 9 and 10."
+            ),
+        ),
+        Script(
+            unit="wage-error",
+            arguments=("--lanes", "1", "--width", "16"),
+            operands=(
+                None,
+                *(
+                    {"i_data": (value,), "i_keep": (keep,), "exponent": 10}
+                    for value, keep in ((1000, 1), (-333, 1), (12, 1))
+                ),
+                None,
+                *(
+                    {"i_data": (value,), "i_keep": (keep,), "exponent": 10}
+                    for value, keep in ((20, 1), (700, 0), (-900, 1), (-5, 1), (3, 1))
+                ),
+            ),
+            stalls=(8, 9, 10),
+            clocks=20,
+            text=(
+                "A tensor whose largest error is 1000, so the exponent is 10 and three bits go. 12 "
+                "and 20 are ties; 700 is masked. The first result is not taken at clocks 8 to 10, "
+                "and `i_ready` falls."
+            ),
+        ),
+        Script(
+            unit="wage-update",
+            arguments=("--lanes", "1", "--width", "16", "--lfsr-seed", "522"),
+            operands=(
+                None,
+                *(
+                    {"i_weight": (weight,), "i_gradient": (gradient,), "exponent": 10}
+                    for weight, gradient in ((5, 1000), (5, -300), (-5, 512))
+                ),
+                None,
+                *(
+                    {"i_weight": (weight,), "i_gradient": (gradient,), "exponent": 10}
+                    for weight, gradient in ((0, -900), (127, -900), (9, 0), (3, 512))
+                ),
+                {"i_weight": (3,), "i_gradient": (512,), "exponent": 10, "rate": 2},
+            ),
+            stalls=(9, 10, 11),
+            clocks=21,
+            text=(
+                "A gradient whose largest magnitude is 1000, so the exponent is 10. At rate 0 a "
+                "gradient of 1000 moves a weight by 1 nearly always, one of -300 seldom, one of "
+                "512 every other time. 127 is the limit. The last operand comes with rate 2, four "
+                "times as large a step. The first result is not taken at clocks 9 to 11."
+            ),
+        ),
+    )
+
+
+@cache
+def scripts() -> dict[str, Script]:
+    """The script of every unit, by the unit's name."""
+    return {script.unit: script for script in _scripts()}
+
+
+def _parsed(unit: Unit, arguments: Sequence[str]) -> dict[str, Any]:
+    command = click.Command(unit.name, params=list(unit.options))
+    return command.make_context(unit.name, list(arguments)).params
+
+
+def configuration(unit: Unit, arguments: Sequence[str] = ()) -> Any:
+    """The configuration that `arguments` on the command line make."""
+    return unit.configure(**_parsed(unit, arguments))
+
+
+@cache
+def run(name: str) -> Run:
+    """The script of the unit `name`, simulated."""
+    script, unit = scripts()[name], UNITS[name]
+    config = configuration(unit, script.arguments)
+    simulation = build(unit.component(config))
+    offers = [*script.operands, *(None,) * script.clocks][: script.clocks]
+    while True:
+        inputs = _inputs(simulation, script, offers)
+        outputs = simulation.run(inputs)
+        ready = outputs.get("i_ready")
+        if ready is None or (waits := _hurried(offers, ready.tolist())) is None:
+            break
+        offers = [*offers[: waits + 1], *offers[waits:-1]]
+    start, end = _latency(name, inputs, outputs)
+    return Run(script, unit, config, simulation.flat, inputs, outputs, start, end)
+
+
+def _inputs(simulation: Simulation, script: Script, offers: Sequence[Operand]) -> Trace:
+    """Every input at every clock."""
+    inputs: Trace = {}
+    for port in inputs_of(simulation.flat):
+        values = np.zeros(port.shape(script.clocks), np.int64)
+        if port.name == "i_valid":
+            values[:] = [offer is not None for offer in offers]
+        elif port.name == "o_ready":
+            values[:] = [clock not in script.stalls for clock in range(script.clocks)]
+        else:
+            for clock, offer in enumerate(offers):
+                values[clock] = (offer or {}).get(port.name, 0)
+        inputs[port.name] = values
+    return inputs
+
+
+def _hurried(offers: Sequence[Operand], ready: Sequence[int]) -> int | None:
+    """The first clock whose operand is not taken, and is not offered again a clock later."""
+    for clock, (offer, after) in enumerate(zip(offers, offers[1:])):
+        if offer is not None and not ready[clock] and after is not offer:
+            return clock
+    return None
+
+
+def _latency(name: str, inputs: Trace, outputs: Trace) -> tuple[int, int]:
+    """Clocks from which and to which latency counts."""
+    if name == "lfsr":
+        drawn = int(inputs["o_ready"].argmax())
+        return drawn, drawn + 1
+    if name == "macc":
+        # From the first sum's last operand to the sum.
+        total = np.cumsum(inputs["a"] * inputs["b"])[3]
+        return 3, int((outputs["drain"] == total).argmax())
+    starts = inputs["i_valid"] & outputs["i_ready"] & inputs.get("i_last", np.int64(1))
+    return int(starts.argmax()), int(outputs["o_valid"].argmax())
+
+
+def _owners(run: Run) -> Callable[[Port, int], int | None]:
+    """Number of the operand, or of the tensor, to which the value of a port belongs at a clock."""
+    inputs, outputs = run.inputs, run.outputs
+
+    def before(happens: Any) -> list[int]:
+        return (np.cumsum(happens) - happens).tolist()
+
+    if run.unit.name == "lfsr":
+        draw = before(inputs["o_ready"])
+        return lambda port, clock: draw[clock]
+    if run.unit.name == "macc":
+        return lambda port, clock: _sum_of(run, port, clock)
+    last_in = inputs.get("i_last", np.ones_like(inputs["i_valid"]))
+    last_out = outputs.get("o_last", np.ones_like(outputs["o_valid"]))
+    entered = before(inputs["i_valid"] & outputs["i_ready"] & last_in)
+    left = before(outputs["o_valid"] & inputs["o_ready"] & last_out)
+
+    def owner(port: Port, clock: int) -> int | None:
+        if port.direction == "in":
+            return entered[clock] if inputs["i_valid"][clock] else None
+        return left[clock] if outputs["o_valid"][clock] else None
+
+    return owner
+
+
+def _sum_of(run: Run, port: Port, clock: int) -> int | None:
+    """Number of the dot product to which the value of a node's port belongs."""
+    if port.name in ("a", "b", "a_out", "b_out"):
+        late = port.name.endswith("_out")
+        begins = np.flatnonzero(run.inputs["first"]) - run.config.first_delay + late
+        values = (run.outputs | run.inputs)[port.name]
+        return int((begins <= clock).sum()) - 1 if values[clock] else None
+    if port.name != "drain" or clock < 2:
+        return None
+    # The shadow moves two clocks behind its markers.
+    then = clock - 2
+    if run.inputs["load"][then]:
+        return int(run.inputs["load"][: then + 1].sum()) - 1
+    return _sum_of(run, port, clock - 1) if run.inputs["hold"][then] else None
+
+
+def _text(port: Port, value: int) -> str:
+    return f"{value:04X}" if port.name == "o_data" and port.width == 16 else str(value)
+
+
+def _wave(cells: Sequence[tuple[str, str | None] | None]) -> Row:
+    """A row from its cells: WaveDrom's state and, for a word, its text; None is a gap."""
+    wave, data = "", []
+    previous: tuple[str, str | None] | None = None
+    for cell in cells:
+        if cell is None:
+            wave += "|"
+            if previous and previous[1] is not None:
+                previous = None  # a word is written again behind a gap
+        elif cell == previous:
+            wave += "."
+        else:
+            wave += cell[0]
+            if cell[1] is not None:
+                data.append(cell[1])
+            previous = cell
+    return {"wave": wave, "data": data} if data else {"wave": wave}
+
+
+def _cell(run: Run, port: Port, lane: int | None, clock: int, owner: int | None) -> Any:
+    values = (run.inputs | run.outputs)[port.name][clock]
+    value = int(values if lane is None else values[lane])
+    stream = "i_valid" in run.inputs
+    if (
+        stream
+        and port.direction == "in"
+        and port.name not in _CONTROLS
+        and not run.inputs["i_valid"][clock]
+    ):
+        return "x", None
+    if port.width == 1:
+        return str(value), None
+    fill = _PLAIN if owner is None else _FILLS[owner % len(_FILLS)]
+    return fill, _text(port, value)
+
+
+def wavejson(run: Run) -> dict[str, Any]:
+    """The WaveJSON of a run; its rows are named as the ports are, with the lane in brackets."""
+    owner, shown = _owners(run), run.shown
+    rows: list[Row] = [{"name": "clk", "wave": "p" + "".join(".|"[c is None] for c in shown[1:])}]
+    for port in run.ports:
+        for lane in [None] if port.lanes in (None, 1) else range(port.lanes):
+            index = 0 if port.lanes == 1 else lane
+            cells = [
+                None if clock is None else _cell(run, port, index, clock, owner(port, clock))
+                for clock in shown
+            ]
+            name = port.name if lane is None else f"{port.name}[{lane}]"
+            rows.append({"name": name, **_wave(cells)})
+    marks = ["."] * len(shown)
+    marks[shown.index(run.start)], marks[shown.index(run.end)] = "A", "B"
+    rows.append({"node": "".join(marks)})
+    clocks = run.end - run.start
+    return {
+        "signal": rows,
+        "config": {"hscale": run.script.scale},
+        "edge": [f"A+B {clocks} clock{'s' * (clocks != 1)}"],
+        # One label more than there are cells, for WaveDrom makes one up.
+        "head": {"tock": " ".join([*("…" if c is None else str(c) for c in shown), "\u00a0"])},
+    }
+
+
+def svg(name: str) -> str:
+    """The timing diagram of the unit `name`."""
+    from yowasp_wavedrom import render
+
+    text: str = render(wavejson(run(name)))
+    # WaveDrom turns colours round by itself in a dark browser; the page does that for all pictures.
+    return text.replace(
+        "<style>@media(prefers-color-scheme:dark){:root{filter:invert(1)}}</style>", ""
+    )
