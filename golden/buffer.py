@@ -130,7 +130,7 @@ class StreamTwin(Twin):
         times = schedule(
             inputs["i_valid"], inputs["o_ready"], latency=self.latency, depth=self.latency + 1
         )
-        accepted = {name: values[times.claims] for name, values in inputs.items()}
+        accepted = {name: values[times.claims].astype(np.int64) for name, values in inputs.items()}
         return {
             "i_ready": times.ready.astype(np.int64),
             **show(self.results(accepted), times.head),

@@ -22,8 +22,14 @@ class Twin:
     """
 
     def run(self, inputs: Mapping[str, Codes]) -> Trace:
-        """Outputs at every clock edge for the inputs at every clock edge; `rst` may be left out."""
-        inputs = {name: np.asarray(values, np.int64) for name, values in inputs.items()}
+        """Outputs at every clock edge for the inputs at every clock edge; `rst` may be left out.
+
+        Vectors of lanes may come in a narrower integer type: most of a long run's memory.
+        """
+        inputs = {
+            name: np.asarray(values, np.int64) if np.ndim(values) == 1 else np.asarray(values)
+            for name, values in inputs.items()
+        }
         clocks = len(next(iter(inputs.values())))
         rst = inputs.pop("rst", np.zeros(clocks, np.int64))
         # An edge with rst high still shows the old state: it is the last entry of its stretch.

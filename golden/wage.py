@@ -281,7 +281,8 @@ class ShiftExponent(Twin):
         accepted = np.flatnonzero(inputs["i_valid"] & ready)
         ends = np.searchsorted(accepted, times.claims) + 1
         starts = np.concatenate([[0], ends[:-1]]).astype(np.intp)[: len(ends)]
-        magnitude = (np.abs(inputs["i_data"]) * inputs["i_keep"]).max(axis=1)[accepted]
+        data = inputs["i_data"][accepted].astype(np.int64)
+        magnitude = (np.abs(data) * inputs["i_keep"][accepted]).max(axis=1)
         maximum = np.maximum.reduceat(magnitude, starts) if len(starts) else np.zeros(0, np.int64)
         # reduceat runs the last tensor to the end of what was accepted,
         # which may hold part of another one.

@@ -319,7 +319,9 @@ def _read(recording: Recording, ports: Sequence[Port], span: slice) -> tuple[Tra
     trace: Trace = {}
     unknown: Trace = {}
     for port in ports:
-        trace[port.name] = np.empty(port.shape(clocks), np.int64)
+        # Lanes are most of a long recording's memory; twice a value fits.
+        narrow = port.lanes is not None and port.width <= 30
+        trace[port.name] = np.empty(port.shape(clocks), np.int32 if narrow else np.int64)
         for start in range(0, clocks, BATCH):
             part = slice(start, min(start + BATCH, clocks))
             values, masks = recording.read(
@@ -327,7 +329,8 @@ def _read(recording: Recording, ports: Sequence[Port], span: slice) -> tuple[Tra
             )
             trace[port.name][part] = values
             if masks.any():
-                unknown.setdefault(port.name, np.zeros_like(trace[port.name]))[part] = masks
+                every = unknown.setdefault(port.name, np.zeros(port.shape(clocks), np.int64))
+                every[part] = masks
     return trace, unknown
 
 
