@@ -233,13 +233,20 @@ class ShiftExponent(wiring.Component):
         maximum = late(m, largest, "maximum")
 
         leading = Signal(range(width), reset_less=True)
-        above = Signal(reset_less=True)
-        m.d.sync += [leading.eq(0), above.eq(0)]
+        m.d.sync += leading.eq(0)
         for e in range(width):
-            threshold = 1 << e if config.ceil else _root(1 << (2 * e + 1))
             with m.If(maximum[e]):  # the highest one has the last word
-                m.d.sync += [leading.eq(e), above.eq(maximum > threshold)]
+                m.d.sync += leading.eq(e)
         found = late(m, maximum, "found")
+
+        # With its leading one moved to the top, one constant serves every maximum.
+        moved = Signal(width)
+        above = Signal()
+        threshold = 1 << (width - 1) if config.ceil else _root(1 << (2 * width - 1))
+        m.d.comb += [
+            moved.eq(found << (width - 1 - leading).as_unsigned()),
+            above.eq(moved > threshold),
+        ]
         exponent = late(m, (leading + above)[: len(leading)], "exponent")
         m.d.comb += [
             buffer.i_valid.eq(late(m, ends, "valid", 3, reset_less=False)),
