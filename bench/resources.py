@@ -15,7 +15,7 @@ import click
 
 from boards.targets import find
 from boards.tools import FlowError
-from gradloom.build import build
+from gradloom.fpga import build
 from gradloom.units import UNITS, Unit
 
 TARGETS = ("ecp5-25f", "ice40-up5k")

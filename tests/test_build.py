@@ -21,8 +21,8 @@ import golden
 from boards import cache, flow, jobs, report, targets, tools
 from boards.netlist import BODY_MARK, Netlist
 from golden.fixed import Fixed
-from gradloom.build import build, least, throughput
 from gradloom.cli import main
+from gradloom.fpga import build, least, throughput
 from gradloom.units import UNITS
 
 ECP5 = targets.find("ecp5-25f")

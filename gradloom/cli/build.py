@@ -64,8 +64,8 @@ def _build(
     workers: int | None,
 ) -> None:
     from boards import jobs, report, targets, tools
-    from gradloom.build import build
     from gradloom.files import replaced
+    from gradloom.fpga import build
 
     chosen = targets.find(target)
     chosen.grade(speed)
