@@ -16,7 +16,7 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the st
 from amaranth.hdl import Cat, ClockSignal, Fragment, Instance, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 
-from gradloom.ports import TopLevel, _leaves
+from gradloom.ports import TopLevel, leaves
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Splitter:
             ("i", "clk", ClockSignal()),
             ("i", "rst", ResetSignal()),
         ]
-        for port, values in _leaves(component):
+        for port, values in leaves(component):
             whole = values[0] if port.lanes is None else Cat(*values)
             ports.append(("i" if port.direction == "in" else "o", port.name, whole))
         return Instance(self._names[key], *ports)

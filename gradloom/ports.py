@@ -101,17 +101,18 @@ def flatten(component: wiring.Component) -> list[Port]:
     ValueError
         Two ports get one name, or an element is too wide.
     """
-    return [port for port, _ in _leaves(component)]
+    return [port for port, _ in leaves(component)]
 
 
-def _leaves(component: wiring.Component) -> list[Leaf]:
-    leaves = list(_members(component.signature, component, ""))
+def leaves(component: wiring.Component) -> list[Leaf]:
+    """`flatten`'s ports, each with the values in `component` that it stands for."""
+    found = list(_members(component.signature, component, ""))
     names = {"clk", "rst"}
-    for port, _ in leaves:
+    for port, _ in found:
         if port.name in names:
             raise ValueError(f"{type(component).__name__}: two ports are called {port.name}")
         names.add(port.name)
-    return leaves
+    return found
 
 
 def _members(signature: Any, interface: Any, prefix: str) -> Iterator[Leaf]:
@@ -208,7 +209,7 @@ class TopLevel(Elaboratable):
 
     def __init__(self, component: wiring.Component):
         self.component = component
-        self._leaves = _leaves(component)
+        self._leaves = leaves(component)
         self.flat = [port for port, _ in self._leaves]
         self.clk = Signal()
         self.rst = Signal()

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from golden.fixed import Codes
 from gradloom.compare import Comparison, Runs
-from gradloom.ports import RESET, Port, _leaves, flatten
+from gradloom.ports import RESET, Port, flatten, leaves
 from gradloom.recorded import Recording, Word, compare_recording, ports_alone, to_codes
 
 #: Value changes that are taken from the reader in one go.
@@ -222,13 +222,13 @@ class Waveform(Recording):
             if path not in scopes:
                 raise ValueError(f"{self.name} has no scope {path}; it has {_listed(scopes)}")
             scopes = {path: scopes[path]}
-        leaves = _leaves(component)
+        wanted = leaves(component)
         found: dict[str, dict[str, list[_Part]]] = {}
         wrong: dict[str, list[str]] = {}
         for amaranth in False, True:
             for name, scope in scopes.items():
                 parts = {RESET.name: scope.find(RESET)}
-                for port, values in leaves:
+                for port, values in wanted:
                     parts[port.name] = (
                         scope.find_signals(port, values) if amaranth else scope.find(port)
                     )
@@ -240,7 +240,7 @@ class Waveform(Recording):
             if found:
                 return self._one_of(found, unit)
         name = min(wrong, key=lambda name: len(wrong[name]), default="")
-        if path is None and len(wrong.get(name, ())) > len(leaves):
+        if path is None and len(wrong.get(name, ())) > len(wanted):
             raise ValueError(
                 f"{self.name} has no port of {unit} in any scope: a dump of another design? "
                 f"Its scopes are {_listed(scopes)}"

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from golden.datasets import Bytes
 from golden.fixed import Codes, saturate
 from golden.lfsr import Lanes
 from golden.training import softmax
@@ -63,9 +62,6 @@ class GuptaTrainer(Trainer[GuptaRecipe]):
         self.biases = [np.zeros(outputs, np.int64) for _, outputs in shapes]
         self.weight_updates = [np.zeros_like(weight) for weight in self.weights]
         self.bias_updates = [np.zeros_like(bias) for bias in self.biases]
-
-    def _pixels(self, images: Bytes) -> Codes:
-        return self._table[np.asarray(images).reshape(len(images), -1)]
 
     def _with_ones(self, x: Codes) -> Codes:
         """Inputs of a layer with a column of ones, which the biases meet."""

@@ -56,6 +56,9 @@ class Trainer(ABC, Generic[R]):
         Draws they had made at the start of the latest step.
     """
 
+    #: Input code of every pixel value; a subclass makes it.
+    _table: Codes
+
     def __init__(self, recipe: R, inputs: int, classes: int):
         check.whole("inputs", inputs, 1, 1 << 20)
         check.whole("classes", classes, 2, 256)
@@ -155,9 +158,9 @@ class Trainer(ABC, Generic[R]):
     def _score(self, pixels: Codes, labels: Codes, lanes: Lanes) -> Score:
         """Score of a batch in evaluation."""
 
-    @abstractmethod
     def _pixels(self, images: Bytes) -> Codes:
         """Input codes, (batch, inputs)."""
+        return self._table[np.asarray(images).reshape(len(images), -1)]
 
     def _elementwise_dither(self, size: int, dropped: int) -> Codes:
         """Random addends for `size` values at the elementwise rounders, whose lanes move on."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.datasets import Bytes
 from golden.fixed import Codes, Rounding
 from golden.lfsr import Lanes
 from golden.products import matmul
@@ -82,9 +81,6 @@ class WageTrainer(Trainer[WageRecipe]):
     def _one(self) -> int:
         """log2 of the output sum that stands for 1, the target of the right class."""
         return self.recipe.bits.activation + self.recipe.bits.weight - 2 + self.alphas[-1]
-
-    def _pixels(self, images: Bytes) -> Codes:
-        return self._table[np.asarray(images).reshape(len(images), -1)]
 
     def _forward_weight(self, layer: int) -> Codes:
         return ternarise(self.weights[layer], self.recipe.bits.weight, self.recipe.bits.gradient)
