@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from golden.files import replaced
 from golden.twin import Trace
-from gradloom.files import replaced
 from gradloom.portnotes import layout, note
 from gradloom.ports import Port, flatten, inputs_of, outputs_of
 from gradloom.stimulus import random_inputs

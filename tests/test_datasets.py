@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden import datasets
-from golden.datasets import Dataset, DatasetError, digits, idx, read_idx
-
-SPELLINGS = ("train-images-idx3-ubyte", "train-images.idx3-ubyte")
+import golden
+from golden.datasets import Dataset, DatasetError, digits, idx, idx_files, load, read_idx
 
 
 def idx_bytes(array, magic=None):
@@ -46,8 +44,8 @@ def test_digits_are_the_published_ones():
     # Counts of each digit in the repository's test set.
     assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert images.shape == (1797, 8, 8) and images.dtype == np.uint8 and images.max() == 16
-    assert data.pixel_max == 16 and data.classes == 10 and data.pixels == 64
-    with np.load(Path(datasets.__file__).parent / "data" / "digits.npz") as file:
+    assert data.pixel_max == 16 and data.classes == 10 and data.shape == (8, 8, 1)
+    with np.load(Path(golden.__file__).parent / "data" / "digits.npz") as file:
         content = file["images"].tobytes() + file["labels"].tobytes()
     assert hashlib.sha256(content).hexdigest() == CONTENT
 
@@ -76,7 +74,7 @@ def test_digits_refuse_a_seed_that_is_none():
 def test_a_directory_reads_back(directory):
     data = idx(directory)
     assert data.train_images.shape == (6, 5, 7) and data.test_images.shape == (4, 5, 7)
-    assert data.pixel_max == 255 and data.classes == 3 and data.pixels == 35
+    assert data.pixel_max == 255 and data.classes == 3 and data.shape == (5, 7, 1)
     assert data.name == directory.name
     expected = np.random.default_rng(0).integers(0, 256, (6, 5, 7), np.uint8)
     assert np.array_equal(data.train_images, expected)
@@ -164,7 +162,7 @@ def test_trailing_bytes_are_refused(tmp_path):
 
 def test_files_are_read_in_pieces(tmp_path, monkeypatch):
     """The end is seen even where it falls on the end of a piece."""
-    monkeypatch.setattr(datasets, "_CHUNK", 8)
+    monkeypatch.setattr(idx_files, "_CHUNK", 8)
     (tmp_path / "file.gz").write_bytes(gzip.compress(GOOD))
     assert np.array_equal(read_idx(tmp_path / "file.gz"), IMAGE)
     (tmp_path / "file.gz").write_bytes(gzip.compress(GOOD + b"1"))
@@ -206,7 +204,9 @@ def test_images_and_labels_may_not_change_places(directory):
     images, labels = directory / "train-images-idx3-ubyte", directory / "train-labels-idx1-ubyte"
     content = images.read_bytes()
     images.write_bytes(labels.read_bytes())
-    assert refusal(idx, directory).startswith(f"{images}: magic 00000801, 00000803 expected")
+    assert refusal(idx, directory) == (
+        f"{images}: magic 00000801, 00000803 or 00000804 expected (3 or 4 dimensions, 1 found)"
+    )
     images.write_bytes(content)
     labels.write_bytes(content)
     assert refusal(idx, directory).startswith(f"{labels}: magic 00000803, 00000801 expected")
@@ -218,6 +218,55 @@ def test_train_and_test_images_must_be_of_one_size(directory):
     assert refusal(idx, directory) == (
         f"{path}: images of 7 x 5 pixels, those to train with are of 5 x 7"
     )
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_images_may_have_channels(directory, number):
+    """A fourth dimension is that of channels, whichever name the file has."""
+    random = np.random.default_rng(1)
+    colours = {}
+    for part, count in (("train", 6), ("t10k", 4)):
+        colours[part] = random.integers(0, 256, (count, 5, 7, 2), np.uint8)
+        (directory / f"{part}-images-idx3-ubyte").unlink()
+        (directory / f"{part}-images-idx{number}-ubyte").write_bytes(idx_bytes(colours[part]))
+    data = idx(directory)
+    assert data.shape == (5, 7, 2)
+    assert np.array_equal(data.train_images, colours["train"])
+    assert np.array_equal(data.test_images, colours["t10k"])
+    path = directory / f"t10k-images-idx{number}-ubyte"
+    path.write_bytes(idx_bytes(colours["t10k"][..., :1]))
+    assert refusal(idx, directory) == (
+        f"{path}: images of 5 x 7 x 1 pixels, those to train with are of 5 x 7 x 2"
+    )
+
+
+def test_a_folder_of_idx_files_is_loaded_as_one(directory, tmp_path):
+    data, plain = load(str(directory)), idx(directory)
+    assert vars(data).keys() == vars(plain).keys()
+    assert all(np.array_equal(vars(data)[key], vars(plain)[key]) for key in vars(data))
+    (directory / "train-images-idx3-ubyte").unlink()  # the rest says what it was to be
+    assert refusal(load, directory).startswith(f"{directory}: no file train-images-idx3-ubyte or")
+
+
+def test_what_was_looked_for_is_said(tmp_path):
+    (tmp_path / "images.png").write_bytes(b"")
+    message = refusal(load, tmp_path)
+    assert message.startswith(f"{tmp_path}: no data set: looked for IDX files (train-images-idx3")
+    assert "CIFAR-10 files (data_batch_1 to 5" in message and "cifar-10-batches-bin" in message
+    assert refusal(load, tmp_path / "none") == f"{tmp_path / 'none'}: no such directory"
+    assert refusal(load, tmp_path / "images.png").endswith("images.png: no such directory")
+
+
+def test_two_data_sets_in_one_folder_are_refused(directory):
+    (directory / "data_batch_3.bin").write_bytes(b"")
+    message = refusal(load, directory)
+    assert message.startswith(f"{directory}: IDX files (") and "one data set is wanted" in message
+
+
+def test_many_classes_are_counted(directory):
+    labels = np.array([0, 255, 7, 1], np.uint8)
+    (directory / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
+    assert load(directory).classes == 256
 
 
 def test_one_class_is_none(directory):
@@ -246,13 +295,26 @@ FIELDS = {
         ("classes", 2, "largest label of train_labels = 2: allowed are 0 to 1"),
         ("classes", 1, "classes = 1: allowed are 2 to 256"),
         ("train_labels", np.array([0, 1], np.uint8), "train_images holds 3 images"),
-        ("train_images", np.zeros((3, 4), np.uint8), r"train_images is uint8 of shape \(3, 4\)"),
+        (
+            "train_images",
+            np.zeros((3, 4), np.uint8),
+            r"train_images is uint8 of shape \(3, 4\): uint8 of 3 or 4 dimensions",
+        ),
+        ("train_images", np.zeros((3, 2, 2, 1, 1), np.uint8), "train_images is uint8 of shape"),
+        ("train_images", np.zeros((3, 2, 2, 0), np.uint8), "train_images is uint8 of shape"),
+        ("train_images", np.zeros((3, 2, 2, 1), np.uint8), r"of \(2, 2, 1\) pixels: test_images"),
         ("train_images", np.zeros((3, 2, 2)), "train_images is float64"),
         ("train_images", np.zeros((3, 2, 3), np.uint8), "test_images are of"),
-        ("test_labels", np.zeros(0, np.uint8), "test_labels is uint8 of shape"),
+        ("test_labels", np.zeros(0, np.uint8), r"test_labels .* uint8 of 1 dimensions and"),
     ],
 )
 def test_a_data_set_checks_itself(field, value, complaint):
-    assert Dataset(**FIELDS).pixels == 4
     with pytest.raises(ValueError, match=complaint):
         Dataset(**(FIELDS | {field: value}))
+
+
+def test_channels_are_one_unless_there_is_a_dimension_of_them():
+    assert Dataset(**FIELDS).shape == (2, 2, 1)
+    images = {"train_images": np.zeros((3, 2, 4, 5), np.uint8)}
+    images["test_images"] = np.zeros((1, 2, 4, 5), np.uint8)
+    assert Dataset(**(FIELDS | images)).shape == (2, 4, 5)

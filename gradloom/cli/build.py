@@ -64,7 +64,7 @@ def _build(
     workers: int | None,
 ) -> None:
     from boards import jobs, report, targets, tools
-    from gradloom.files import replaced
+    from golden.files import replaced
     from gradloom.fpga import build
 
     chosen = targets.find(target)
@@ -164,7 +164,7 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
     import tempfile
 
     from boards import bitstream, platforms, tools
-    from gradloom.files import replaced
+    from golden.files import replaced
 
     chosen = platforms.find(board)
     folder = output or Path("build") / f"selftest-{board}"

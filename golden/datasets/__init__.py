@@ -1,0 +1,70 @@
+"""Data sets: the digits that travel with the code, and folders of IDX or CIFAR-10 files.
+
+Whatever is wrong with a file is said in one line that names the file, and found before its data are
+allocated.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from golden import check
+from golden.datasets import cifar_files, idx_files
+from golden.datasets.cifar_files import cifar10
+from golden.datasets.dataset import Bytes, Dataset, DatasetError
+from golden.datasets.idx_files import idx, read_idx
+
+__all__ = ["Bytes", "Dataset", "DatasetError", "cifar10", "digits", "idx", "load", "read_idx"]
+
+_DIGITS = Path(__file__).parent.parent / "data" / "digits.npz"
+
+
+def digits(held_out_seed: int = 0) -> Dataset:
+    """The UCI handwritten digits, 8 x 8 pixels of 0 to 16: 1,438 to train with and 359 held out.
+
+    The held-out fifth is random: the first 359 indices of a permutation by PCG64 of
+    `held_out_seed`. Both parts keep the order of the file.
+    """
+    check.whole("held_out_seed", held_out_seed, 0, 2**63 - 1)
+    with np.load(_DIGITS, allow_pickle=False) as data:
+        images, labels = data["images"], data["labels"]
+    order = np.random.Generator(np.random.PCG64(held_out_seed)).permutation(len(images))
+    test = np.zeros(len(images), bool)
+    test[order[: len(images) // 5]] = True
+    return Dataset(
+        name="digits",
+        train_images=images[~test],
+        train_labels=labels[~test],
+        test_images=images[test],
+        test_labels=labels[test],
+        pixel_max=16,
+        classes=10,
+    )
+
+
+def load(directory: str | Path) -> Dataset:
+    """The data set of a folder, in the format of the files that are there: `idx` or `cifar10`.
+
+    Raises
+    ------
+    DatasetError
+        No file of any format is there, files of more than one are, or one of them is missing or
+        damaged.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise DatasetError(f"{directory}: no such directory")
+    has_idx, has_cifar = idx_files.present(directory), bool(cifar_files.places(directory))
+    if has_idx and has_cifar:
+        raise DatasetError(
+            f"{directory}: IDX files ({idx_files.LOOKED_FOR}) and CIFAR-10 files "
+            f"({cifar_files.LOOKED_FOR}): a folder with one data set is wanted"
+        )
+    if has_idx:
+        return idx(directory)
+    if has_cifar:
+        return cifar10(directory)
+    raise DatasetError(
+        f"{directory}: no data set: looked for IDX files ({idx_files.LOOKED_FOR}) "
+        f"and CIFAR-10 files ({cifar_files.LOOKED_FOR})"
+    )

@@ -1,0 +1,77 @@
+"""`gradloom data`: data sets that are fetched from the network, on request only."""
+
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from gradloom.cli.base import cli, stderr
+from gradloom.fetching import SOURCES, default_folder, fetch
+
+
+@cli.group()
+def data() -> None:
+    """List and fetch data sets to train with."""
+
+
+@data.command("list")
+def list_command() -> None:
+    """Data sets that can be fetched: size, licence, and whether they are there."""
+    for name, source in SOURCES.items():
+        folder = default_folder(name)
+        absent = len(source.missing(folder))
+        parts = len(source.files) + len(source.unpacked)
+        state = "there" if not absent else "not there"
+        if 0 < absent < parts:
+            state = f"incomplete, {absent} of {parts} files are missing"
+        click.echo(f"{name}: {source.title}")
+        click.echo(f"  {source.size / 1e6:,.1f} MB, {state}: {folder}")
+        click.echo(f"  {source.home}, licence: {source.licence}")
+
+
+@data.command("fetch")
+@click.argument("name", type=click.Choice(list(SOURCES)))
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for the files, made if it is missing; NAME in the user's cache without it.",
+)
+@click.option(
+    "--mirror",
+    "mirrors",
+    metavar="URL",
+    multiple=True,
+    help="Address before the files' names, tried instead of the published ones; may be given "
+    "several times. What comes from there is held to the published hashes all the same.",
+)
+def fetch_command(name: str, to: Path | None, mirrors: tuple[str, ...]) -> None:
+    """Fetch a data set, check its hashes, and print the folder: it is what train --data takes.
+
+    A transfer that was broken off is made again by a second call; files that are there are checked
+    and not fetched again.
+    """
+    for mirror in mirrors:
+        if not mirror.startswith(("http://", "https://")):
+            raise click.BadParameter(
+                f"{mirror!r}: an address with http:// or https:// is wanted",
+                param_hint="--mirror",
+            )
+    folder = default_folder(name) if to is None else to
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(
+        *columns, console=stderr, transient=True, disable=not stderr.is_terminal
+    ) as progress:
+        fetch(
+            SOURCES[name],
+            folder,
+            mirrors,
+            say=lambda line: stderr.print(line, highlight=False, markup=False, soft_wrap=True),
+            progress=progress,
+        )
+    click.echo(folder)
