@@ -1,67 +1,133 @@
-"""Time of a training step in the golden model,
-on the built-in digits and at the size of the paper's MNIST network.
+"""Time of a training step in the golden model, on the built-in digits and at the size of the
+papers' MNIST networks, by one thread and by two.
 
-Prints the median over the steps of one run, with the fastest and the slowest.
+Prints the median over the steps of one run, with the fastest and the slowest, and the most memory
+that the process ever had. With `--torch PYTHON`, an interpreter that has PyTorch, the same steps
+are timed there in between, on the same machine, and how many times as long ours take stands behind.
 """
 
+import argparse
+import json
 import os
 import platform
+import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from golden.datasets import digits
-from golden.training import GuptaRecipe, GuptaTrainer, Recipe, Trainer, WageRecipe, WageTrainer
+from golden.training.gupta import GuptaTrainer
+from golden.training.gupta_recipe import Formats, GuptaRecipe
+from golden.training.recipe import Recipe
+from golden.training.trainer import Trainer
+from golden.training.wage import WageTrainer
+from golden.training.wage_recipe import WageRecipe
 
-STEPS = 30
-KINDS: tuple[tuple[str, Callable[..., Trainer[Any]], Callable[..., Recipe]], ...] = (
-    ("WAGE 2-8-8-8", WageTrainer, WageRecipe),
-    ("Gupta <2,14>, stochastic", GuptaTrainer, GuptaRecipe),
-)
+STEPS = 40
+IMAGES = 60_000
+#: What is timed; small ones on the digits, the others on images of 28 x 28.
+CASES: dict[str, tuple[str, Recipe]] = {
+    "wage": ("WAGE 2-8-8-8", WageRecipe()),
+    "gupta": ("Gupta <2,14>, stochastic", GuptaRecipe()),
+    "wage-cnn": ("WAGE 2-8-8-8", WageRecipe(network="32C5-MP2-64C5-MP2-512FC", batch=128)),
+    "gupta-dnn": (
+        "Gupta <2,14>, stochastic",
+        GuptaRecipe(network="1000FC-1000FC", batch=100, learning_rate=1),
+    ),
+    "gupta-cnn": (
+        "Gupta <2,14> with outputs <6,10>, stochastic, momentum",
+        GuptaRecipe(
+            network="8C5-MP2-16C5-MP2-128FC",
+            batch=100,
+            formats=Formats(fl=14, activation_fl=10),
+            learning_rate="0.1",
+            momentum="0.9",
+            decay="0.0005",
+        ),
+    ),
+}
+
+
+#: What of `training_peers.py` to hold them against.
+PEERS: dict[str, tuple[str, ...]] = {
+    "wage-cnn": ("wage-cnn-simulated",),
+    "gupta-dnn": ("gupta-dnn-simulated", "gupta-dnn-float32"),
+    "gupta-cnn": ("gupta-cnn-float32",),
+}
+
+
+def measure(case: str) -> None:
+    """Time a case in this process, whose BLAS was told how many threads to use."""
+    _, recipe = CASES[case]
+    data = digits()
+    shape, pixel_max = data.shape, data.pixel_max
+    images, labels = data.train_images, data.train_labels
+    if case not in ("wage", "gupta"):
+        rng = np.random.default_rng(0)
+        shape, pixel_max = (28, 28, 1), 255
+        images = rng.integers(0, 256, (1000, 28, 28), np.uint8)
+        labels = rng.integers(0, 10, 1000).astype(np.uint8)
+    kind: type[Trainer[Any]] = WageTrainer if isinstance(recipe, WageRecipe) else GuptaTrainer
+    trainer = kind(recipe, shape=shape, classes=10, pixel_max=pixel_max)
+    times = []
+    for step in range(STEPS + 1):
+        chosen = np.arange(step * recipe.batch, (step + 1) * recipe.batch) % len(images)
+        start = time.perf_counter()
+        trainer.step(images[chosen], labels[chosen])
+        times.append(1000 * (time.perf_counter() - start))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"times": times[1:], "memory": memory}))
+
+
+def timed(command: list[str], threads: str) -> tuple[float, str]:
+    """The median of what a process measured, in ms, and all of it as text."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": threads}  # BLAS reads it as it is loaded
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout)
+    times, memory = found["times"], found["memory"]
+    median = statistics.median(times)
+    return median, (
+        f"{median:7.2f} ms a step ({min(times):.2f} to {max(times):.2f}), {memory:.0f} MB"
+    )
 
 
 def main() -> None:
-    print(
+    parser = argparse.ArgumentParser(description="Time of a training step.")
+    parser.add_argument("--torch", metavar="PYTHON", help="an interpreter that has PyTorch")
+    parser.add_argument("--case", choices=CASES, action="append", help="what to time; all of them")
+    parser.add_argument("--here", choices=CASES, help="time it in this process, and print JSON")
+    options = parser.parse_args()
+    if options.here:
+        measure(options.here)
+        return
+    versions = (
         f"gradloom {version('gradloom')}, NumPy {version('numpy')}, "
-        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores; "
-        f"{STEPS} steps, seed 0"
+        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
     )
-    data = digits()
-    rng = np.random.default_rng(0)
-    large: dict[str, Any] = {"hidden": (1000, 1000), "batch": 100}
-    images = rng.integers(0, 256, (STEPS * 100, 784), dtype=np.uint8)
-    labels = rng.integers(0, 10, STEPS * 100, dtype=np.uint8)
-    for kind, trainer, recipe in KINDS:
-        small = recipe()
-        for one, pixels, answers, size in (
-            (
-                trainer(small, inputs=64, classes=10, pixel_max=16),
-                data.train_images,
-                data.train_labels,
-                small,
-            ),
-            (
-                trainer(recipe(**large), inputs=784, classes=10, pixel_max=255),
-                images,
-                labels,
-                recipe(**large),
-            ),
-        ):
-            times = []
-            for step in range(STEPS):
-                chosen = np.arange(step * size.batch, (step + 1) * size.batch) % len(pixels)
-                start = time.perf_counter()
-                one.step(pixels[chosen], answers[chosen])
-                times.append(1000 * (time.perf_counter() - start))
-            layers = "-".join(map(str, one.sizes))
-            print(
-                f"{kind}, {layers}, batch {size.batch}: {statistics.median(times):.2f} ms a step "
-                f"({min(times):.2f} to {max(times):.2f})"
-            )
+    if options.torch:
+        command = [options.torch, "-c", "import torch; print(torch.__version__)"]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        versions += f", PyTorch {done.stdout.strip()}"
+    print(f"{versions}; {STEPS} steps, seed 0", flush=True)
+    peers = Path(__file__).with_name("training_peers.py")
+    for case in options.case or CASES:
+        title, recipe = CASES[case]
+        print(f"{title}, {recipe.network}, batch {recipe.batch}", flush=True)
+        for threads in ("1", "2"):
+            ours, text = timed([sys.executable, __file__, "--here", case], threads)
+            epoch = ours * (IMAGES // recipe.batch) / 1000
+            name = f"  {threads} thread{'s' * (threads != '1')}"
+            print(f"{name}: {text}, {epoch:.1f} s an epoch of {IMAGES} images", flush=True)
+            for peer in PEERS.get(case, ()) if options.torch else ():
+                command = [options.torch, str(peers), peer, threads, str(STEPS)]
+                theirs, text = timed(command, threads)
+                print(f"    {peer}, PyTorch: {text}; ours / theirs {ours / theirs:.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ obey the recurrence of the single steps, and p(x)^(2^j) = p(x^(2^j)) over GF(2),
 sequence give its next block by a few XORs.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -35,6 +35,9 @@ MASKS: dict[int, tuple[int, ...]] = {
     32: (0xA3000000, 0x80000EA6, 0x80200003),
     64: (0xD800000000000000,),
 }
+
+#: Random words, one a rounded value.
+Words = NDArray[np.unsignedinteger]
 
 #: The most lanes of one seed.
 MOST_LANES = 255
@@ -195,7 +198,11 @@ def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
     return np.where(s <= draw, short, words << missing | np.int64(1) << (missing - 1))
 
 
-@dataclass
+#: Longest step, in register widths, by which draws are made of earlier ones; blocks of that size
+#: stay in a cache.
+_MOST_SCALE = 64
+
+
 class Lanes:
     """Lanes in training order: hands out draws in bulk and remembers where each lane is.
 
@@ -207,73 +214,76 @@ class Lanes:
         Number of the first lane.
     count
         Lanes.
+
+    Attributes
+    ----------
+    made
+        Draws made so far.
     """
 
-    generator: Generator
-    first: int
-    count: int
-    _words: NDArray[np.unsignedinteger] = field(init=False, repr=False)
-    _position: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        generator = self.generator
-        generator.require_lanes(self.first + self.count)
-        kind = np.uint32 if generator.bits <= 32 else np.uint64
-        self._words = np.empty((generator.bits, self.count), kind)
-        for lane in range(self.count):
-            state = generator.lane_seed(self.first + lane)
+    def __init__(self, generator: Generator, first: int, count: int):
+        generator.require_lanes(first + count)
+        self.generator = generator
+        self.first = first
+        self.count = count
+        self.made = 0
+        # The recurrence holds bit by bit, so the bits of a draw are enough.
+        kind = np.uint16 if generator.draw <= 16 else np.uint32
+        low = (1 << generator.draw) - 1
+        #: The next `bits` draws or more, of which all others follow.
+        self._ahead: Words = np.empty((generator.bits, count), kind)
+        for lane in range(count):
+            state = generator.lane_seed(first + lane)
             for draw in range(generator.bits):
-                self._words[draw, lane] = state
+                self._ahead[draw, lane] = state & low
                 state = generator.advance(state, generator.leap)
+        self._rows: Words = self._ahead[:0]
 
     def copy(self) -> "Lanes":
         """Lanes at the same place that move on their own."""
         twin = object.__new__(Lanes)
-        twin.__dict__.update(self.__dict__)
+        twin.__dict__.update(self.__dict__, _rows=self._rows[:0])
         return twin
 
-    def take(self, draws: int) -> NDArray[np.unsignedinteger]:
-        """The next `draws` draws of every lane, (draws, lanes): the low `draw` bits;
-        the lanes move on.
-        """
-        self._reserve(self._position + draws + self.generator.bits)
-        end = self._position + draws
-        words = self._words[self._position : end] & self._words.dtype.type(
-            (1 << self.generator.draw) - 1
-        )
-        self._position = end
-        return words
+    def take(self, draws: int) -> Words:
+        """The next `draws` draws of every lane, (draws, lanes); the lanes move on."""
+        return self.lend(draws).copy()
+
+    def lend(self, draws: int) -> Words:
+        """`take`, but of words that the lanes' next draw overwrites."""
+        bits, taps = self.generator.bits, self.generator.taps
+        have = len(self._ahead)
+        # Many are made faster by long steps, which need more to start from.
+        keep = max(have, bits * min(1 << (draws // bits).bit_length() >> 1, _MOST_SCALE))
+        rows = draws + keep
+        if rows > len(self._rows):
+            self._rows = np.empty((rows, self.count), self._ahead.dtype)
+        words = self._rows[:rows]
+        words[:have] = self._ahead
+        offsets = [bits - 1 - bit for bit in range(bits) if taps >> bit & 1]
+        reach = bits - max(offsets)  # rows a block of one can make at a time
+        while have < rows:
+            scale = min(1 << (have // bits).bit_length() - 1, _MOST_SCALE)
+            block = min(reach * scale, rows - have)
+            start = have - bits * scale
+            first, second, *others = (words[start + offset * scale :][:block] for offset in offsets)
+            target = words[have : have + block]
+            np.bitwise_xor(first, second, out=target)
+            for other in others:
+                target ^= other
+            have += block
+        self._ahead = words[draws:].copy()
+        self.made += draws
+        return words[:draws]
 
     @property
     def states(self) -> list[int]:
         """State of every lane before its next draw."""
-        return self._words[self._position].tolist()
-
-    def _reserve(self, rows: int) -> None:
-        """Have at least `rows` rows of words;
-        rows already handed out are dropped when there is much to make.
-        """
-        bits, taps = self.generator.bits, self.generator.taps
-        have = len(self._words)
-        if rows <= have:
-            return
-        spent = min(self._position, have - bits)
-        rows, have = rows - spent, have - spent
-        words = np.empty((max(rows, 4096), self.count), self._words.dtype)
-        words[:have] = self._words[spent:]
-        self._position -= spent
-        offsets = [bits - 1 - bit for bit in range(bits) if taps >> bit & 1]
-        reach = bits - max(offsets)  # rows a block of one can make at a time
-        while have < len(words):
-            scale = 1 << (have // bits).bit_length() - 1
-            block = min(reach * scale, len(words) - have)
-            start = have - bits * scale
-            target = words[have : have + block]
-            target[:] = words[start + offsets[0] * scale :][:block]
-            for offset in offsets[1:]:
-                target ^= words[start + offset * scale :][:block]
-            have += block
-        self._words = words
+        generator = self.generator
+        return [
+            generator.advance(generator.lane_seed(lane), self.made * generator.leap)
+            for lane in range(self.first, self.first + self.count)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

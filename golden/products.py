@@ -6,14 +6,11 @@ draws is the array's: it rounds tile by tile, one lane a column, the bottom row 
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from golden import check
 from golden.fixed import Codes
-from golden.lfsr import Lanes
-
-#: Random words, one a rounded value.
-Words = NDArray[np.unsignedinteger]
+from golden.lfsr import Lanes, Words
 
 #: Integers up to here are exact in the type, narrowest first.
 _EXACT: tuple[tuple[type[np.floating], int], ...] = ((np.float32, 1 << 24), (np.float64, 1 << 53))
@@ -85,6 +82,20 @@ def _float_product(a: Codes, b: Codes, kind: type[np.floating]) -> Codes:
     return product
 
 
+def carrier(term: int, depth: int) -> type[np.floating]:
+    """The narrowest float type in which every sum of `depth` products up to `term` is exact.
+
+    Raises
+    ------
+    ValueError
+        Not even float64 is wide enough.
+    """
+    for kind, exact in _EXACT:
+        if term * depth < exact:
+            return kind
+    raise ValueError(f"sums of {depth} terms up to {term} reach 2^53: float64 is not exact there")
+
+
 def array_leaps(rows: int, columns: int, height: int, width: int) -> int:
     """Draws a lane makes for a (height, width) product: `rows` a tile, edge tiles drain whole."""
     return -(-height // rows) * -(-width // columns) * rows
@@ -108,11 +119,11 @@ def array_draws(lanes: Lanes, rows: int, columns: int, height: int, width: int) 
 
     Returns
     -------
-    Words, (height, width).
+    Words, (height, width), which the lanes' next draw may overwrite.
     """
     check.whole("lanes of the array", lanes.count, columns, columns)
     down, across = -(-height // rows), -(-width // columns)
-    drained = lanes.take(down * across * rows).reshape(down, across, rows, columns)
+    drained = lanes.lend(down * across * rows).reshape(down, across, rows, columns)
     tiles = drained[:, :, ::-1]  # row 0 is drained last
     return tiles.transpose(0, 2, 1, 3).reshape(down * rows, across * columns)[:height, :width]
 
@@ -127,7 +138,7 @@ def elementwise_draws(lanes: Lanes, size: int) -> Words:
 
     Returns
     -------
-    Words, (size,), in row-major order of the values. All lanes leap for the last group too, padded
-    or not.
+    Words, (size,), in row-major order of the values, which the lanes' next draw overwrites. All
+    lanes leap for the last group too, padded or not.
     """
-    return lanes.take(elementwise_leaps(lanes.count, size)).reshape(-1)[:size]
+    return lanes.lend(elementwise_leaps(lanes.count, size)).reshape(-1)[:size]

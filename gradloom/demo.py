@@ -4,7 +4,7 @@ Verilog comes out.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ from rich.table import Table
 
 import golden
 from golden.datasets import Dataset, digits
-from golden.training import Epoch, GuptaRecipe, Record, WageRecipe, new_trainer
+from golden.files import replaced
+from golden.training import Epoch, Recipe, Record, Trainer, load, new_trainer
 from gradloom.compare import Comparison, compare
-from gradloom.files import replaced
 from gradloom.replay import Station, stations
 from gradloom.simulators import Simulation, SimulatorName, build
 from gradloom.units import UNITS
 from gradloom.verilog import generate
 
+#: What trains, by the name of its system in the table.
+SYSTEMS = {"WAGE": "digits-wage", "Gupta": "digits-gupta"}
 #: The array that the demonstration's steps run on.
 ROWS = COLUMNS = 8
 
@@ -54,7 +56,9 @@ class Outcome:
         return self.comparison.agrees and not self.against_training
 
 
-def _train(recipe: Any, dataset: Dataset, out: Console, progress: Progress) -> tuple[Any, Record]:
+def _train(
+    recipe: Recipe, dataset: Dataset, out: Console, progress: Progress
+) -> tuple[Trainer[Any], Record]:
     """Train, print how the error falls, and record one more step."""
     trainer = new_trainer(recipe, dataset)
     task = progress.add_task("training", total=recipe.epochs)
@@ -140,21 +144,12 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
         f"{len(dataset.test_images)} held out (a random fifth, seed 0)."
     )
     outcomes: list[Outcome] = []
-    wage = WageRecipe(rows=ROWS, columns=COLUMNS)
-    gupta = GuptaRecipe(rows=ROWS, columns=COLUMNS)
-
-    hidden = "-".join(map(str, wage.hidden))
-    out.print(f"\nWAGE 2-8-8-8 in integers, {dataset.pixels}-{hidden}-{dataset.classes}:")
-    trainer, record = _train(wage, dataset, out, progress)
-    outcomes += _replay("WAGE", stations(trainer, record), simulator, progress)
-
-    hidden = "-".join(map(str, gupta.hidden))
-    out.print(
-        f"\nGupta {gupta.format}, {gupta.rounding} rounding, "
-        f"{dataset.pixels}-{hidden}-{dataset.classes}:"
-    )
-    trainer, record = _train(gupta, dataset, out, progress)
-    outcomes += _replay("Gupta", stations(trainer, record), simulator, progress)
+    for system, name in SYSTEMS.items():
+        recipe = replace(load(name), rows=ROWS, columns=COLUMNS)
+        network = "-".join(filter(None, (recipe.network, f"{dataset.classes}FC")))
+        out.print(f"\n{name} in integers, {network} on {shape} pixels:", highlight=False)
+        trainer, record = _train(recipe, dataset, out, progress)
+        outcomes += _replay(system, stations(trainer, record), simulator, progress)
 
     out.print()
     out.print(_table(outcomes))

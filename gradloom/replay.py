@@ -6,16 +6,16 @@ through it, one operation after another, and the results that training had. The 
 where the step's lanes stood.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 import golden
-from golden.fixed import Codes, Fixed, Rounding
+from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.products import elementwise_leaps
-from golden.training import Convert, GuptaTrainer, Product, Quantize, Record, WageTrainer
+from golden.training import Convert, Product, Quantize, Recipe, Record, Trainer
 from golden.twin import Trace
 from gradloom.units import UNITS, Unit
 
@@ -75,30 +75,35 @@ class Station:
         return wrong
 
 
-def stations(trainer: WageTrainer | GuptaTrainer, record: Record) -> list[Station]:
-    """The units that the step in `record`, the latest of `trainer`, went through."""
-    recipe = trainer.recipe
-    words = Fixed(1, 7) if isinstance(trainer, WageTrainer) else trainer.recipe.format
+def stations(trainer: Trainer[Any], record: Record) -> list[Station]:
+    """The units that the step in `record`, the latest of `trainer`, went through.
+
+    A unit that rounds stochastically moves its lanes for every value, so what is rounded to nearest
+    goes through a unit of its own, which has none.
+    """
+    recipe, start = trainer.recipe, trainer.step_start
     result = []
     products = [entry for entry in record if isinstance(entry, Product)]
-    for title, raw in (("array with rounders", False), ("array, raw sums", True)):
-        if chosen := [product for product in products if (product.conversion is None) == raw]:
-            generator = _moved(recipe.generator, trainer.step_start.array)
-            result.append(_array(title, chosen, words, recipe, generator))
+    for title, kind in (
+        ("array with rounders", True),
+        ("array, to nearest", False),
+        ("array, raw sums", None),
+    ):
+        if chosen := [product for product in products if _draws(product.conversion) is kind]:
+            result.append(_array(title, chosen, recipe, _moved(recipe.generator, start.array)))
     width = max(station.config.macc.width for station in result) + 1  # a sum, and a target off it
 
-    draws = trainer.step_start.elementwise
+    draws = start.elementwise
     elementwise: dict[str, Station] = {}
     moved: dict[str, int] = {}
-    converts = [entry for entry in record if isinstance(entry, Convert)]
     for entry in record:
         if isinstance(entry, Product):
             continue
-        key = "rounder" if isinstance(entry, Convert) else entry.unit
+        key = entry.unit if isinstance(entry, Quantize) else f"rounder {_draws(entry.conversion)}"
         if key not in elementwise:
             generator = _moved(recipe.generator, draws)
             if isinstance(entry, Convert):
-                elementwise[key] = _rounder(converts, recipe.columns, generator)
+                elementwise[key] = _rounder(entry, record, recipe.columns, generator)
             else:
                 elementwise[key] = _quantizer(entry, record, width, recipe.columns, generator)
         station = elementwise[key]
@@ -115,6 +120,19 @@ def stations(trainer: WageTrainer | GuptaTrainer, record: Record) -> list[Statio
     return [*result, *elementwise.values()]
 
 
+def _draws(conversion: Conversion | None) -> bool | None:
+    """Whether a conversion takes random bits; None where there is none."""
+    return None if conversion is None else conversion.rounding is Rounding.STOCHASTIC
+
+
+def _bits(tensors: Iterable[Codes]) -> int:
+    """Bits of a word that holds every code, 2 or more."""
+    lowest = min(
+        min(int(codes.min(initial=0)), -int(codes.max(initial=0)) - 1) for codes in tensors
+    )
+    return max((-lowest - 1).bit_length() + 1, 2)
+
+
 def _moved(generator: golden.Generator, draws: int) -> golden.Generator:
     """The generator as its lanes are after so many draws: every lane is as far from its seed."""
     return replace(generator, seed=generator.advance(generator.seed, draws * generator.leap))
@@ -123,21 +141,25 @@ def _moved(generator: golden.Generator, draws: int) -> golden.Generator:
 def _leaps(entry: Convert | Quantize, lanes: int) -> int:
     """How often an operation made the element-wise lanes leap."""
     if isinstance(entry, Convert):
-        stochastic = entry.conversion.rounding is Rounding.STOCHASTIC
-        return elementwise_leaps(lanes, entry.z.size) if stochastic else 0
+        return elementwise_leaps(lanes, entry.z.size) if _draws(entry.conversion) else 0
     if entry.unit == "update" or entry.settings.get("stochastic"):
         return elementwise_leaps(lanes, next(iter(entry.inputs.values())).size)
     return 0
 
 
 def _array(
-    title: str, products: Sequence[Product], words: Fixed, recipe: Any, generator: golden.Generator
+    title: str, products: Sequence[Product], recipe: Recipe, generator: golden.Generator
 ) -> Station:
+    """An array for `products`, its words as wide as these need."""
     conversions = tuple(dict.fromkeys(p.conversion for p in products if p.conversion is not None))
     config = golden.ArrayConfig(
         rows=recipe.rows,
         columns=recipe.columns,
-        macc=golden.MaccConfig(a=words, b=words, depth=max(p.a.shape[1] for p in products)),
+        macc=golden.MaccConfig(
+            a=Fixed(_bits(product.a for product in products), 0),
+            b=Fixed(_bits(product.b for product in products), 0),
+            depth=max(product.a.shape[1] for product in products),
+        ),
         conversions=conversions,
         generator=generator,
     )
@@ -195,17 +217,26 @@ def product_rows(config: golden.ArrayConfig, out: Codes) -> Trace:
     return {"data": data, "last": (np.arange(len(data)) % rows == rows - 1).astype(np.int64)}
 
 
-def _rounder(converts: Sequence[Convert], lanes: int, generator: golden.Generator) -> Station:
+def _rounder(entry: Convert, record: Record, lanes: int, generator: golden.Generator) -> Station:
+    """A rounder for the conversions of `record` that take random bits as `entry` does, or not."""
+    stochastic = _draws(entry.conversion)
+    converts = [
+        other
+        for other in record
+        if isinstance(other, Convert) and _draws(other.conversion) is stochastic
+    ]
     conversions = tuple(dict.fromkeys(convert.conversion for convert in converts))
-    widest = max(int(np.abs(convert.z).max(initial=1)).bit_length() + 1 for convert in converts)
     config = golden.RounderConfig(
-        width=max(widest, *(conversion.dropped for conversion in conversions)),
+        width=max(
+            _bits(convert.z for convert in converts),
+            *(conversion.dropped for conversion in conversions),
+        ),
         conversions=conversions,
         lanes=lanes,
         first_lane=lanes,
         generator=generator,
     )
-    return Station("rounder", UNITS["rounder"], config)
+    return Station("rounder" if stochastic else "rounder, to nearest", UNITS["rounder"], config)
 
 
 def _quantizer(

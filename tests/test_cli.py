@@ -50,7 +50,8 @@ def test_help_names_all_commands_and_units(command):
     status, out, err = command("--help")
     assert (status, err) == (0, "")
     assert all(
-        re.search(rf"^  {name} ", out, re.M) for name in ("generate", "compare", "train", "demo")
+        re.search(rf"^  {name} ", out, re.M)
+        for name in ("generate", "compare", "train", "sweep", "demo")
     )
     for group in "generate", "compare":
         status, out, err = command(group, "--help")
@@ -93,11 +94,24 @@ BAD = {
     "unknown simulator": ("compare lfsr --simulator fast", "--simulator"),
     "negative seed": ("compare lfsr --seed -1", "--seed"),
     "unknown recipe": ("train adam", "'adam'"),
-    "unknown key": ("train --set colour=red", "colour"),
-    "no value": ("train --set batch", "batch"),
-    "value of letters": ("train --set batch=many", "batch"),
-    "no data": ("train --data nowhere", "nowhere"),
-    "surplus argument": ("train wage gupta", "gupta"),
+    "no recipe": ("train", "RECIPE"),
+    "no recipe file": ("train mine.toml", "mine.toml: No such file"),
+    "unknown key": (
+        "train digits-wage --set colour=red",
+        "recipe digits-wage: unknown key 'colour'",
+    ),
+    "no value": ("train digits-wage --set batch", "'batch'"),
+    "value of letters": ("train digits-wage --set batch=many", "batch = 'many'"),
+    "impossible value": (
+        "train digits-gupta --set formats.fl=15",
+        "formats.fl = 15: allowed are 0",
+    ),
+    "images too small": ("train wage-cnn --out run", "images of 16 x 16 or more are wanted"),
+    "no data": ("train digits-wage --data nowhere", "nowhere"),
+    "resume what": ("train digits-wage --resume", "--resume needs --out"),
+    "surplus argument": ("train digits-wage digits-gupta", "digits-gupta"),
+    "no such recipe to print": ("recipes adam", "'adam'"),
+    "plots of nothing": ("plots .", "metrics.csv"),
 }
 
 
@@ -199,13 +213,69 @@ def test_generate_says_what_it_wrote(command, tmp_path):
     assert re.fullmatch(rf"{tmp_path}/q.v: \d+ lines\n", out)
 
 
-@pytest.mark.parametrize("recipe", ["wage", "gupta"])
-def test_train_prints_an_epoch_a_line(recipe, command):
-    status, out, err = command("train", recipe, "--set", "epochs=1", "--set", "hidden=4")
+@pytest.mark.parametrize("recipe", ["digits-wage", "digits-gupta", "float-wage-mlp"])
+def test_train_prints_an_epoch_a_line(recipe, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = command("train", recipe, "--set", "epochs=2", "--set", "network=4FC")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith(f"{recipe}: ") and "hidden=4" in lines[0]
-    assert re.match(r"epoch +1: loss \d+\.\d+, training error", lines[-1])
+    assert lines[0].startswith(f"{recipe}: ") and "network=4FC" in lines[0]
+    assert lines[1] == "digits: 1,438 images of 8 x 8 x 1 to train with, 359 to test"
+    for number, line in enumerate(lines[2:], 1):
+        assert re.match(rf"epoch +{number}: loss \d+\.\d+, training error", line)
+    assert len(lines) == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_leaves_a_folder_that_resumes(command, tmp_path):
+    folder = tmp_path / "run"
+    arguments = ["train", "digits-gupta", "--set", "epochs=2", "--set", "network=4FC"]
+    status, out, _ = command(*arguments, "--out", folder)
+    assert status == 0
+    assert out.splitlines()[-1].startswith(f"{folder}: checkpoint.npz")
+    assert {"recipe.toml", "metrics.csv", "layers.csv"} <= {p.name for p in folder.iterdir()}
+    status, out, err = command(*arguments, "--out", folder)
+    assert (status, out) == (2, "")
+    assert err == f"gradloom: {folder} holds a run: resume it, or take another folder\n"
+    whole = (folder / "checkpoint.npz").read_bytes()
+    (folder / "checkpoint.npz").write_bytes(whole[:-50])
+    status, out, err = command(*arguments, "--out", folder, "--resume")
+    assert status == 0
+    assert f"{folder}: goes on after epoch 1" in out
+    assert re.search(r"checkpoint\.npz: damaged: .*; going on from checkpoint\.previous\.npz", err)
+    assert re.search(r"^epoch +2", out, re.M) and not re.search(r"^epoch +1", out, re.M)
+
+
+def test_train_goes_on_without_matplotlib(command, tmp_path, monkeypatch):
+    from gradloom import plots
+
+    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
+    arguments = ["--set", "epochs=1", "--set", "network=4FC", "--out", tmp_path / "run"]
+    status, out, err = command("train", "digits-gupta", *arguments)
+    assert status == 0
+    assert err == "gradloom: the plots need matplotlib: pip install 'gradloom[train]'\n"
+    assert "metrics.csv" in out and not list(tmp_path.glob("run/*.png"))
+
+
+def test_train_takes_a_file_that_recipes_prints(command, tmp_path):
+    status, text, err = command("recipes", "digits-gupta")
+    assert (status, err) == (0, "")
+    assert text.startswith("# ")
+    (tmp_path / "mine.toml").write_text(text.replace("epochs = 20", "epochs = 1"))
+    status, out, err = command("train", tmp_path / "mine.toml", "--set", "network=4FC")
+    assert (status, err) == (0, "")
+    assert re.match(r"epoch +1: ", out.splitlines()[-1])
+
+
+def test_recipes_are_listed_a_line_each(command):
+    from golden.training import load, toml
+
+    status, out, err = command("recipes")
+    assert (status, err) == (0, "")
+    for name in toml.names():
+        recipe = load(name)
+        assert re.search(rf"^ +{name} +{recipe.SYSTEM} +{recipe.network} +\d+ x \d+ *$", out, re.M)
+    assert len(out.strip().splitlines()) == len(toml.names()) + 2
 
 
 def test_output_is_plain_text_where_it_is_piped():

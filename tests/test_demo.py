@@ -9,20 +9,14 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from golden import wage
-from golden.training import GuptaRecipe, WageRecipe
+from golden.training import load, wage_tensors
 from gradloom import demo
 
 
 @pytest.fixture
 def small(monkeypatch):
-    def recipe(kind, **fixed):
-        return lambda **size: kind(**(size | fixed))
-
-    monkeypatch.setattr(
-        demo, "WageRecipe", recipe(WageRecipe, hidden=(16,), batch=8, epochs=1, rates=((1, 0),))
-    )
-    monkeypatch.setattr(demo, "GuptaRecipe", recipe(GuptaRecipe, hidden=(5,), batch=4, epochs=1))
+    sizes = {"digits-wage": ("network=16FC", "batch=8"), "digits-gupta": ("network=5FC", "batch=4")}
+    monkeypatch.setattr(demo, "load", lambda name: load(name, [*sizes[name], "epochs=1"]))
     monkeypatch.setattr(demo, "ROWS", 2)
     monkeypatch.setattr(demo, "COLUMNS", 3)
 
@@ -55,9 +49,9 @@ def test_demo_agrees_and_writes_verilog(small, tmp_path):
 
 def test_demo_sees_a_twin_that_is_not_training(small, tmp_path, monkeypatch):
     """Hardware and twin agree with each other, but training rounds another way."""
+    right = wage_tensors.activation
     monkeypatch.setattr(
-        "golden.training.wage.quantize_activation",
-        lambda acc, shift, bits: wage.quantize_activation(acc, shift, bits) // 2 * 2,
+        wage_tensors, "activation", lambda acc, shift, bits: right(acc, shift, bits) // 2 * 2
     )
     agree, text = run(tmp_path)
     assert not agree

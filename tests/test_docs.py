@@ -332,11 +332,28 @@ def test_the_quick_start_can_be_typed(tmp_path, monkeypatch):
     for line in lines:
         if line.startswith("make "):
             assert f"\n{line.removeprefix('make ')}:" in targets
-        elif line != "gradloom train wage":  # test_cli.py trains
+        elif line != "gradloom train digits-wage":  # test_cli.py trains
             result = CliRunner().invoke(cli, shlex.split(line)[1:])
             assert result.exit_code == 0, result.output
     assert (tmp_path / "array.v").is_file()
     for block in blocks("quickstart.md", "python"):
+        exec(block, {})
+
+
+def test_the_training_page_can_be_typed(tmp_path, monkeypatch):
+    """Its commands in order, in one folder; those that need data from elsewhere are not blocks."""
+    monkeypatch.chdir(tmp_path)
+    (recipe,) = blocks("training.md", "toml")
+    (tmp_path / "mine.toml").write_text(recipe)
+    lines = [line for block in blocks("training.md", "") for line in block.splitlines()]
+    assert len(lines) > 6
+    for line in lines:
+        arguments = shlex.split(line)[1:]
+        if arguments[0] == "train" and "=" not in line:
+            arguments += ["--set", "epochs=2"]  # the page's point is not how long they take
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, f"{line}: {result.output}"
+    for block in blocks("training.md", "python"):
         exec(block, {})
 
 

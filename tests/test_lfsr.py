@@ -370,6 +370,7 @@ def test_lanes_start_a_256th_of_the_register_range_apart():
     lanes = Lanes(default, 0, 1)
     lanes.take(1 << 20)
     assert lanes.states == [default.lane_seed(1)]
+    assert np.array_equal(lanes.take(40), Lanes(default, 1, 1).take(40))
 
 
 @given(generators(), st.integers(0, 3000), st.integers(0, 3000))
@@ -420,7 +421,10 @@ def test_a_copy_of_lanes_moves_on_its_own():
     copied = copy.states
     assert np.array_equal(lanes.take(9000), ahead)
     assert lanes.states == copied
-    lanes.take(1)
+    behind = lanes.copy()
+    kept = lanes.take(9000)
+    lanes.lend(9000)[:] = 0
+    assert np.array_equal(behind.take(9000), kept)
     assert copy.states == copied
 
 
@@ -433,6 +437,37 @@ def test_words_given_out_are_not_taken_back():
     fresh = Lanes(Generator(), 0, 2)
     fresh.take(10)
     assert np.array_equal(lanes.take(10), fresh.take(10))
+
+
+@pytest.mark.parametrize(
+    ("generator", "kind"),
+    [
+        (Generator(), np.uint16),
+        (Generator(leap=32, draw=17), np.uint32),
+        (Generator(bits=64, leap=64, draw=32), np.uint32),
+        (Generator(bits=64, leap=64, draw=3), np.uint16),
+    ],
+)
+def test_lent_words_are_those_taken(generator, kind):
+    """Whatever the lanes' own memory held before; a copy has its own."""
+    taken, lending = Lanes(generator, 0, 3), Lanes(generator, 0, 3)
+    for number, draws in enumerate((5, 9000, 0, 1, 700, 12000)):
+        words = lending.lend(draws)
+        assert words.dtype == kind
+        expected = taken.take(draws)
+        copy, late = lending.copy(), lending.copy()
+        copy.lend(draws)[:] = 0
+        assert np.array_equal(words, expected)
+        lending.copy().lend(20000)
+        assert np.array_equal(late.lend(3000), taken.copy().lend(3000))
+        if number % 2:
+            words[:] = 0  # does not reach what comes next
+        assert lending.made == taken.made
+    lent = Lanes(Generator(), 0, 2)
+    first = lent.lend(50)
+    kept = first.copy()
+    lent.lend(50)
+    assert not np.array_equal(first, kept)
 
 
 def test_the_first_draw_is_that_of_the_seed():

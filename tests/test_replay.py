@@ -8,17 +8,30 @@ import pytest
 import golden
 from golden.datasets import digits
 from golden.fixed import Rounding
-from golden.training import GuptaRecipe, Product, WageRecipe, new_trainer
+from golden.training import (
+    DorefaRecipe,
+    Formats,
+    GuptaRecipe,
+    HwgqRecipe,
+    LiRecipe,
+    Product,
+    WageRecipe,
+    new_trainer,
+)
 from gradloom import compare
 from gradloom.replay import product_rows, product_stimulus, stations
 
-#: Small networks that still need edge tiles, tiles shallower than the array, and filled-up vectors.
+#: Every kind of layer: padding, strides, pooling with overlaps, dense layers; on arrays that need
+#: edge tiles, with tiles shallower than the array and vectors that must be filled up.
+CONVOLUTIONAL = "3C3p1-MP3s2p1-4C2s2-5FC"
+SMALL: dict[str, object] = {"network": CONVOLUTIONAL, "rows": 3, "columns": 4, "batch": 3}
 RECIPES = {
-    "wage": WageRecipe(rows=3, columns=4, hidden=(9, 7), batch=5),
+    "wage": WageRecipe(rows=3, columns=4, network="9FC-7FC", batch=5),
+    "wage, convolutional": WageRecipe(**SMALL),
     "wage, released code": WageRecipe(
         rows=4,
         columns=3,
-        hidden=(9,),
+        network="9FC",
         batch=5,
         c=3,
         start="released",
@@ -26,12 +39,33 @@ RECIPES = {
         pixels="symmetric",
     ),
     "wage, stochastic errors": WageRecipe(
-        rows=2, columns=5, hidden=(9, 6), batch=4, error_rounding=Rounding.STOCHASTIC, shift="ceil"
+        **SMALL | {"rows": 2, "columns": 5}, error_rounding=Rounding.STOCHASTIC, shift="ceil"
     ),
-    "gupta": GuptaRecipe(rows=3, columns=4, hidden=(9, 7), batch=4, momentum="0.9", decay="0.0005"),
+    "gupta": GuptaRecipe(
+        rows=3, columns=4, network="9FC-7FC", batch=4, momentum="0.9", decay="0.0005"
+    ),
+    "gupta, convolutional": GuptaRecipe(
+        **SMALL,
+        formats=Formats(fl=12, activation_fl=10, input_fl=14),
+        momentum="0.9",
+        decay="0.0005",
+        learning_rate="0.1",
+        deviation="0.3",
+    ),
     "gupta, nearest": GuptaRecipe(
-        rows=4, columns=3, hidden=(9,), batch=5, fl=10, rounding="nearest-down"
+        rows=4, columns=3, network="9FC", batch=5, formats=Formats(fl=10), rounding="nearest"
     ),
+    "r": LiRecipe(**SMALL, update="r", grid="2"),
+    "sr": LiRecipe(**SMALL, update="sr", grid="2"),
+    "sr, binary": LiRecipe(**SMALL, update="sr", grid="binary"),
+    "bc": LiRecipe(**SMALL, update="bc", grid="binary"),
+    "bc, nearest words": LiRecipe(**SMALL, update="bc", grid="3", rounding="nearest"),
+    "bnn": LiRecipe(**SMALL, update="bc", grid="binary", activation="sign"),
+    "bnn, stochastic": LiRecipe(
+        **SMALL, update="bc", grid="binary", activation="sign", binarize="stochastic"
+    ),
+    "hwgq": HwgqRecipe(**SMALL),
+    "dorefa": DorefaRecipe(**SMALL),
 }
 
 
@@ -52,13 +86,14 @@ def test_twins_give_the_numbers_of_training(name):
     trainer, record = recorded(RECIPES[name])
     parts = stations(trainer, record)
     assert sum(len(part.pieces) for part in parts) == len(record)
+    assert sum(len(part.inputs["i_valid"]) for part in parts) <= 1_000_000  # clocks
     for part in parts:
         outputs = part.unit.twin(part.config).run(part.inputs)
         assert part.results > 0
         assert part.differences(outputs) == 0, part.title
 
 
-@pytest.mark.parametrize("name", ["wage", "gupta"])
+@pytest.mark.parametrize("name", ["wage", "gupta", "sr"])
 def test_hardware_agrees_on_a_whole_step(name):
     trainer, record = recorded(RECIPES[name], before=1)
     for part in stations(trainer, record):

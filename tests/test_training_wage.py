@@ -1,6 +1,7 @@
 """WAGE training in integers, against the paper's real-valued equations."""
 
 import ast
+import contextlib
 import dataclasses
 import math
 from fractions import Fraction
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
+import golden.threads
 import golden.training
+import golden.wage
 from golden.datasets import Dataset, digits
 from golden.fixed import Rounding
 from golden.lfsr import Generator, Lanes
@@ -24,9 +28,12 @@ from golden.training import (
     Start,
     WageRecipe,
     WageTrainer,
+    convolution,
     new_trainer,
     train,
+    wage_tensors,
 )
+from golden.training.network import stages
 
 # The equations of Wu et al. 2018 in float64. Every number in them is a whole multiple of a power of
 # two and short, so that float64 holds it exactly.
@@ -59,10 +66,14 @@ def uniform(word, s, generator):
 
 
 class RealWage:
-    """A step of WAGE in real numbers; draws come in the order of the elementwise rounders."""
+    """A step of WAGE in real numbers on tensors (batch, channels, height, width).
 
-    def __init__(self, recipe, weights, pixel_max):
+    Draws come in the order of the elementwise rounders.
+    """
+
+    def __init__(self, recipe, stages, weights, pixel_max):
         self.recipe, self.bits, self.pixel_max = recipe, recipe.bits, pixel_max
+        self.stages = stages
         self.weights = [n / 2.0 ** (self.bits.gradient - 1) for n in weights]
         self.lanes = Lanes(recipe.generator, recipe.columns, recipe.columns)
         self.seen = set()  # which paths the case took
@@ -75,11 +86,17 @@ class RealWage:
         """log2 of Shift(max|x|)."""
         return shift_log2(np.abs(x).max(), self.recipe.shift == "ceil")
 
-    def quantized_error(self, e, unit):
-        """Q_E(e) for errors in units of 2^-unit."""
+    def quantized_error(self, e, unit, after):
+        """Q_E(e) for errors in units of 2^-unit; `after` is the stage that they came back through,
+        whose product has the channels as columns where it is a convolution.
+        """
         k_e = self.bits.error
         stochastic = self.recipe.error_rounding == "stochastic"
-        words = self.words(e.shape) if stochastic else None
+        if stochastic and after is not None and not after.dense:
+            batch, channels, height, width = e.shape
+            words = self.words((batch, height, width, channels)).transpose(0, 3, 1, 2)
+        else:
+            words = self.words(e.shape) if stochastic else None
         if not e.any():
             self.seen.add("no error")
             return np.zeros(e.shape)
@@ -92,38 +109,123 @@ class RealWage:
             return np.sign(e) * np.minimum(rounded * sigma(k_e), 1 - sigma(k_e))
         return quantized(e / 2.0**scale, k_e)
 
+    @staticmethod
+    def places(window, x):
+        """Corners of every place of a window, in an image with its padding."""
+        height, width = (size + 2 * window.padding for size in x.shape[2:])
+        return [
+            [(y, x) for x in range(0, width - window.width + 1, window.stride)]
+            for y in range(0, height - window.height + 1, window.stride)
+        ]
+
+    @staticmethod
+    def around(window, x, value=0.0):
+        p = window.padding
+        return np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=value)
+
+    @staticmethod
+    def inside(window, x):
+        p = window.padding
+        return x[:, :, p : x.shape[2] - p, p : x.shape[3] - p]
+
+    def convolved(self, stage, x, weight):
+        window = stage.window
+        wide = self.around(window, x)
+        sums = []
+        for row in self.places(window, x):
+            for top, left in row:
+                seen = wide[:, :, top : top + window.height, left : left + window.width]
+                sums.append(seen.reshape(len(x), -1) @ weight)
+        return np.array(sums).transpose(1, 2, 0).reshape(len(x), -1, *stage.sums[:2])
+
+    def gradient(self, stage, x, e):
+        window, g = stage.window, 0
+        wide = self.around(window, x)
+        for i, row in enumerate(self.places(window, x)):
+            for j, (top, left) in enumerate(row):
+                seen = wide[:, :, top : top + window.height, left : left + window.width]
+                g = g + seen.reshape(len(x), -1).T @ e[:, :, i, j]
+        return g
+
+    def error(self, stage, x, e, weight):
+        window = stage.window
+        wide = self.around(window, np.zeros_like(x))
+        for i, row in enumerate(self.places(window, x)):
+            for j, (top, left) in enumerate(row):
+                part = wide[:, :, top : top + window.height, left : left + window.width]
+                part += (e[:, :, i, j] @ weight.T).reshape(part.shape)
+        return self.inside(window, wide)
+
+    def pooled(self, pool, x):
+        """Maxima, and where in the image with its padding the first of each stands."""
+        wide = self.around(pool, x, -np.inf)
+        places = self.places(pool, x)
+        out = np.empty((*x.shape[:2], len(places), len(places[0])))
+        first = np.empty((*out.shape, 2), int)
+        for i, row in enumerate(places):
+            for j, (top, left) in enumerate(row):
+                best = np.full(x.shape[:2], -np.inf)
+                for dy in range(pool.height):
+                    for dx in range(pool.width):
+                        value = wide[:, :, top + dy, left + dx]
+                        self.seen |= {"tie"} if ((value == best) & (value > 0)).any() else set()
+                        first[:, :, i, j][value > best] = top + dy, left + dx
+                        best = np.maximum(best, value)
+                out[:, :, i, j] = best
+        return out, first
+
+    def unpooled(self, pool, x, first, e):
+        wide = self.around(pool, np.zeros_like(x))
+        for place in np.ndindex(e.shape):
+            y, x = first[place]
+            self.seen |= {"overlap"} if wide[(*place[:2], y, x)] and e[place] else set()
+            wide[(*place[:2], y, x)] += e[place]
+        return self.inside(pool, wide)
+
     def step(self, images, labels, rate):
         recipe, bits = self.recipe, self.bits
         p = images.astype(float)
         one = 2 ** (bits.activation - 1)
         codes = one * (2 * p - self.pixel_max) if recipe.pixels == "symmetric" else one * p
-        activations = [quantized(np.rint(codes / self.pixel_max) / one, bits.activation)]
+        pixels = quantized(np.rint(codes / self.pixel_max) / one, bits.activation)
+        activations = [pixels.transpose(0, 3, 1, 2)]
         minimum = 1.5 * sigma(bits.weight)
-        forward, sums, alphas = [], [], []
-        for weight in self.weights:
+        forward, wholes, sums, firsts, alphas = [], [], [], [], []
+        for stage, weight in zip(self.stages, self.weights, strict=True):
             reach = math.sqrt(recipe.c / len(weight))
             alphas.append(max(2.0 ** round(math.log2(minimum / reach)), 1.0))
             forward.append(quantized(weight, bits.weight))
-            sums.append(activations[-1] @ forward[-1] / alphas[-1])
-            activations.append(quantized(np.maximum(sums[-1], 0), bits.activation))
-        outputs, last = sums[-1], len(self.weights) - 1
+            wholes.append(self.convolved(stage, activations[-1], forward[-1]) / alphas[-1])
+            pool = stage.pool
+            out, first = self.pooled(pool, wholes[-1]) if pool else (wholes[-1], None)
+            sums.append(out)
+            firsts.append(first)
+            activations.append(quantized(np.maximum(out, 0), bits.activation))
+        outputs, last = sums[-1].reshape(len(images), -1), len(self.weights) - 1
         target = np.eye(outputs.shape[1])[labels]
 
         unit = bits.activation + bits.weight - 2 + round(math.log2(alphas[-1]))
-        errors = {last: self.quantized_error(outputs - target, unit)}
+        e = self.quantized_error(outputs - target, unit, None)
+        errors, through = {last: e}, {last: e.reshape(sums[-1].shape)}
         for layer in range(last, 0, -1):
-            d = errors[layer] @ forward[layer].T / alphas[layer]
-            clipped = sums[layer - 1] > 1 - sigma(bits.activation)
-            dead = sums[layer - 1] <= 0
+            stage, below = self.stages[layer], sums[layer - 1]
+            d = self.error(stage, activations[layer], through[layer], forward[layer])
+            d = d / alphas[layer]
+            clipped = below > 1 - sigma(bits.activation)
+            dead = below <= 0
             self.seen |= {"clipped"} if (clipped & (d != 0)).any() else set()
             self.seen |= {"dead"} if (dead & (d != 0)).any() else set()
             d = np.where(clipped, 0, d)
             unit = bits.error + bits.weight - 2 + round(math.log2(alphas[layer]))
-            e = self.quantized_error(d, unit)
-            errors[layer - 1] = np.where(dead, 0, e)
+            e = np.where(dead, 0, self.quantized_error(d, unit, stage))
+            pool = self.stages[layer - 1].pool
+            through[layer - 1] = (
+                self.unpooled(pool, wholes[layer - 1], firsts[layer - 1], e) if pool else e
+            )
+            errors[layer - 1] = e.reshape(len(e), -1) if stage.dense else e.transpose(0, 2, 3, 1)
         whole, part = [], []
         for layer, weight in enumerate(self.weights):
-            g = activations[layer].T @ errors[layer]
+            g = self.gradient(self.stages[layer], activations[layer], through[layer])
             words = self.words(g.shape)
             scale = self.scale(g) if g.any() else 0
             scaled = 2.0**rate * g / 2.0**scale
@@ -137,7 +239,32 @@ class RealWage:
             top = 0.5 if recipe.saturation == "half" else 1 - sigma(bits.gradient)
             self.seen |= {"saturated"} if (np.abs(weight - update) > top).any() else set()
             self.weights[layer] = np.clip(weight - update, -top, top)
-        return activations[:-1], sums, errors, whole, part
+        return activations[:-1], outputs, errors, whole, part
+
+
+def random_network(random):
+    """Layers and an image that they fit: dense ones alone in half of the cases, or convolutions
+    with and without padding, stride and pooling before them.
+    """
+    dense = [f"{random.integers(1, 60)}FC" for _ in range(random.integers(0, 4))]
+    if random.random() < 0.5:
+        return "-".join(dense), (1, int(random.integers(1, 200)), 1)
+    while True:
+        layers = []
+        for _ in range(random.integers(1, 3)):
+            height, width = random.integers(1, 4, 2)
+            padding = random.integers(0, min(height, width))
+            channels, stride = random.integers(1, 6), random.integers(1, 3)
+            layers.append(f"{channels}C{height}x{width}s{stride}p{padding}")
+            if random.random() < 0.7:
+                size = random.integers(1, 4)
+                stride, padding = random.integers(1, size + 1), random.integers(0, size)
+                layers.append(f"MP{size}s{stride}p{padding}")
+        network = "-".join(layers + dense[:1])
+        shape = (*(int(size) for size in random.integers(3, 9, 2)), int(random.integers(1, 4)))
+        with contextlib.suppress(ValueError):  # an image too small for that
+            stages(network, shape, 2)
+            return network, shape
 
 
 def random_case(number):
@@ -157,8 +284,9 @@ def random_case(number):
         Generator(bits=24, leap=8, draw=4, seed=1 + number),
         Generator(bits=32, leap=32, draw=31, seed=77),
     ]
+    network, shape = random_network(random)
     recipe = WageRecipe(
-        hidden=tuple(int(size) for size in random.integers(1, 60, random.integers(0, 4))),
+        network=network,
         batch=int(random.integers(1, 24)),
         epochs=1,
         seed=number,
@@ -174,12 +302,11 @@ def random_case(number):
         error_rounding=(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC)[random.integers(2)],
         rates=((1, (0, 3, -3)[number % 3]),),
     )
-    inputs = int(random.integers(1, 200))
     classes, pixel_max = int(random.integers(2, 11)), (255, 16, 7)[random.integers(3)]
-    trainer = WageTrainer(recipe, inputs=inputs, classes=classes, pixel_max=pixel_max)
+    trainer = WageTrainer(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
     batches = []
     for _ in range(3):
-        images = random.integers(0, pixel_max + 1, (recipe.batch, inputs), np.uint8)
+        images = random.integers(0, pixel_max + 1, (recipe.batch, *shape), np.uint8)
         images *= random.random(images.shape) < 0.7
         batches.append((images, random.integers(0, classes, recipe.batch)))
     return trainer, pixel_max, batches
@@ -192,30 +319,59 @@ def noted(record, unit):
 def check_case(number):
     trainer, pixel_max, batches = random_case(number)
     recipe, bits = trainer.recipe, trainer.recipe.bits
-    real = RealWage(recipe, trainer.weights, pixel_max)
+    real = RealWage(recipe, trainer.stages, trainer.weights, pixel_max)
     for images, labels in batches:
         record = []
         score = trainer.step(images, labels, record)
-        activations, sums, errors, whole, part = real.step(images, labels, recipe.rates[0][1])
+        activations, outputs, errors, whole, part = real.step(images, labels, recipe.rates[0][1])
         assert score.images == len(labels)
-        assert score.wrong == np.sum(np.argmax(sums[-1], axis=1) != labels)
-        sse = np.sum((sums[-1] - np.eye(sums[-1].shape[1])[labels]) ** 2)
+        assert score.wrong == np.sum(np.argmax(outputs, axis=1) != labels)
+        sse = np.sum((outputs - np.eye(outputs.shape[1])[labels]) ** 2)
         assert score.loss == pytest.approx(sse / 2, rel=1e-12)
-        forward = [entry for entry in record if isinstance(entry, Product)][: trainer.layers]
-        for entry, activation in zip(forward, activations, strict=True):
-            assert np.array_equal(entry.a, np.ldexp(activation, bits.activation - 1))
+        check_record(record)
+        codes = [entry.out["code"] for entry in noted(record, "activation")]
+        for code, activation in zip(codes, activations[1:], strict=True):
+            wanted = np.ldexp(activation.transpose(0, 2, 3, 1), bits.activation - 1)
+            assert np.array_equal(code, wanted.reshape(-1))
         codes = [entry.out["code"] for entry in noted(record, "error")]
         for layer, code in zip(reversed(range(trainer.layers)), codes, strict=True):
-            assert np.array_equal(code, np.ldexp(errors[layer], bits.error - 1))
+            assert np.array_equal(code, np.ldexp(errors[layer], bits.error - 1).reshape(-1))
         for layer, entry in enumerate(noted(record, "update")):
             dropped = entry.settings["exponent"] - entry.settings["rate"]
             magnitude = np.ldexp(np.abs(entry.inputs["gradient"]).astype(float), -dropped)
-            assert np.array_equal(np.floor(magnitude), whole[layer])
-            assert np.array_equal(magnitude % 1, part[layer])
+            assert np.array_equal(np.floor(magnitude), whole[layer].reshape(-1))
+            assert np.array_equal(magnitude % 1, part[layer].reshape(-1))
             codes = np.ldexp(real.weights[layer], bits.gradient - 1)
-            assert np.array_equal(entry.out["n"], codes)
+            assert np.array_equal(entry.out["n"], codes.reshape(-1))
             assert np.array_equal(trainer.weights[layer], codes)
     return real.seen
+
+
+def check_record(record):
+    """What the units would make of the recorded inputs is what training had."""
+    for entry in record:
+        if isinstance(entry, Product):
+            assert entry.conversion is None
+            assert np.array_equal(entry.a @ entry.b, entry.out)
+            continue
+        inputs, settings, out = entry.inputs, entry.settings, entry.out
+        match entry.unit:
+            case "weight":
+                code = golden.wage.ternarise(inputs["n"], settings["bits"], settings["stored"])
+                assert np.array_equal(out["code"], code)
+            case "activation":
+                shift, bits = settings["shift"], settings["bits"]
+                code = golden.wage.quantize_activation(inputs["acc"], shift, bits)
+                assert np.array_equal(out["code"], code)
+                assert np.array_equal(out["active"], inputs["acc"] > 0)
+                most = golden.wage.limit(bits) << shift
+                assert np.array_equal(out["unclipped"], inputs["acc"] <= most)
+            case "shift":
+                assert out["maximum"] == np.abs(inputs["values"]).max()
+            case "error" if not settings["stochastic"]:
+                values, exponent = inputs["values"], settings["exponent"]
+                code = golden.wage.quantize_error(values, exponent, settings["bits"])
+                assert np.array_equal(out["code"], code * inputs["keep"])
 
 
 def test_a_hundred_random_networks_agree_with_the_equations():
@@ -224,12 +380,12 @@ def test_a_hundred_random_networks_agree_with_the_equations():
         seen |= check_case(number)
     # The hundred have met every path.
     assert seen >= {"clipped", "dead", "saturated", "long step", "step exact", "step rounded"}
-    assert seen >= {"error exact", "error rounded"}
+    assert seen >= {"error exact", "error rounded", "tie", "overlap"}
 
 
-def small(**changes):
+def small(shape=(1, 11, 1), **changes):
     settings = {
-        "hidden": (9,),
+        "network": "9FC",
         "batch": 5,
         "epochs": 2,
         "rows": 4,
@@ -237,7 +393,7 @@ def small(**changes):
         "rates": ((1, 0),),
     }
     recipe = WageRecipe(**(settings | changes))
-    return WageTrainer(recipe, inputs=11, classes=4, pixel_max=16)
+    return WageTrainer(recipe, shape=shape, classes=4, pixel_max=16)
 
 
 def batch(random, count=5):
@@ -261,7 +417,7 @@ def test_nothing_to_learn_moves_nothing_but_the_lanes():
 
 def test_a_record_lists_the_operations_in_order():
     record = []
-    small(hidden=(9, 6)).step(*batch(np.random.default_rng(0)), record)
+    small(network="9FC-6FC").step(*batch(np.random.default_rng(0)), record)
     names = [getattr(entry, "unit", "product") + ": " + entry.name for entry in record]
     assert names == [
         "weight: weight 1",
@@ -290,10 +446,6 @@ def test_a_record_lists_the_operations_in_order():
         "shift: gradient scale 3",
         "update: update 3",
     ]
-    for entry in record:
-        if isinstance(entry, Product):
-            assert entry.conversion is None
-            assert np.array_equal(entry.a @ entry.b, entry.out)
 
 
 def test_a_record_changes_nothing():
@@ -304,9 +456,68 @@ def test_a_record_changes_nothing():
     assert one.draws == other.draws
 
 
+@pytest.mark.parametrize("rounding", [Rounding.NEAREST_EVEN, Rounding.STOCHASTIC])
+def test_threads_change_nothing(monkeypatch, rounding):
+    def run(threads):
+        monkeypatch.setattr(golden.threads, "threads", lambda: threads)
+        trainer = small(network="6C3p1-MP3s2-5C2-MP2-9FC", shape=(8, 9, 2), error_rounding=rounding)
+        random = np.random.default_rng(1)
+        for _ in range(3):
+            images = random.integers(0, 17, (5, 8, 9, 2), np.uint8)
+            trainer.step(images, random.integers(0, 4, 5))
+        return trainer
+
+    monkeypatch.setattr(convolution, "_CACHE", 1)  # an image at a time
+    monkeypatch.setattr(wage_tensors, "_BLOCK", 10)
+    one, two = run(1), run(2)
+    assert all(np.array_equal(*pair) for pair in zip(one.weights, two.weights, strict=True))
+    assert one.draws == two.draws
+
+
+def test_a_training_goes_on_from_its_state():
+    recipe = WageRecipe(network="4C2-MP2-6FC", batch=5, epochs=3, error_rounding="stochastic")
+    data = tiny_dataset()
+    whole, first, second = (new_trainer(recipe, data) for _ in range(3))
+    results = list(whole.walk(data))
+    walk = first.walk(data)
+    for _ in range(6):  # into the second epoch
+        next(walk)
+    second.restore(first.state())
+    rest = list(second.walk(data))
+    assert len(rest) == len(results) - 6
+    assert rest[-1].test == results[-1].test and rest[-1].train == results[-1].train
+    assert all(np.array_equal(*pair) for pair in zip(whole.weights, second.weights, strict=True))
+    assert whole.draws == second.draws
+
+
+def test_an_epoch_reports_what_its_last_step_did():
+    recipe = WageRecipe(network="4C2-MP2-6FC", batch=5, epochs=1, bits=Bits(activation=2))
+    data = tiny_dataset()
+    trainer = new_trainer(recipe, data)
+    (epoch,) = trainer.epochs(data)
+    assert [layer.name for layer in epoch.layers] == ["4C2", "6FC", "4FC"]
+    assert epoch.layers[-1].saturated == 0  # sums of the last layer are not clipped
+    for layer, n in zip(epoch.layers, trainer.weights, strict=True):
+        assert layer.weights.counts.sum() == n.size
+        assert layer.weights.edges[0] == n.min() / 128 and layer.weights.edges[-1] == n.max() / 128
+    record = []
+    trainer.watching = True
+    trainer.step(data.train_images[:5], data.train_labels[:5], record)
+    shares = [1 - entry.out["unclipped"].mean() for entry in noted(record, "activation")]
+    assert trainer.saturated == pytest.approx([*shares, 0])
+
+
+def test_the_baseline_is_the_same_network_with_the_same_loss():
+    recipe = WageRecipe(network="4C2-MP2-6FC", batch=7, epochs=3, seed=5)
+    baseline = recipe.baseline()
+    assert baseline.loss == "sse"
+    for name in ("network", "batch", "epochs", "seed"):
+        assert getattr(baseline, name) == getattr(recipe, name)
+
+
 def test_masks_say_what_was_clipped_and_what_is_dead():
     record = []
-    trainer = small(hidden=(40,), bits=Bits(activation=2))
+    trainer = small(network="40FC", bits=Bits(activation=2))
     trainer.step(*batch(np.random.default_rng(0)), record)
     (entry,) = noted(record, "activation")
     acc = entry.inputs["acc"]
@@ -362,8 +573,8 @@ def tiny_dataset(count=23, held_out=8):
 @pytest.mark.parametrize(
     "recipe",
     [
-        WageRecipe(hidden=(9,), batch=5, epochs=3),
-        GuptaRecipe(hidden=(9,), batch=5, epochs=3, deviation="0.5"),
+        WageRecipe(network="9FC", batch=5, epochs=3),
+        GuptaRecipe(network="9FC", batch=5, epochs=3, deviation="0.5"),
     ],
 )
 def test_evaluation_moves_nothing(recipe):
@@ -385,7 +596,7 @@ def test_evaluation_moves_nothing(recipe):
 @pytest.mark.parametrize("kind", [WageRecipe, GuptaRecipe])
 def test_epochs_walk_one_permutation_each(kind, monkeypatch):
     """Weights and permutations come from one PCG64; a last partial batch is dropped."""
-    data, recipe = tiny_dataset(), kind(hidden=(9,), batch=5, epochs=2, seed=9)
+    data, recipe = tiny_dataset(), kind(network="9FC", batch=5, epochs=2, seed=9)
     trainer = new_trainer(recipe, data)
     seen = []
     step = trainer.step
@@ -435,8 +646,8 @@ def test_the_class_is_the_lowest_of_equal_maxima():
 @pytest.mark.parametrize("start", Start)
 @pytest.mark.parametrize("c", [6, 3])
 def test_first_weights_fill_their_range(start, c):
-    recipe = WageRecipe(hidden=(300,), start=start, c=c)
-    trainer = WageTrainer(recipe, inputs=4, classes=10, pixel_max=16)
+    recipe = WageRecipe(network="300FC", start=start, c=c)
+    trainer = WageTrainer(recipe, shape=(2, 2, 1), classes=10, pixel_max=16)
     wide, narrow = trainer.weights  # fan-in 4: L = sqrt(c / 4) > 0.75; fan-in 300: Lmin = 0.75
     assert trainer.alphas == [0, {6: 2, 3: 3}[c]]
     if start is Start.RELEASED:
@@ -452,7 +663,7 @@ def test_first_weights_fill_their_range(start, c):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"hidden": (0,)}, "hidden size of layer 1 = 0: allowed are 1 to 65536"),
+        ({"network": "0FC"}, "network = '0FC': 0FC: neurons = 0: allowed are 1 to 65536"),
         ({"batch": 0}, "batch = 0: allowed are 1 to 65536"),
         ({"epochs": 0}, "epochs = 0: allowed are 1 to"),
         ({"seed": -1}, "seed = -1: allowed are 0 to"),
@@ -531,3 +742,24 @@ def test_training_is_the_same_on_every_machine():
 
 
 GOLDEN = (147, -39856288)
+
+
+def test_blas_is_held_at_one_thread_in_training_and_evaluation(monkeypatch):
+    """Its own threads would be in the way of ours."""
+    found = []
+
+    def activation(*arguments):
+        found.append({pool["num_threads"] for pool in threadpool_info()})
+        return plain(*arguments)
+
+    plain = wage_tensors.activation
+    monkeypatch.setattr(wage_tensors, "activation", activation)
+    monkeypatch.setattr(golden.threads, "threads", lambda: 2)
+    recipe = WageRecipe(network="6FC", batch=4)
+    trainer = WageTrainer(recipe, shape=(3, 3, 1), classes=3, pixel_max=9)
+    images, labels = np.zeros((4, 3, 3), np.uint8), np.zeros(4, np.uint8)
+    with threadpool_limits(limits=2, user_api="blas"):
+        trainer.step(images, labels)
+        trainer.evaluate(images, labels)
+        trainer.predict(images)
+    assert found == [{1}] * 3

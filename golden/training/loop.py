@@ -1,55 +1,58 @@
-"""From a recipe and a data set to a trained network."""
+"""The systems by name, and from a recipe and a data set to a trainer."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from golden.datasets import Dataset
+from golden.training.dorefa import DorefaTrainer
+from golden.training.dorefa_recipe import DorefaRecipe
+from golden.training.float import FloatTrainer
+from golden.training.float_recipe import FloatRecipe
 from golden.training.gupta import GuptaTrainer
 from golden.training.gupta_recipe import GuptaRecipe
+from golden.training.hwgq import HwgqTrainer
+from golden.training.hwgq_recipe import HwgqRecipe
+from golden.training.li import LiTrainer
+from golden.training.li_recipe import LiRecipe
 from golden.training.recipe import Recipe
-from golden.training.score import Epoch
 from golden.training.trainer import Trainer
 from golden.training.wage import WageTrainer
 from golden.training.wage_recipe import WageRecipe
 
 
+class System(NamedTuple):
+    """The recipe of a system, and what carries it out."""
+
+    recipe: type[Recipe]
+    trainer: type[Trainer[Any]]
+
+
+#: The arithmetics that there are, by name.
+SYSTEMS: dict[str, System] = {
+    recipe.SYSTEM: System(recipe, trainer)
+    for recipe, trainer in (
+        (GuptaRecipe, GuptaTrainer),
+        (WageRecipe, WageTrainer),
+        (LiRecipe, LiTrainer),
+        (HwgqRecipe, HwgqTrainer),
+        (DorefaRecipe, DorefaTrainer),
+        (FloatRecipe, FloatTrainer),
+    )
+}
+
+
 def new_trainer(recipe: Recipe, dataset: Dataset) -> Trainer[Any]:
-    """A trainer at its first step, of the kind of `recipe`, for the images of `dataset`."""
-    sizes = {
-        "inputs": dataset.pixels,
-        "classes": dataset.classes,
-        "pixel_max": dataset.pixel_max,
-    }
-    match recipe:
-        case WageRecipe():
-            return WageTrainer(recipe, **sizes)
-        case GuptaRecipe():
-            return GuptaTrainer(recipe, **sizes)
-    raise TypeError(f"recipe = {recipe!r}: a WageRecipe or a GuptaRecipe is wanted")
+    """A trainer at its first step, of the system of `recipe`, for the images of `dataset`.
 
-
-def train(
-    recipe: Recipe, dataset: Dataset, progress: Callable[[Epoch], None] | None = None
-) -> tuple[Trainer[Any], list[Epoch]]:
-    """Train on `dataset` as `recipe` says.
-
-    Parameters
-    ----------
-    recipe
-        What to train, and how.
-    dataset
-        What on.
-    progress
-        Called with each epoch as it ends.
-
-    Returns
-    -------
-    The trainer after its last step, and what every epoch came to.
+    Raises
+    ------
+    TypeError
+        `recipe` is not of a system.
+    ValueError
+        The network does not fit the images.
     """
-    trainer = new_trainer(recipe, dataset)
-    history = []
-    for epoch in trainer.epochs(dataset):
-        history.append(epoch)
-        if progress is not None:
-            progress(epoch)
-    return trainer, history
+    system = SYSTEMS.get(recipe.SYSTEM) if isinstance(recipe, Recipe) else None
+    if system is None or not isinstance(recipe, system.recipe):
+        raise TypeError(f"recipe = {recipe!r}: a recipe of {', '.join(SYSTEMS)} is wanted")
+    return system.trainer(
+        recipe, shape=dataset.shape, classes=dataset.classes, pixel_max=dataset.pixel_max
+    )

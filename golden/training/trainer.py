@@ -1,84 +1,97 @@
-"""What trainers share: lanes of random bits, recorded operations, the walk through epochs."""
+"""What all trainers share: the walk through epochs, evaluation, a state to stop at and resume."""
 
+import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden import check
 from golden.datasets import Bytes, Dataset
-from golden.fixed import Codes, Conversion, Rounding, round_shift, saturate
-from golden.lfsr import Lanes, dither
-from golden.products import (
-    array_draws,
-    array_leaps,
-    elementwise_draws,
-    elementwise_leaps,
-    matmul,
-)
+from golden.fixed import Codes
+from golden.training.network import Shape, stages
 from golden.training.recipe import Recipe
-from golden.training.record import Convert, Product, Record
-from golden.training.score import Draws, Epoch, Score
+from golden.training.record import Record
+from golden.training.score import Draws, Epoch, LayerReport, Score
+from golden.training.windows import Tensor
 
 #: Truth values, any shape.
 Mask = NDArray[np.bool_]
-
 
 #: The recipe of a kind of trainer.
 R = TypeVar("R", bound=Recipe)
 
 
 class Trainer(ABC, Generic[R]):
-    """Weights, lanes and the walk through a step; a subclass says what the step's arithmetic is.
+    """Weights and the walk through a training; a subclass says what a step's arithmetic is.
 
     Parameters
     ----------
     recipe
         What to train, and how.
-    inputs
-        Pixels of an image.
+    shape
+        Height, width and channels of an image.
     classes
         Classes of the data set.
+    pixel_max
+        Pixel value that stands for 1.
 
     Attributes
     ----------
-    sizes
-        Neurons of every layer, the input first.
+    stages
+        The layers with weights, each with its place in the network.
+    weights
+        Stored weights of every layer, (inputs, outputs).
     epoch
-        Number of the current epoch, from 0; the learning rate depends on it.
+        Epochs done; the learning rate depends on it.
+    position
+        Steps done of the epoch at hand.
+    train
+        Scores of its batches so far.
     draws
-        Draws the lanes have made so far.
+        Draws the lanes of random bits have made so far; none without lanes.
     step_start
         Draws they had made at the start of the latest step.
+    watching
+        Whether a step is to say in `saturated` how much of it saturated.
+    saturated
+        Per layer, the share of the forward values that came to the end of their range in the latest
+        step that was watched.
     """
 
-    #: Input code of every pixel value; a subclass makes it.
-    _table: Codes
+    #: Tensors of the state: names of attributes that are lists of arrays, one a layer.
+    STATE: tuple[str, ...] = ("weights",)
 
-    def __init__(self, recipe: R, inputs: int, classes: int):
-        check.whole("inputs", inputs, 1, 1 << 20)
+    weights: list[Tensor]
+    #: Input of every pixel value; a subclass makes it.
+    _table: Tensor
+
+    def __init__(self, recipe: R, *, shape: Shape, classes: int, pixel_max: int):
+        for name, size in zip(("height", "width", "channels"), shape, strict=True):
+            check.whole(name, size, 1, 1 << 16)
         check.whole("classes", classes, 2, 256)
-        self.sizes = (inputs, *recipe.hidden, classes)
-        self.epoch = 0
-        self.draws = Draws()
-        self.step_start = Draws()
-        self.random = np.random.Generator(np.random.PCG64(recipe.seed))
+        check.whole("pixel_max", pixel_max, 1, 255)
         self.recipe = recipe
-        # Evaluations begin at the seeds, so lanes that never move are kept to copy from.
-        columns = recipe.columns
-        self._array_seeds = Lanes(recipe.generator, 0, columns)
-        self._elementwise_seeds = Lanes(recipe.generator, columns, columns)
-        self._array = self._array_seeds.copy()
-        self._elementwise = self._elementwise_seeds.copy()
+        self.shape = shape
+        self.stages = stages(recipe.network, shape, classes)
+        self.random = np.random.Generator(np.random.PCG64(recipe.seed))
+        self.epoch = 0
+        self.position = 0
+        self.draws = self.step_start = Draws()
+        self.watching = False
+        self.saturated = [0.0] * len(self.stages)
+        self._order = np.zeros(0, np.int64)
+        self.train = Score()
+        self._seconds = 0.0
 
     @property
     def layers(self) -> int:
         """Layers with weights."""
-        return len(self.sizes) - 1
+        return len(self.stages)
 
     def step(self, images: Bytes, labels: Bytes, record: Record | None = None) -> Score:
         """One training step on a batch: forward, backward, update.
@@ -86,7 +99,7 @@ class Trainer(ABC, Generic[R]):
         Parameters
         ----------
         images, labels
-            The batch, of the recipe's size; a row or an array of pixels for each image.
+            The batch, of the recipe's size; an array of pixels for each image.
         record
             A list that gets one entry for each hardware operation, in order.
 
@@ -105,118 +118,159 @@ class Trainer(ABC, Generic[R]):
     def evaluate(self, images: Bytes, labels: Bytes) -> Score:
         """Score on `images`, by batches of the recipe's size with what is left as the last one.
 
-        The rounders use copies of the lanes, set to their seeds; the training's own do not move.
+        The training's own random bits do not move: every evaluation begins at the seeds.
         """
-        score, lanes, batch = Score(), self._array_seeds.copy(), self.recipe.batch
-        for start in range(0, len(images), batch):
-            part = slice(start, start + batch)
-            score += self._score(
-                self._pixels(images[part]), np.asarray(labels[part], np.int64), lanes
-            )
+        score = Score()
+        for outputs, part in self._evaluated(images):
+            score += self._scored(outputs, np.asarray(labels[part], np.int64))
         return score
 
     def predict(self, images: Bytes) -> Codes:
         """Class of every image, as `evaluate` finds it."""
-        lanes, batch = self._array_seeds.copy(), self.recipe.batch
-        return np.concatenate(
-            [
-                winners(self._outputs(self._pixels(images[start : start + batch]), lanes))
-                for start in range(0, len(images), batch)
-            ]
-        )
+        return np.concatenate([winners(outputs) for outputs, _ in self._evaluated(images)])
 
-    def epochs(self, dataset: Dataset) -> Iterator[Epoch]:
-        """Train for as many epochs as the recipe says are left, and yield what each came to."""
+    def _evaluated(self, images: Bytes) -> Iterator[tuple[Tensor, slice]]:
+        """Outputs for `images`, batch by batch, and which images they are for."""
+        lanes = self._evaluation_lanes()
+        for start in range(0, len(images), self.recipe.batch):
+            part = slice(start, start + self.recipe.batch)
+            yield self._outputs(self._pixels(images[part]), lanes), part
+
+    def walk(self, dataset: Dataset) -> Iterator[Epoch | None]:
+        """Train from here to the recipe's last epoch, a step at a time.
+
+        Yields None after a step and what the epoch came to after its last one. At each yield the
+        state is whole: what is saved then goes on as if nothing had happened.
+        """
         batch = self.recipe.batch
-        if len(dataset.train_images) < batch:
+        steps = len(dataset.train_images) // batch
+        if not steps:
             raise ValueError(
                 f"batch = {batch}: {dataset.name} has only "
                 f"{len(dataset.train_images)} images to train with"
             )
         while self.epoch < self.recipe.epochs:
             started = time.perf_counter()
-            order = self.random.permutation(len(dataset.train_images))
-            train = Score()
-            for start in range(0, len(order) - batch + 1, batch):
-                chosen = order[start : start + batch]
-                train += self.step(dataset.train_images[chosen], dataset.train_labels[chosen])
-            self.epoch += 1
-            test = self.evaluate(dataset.test_images, dataset.test_labels)
-            yield Epoch(
-                epoch=self.epoch, train=train, test=test, seconds=time.perf_counter() - started
-            )
+            if not self.position:
+                self._order = self.random.permutation(len(dataset.train_images))
+                self.train, self._seconds = Score(), 0.0
+            chosen = self._order[self.position * batch :][:batch]
+            self.position += 1
+            last = self.position == steps
+            before = [weight.copy() for weight in self.weights] if last else []
+            self.watching = last
+            self.train += self.step(dataset.train_images[chosen], dataset.train_labels[chosen])
+            self.watching = False
+            report = None
+            if last:
+                self.position, self.epoch = 0, self.epoch + 1
+                report = Epoch(
+                    epoch=self.epoch,
+                    train=self.train,
+                    test=self.evaluate(dataset.test_images, dataset.test_labels),
+                    seconds=self._seconds + time.perf_counter() - started,
+                    layers=tuple(
+                        LayerReport.of(
+                            stage.text, old, new, self._unit(layer), self.saturated[layer]
+                        )
+                        for layer, (stage, old, new) in enumerate(
+                            zip(self.stages, before, self.weights)
+                        )
+                    ),
+                )
+            self._seconds += time.perf_counter() - started
+            yield report
 
-    @abstractmethod
-    def _step(self, pixels: Codes, labels: Codes, record: Record | None) -> Score:
-        """The step, from input codes (batch, inputs)."""
+    def epochs(self, dataset: Dataset) -> Iterator[Epoch]:
+        """Train for as many epochs as the recipe says are left, and yield what each came to."""
+        return (report for report in self.walk(dataset) if report is not None)
 
-    @abstractmethod
-    def _outputs(self, pixels: Codes, lanes: Lanes) -> Codes:
-        """Outputs of the last layer, (batch, classes), rounded with `lanes`, which move on."""
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that the rest of the training depends on, as arrays by name."""
+        named = {
+            f"{name} {layer}": array.copy()
+            for name in self.STATE
+            for layer, array in enumerate(getattr(self, name), 1)
+        }
+        walk = {
+            "epoch": self.epoch,
+            "position": self.position,
+            "images": self.train.images,
+            "wrong": self.train.wrong,
+            "loss": self.train.loss.hex(),
+            "seconds": self._seconds,
+            "random": self.random.bit_generator.state,
+            **self._own_state(),
+        }
+        return {**named, "order": self._order, "walk": np.array(json.dumps(walk))}
 
-    @abstractmethod
-    def _score(self, pixels: Codes, labels: Codes, lanes: Lanes) -> Score:
-        """Score of a batch in evaluation."""
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state()` of a trainer of the same recipe, network and images.
 
-    def _pixels(self, images: Bytes) -> Codes:
-        """Input codes, (batch, inputs)."""
-        return self._table[np.asarray(images).reshape(len(images), -1)]
-
-    def _elementwise_dither(self, size: int, dropped: int) -> Codes:
-        """Random addends for `size` values at the elementwise rounders, whose lanes move on."""
-        words = elementwise_draws(self._elementwise, size)
-        self.draws = Draws(
-            array=self.draws.array,
-            elementwise=self.draws.elementwise + elementwise_leaps(self._elementwise.count, size),
+        Raises
+        ------
+        ValueError
+            Something is missing, or of another shape; the message names it. Nothing is changed
+            then.
+        """
+        named: dict[str, list[NDArray[Any]]] = {}
+        for name in self.STATE:
+            for layer, present in enumerate(getattr(self, name), 1):
+                found = _found(state, f"{name} {layer}")
+                if found.shape != present.shape or found.dtype != present.dtype:
+                    raise ValueError(
+                        f"{name} {layer} is {found.dtype} of {found.shape}: "
+                        f"{present.dtype} of {present.shape} is wanted"
+                    )
+                named.setdefault(name, []).append(found.copy())
+        order, walk = _found(state, "order"), json.loads(str(_found(state, "walk")))
+        self._restore_own(walk)
+        self.epoch, self.position = walk["epoch"], walk["position"]
+        self.train = Score(
+            images=walk["images"], wrong=walk["wrong"], loss=float.fromhex(walk["loss"])
         )
-        return dither(words, dropped, self.recipe.generator.draw)
+        self._seconds = walk["seconds"]
+        self.random.bit_generator.state = walk["random"]
+        self._order = order.copy()
+        for name, arrays in named.items():
+            setattr(self, name, arrays)
 
-    def _raw_product(self, name: str, a: Codes, b: Codes, record: Record | None) -> Codes:
-        """A product that drains unrounded."""
-        out = matmul(a, b)
-        if record is not None:
-            record.append(Product(name=name, a=a, b=b, conversion=None, out=out))
-        return out
+    def _own_state(self) -> dict[str, Any]:
+        """What a subclass adds to the state, as JSON has it."""
+        return {}
 
-    def _rounded_product(
-        self, name: str, a: Codes, b: Codes, conversion: Conversion, record: Record | None
-    ) -> tuple[Codes, Mask]:
-        """A product rounded at the foot of the array's columns, and where it saturated."""
-        out, saturated = round_product(a, b, conversion, self._array, self.recipe)
-        if conversion.rounding is Rounding.STOCHASTIC:
-            leaps = array_leaps(self.recipe.rows, self.recipe.columns, *out.shape)
-            self.draws = Draws(array=self.draws.array + leaps, elementwise=self.draws.elementwise)
-        if record is not None:
-            record.append(Product(name=name, a=a, b=b, conversion=conversion, out=out))
-        return out, saturated
+    def _restore_own(self, walk: Mapping[str, Any]) -> None:
+        """Take up what `_own_state` gave."""
 
-    def _convert(self, name: str, z: Codes, conversion: Conversion, record: Record | None) -> Codes:
-        """A tensor of wide codes rounded elementwise."""
-        flat = z.reshape(-1)
-        stochastic = conversion.rounding is Rounding.STOCHASTIC
-        out = conversion(
-            flat, self._elementwise_dither(flat.size, conversion.dropped) if stochastic else 0
-        )
-        if record is not None:
-            record.append(Convert(name=name, z=flat, conversion=conversion, out=out))
-        return out.reshape(z.shape)
+    @abstractmethod
+    def _unit(self, layer: int) -> float:
+        """What 1 of a stored weight of a layer stands for, as a real."""
+
+    @abstractmethod
+    def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
+        """The step, from inputs (batch, height, width, channels)."""
+
+    def _evaluation_lanes(self) -> Any:
+        """Random bits of one evaluation, handed to `_outputs` batch after batch."""
+        return None
+
+    @abstractmethod
+    def _outputs(self, pixels: Tensor, lanes: Any) -> Tensor:
+        """Outputs of the last layer, (batch, classes), in evaluation."""
+
+    @abstractmethod
+    def _scored(self, outputs: Tensor, labels: Codes) -> Score:
+        """Score of the outputs of a batch."""
+
+    def _pixels(self, images: Bytes) -> Tensor:
+        """Inputs, (batch, height, width, channels)."""
+        return self._table[np.asarray(images).reshape(-1, *self.shape)]
 
 
-def round_product(
-    a: Codes, b: Codes, conversion: Conversion, lanes: Lanes, recipe: Recipe
-) -> tuple[Codes, Mask]:
-    """A product rounded by the array of `recipe`, and where the rounded sum was out of range.
-
-    A purely nearest rounder has no generator: the lanes move for stochastic rounding alone.
-    """
-    z = matmul(a, b)
-    r: Codes | int = 0
-    if conversion.rounding is Rounding.STOCHASTIC:
-        words = array_draws(lanes, recipe.rows, recipe.columns, *z.shape)
-        r = dither(words, conversion.dropped, recipe.generator.draw)
-    y = round_shift(z, conversion.dropped, conversion.rounding, r)
-    out = saturate(y, conversion.target)
-    return out, y != out
+def _found(state: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    if name not in state:
+        raise ValueError(f"{name} is missing")
+    return state[name]
 
 
 def pixel_table(pixel_max: int, one: int, low: int, high: int, symmetric: bool = False) -> Codes:
@@ -231,6 +285,6 @@ def pixel_table(pixel_max: int, one: int, low: int, high: int, symmetric: bool =
     )
 
 
-def winners(outputs: Codes) -> Codes:
+def winners(outputs: Tensor) -> Codes:
     """Class of every row of outputs: the lowest index among equal maxima."""
     return np.argmax(outputs, axis=1).astype(np.int64)

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
 
 from golden import check
 from golden.fixed import Rounding
 from golden.training.recipe import Recipe
 from golden.wage import limit
+
+if TYPE_CHECKING:
+    from golden.training.float_recipe import FloatRecipe
 
 
 class Start(StrEnum):
@@ -113,7 +117,9 @@ class WageRecipe(Recipe):
     The others are those of `Recipe`.
     """
 
-    hidden: tuple[int, ...] = (128,)
+    SYSTEM: ClassVar[str] = "wage"
+
+    network: str = "128FC"
     batch: int = 32
     epochs: int = 80
     bits: Bits = field(default_factory=Bits)
@@ -150,6 +156,24 @@ class WageRecipe(Recipe):
     def rate(self, epoch: int) -> int:
         """log2 of the learning rate in `epoch`, from 0."""
         return [rate for first, rate in self.rates if first <= epoch + 1][-1]
+
+    def baseline(self) -> "FloatRecipe":
+        """The same network and batches in float32, with the same loss.
+
+        WAGE's learning rates are for gradients that are scaled to 1; those here are ours.
+        """
+        from golden.training.float_recipe import FloatRecipe, Loss
+
+        return FloatRecipe(
+            network=self.network,
+            batch=self.batch,
+            epochs=self.epochs,
+            seed=self.seed,
+            loss=Loss.SSE,
+            learning_rate="0.01",
+            learning_rate_factor="0.95",
+            momentum="0.9",
+        )
 
     @property
     def weight_limit(self) -> int:

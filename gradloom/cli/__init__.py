@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import click
 
-from gradloom.cli import build, compare, generate, train  # noqa: F401  (they add their commands)
+# They add their commands.
+from gradloom.cli import build, compare, data, generate, sweep, train  # noqa: F401
 from gradloom.cli.base import cli, fail
 
 

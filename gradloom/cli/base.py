@@ -10,6 +10,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -28,7 +29,19 @@ def bar() -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)
+    return shown(*columns)
+
+
+def shown(*columns: ProgressColumn) -> Progress:
+    """A display of these columns on standard error, gone when it is done."""
+    return Progress(
+        *columns,
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,
+        # What is printed meanwhile goes where it should, also where that is not this terminal.
+        redirect_stdout=sys.stdout.isatty(),
+    )
 
 
 class UnitCommand(click.Command):

@@ -1,56 +1,175 @@
-"""`gradloom train` and `gradloom demo`: training in integers."""
+"""`gradloom train`, `recipes`, `plots` and `demo`: training in integers."""
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
-from gradloom.cli.base import bar, cli
+from gradloom.cli.base import bar, cli, fail, shown
 
+if TYPE_CHECKING:
+    from golden.training import Run
 
-@cli.command()
-@click.argument("recipe", default="wage")
-@click.option(
+#: Options that `gradloom sweep` has too.
+DATA = click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Folder with IDX files (train-images-idx3-ubyte and so on, plain or .gz); "
-    "the digits without it.",
+    help="Folder of a data set: IDX files (train-images-idx3-ubyte and so on, plain or .gz) or "
+    "CIFAR-10's; the digits that travel with the code without it.",
 )
-@click.option(
+SETTINGS = click.option(
     "--set",
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Vary the recipe, as in --set batch=64.",
+    help="Vary the recipe, as in --set batch=64 --set generator.seed=5.",
 )
-def train(recipe: str, data: Path | None, settings: tuple[str, ...]) -> None:
-    """Train in integers, as the hardware would: RECIPE is wage (the default) or gupta."""
-    from golden.datasets import digits, idx
-    from golden.training import new_trainer
-    from gradloom.recipes import RECIPES, keys, varied
 
-    if recipe not in RECIPES:
-        raise click.BadParameter(
-            f"{recipe!r}: allowed are {', '.join(RECIPES)}", param_hint="RECIPE"
-        )
-    chosen = varied(RECIPES[recipe], settings)
-    dataset = digits() if data is None else idx(data)
-    trainer = new_trainer(chosen, dataset)
-    click.echo(f"{recipe}: {' '.join(keys(chosen))}")
-    click.echo(
-        f"{dataset.name}: {len(dataset.train_images):,} images to train with, "
-        f"{len(dataset.test_images):,} to test"
+
+class _Speed(ProgressColumn):
+    """Steps a second of late."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} steps/s" if speed else "", style="progress.data.speed")
+
+
+def _steps() -> Progress:
+    """A bar for the steps of a run, on standard error."""
+    return shown(
+        TextColumn("{task.description}"),
+        BarColumn(10),
+        TextColumn("{task.fields[standing]}"),
+        _Speed(),
+        TimeRemainingColumn(),
     )
-    with bar() as progress:
-        task = progress.add_task("epochs", total=chosen.epochs)
-        for epoch in trainer.epochs(dataset):
-            progress.advance(task)
-            click.echo(
-                f"epoch {epoch.epoch:3}: loss {epoch.train.mean_loss:.4f}, "
-                f"training error {epoch.train.error:5.2f} %, "
-                f"test error {epoch.test.error:5.2f} %, {epoch.seconds:.2f} s"
+
+
+@cli.command()
+@click.argument("recipe")
+@DATA
+@SETTINGS
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the run: recipe, metrics, checkpoints, plots. Nothing is written without it.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the checkpoint in --out; from the start if there is none yet.",
+)
+def train(
+    recipe: str, data: Path | None, settings: tuple[str, ...], out: Path | None, resume: bool
+) -> None:
+    """Train as RECIPE says: a name of `gradloom recipes`, or the path of a .toml file.
+
+    `float-` before a name is its float32 baseline. Ctrl-C stops after the step at hand; with --out,
+    --resume goes on from there as if nothing had happened.
+    """
+    from golden.datasets import digits, load
+    from golden.training import Interrupted, Run, toml
+
+    if resume and out is None:
+        raise click.UsageError("--resume needs --out, the folder of the run")
+    chosen = toml.load(recipe, settings)
+    dataset = digits() if data is None else load(data)
+    with Run(chosen, dataset, out, resume=resume) as run:
+        if run.remark:
+            print(f"gradloom: {run.remark}", file=sys.stderr)
+        click.echo(f"{recipe}: {' '.join(toml.keys(chosen))}")
+        size = " x ".join(map(str, dataset.shape))
+        click.echo(
+            f"{dataset.name}: {len(dataset.train_images):,} images of {size} to train with, "
+            f"{len(dataset.test_images):,} to test"
+        )
+        if resume:
+            click.echo(f"{out}: goes on {run.place}")
+        try:
+            _walk(run)
+        except Interrupted as stop:
+            fail(str(stop), 130)
+        if out is not None:
+            draw(out)
+            click.echo(f"{out}: {', '.join(sorted(p.name for p in out.glob('[!.]*')))}")
+
+
+def _walk(run: "Run") -> None:
+    """Train to the end, with a bar of steps and a line an epoch."""
+    trainer, epochs = run.trainer, run.recipe.epochs
+    with _steps() as progress:
+        done = trainer.epoch * run.steps + trainer.position
+        task = progress.add_task("training", total=epochs * run.steps, completed=done, standing="")
+        for epoch in run.walk():
+            score = run.score
+            progress.update(
+                task,
+                advance=1,
+                description=f"epoch {min(trainer.epoch + 1, epochs)}/{epochs} "
+                f"step {trainer.position:{len(str(run.steps))}}/{run.steps}",
+                standing=f"loss {score.mean_loss:.3f} error {score.error:4.1f} %",
             )
+            if epoch is not None:
+                click.echo(
+                    f"epoch {epoch.epoch:3}: loss {epoch.train.mean_loss:.4f}, "
+                    f"training error {epoch.train.error:5.2f} %, "
+                    f"test error {epoch.test.error:5.2f} %, {epoch.seconds:.2f} s"
+                )
+
+
+def draw(folder: Path, suffix: str = "png") -> None:
+    """The plots of a run, or a line that says what they need."""
+    from gradloom import plots
+
+    try:
+        plots.draw(folder, suffix)
+    except plots.MissingError as error:
+        print(f"gradloom: {error}", file=sys.stderr)
+
+
+@cli.command()
+@click.argument("recipe", required=False)
+def recipes(recipe: str | None) -> None:
+    """List the built-in recipes, or print RECIPE in TOML.
+
+    `float-` before a name is its float32 baseline.
+    """
+    from golden.training import toml
+    from golden.training.network import smallest
+
+    if recipe is not None:
+        click.echo(toml.text(recipe).rstrip())
+        return
+    table = Table(box=SIMPLE)
+    for heading in ("recipe", "system", "network", "images from"):
+        table.add_column(heading, no_wrap=True)
+    for name in toml.names():
+        found = toml.load(name)
+        size = " x ".join(map(str, smallest(found.network)))
+        table.add_row(name, found.SYSTEM, found.network, size)
+    # A line each, also where it is piped.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 130).print(table)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--format", "suffix", type=click.Choice(["png", "svg"]), default="png")
+def plots(folder: Path, suffix: str) -> None:
+    """Draw the plots of a run's, or a sweep's, FOLDER again."""
+    from gradloom import plots as drawing
+
+    try:
+        made = drawing.draw(folder, suffix)
+    except drawing.MissingError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{folder}: {', '.join(path.name for path in made)}")
 
 
 @cli.command()

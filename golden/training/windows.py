@@ -1,0 +1,141 @@
+"""What a convolution and a max-pooling look at, on tensors (batch, height, width, channels).
+
+A product has one row a place, (batch, y, x) in that order; its terms are (channel, ky, kx), and so
+are the rows of a stage's weights, (inputs, outputs). All tensors hold whole numbers or reals of one
+type, which is kept; nothing here rounds.
+
+The functions `_last` have the terms as (ky, kx, channel): in that order what a window sees lies in
+memory in long runs, which copy and add fast.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from golden.threads import scratch
+from golden.training.network import Shape, Window
+
+#: A tensor of any number type.
+Tensor = NDArray[Any]
+
+
+def padded(x: Tensor, window: Window, value: float = 0) -> Tensor:
+    """`x` with the window's padding around each image; `x` itself where there is none."""
+    p = window.padding
+    if not p:
+        return x
+    batch, height, width, channels = x.shape
+    wide = np.full((batch, height + 2 * p, width + 2 * p, channels), value, x.dtype)
+    wide[:, p : p + height, p : p + width] = x
+    return wide
+
+
+def views(x: Tensor, window: Window) -> Tensor:
+    """What the window sees, without a copy: (batch, rows, columns, channels, ky, kx)."""
+    seen = sliding_window_view(padded(x, window), (window.height, window.width), axis=(1, 2))
+    return seen[:, :: window.stride, :: window.stride]
+
+
+def patches(x: Tensor, window: Window) -> Tensor:
+    """What the window sees: (batch * places, channels * height * width), a copy or `x` itself."""
+    return views(x, window).reshape(-1, x.shape[3] * window.height * window.width)
+
+
+def patches_last(seen: Tensor) -> Tensor:
+    """`views` as (batch * places, height * width * channels), in any memory order; the thread's
+    next call overwrites it.
+    """
+    _, _, columns, channels, height, width = seen.shape
+    terms = channels * height * width
+    by_term = channels * width < columns  # runs along a row of places are longer
+    seen = seen.transpose((4, 5, 3, 0, 1, 2) if by_term else (0, 1, 2, 4, 5, 3))
+    copy = scratch(seen.shape, seen.dtype, "patches")
+    np.copyto(copy, seen)
+    return copy.reshape(terms, -1).T if by_term else copy.reshape(-1, terms)
+
+
+def spread(seen: Tensor, window: Window, shape: Shape, batch: int) -> Tensor:
+    """The adjoint of `patches`: every element goes back to where it was seen, and they add up.
+
+    Returns a tensor (batch, *shape).
+    """
+    places = window.places(*shape[:2])
+    by_place = seen.reshape(batch, *places, shape[2], window.height * window.width)
+    return spread_places(by_place.transpose(4, 1, 2, 0, 3), window, shape).transpose(2, 0, 1, 3)
+
+
+def spread_places(seen: Tensor, window: Window, shape: Shape) -> Tensor:
+    """The same from (offsets in the window, rows, columns, batch, channels) to (height, width,
+    batch, channels), in which runs are long.
+    """
+    (height, width, channels), (rows, columns) = shape, window.places(*shape[:2])
+    p, step = window.padding, window.stride
+    out = np.zeros((height + 2 * p, width + 2 * p, seen.shape[3], channels), seen.dtype)
+    for offset, terms in enumerate(seen):
+        y, x = divmod(offset, window.width)
+        part = out[y : y + step * rows : step, x : x + step * columns : step]
+        part += terms
+    return out[p : p + height, p : p + width]
+
+
+def _offsets(x: Tensor, window: Window) -> Iterator[Tensor]:
+    """Parts of a tensor, padding and all, that stand at the same place of every window, in
+    row-major order: (batch, rows, columns, channels) each.
+    """
+    step = window.stride
+    rows = (x.shape[1] - window.height) // step + 1
+    columns = (x.shape[2] - window.width) // step + 1
+    for y in range(window.height):
+        for column in range(window.width):
+            yield x[:, y : y + step * rows : step, column : column + step * columns : step]
+
+
+def max_pool(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """The largest value of each place, and where in its window it first stands in row-major order.
+
+    Padding is below every value.
+
+    Returns
+    -------
+    (batch, rows, columns, channels) each; the second one of unsigned integers.
+    """
+    lowest = -np.inf if np.issubdtype(x.dtype, np.floating) else np.iinfo(x.dtype).min
+    parts = _offsets(padded(x, window, lowest), window)
+    best = next(parts).copy()
+    kind = np.min_scalar_type(window.height * window.width - 1)
+    first = np.zeros(best.shape, kind)
+    for offset, part in enumerate(parts, 1):
+        above = part > best
+        np.maximum(best, part, out=best)
+        np.maximum(first, above * kind.type(offset), out=first)  # a later one is above all before
+    return best, first
+
+
+def _tile(size: int) -> Window:
+    """The window of places that stand side by side."""
+    return Window(height=size, width=size, stride=size)
+
+
+def unpool(d: Tensor, first: Tensor, window: Window, shape: Shape) -> Tensor:
+    """The adjoint of `max_pool`: every error goes to the place that was taken; overlaps add.
+
+    Returns a tensor (batch, *shape).
+    """
+    height, width, channels = shape
+    p, step = window.padding, window.stride
+    if (height, width) == (step * d.shape[1], step * d.shape[2]) and window == _tile(step):
+        offsets = np.arange(step * step, dtype=first.dtype).reshape(step, 1, step, 1)
+        tiles = (first[:, :, None, :, None] == offsets).astype(d.dtype)
+        tiles *= d[:, :, None, :, None]
+        return tiles.reshape(len(d), *shape)
+    out = np.zeros((len(d), height + 2 * p, width + 2 * p, channels), d.dtype)
+    for offset, part in enumerate(_offsets(out, window)):
+        taken = first == offset
+        if window.overlap == 1:
+            np.multiply(d, taken, out=part)
+        else:
+            part += d * taken
+    return out[:, p : p + height, p : p + width]
