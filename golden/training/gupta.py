@@ -24,7 +24,7 @@ from golden.training.network import Shape, Stage
 from golden.training.recipe import exact
 from golden.training.record import Convert, Record
 from golden.training.score import Score
-from golden.training.trainer import Mask, pixel_table, winners
+from golden.training.trainer import Mask, pixel_table
 from golden.training.windows import Tensor
 
 #: A product's A and B, of a stage and the tensors that it multiplies.
@@ -129,13 +129,7 @@ class GuptaTrainer(IntegerTrainer[GuptaRecipe]):
         return softmax.softmax(y.astype(np.int64), self.recipe.formats.activation.fl)
 
     def _scored(self, outputs: Tensor, labels: Codes) -> Score:
-        return self._score(outputs, self._probabilities(outputs), labels)
-
-    def _score(self, y: Tensor, probability: Codes, labels: Codes) -> Score:
-        """Cross-entropy; a probability that rounded down to 0 counts as the least there is."""
-        right = np.maximum(probability[np.arange(len(labels)), labels], 1)
-        loss = len(labels) * softmax.FRACTION * math.log(2) - float(np.sum(np.log(right)))
-        return Score(images=len(labels), wrong=int(np.sum(winners(y) != labels)), loss=loss)
+        return softmax.cross_entropy(outputs, self._probabilities(outputs), labels)
 
     def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
         recipe = self.recipe
@@ -162,7 +156,7 @@ class GuptaTrainer(IntegerTrainer[GuptaRecipe]):
             inputs.append(np.maximum(y, 0))
         y = y.reshape(len(y), -1)
         probability = self._probabilities(y)
-        score = self._score(y, probability, labels)
+        score = softmax.cross_entropy(y, probability, labels)
         probability[np.arange(len(labels)), labels] -= 1 << softmax.FRACTION
         delta = self._convert("output error", probability, recipe.output_error, record)
         delta = self._passed(outside[-1], delta.reshape(len(y), 1, 1, -1).astype(np.float64))

@@ -22,7 +22,7 @@ from golden.training.li_recipe import Activation, Binarize, LiRecipe, Plan, Upda
 from golden.training.network import Shape, Stage
 from golden.training.record import Convert, Record
 from golden.training.score import Score
-from golden.training.trainer import Mask, pixel_table, winners
+from golden.training.trainer import Mask, pixel_table
 from golden.training.windows import Tensor, max_pool, unpool
 
 
@@ -173,7 +173,7 @@ class LiTrainer(IntegerTrainer[LiRecipe]):
         return softmax.softmax(y.astype(np.int64), self.recipe.formats.activation_fl)
 
     def _scored(self, outputs: Tensor, labels: Codes) -> Score:
-        return _cross_entropy(outputs, self._probabilities(outputs), labels)
+        return softmax.cross_entropy(outputs, self._probabilities(outputs), labels)
 
     def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
         recipe = self.recipe
@@ -210,7 +210,7 @@ class LiTrainer(IntegerTrainer[LiRecipe]):
             inputs.append(self._activation(y))
         logits = y.reshape(len(y), -1)
         probability = self._probabilities(logits)
-        score = _cross_entropy(logits, probability, labels)
+        score = softmax.cross_entropy(logits, probability, labels)
         probability[np.arange(len(labels)), labels] -= 1 << softmax.FRACTION
         delta = self._converted(
             "output error",
@@ -313,13 +313,6 @@ def _drop(delta: Carried, outside: Mask | None) -> None:
     """No error where a sum saturated; in place."""
     if outside is not None:
         delta *= ~outside
-
-
-def _cross_entropy(outputs: Carried, probability: Codes, labels: Codes) -> Score:
-    """Cross-entropy; a probability that rounded down to 0 counts as the least there is."""
-    right = np.maximum(probability[np.arange(len(labels)), labels], 1)
-    loss = len(labels) * softmax.FRACTION * math.log(2) - float(np.sum(np.log(right)))
-    return Score(images=len(labels), wrong=int(np.sum(winners(outputs) != labels)), loss=loss)
 
 
 def _with_biases(

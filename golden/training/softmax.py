@@ -4,11 +4,16 @@ Gupta et al. 2015 do not say how the output layer was computed; this rule is our
 for hardware: one multiplier, a table of 1,024 words, one shift, one divider.
 """
 
+import math
 from decimal import Context, Decimal
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from golden.fixed import Codes
+from golden.training.score import Score
+from golden.training.trainer import winners
 
 #: Fraction bits of exponentials and probabilities.
 FRACTION = 16
@@ -56,3 +61,12 @@ def softmax(y: Codes, fraction: int) -> Codes:
     """Probabilities with 16 fraction bits, rounded down, for each row of logits `y`."""
     exponential = exponentials(y.max(axis=1, keepdims=True) - y, fraction)
     return (exponential << FRACTION) // exponential.sum(axis=1, keepdims=True)
+
+
+def cross_entropy(y: NDArray[Any], probability: Codes, labels: Codes) -> Score:
+    """Score of logits `y` and their probabilities; one that rounded down to 0 counts as the least
+    there is.
+    """
+    right = np.maximum(probability[np.arange(len(labels)), labels], 1)
+    loss = len(labels) * FRACTION * math.log(2) - float(np.sum(np.log(right)))
+    return Score(images=len(labels), wrong=int(np.sum(winners(y) != labels)), loss=loss)
