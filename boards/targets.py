@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import ceil, isqrt
 
+from boards.places import Places, ecp5
+
 #: What a cell takes of a device's resources: by kind of cell (a pattern), the resource and how
 #: much.
 Costs = tuple[tuple[str, str, float], ...]
@@ -151,6 +153,10 @@ class Target:
         What an array took on the family, for the estimate of the largest.
     frequency
         Clock asked for in MHz, if no other is.
+    cells
+        What an array's nodes are made of: a name of `hdl.cells.CELLS`.
+    places
+        Where its multipliers stand, if that is known.
     notes
         What a report on this device must say.
     """
@@ -172,6 +178,8 @@ class Target:
     bels: dict[str, str] = field(default_factory=dict)
     measured: Measured
     frequency: float
+    cells: str = "generic"
+    places: Places | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -245,7 +253,7 @@ def name(resource: str) -> str:
     return {LUT: "LUTs", FF: "flip-flops", DSP: "DSPs", MEMORY: "memory blocks"}[resource]
 
 
-def _ecp5(size: str, luts: int, dsps: int, memories: int) -> Target:
+def _ecp5(size: str, luts: int, dsps: int, memories: int, places: Places) -> Target:
     return Target(
         name=f"ecp5-{size}f",
         device=f"Lattice ECP5 LFE5U-{size}F, CABGA381",
@@ -260,6 +268,8 @@ def _ecp5(size: str, luts: int, dsps: int, memories: int) -> Target:
         bels={LUT: "TRELLIS_COMB", FF: "TRELLIS_FF", DSP: "MULT18X18D", MEMORY: "DP16KD"},
         measured=_MEASURED["ecp5-25f"],
         frequency=200,
+        cells="ecp5",
+        places=places,
         notes=(
             "Most boards carry speed grade 6 (--speed 6).",
             "A multiplier's own limit in the data sheet is not part of nextpnr's estimate.",
@@ -291,9 +301,9 @@ def _gowin(
 
 
 _ALL = (
-    _ecp5("25", 24_288, 28, 56),
-    _ecp5("45", 43_848, 72, 108),
-    _ecp5("85", 83_640, 156, 208),
+    _ecp5("25", 24_288, 28, 56, ecp5((13,), (range(4, 23, 9), range(33, 61, 9)))),
+    _ecp5("45", 43_848, 72, 108, ecp5((22, 46), (range(4, 32, 9), range(42, 79, 9)))),
+    _ecp5("85", 83_640, 156, 208, ecp5((10, 34, 58), (range(4, 59, 9), range(69, 115, 9)))),
     Target(
         name="ice40-up5k",
         device="Lattice iCE40 UP5K, SG48",
