@@ -122,6 +122,9 @@ def script(target: Target, top: str) -> str:
         f"hierarchy -top {top}",
         # The registers are named and their modules noted before the flattening, for the report.
         "proc",
+        # Resets and enables are found before equal gates become one: of registers that are to stay
+        # apart, each would else lose its own to a gate in front of all of them.
+        "opt_dff",
         "autoname",
         f"setattr -set {BODY_MARK} 1 {top}/c:*",
         "flatten -scopename",
