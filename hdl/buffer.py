@@ -126,7 +126,8 @@ class Buffer(wiring.Component):
         bits = (self.depth - 2).bit_length()
         memory: Memory[Any, Any] = Memory(shape=len(values), depth=1 << bits, init=[])
         m.submodules[f"storage_{number}"] = memory
-        write, read = memory.write_port(), memory.read_port(domain="sync")
+        write = memory.write_port()
+        read = memory.read_port(domain="sync")
         first, last = (self._register(bits, f"{name}_{number}") for name in ("first", "last"))
         m.d.comb += [
             write.en.eq(control.pushed),
