@@ -1,5 +1,6 @@
 """Nodes made of a device's own cells: the same twin, clock by clock; the cells' models; places."""
 
+import gc
 import re
 import subprocess
 
@@ -137,6 +138,7 @@ def test_a_wrong_table_in_the_carry_cells_is_seen(tmp_path, monkeypatch):
     assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config), tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_operands_that_the_block_does_not_take_are_refused():
     for name in "ab":
         config = MaccConfig(**{name: fixed(19)}, depth=2)
@@ -144,6 +146,7 @@ def test_operands_that_the_block_does_not_take_are_refused():
             hdl.Macc(config, cells=ECP5)
         with pytest.raises(ValueError, match=rf"{name} = <1,18>"):
             hdl.Array(golden.ArrayConfig(macc=config, conversions=()), cells=ECP5)
+    gc.collect()  # here, where what was never used may go without a warning
 
 
 # The models.
@@ -286,8 +289,10 @@ def test_yosys_merges_none_of_them(tmp_path):
     netlist = (tmp_path / "netlist.v").read_text()
     for register in ("first_out", "load_out", "first_0", "load_0", "moves_0", "moves_1"):
         nodes = set(re.findall(rf"\\node_(\d_\d)\.{register}_TRELLIS_FF_Q ", netlist))
-        last = {"first_out", "load_out"} & {register}
-        assert len(nodes) == 9, (register, nodes, last)
+        # What the last column's nodes hand on leads nowhere; the last row never holds.
+        columns = range(2 if register.endswith("_out") else 3)
+        rows = range(2 if register.startswith("moves") else 3)
+        assert nodes >= {f"{row}_{column}" for row in rows for column in columns}, register
     assert netlist.count("MULT18X18D #(") == 9
 
 
@@ -331,6 +336,8 @@ def test_neighbours_of_an_array_are_neighbours_on_the_device(rows, columns):
                 assert spots[row - 1][column] == (line - 1, step)
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_places_of_another_size_are_refused():
     with pytest.raises(ValueError, match="3 rows of 2"):
         hdl.Array(small(3, 2), cells=Ecp5(), places=[["x"] * 3] * 2)
+    gc.collect()
