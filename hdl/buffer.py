@@ -8,7 +8,7 @@ claims and the queue sees back-pressure.
 
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value, ValueLike
+from amaranth.hdl import C, Cat, Module, Mux, ShapeLike, Signal, Value, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -122,27 +122,45 @@ class Buffer(wiring.Component):
     def _storage(self, m: Module, number: int, control: "_Control", values: Value) -> Value:
         """The queue of `values`; its first one is in the memory's read register, and shown while
         there is one.
+
+        Of several queues each has its memory in halves with a read register each, which are chosen
+        between behind the registers: small memories are made of pieces of 16 words, with a
+        multiplexer between them and the register.
         """
         bits = (self.depth - 2).bit_length()
-        memory: Memory[Any, Any] = Memory(shape=len(values), depth=1 << bits, init=[])
-        m.submodules[f"storage_{number}"] = memory
-        write = memory.write_port()
-        read = memory.read_port(domain="sync")
+        halves = 2 if self.queues > 1 and bits > 1 else 1
         first, last = (self._register(bits, f"{name}_{number}") for name in ("first", "last"))
-        m.d.comb += [
-            write.en.eq(control.pushed),
-            write.addr.eq(last),
-            write.data.eq(values),
-            read.en.eq(control.popped),
-            read.addr.eq(first),
-        ]
         with m.If(control.pushed):
             m.d.sync += last.eq(last + 1)
         with m.If(control.popped):
             m.d.sync += first.eq(first + 1)
+        heads: list[Value] = []
+        for half in range(halves):
+            name = f"storage_{number}_{half}" if halves > 1 else f"storage_{number}"
+            memory: Memory[Any, Any] = Memory(
+                shape=len(values), depth=(1 << bits) // halves, init=[]
+            )
+            m.submodules[name] = memory
+            write = memory.write_port()
+            read = memory.read_port(domain="sync")
+            here = C(1) if halves == 1 else last[-1] == half
+            m.d.comb += [
+                write.en.eq(control.pushed & here),
+                write.addr.eq(last),
+                write.data.eq(values),
+                read.en.eq(control.popped),
+                read.addr.eq(first),
+            ]
+            heads.append(read.data)
+        head = heads[0]
+        if halves > 1:
+            upper = self._register(1, f"upper_{number}")
+            with m.If(control.popped):
+                m.d.sync += upper.eq(first[-1])
+            head = Mux(upper, heads[1], heads[0])
         shown = Signal(len(values), name=f"shown_{number}")
         with m.If(control.valid):
-            m.d.comb += shown.eq(read.data)
+            m.d.comb += shown.eq(head)
         return shown
 
     def _credits(self, m: Module, leaves: Value) -> None:
