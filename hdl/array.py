@@ -244,7 +244,9 @@ class Array(wiring.Component):
         ends = Signal()
         m.d.comb += ends.eq(draining & (row == 0))
         through = columns - 1 + (PIPELINE_LATENCY if config.conversions else 0)
-        valid = delayed(m, draining, max(through - 1, 0), "draining", reset_less=False)
+        apart = self.cells.apart
+        hops = min(through, 3 if apart else 1)
+        valid = delayed(m, draining, through - hops, "draining", reset_less=False)
         if choice is not None:
             chosen = Signal.like(choice, name="chosen", reset_less=True)
             with m.If(begins):
@@ -277,9 +279,12 @@ class Array(wiring.Component):
                 value = rounder.o_data[0]
             deskewed = delayed(m, value, columns - 1 - column, f"deskew_{column}")[-1]
             m.d.comb += buffer.i_payload.data[column].eq(deskewed)
-        leaves = valid[:1] * buffer.queues
-        if through:
-            apart = self.cells.apart
-            leaves = copies(m, valid[-1], "leaves", buffer.queues, apart=apart, reset_less=False)
+        # Every queue of the buffer is told by registers of its own.
+        users = len(buffer.i_valid)
+        leaves = [valid[-1]] * users
+        if hops:
+            leaves = copies(
+                m, valid[-1], "leaves", users, apart=apart, clocks=hops, reset_less=False
+            )
         m.d.comb += buffer.i_valid.eq(Cat(leaves))
         m.d.comb += buffer.i_payload.last.eq(delayed(m, ends, through, "ends")[-1])

@@ -48,7 +48,8 @@ class Buffer(wiring.Component):
     ready : Out(1)
         `rows` places are free.
     i_valid, i_payload : In
-        A value, for a place claimed before; never refused. `i_valid` is one bit for each queue.
+        A value, for a place claimed before; never refused. `i_valid` is one bit; of several queues
+        one for each, and one for the credits.
     o : Out(stream)
         The values in order.
     """
@@ -69,7 +70,7 @@ class Buffer(wiring.Component):
             {
                 "claim": In(1),
                 "ready": Out(1),
-                "i_valid": In(queues),
+                "i_valid": In(queues + 1 if queues > 1 else 1),
                 "i_payload": In(shape),
                 "o": Out(stream.Signature(shape)),
             }
@@ -84,10 +85,13 @@ class Buffer(wiring.Component):
             control = self._control(m, number)
             part = values[number * share : (number + 1) * share]
             shown.append(self._storage(m, number, control, part))
-        # What the stream shows has a control of its own as well, where there are several.
+            if number == 0:
+                m.d.comb += self.o.valid.eq(control.valid)
+        # Credits are where operands come in, far from some queues: they have a control of their own
+        # as well.
         control = self._control(m, self.queues) if self.queues > 1 else control
         self._credits(m, control.valid & self.o.ready)
-        m.d.comb += [self.o.valid.eq(control.valid), self.o.payload.eq(Cat(shown))]
+        m.d.comb += self.o.payload.eq(Cat(shown))
         return m
 
     def _register(self, shape: ShapeLike, name: str) -> Signal:
@@ -102,7 +106,7 @@ class Buffer(wiring.Component):
         some, more, valid = (
             self._register(1, f"{name}_{number}") for name in ("some", "more", "valid")
         )
-        pushed = self.i_valid[min(number, self.queues - 1)]
+        pushed = self.i_valid[number]
         popped = Signal(name=f"popped_{number}")
         m.d.comb += popped.eq(some & (~valid | self.o.ready))
         m.d.sync += some.eq(pushed | Mux(popped, more, some))

@@ -82,8 +82,8 @@ def test_queues_side_by_side_are_one(depth, rows, queues, seed, taking):
     inputs, shown = lawful(depth, rows, 200, seed, taking=taking)
     for name, values in (("i_payload", inputs), ("o_data", shown)):
         values[name] &= 255
-    # Every queue is told that a value comes.
-    inputs["i_valid"] *= (1 << queues) - 1
+    # Every queue is told that a value comes, and the credits.
+    inputs["i_valid"] *= (2 << queues) - 1
     unit = hdl.Buffer(8, depth=depth, rows=rows, queues=queues)
     trace = simulate(unit, inputs)
     for name, values in shown.items():
