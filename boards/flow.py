@@ -108,7 +108,9 @@ class Placement:
 def _code() -> str:
     """What reads the tools' answers: when its text changes, kept results are right no more."""
     here = Path(__file__).parent
-    return "".join((here / name).read_text() for name in ("flow.py", "netlist.py", "targets.py"))
+    return "".join(
+        (here / name).read_text() for name in ("flow.py", "netlist.py", "places.py", "targets.py")
+    )
 
 
 def script(target: Target, top: str) -> str:
@@ -116,9 +118,13 @@ def script(target: Target, top: str) -> str:
     ports = "w:* w:clk %d" if target.keep_clock else "w:*"
     commands = [
         "read_verilog design.v",
-        f"hierarchy -check -top {top}",
+        # The device's own cells are known to the command below, which checks for unknown ones.
+        f"hierarchy -top {top}",
         # The registers are named and their modules noted before the flattening, for the report.
         "proc",
+        # Resets and enables are found before equal gates become one: of registers that are to stay
+        # apart, each would else lose its own to a gate in front of all of them.
+        "opt_dff",
         "autoname",
         f"setattr -set {BODY_MARK} 1 {top}/c:*",
         "flatten -scopename",

@@ -103,6 +103,15 @@ def flow_report(
     return report
 
 
+def cells_line(report: dict[str, Any]) -> str | None:
+    """What the nodes are made of, in words."""
+    if not (said := report.get("cells")):
+        return None
+    where = "places by the target's description" if said["placed"] else "no places"
+    note = f" ({said['note']})" if said["note"] else ""
+    return f"nodes of {said['cells']} cells, {where}{note}"
+
+
 def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
@@ -150,6 +159,8 @@ def terminal(report: dict[str, Any]) -> RenderableType:
         Text(f"{report['unit']} on {target['device']}{grade}", style="bold"),
         Text(f"clock, estimated: {clock_line(report)}"),
     ]
+    if made_of := cells_line(report):
+        lines.append(Text(made_of))
     if report.get("throughput"):
         lines.append(Text(f"at the best clock: {_through(report)}"))
 
@@ -239,7 +250,7 @@ def page(report: dict[str, Any]) -> str:
         f"<h1>{escape(report['unit'])} <small>on {escape(target['device'] + grade)}</small></h1>",
         f'<p class="dim">{escape(report["estimates"])}</p>',
         f'<div class="tiles">{"".join(_tiles(report))}</div>',
-        *(f"<p>{escape(note)}</p>" for note in target["notes"]),
+        *(f"<p>{escape(line)}</p>" for line in [cells_line(report), *target["notes"]] if line),
         "<h2>Of the device</h2>",
         _svg(lambda axes: _plot_usage(axes, report), height=0.42 * len(list(_usage(report))) + 0.6),
         _table(

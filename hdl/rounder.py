@@ -151,36 +151,43 @@ class RoundingPipeline(wiring.Component):
             high_addend.eq(positive[cut:]),
         ]
         total = Signal(signed(total_width), reset_less=True)
-        m.d.sync += total.eq(Cat(low[:cut], high + high_addend + low[cut]))
+        # The carry comes in below both operands, where another one makes it a carry again.
+        upper = Cat(low[cut], high) + Cat(low[cut], high_addend)
+        m.d.sync += total.eq(Cat(low[:cut], upper[1:]))
 
-        # Stage 4: the kept bits, and whether those above them say more than the sign.
+        # Stage 4: the kept bits, and what those above them and the sign are: some of them ones, or
+        # all.
         kept = [self._kept(m, conversion, total) for conversion in conversions]
-        field = Signal(signed(len(result)), reset_less=True)
-        overflow, negative = (
-            Signal(reset_less=True, name=name) for name in ("overflow", "negative")
-        )
-        chosen_field = Signal(field.shape())
-        chosen_overflow = Signal()
-        select(m, choice[3], chosen_field, [code for code, _ in kept])
-        select(m, choice[3], chosen_overflow, [over for _, over in kept])
-        m.d.sync += [field.eq(chosen_field), overflow.eq(chosen_overflow), negative.eq(total[-1])]
+        registers = []
+        for position, name in enumerate(("field", "some", "every")):
+            chosen_part = Signal(signed(len(result)) if name == "field" else 1, name=f"{name}_kept")
+            select(m, choice[3], chosen_part, [parts[position] for parts in kept])
+            register = Signal.like(chosen_part, name=name, reset_less=True)
+            m.d.sync += register.eq(chosen_part)
+            registers.append(register)
+        field, some, every = registers
+        negative = Signal(reset_less=True)
+        m.d.sync += negative.eq(total[-1])
 
-        # Stage 5: saturate.
+        # Stage 5: saturate where they say more than the sign.
         highest = Signal(signed(len(result)))
         select(m, choice[4], highest, [conversion.target.maximum for conversion in conversions])
+        limit = Mux(negative, ~highest, highest)
         saturated = Signal(signed(len(result)), reset_less=True)
-        m.d.sync += saturated.eq(Mux(overflow, Mux(negative, ~highest, highest), field))
+        m.d.sync += saturated.eq(Mux(some & ~every, limit, field))
         m.d.comb += result.eq(saturated)
 
-    def _kept(self, m: Module, conversion: Conversion, total: Value) -> tuple[Value, Value]:
-        """The bits of `total` that a conversion keeps, and whether they do not hold its value."""
+    def _kept(self, m: Module, conversion: Conversion, total: Value) -> tuple[Value, Value, Value]:
+        """The bits of `total` that a conversion keeps; whether some, and whether all, of the bits
+        above them and of their sign are ones.
+        """
         dropped, width = conversion.dropped, conversion.target.width
         shifted = total >> dropped if dropped >= 0 else total << -dropped
         if len(shifted) <= width:
-            return shifted, C(0)
+            return shifted, C(0), C(0)
         above = Signal(len(shifted) - width + 1)
         m.d.comb += above.eq(shifted[width - 1 :])
-        return shifted[:width].as_signed(), above.any() & ~above.all()
+        return shifted[:width].as_signed(), above.any(), above.all()
 
 
 class Rounder(wiring.Component):

@@ -73,6 +73,23 @@ def test_a_reset_at_any_clock_empties_the_buffer(depth, seed, clock):
         assert np.array_equal(trace[name][clock + 1 :], values & 255)
 
 
+@settings(max_examples=40)
+@given(
+    st.integers(3, 20), st.integers(1, 20), st.integers(2, 4), SEEDS, st.sampled_from([0.1, 0.6, 1])
+)
+def test_queues_side_by_side_are_one(depth, rows, queues, seed, taking):
+    rows = min(rows, depth)
+    inputs, shown = lawful(depth, rows, 200, seed, taking=taking)
+    for name, values in (("i_payload", inputs), ("o_data", shown)):
+        values[name] &= 255
+    # Every queue is told that a value comes, and the credits.
+    inputs["i_valid"] *= (2 << queues) - 1
+    unit = hdl.Buffer(8, depth=depth, rows=rows, queues=queues)
+    trace = simulate(unit, inputs)
+    for name, values in shown.items():
+        assert np.array_equal(trace[name], values), name
+
+
 def test_a_value_shows_two_clocks_after_it_came_and_zero_before():
     inputs = {name: np.zeros(10, int) for name in ("claim", "i_valid", "i_payload", "o_ready")}
     inputs["i_payload"][:] = 200

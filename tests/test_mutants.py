@@ -17,6 +17,7 @@ from support import OneByOne
 import golden
 import hdl.array
 import hdl.buffer
+import hdl.cells.generic
 import hdl.lfsr
 import hdl.macc
 import hdl.rounder
@@ -54,10 +55,13 @@ class Mutant:
     inputs: dict = field(default_factory=dict)
 
     def component(self):
-        return getattr(mutated(self.module, *self.changes), self.unit)(self.config)
+        copy = mutated(self.module, *self.changes)
+        if self.module is hdl.cells.generic:
+            return getattr(hdl, self.unit)(self.config, cells=copy.Generic())
+        return getattr(copy, self.unit)(self.config)
 
     def original(self):
-        return getattr(self.module, self.unit)(self.config)
+        return getattr(hdl, self.unit)(self.config)
 
     def twin(self):
         return getattr(golden, self.unit)(self.config)
@@ -94,7 +98,7 @@ NARROW = golden.RounderConfig(
 OVERFLOW = "kept = [self._kept(m, conversion, total) for conversion in conversions]"
 OVERFLOW_BEFORE = """early, late = Signal.like(wide), Signal.like(wide)
         m.d.sync += [early.eq(wide), late.eq(early)]
-        kept = [(self._kept(m, c, total)[0], self._kept(m, c, late)[1]) for c in conversions]"""
+        kept = [self._kept(m, c, total)[:1] + self._kept(m, c, late)[1:] for c in conversions]"""
 LFSR = golden.LfsrConfig(lanes=3)
 MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
 ARRAY = golden.ArrayConfig(rows=3, columns=3)
@@ -139,8 +143,8 @@ MUTANTS = [
             "highest code off by one",
             ("[conversion.target.maximum for", "[conversion.target.maximum - 1 for"),
         ),
-        ("no saturation", ("above.any() & ~above.all()", "C(0)")),
-        ("lost carry", ("high + high_addend + low[cut]", "high + high_addend")),
+        ("no saturation", ("above.any(), above.all()", "C(0), C(0)")),
+        ("lost carry", ("Cat(low[cut], high) + ", "Cat(C(0), high) + ")),
         (
             "no reset",
             ('Signal(name=f"valid_{stage}")', 'Signal(name=f"valid_{stage}", reset_less=True)'),
@@ -176,15 +180,28 @@ MUTANTS = [
         hdl.macc,
         "Macc",
         MACC,
-        ("sums never begin", ("Mux(first, 0, accumulator)", "accumulator")),
-        ("operand squared", ('late(m, b, "b_operand")', 'late(m, a, "b_operand")')),
-        ("lost carry", ("kept + term + carry", "kept + term")),
-        ("hold inverted", ("m.Elif(~hold)", "m.Elif(hold)")),
-        ("a clock late", ("range(PRODUCT_LATENCY - 2)", "range(PRODUCT_LATENCY - 1)")),
+        ("hold inverted", ("self.load | ~self.hold", "self.load | self.hold")),
+        ("the shadow never loads", ("Mux(load, accumulator, above)", "above")),
+        (
+            "a clock late",
+            (
+                "(PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY)",
+                "(PRODUCT_LATENCY - MULTIPLIER_LATENCY)",
+            ),
+        ),
         (
             "a reset where there is none",
             ('self.a, "a_hop")', 'self.a, "a_hop", reset_less=False)'),
         ),
+    ),
+    *mutants(
+        hdl.cells.generic,
+        "Macc",
+        MACC,
+        ("sums never begin", ("Mux(first, 0, accumulator)", "accumulator")),
+        ("operand squared", ('late(m, b, "b_operand")', 'late(m, a, "b_operand")')),
+        ("lost carry", ("Cat(carry, kept) + ", "Cat(0, kept) + ")),
+        ("a product late", ("range(MULTIPLIER_LATENCY - 1)", "range(MULTIPLIER_LATENCY)")),
     ),
     *mutants(
         hdl.array,
@@ -192,12 +209,15 @@ MUTANTS = [
         ARRAY,
         (
             "operands swapped",
-            ("entering(taken.a[row],", "entering(taken.b[row],"),
-            ("entering(taken.b[column],", "entering(taken.a[column],"),
+            ('("a", taken.a,', '("a", taken.b,'),
+            ('("b", taken.b,', '("b", taken.a,'),
         ),
-        ("gaps multiply", ("Mux(entered, operand, 0)", "operand")),
+        ("gaps multiply", ("Mux(present, operand, 0)", "operand")),
         ("last too early", ("spacing.eq(rows - 1)", "spacing.eq(rows - 2)")),
-        ("no reset of the tile's beginning", ("Signal(init=1)", "Signal(init=1, reset_less=True)")),
+        (
+            "no reset of the tile's beginning",
+            ("begins = Signal(init=1)", "begins = Signal(init=1, reset_less=True)"),
+        ),
         ("no reset of the markers", ('"last", reset_less=False)', '"last")')),
         ("every column the same lane", ("first_lane=column", "first_lane=0")),
         ("a row less in the tile", ("m.Elif(row == 0)", "m.Elif(row == 1)")),
@@ -208,7 +228,7 @@ MUTANTS = [
         RAW,
         ("a column late", ('columns - 1 - column, f"deskew', 'columns - column, f"deskew')),
         ("a segment early", ('len(cuts) - 1 - k, f"foot', 'len(cuts) - 1, f"foot')),
-        ("a row's hold too long", ("(hold & ~load[rows - 1])", "hold")),
+        ("a row's hold too long", ("(hold & ~releases[row])", "hold")),
     ),
     *mutants(
         hdl.wage,
@@ -305,7 +325,7 @@ def offered(clocks, **values):
 
 
 def found_in(module, inputs, *, config, unit, changes):
-    component = getattr(mutated(module, *changes), unit)(config)
+    component = Mutant("", unit, tuple(changes), config, module).component()
     comparison = compare(component, getattr(golden, unit)(config), inputs)
     assert not comparison
     d = comparison.difference
@@ -425,8 +445,8 @@ def test_swapped_operands_show_at_the_first_row_that_the_transpose_has_otherwise
         config=RAW,
         unit="Array",
         changes=[
-            ("entering(taken.a[row],", "entering(taken.b[row],"),
-            ("entering(taken.b[column],", "entering(taken.a[column],"),
+            ('("a", taken.a,', '("a", taken.b,'),
+            ('("b", taken.b,', '("b", taken.a,'),
         ],
     )
     assert found == (20 + RAW.latency, "o_data", 0, 5, 10)
@@ -439,7 +459,7 @@ def test_a_dot_product_that_does_not_begin_shows_with_the_second_sum():
     for clock in (3, 10):
         inputs["first"][clock + MACC.first_delay] = inputs["load"][clock + MACC.load_delay] = 1
     found = found_in(
-        hdl.macc,
+        hdl.cells.generic,
         inputs,
         config=MACC,
         unit="Macc",

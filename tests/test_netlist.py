@@ -1,7 +1,7 @@
 """The netlist is the design: what Yosys made of a unit, cell by cell, has the twin's trace.
 
 Synthesized for ECP5 and for iCE40, simulated by Icarus with the models of the cells that Yosys
-ships. The multiplier of ECP5 has no model there: tests/cells has one.
+ships. The multiplier of ECP5 has no model there: gradloom has one.
 """
 
 import importlib.util
@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from primitives import own_models
 
 import golden
 from gradloom import UNITS, generate, random_inputs
+from hdl.cells import CELLS
 
 CLOCKS = 600
 RESET = 3
@@ -43,6 +45,20 @@ DESIGNS = {
     "wage-error": golden.ErrorQuantizerConfig(width=16, lanes=1, rounding="stochastic"),
     "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
 }
+#: Designs that are made of a family's own cells: unit, configuration, cells.
+OF_CELLS = {
+    "array of ecp5 cells": ("ecp5", "array", DESIGNS["array"]),
+    "raw array of ecp5 cells": (
+        "ecp5",
+        "array",
+        golden.ArrayConfig(
+            rows=3,
+            columns=2,
+            macc=golden.MaccConfig(a=SMALL, b=SMALL, depth=63, segments=3),
+            conversions=(),
+        ),
+    ),
+}
 #: How a family is synthesized, and which of Yosys's files have its cells.
 FAMILIES = {
     "ecp5": ("synth_ecp5", ["ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh", "ecp5/cells_sim.v"]),
@@ -58,11 +74,19 @@ needs_tools = [
 pytestmark = needs_tools
 
 
+def design(name):
+    """Unit, configuration, and what it is made of."""
+    if name in OF_CELLS:
+        family, unit, config = OF_CELLS[name]
+        return UNITS[unit], config, {"cells": CELLS[family]}
+    return UNITS[name], DESIGNS[name], {}
+
+
 def synthesized(name, family, folder):
     """The netlist of a design, and the command's log."""
-    unit, config = UNITS[name], DESIGNS[name]
+    unit, config, made_of = design(name)
     source, netlist = folder / f"{unit.module}.v", folder / "netlist.v"
-    source.write_text(generate(unit, config))
+    source.write_text(generate(unit, config, **made_of))
     synth, _ = FAMILIES[family]
     script = (
         f"read_verilog {source.name}; {synth} -top {unit.module}; check -assert; "
@@ -125,7 +149,7 @@ def models(netlist, family):
         match[1]: match[0]
         for match in re.finditer(r"^module (\w+).*?^endmodule", text, re.M | re.S)
     }
-    known["MULT18X18D"] = (Path(__file__).parent / "cells" / "mult18x18d.v").read_text()
+    known["MULT18X18D"] = own_models()["MULT18X18D"]
     # What the files define in front of their first module is used inside of them.
     defined = "\n".join(re.findall(r"^`define (?:.*\\\n)*.*$", text, re.M))
     wanted, found = [netlist], {}
@@ -152,7 +176,7 @@ def packed(port, values):
 
 def simulated(name, family, netlist, folder):
     """The netlist's outputs at every clock as text of bits, and the twin's as words."""
-    unit, config = UNITS[name], DESIGNS[name]
+    unit, config, _ = design(name)
     ports = unit.ports(config)
     inputs = random_inputs(ports, CLOCKS, seed=1)
     inputs["rst"][:RESET] = 1
@@ -202,6 +226,8 @@ def cases():
         for name in DESIGNS:
             quick = name in ("lfsr", "wage-weight") or (name, family) == ("macc", "ecp5")
             yield pytest.param(name, family, marks=[] if quick else [pytest.mark.long])
+    for name, (family, _, _) in OF_CELLS.items():
+        yield pytest.param(name, family, marks=[] if name.startswith("raw") else [pytest.mark.long])
 
 
 @pytest.mark.parametrize(("name", "family"), list(cases()))

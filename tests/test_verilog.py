@@ -87,7 +87,6 @@ def test_an_array_has_one_module_for_its_nodes_and_one_for_its_rounders():
     assert list(parts_of(text)) == [
         "array",
         "array_buffer",
-        "array_buffer_storage",
         "array_macc",
         "array_rounding_pipeline",
         "array_lfsr",
@@ -135,20 +134,33 @@ def test_verilator_has_no_complaint(name, arguments, tmp_path):
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 
-def test_an_attribute_is_not_lost_silently():
-    class Kept(wiring.Component):
+def marked(attribute):
+    """A counter's Verilog; its register has an attribute."""
+
+    class Marked(wiring.Component):
         q: Out(4)
 
         def elaborate(self, platform):
             m = Module()
-            count = Signal(4, attrs={"keep": 1})
+            count = Signal(4, attrs={attribute: 1})
             m.d.sync += count.eq(count + 1)
             m.d.comb += self.q.eq(count)
             return m
 
-    unit = replace(UNITS["lfsr"], component=lambda config: Kept())
-    with pytest.raises(TypeError, match="keep"):
-        generate(unit, configured("lfsr")[1])
+    unit = replace(UNITS["lfsr"], component=lambda config: Marked())
+    return generate(unit, configured("lfsr")[1])
+
+
+def test_a_register_that_is_to_be_kept_says_so_at_its_block():
+    """Yosys hands an attribute of the block to the register that it makes of it."""
+    assert re.search(
+        r"\(\* keep \*\) always @\(posedge clk\)\s+if \(rst\) begin\s+q <=", marked("keep")
+    )
+
+
+def test_an_attribute_is_not_lost_silently():
+    with pytest.raises(TypeError, match=r"attribute syn_keep: .* but BEL, keep"):
+        marked("syn_keep")
 
 
 # The tidying by itself, on small texts of the kind that Yosys writes.

@@ -15,6 +15,7 @@ from rich.progress import Progress, TaskID, TextColumn
 
 from gradloom.cli.base import cli, commands, fail, stderr
 from gradloom.units import Unit
+from hdl.cells import CELLS
 
 
 @cli.group(name="build")
@@ -58,6 +59,8 @@ def _build(
     seeds: int,
     frequency: float | None,
     speed: str | None,
+    cells: str | None,
+    places: bool,
     output: Path | None,
     as_json: bool,
     scheduler: str | None,
@@ -84,6 +87,8 @@ def _build(
                 seeds=seeds,
                 frequency=frequency,
                 grade=speed,
+                cells=cells,
+                placed=places,
                 scheduler=scheduler,
                 workers=workers,
                 listener=say,
@@ -128,6 +133,16 @@ commands(
             help="Clock to reach for, in MHz; the target's own without it.",
         ),
         click.Option(["--speed"], help="Speed grade, where the device has several."),
+        click.Option(
+            ["--cells"],
+            type=click.Choice(list(CELLS)),
+            help="What nodes are made of; the target's own multipliers and adders without it.",
+        ),
+        click.Option(
+            ["--places/--no-places"],
+            default=True,
+            help="Whether an array's multipliers stand where the target's description has them.",
+        ),
         click.Option(
             ["-o", "--output"],
             type=click.Path(path_type=Path),

@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
+from golden.array import ArrayConfig
 from gradloom.cli.base import cli, commands, refuse, stderr
 from gradloom.units import Unit
+from hdl.cells import CELLS
 
 
 @cli.group(name="generate")
@@ -14,27 +16,56 @@ def generate_group() -> None:
     """Write the Verilog of a unit."""
 
 
-def _generate(unit: Unit, config: Any, output: Path, cycles: int, seed: int) -> None:
+def _generate(
+    unit: Unit,
+    config: Any,
+    output: Path,
+    cycles: int,
+    seed: int,
+    cells: str | None,
+    places: str | None,
+) -> None:
     from gradloom.package import package, write
     from gradloom.verilog import generate
 
     hint = "--output"
+    made_of = _made_of(unit, config, cells, places)
     with stderr.status(f"generating {unit.name}"):
         if output.suffix == ".v":
             refuse(("cycles", "seed"), "the testbench is written into a folder, -o FOLDER/")
             if not output.parent.is_dir():
                 raise click.BadParameter(f"{output.parent} is not a folder", param_hint=hint)
-            folder, files = output.parent, {output.name: generate(unit, config)}
+            folder, files = output.parent, {output.name: generate(unit, config, **made_of)}
         else:
             if output.exists() and not output.is_dir():
                 raise click.BadParameter(
                     f"{output} is a file: a folder is wanted, or a name that ends in .v",
                     param_hint=hint,
                 )
-            folder, files = output, package(unit, config, cycles, seed)
+            folder, files = output, package(unit, config, cycles, seed, **made_of)
     write(files, folder)
     for name, text in files.items():
         click.echo(f"{folder / name}: {len(text.splitlines()):,} lines")
+
+
+def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> dict[str, Any]:
+    """What the component is called with beside its configuration."""
+    if not unit.has_nodes:
+        refuse(("cells", "places"), f"{unit.name} has no nodes")
+    made_of: dict[str, Any] = {} if cells is None else {"cells": CELLS[cells]}
+    if places is not None:
+        from boards.targets import find
+
+        target = find(places)
+        if not isinstance(config, ArrayConfig):
+            refuse(("places",), "only an array's multipliers have places")
+        if cells != target.cells or target.places is None:
+            refuse(("places",), f"{places} has places for --cells {target.cells} alone")
+        assert target.places is not None
+        made_of["places"] = target.places.array(config.rows, config.columns)
+        if made_of["places"] is None:
+            refuse(("places",), f"{places} has no pattern of places for this array")
+    return made_of
 
 
 commands(
@@ -62,6 +93,18 @@ commands(
             default=0,
             show_default=True,
             help="Of the testbench's stimulus.",
+        ),
+        click.Option(
+            ["--cells"],
+            type=click.Choice(list(CELLS)),
+            help="What nodes are made of: inferred multipliers and adders without it, on any "
+            "device; else a device's own.",
+        ),
+        click.Option(
+            ["--places"],
+            metavar="TARGET",
+            help="Write the places of an array's multipliers on this device: see `gradloom "
+            "targets`.",
         ),
     ),
 )

@@ -1,0 +1,38 @@
+"""Products and sums as Verilog has them: what they become is the tools' choice."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+
+from golden.macc import MaccConfig
+from hdl.cells.base import MULTIPLIER_LATENCY, Cells
+from hdl.delay import late
+
+
+class Generic(Cells):
+    """Inferred multipliers and adders, on any device and in any simulator."""
+
+    name = "generic"
+
+    def check(self, config: MaccConfig) -> None:
+        """Every node can be had."""
+
+    def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
+        product: Value = late(m, a, "a_operand") * late(m, b, "b_operand")
+        for stage in range(MULTIPLIER_LATENCY - 1):
+            product = late(m, product, f"product_{stage}")
+        return product
+
+    def add(
+        self,
+        m: Module,
+        number: int,
+        accumulator: Signal,
+        first: Value,
+        term: Value,
+        carry: Value | None,
+    ) -> Value:
+        kept = Signal(len(accumulator), name=f"kept_{number}")
+        m.d.comb += kept.eq(Mux(first, 0, accumulator))
+        if carry is None:
+            return kept + term
+        # It comes in below both of them, where another one makes it a carry again.
+        return (Cat(carry, kept) + Cat(carry, term))[1:]
