@@ -1,7 +1,7 @@
 """Arrays on devices: clock, resources and what limits, as a table.
 
-    python bench/array.py                      # every row, 5 seeds: hours
-    python bench/array.py --seeds 1 8x8        # the rows whose names begin so
+    python bench/arrays.py                      # every row, 5 seeds: hours
+    python bench/arrays.py --seeds 1 8x8        # the rows whose names begin so
 
 Figures are those of Yosys and nextpnr, out of context, at the fastest speed grade; the clock is the
 median of the seeds with the lowest and the highest. What was built once is kept, so that a run that
