@@ -262,7 +262,12 @@ def _ecp5(size: str, luts: int, dsps: int, memories: int, places: Places) -> Tar
         available={LUT: luts, FF: luts, DSP: dsps, MEMORY: memories},
         synthesis="synth_ecp5",
         nextpnr="nextpnr-ecp5",
-        arguments=(f"--{size}k", "--package", "CABGA381", "--speed", "{grade}"),
+        # Timing counts six times as much as nextpnr lets it by itself: what is fast enough may lie
+        # anywhere, and the one slow path shall not.
+        arguments=(
+            *(f"--{size}k", "--package", "CABGA381", "--speed", "{grade}"),
+            *("--placer-heap-timingweight", "60"),
+        ),
         unconstrained=("--lpf-allow-unconstrained",),
         pin_option=("--lpf", "{file}"),
         bels={LUT: "TRELLIS_COMB", FF: "TRELLIS_FF", DSP: "MULT18X18D", MEMORY: "DP16KD"},
