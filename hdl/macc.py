@@ -12,9 +12,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.macc import PRODUCT_LATENCY, MaccConfig
-from hdl.cells import CELLS, MULTIPLIER_LATENCY, Cells
-from hdl.delay import APART, late
+from golden.macc import MaccConfig
+from hdl.cells import CELLS, Cells
+from hdl.delay import late
 
 
 class Macc(wiring.Component):
@@ -89,20 +89,9 @@ class Macc(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         cells = self.cells
-        attributes = APART if cells.apart else {}
-
-        def control(value: Value, name: str, init: int = 0) -> Signal:
-            register = Signal(name=name, init=init, reset_less=True, attrs=attributes)
-            m.d.sync += register.eq(value)
-            return register
-
-        def used(value: Value, hop: Signal, name: str) -> Signal:
-            """What `hop` has, for this node: from a register of its own if cells say so."""
-            return control(value, name) if cells.apart else hop
-
-        first_hop = control(self.first, "first_hop")
-        load_hop = control(self.load, "load_hop")
-        hold_hop = control(self.hold, "hold_hop")
+        first_hop = cells.control(m, self.first, "first_hop")
+        load_hop = cells.control(m, self.load, "load_hop")
+        hold_hop = cells.control(m, self.hold, "hold_hop")
         a, b = late(m, self.a, "a_hop"), late(m, self.b, "b_hop")
         m.d.comb += [
             self.a_out.eq(a),
@@ -111,44 +100,25 @@ class Macc(wiring.Component):
             self.load_out.eq(load_hop),
             self.hold_out.eq(hold_hop),
         ]
-        first = used(self.first, first_hop, "first_0")
-        load = used(self.load, load_hop, "load_0")
+        # What this node does with its markers, from registers of its own where tools must not merge
+        # them with the ones for the next node.
+        load: Value = self.load
         # The shadow's clock enable, with no gate behind the register.
-        moves = control(self.load | ~self.hold, "moves_0", init=1)
-
-        product = cells.multiply(m, a, b, self.place)
-        for stage in range(PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY):
-            product = late(m, product, f"product_out_{stage}")
-
+        moves: Value = self.load | ~self.hold
         drain = []
-        carry: Value | None = None
-        previous = 0
-        for number, (low, high) in enumerate(self.config.cuts):
-            width = high - low
-            if number:
-                # This segment lags one more clock behind:
-                # so do the product's bits for it and its controls.
-                product = late(
-                    m,
-                    product[min(previous, len(product) - 1) :].as_signed(),
-                    f"product_high_{number}",
-                )
-                first = control(first, f"first_{number}")
-                load = control(load, f"load_{number}")
-                moves = control(moves, f"moves_{number}", init=1)
-            term = Signal(width, name=f"term_{number}")
-            m.d.comb += term.eq(product)
-            accumulator = Signal(width, name=f"accumulator_{number}", reset_less=True)
-            total = cells.add(m, number, accumulator, first, term, carry)
-            m.d.sync += accumulator.eq(total)
-            if number < len(self.config.cuts) - 1:
-                carry = late(m, total[width], f"carry_{number}")
-
-            shadow = Signal(width, name=f"shadow_{number}", reset_less=True)
-            above = self.above[low:high]
+        for number, ((low, high), accumulator) in enumerate(
+            zip(
+                self.config.cuts,
+                cells.accumulators(m, self.config, a, b, self.first, self.place),
+                strict=True,
+            )
+        ):
+            # A segment is a clock behind the one below it, and so are its controls.
+            load = cells.control(m, load, f"load_{number}")
+            moves = cells.control(m, moves, f"moves_{number}", init=1)
+            shadow = Signal(high - low, name=f"shadow_{number}", reset_less=True)
             with m.If(moves):
-                m.d.sync += shadow.eq(Mux(load, accumulator, above))
+                m.d.sync += shadow.eq(Mux(load, accumulator, self.above[low:high]))
             drain.append(shadow)
-            previous = width
         m.d.comb += self.drain.eq(Cat(drain))
         return m

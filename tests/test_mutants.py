@@ -181,13 +181,13 @@ MUTANTS = [
         "Macc",
         MACC,
         ("hold inverted", ("self.load | ~self.hold", "self.load | self.hold")),
-        ("the shadow never loads", ("Mux(load, accumulator, above)", "above")),
+        (
+            "the shadow never loads",
+            ("Mux(load, accumulator, self.above[low:high])", "self.above[low:high]"),
+        ),
         (
             "a clock late",
-            (
-                "(PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY)",
-                "(PRODUCT_LATENCY - MULTIPLIER_LATENCY)",
-            ),
+            ("self.config, a, b, self.first", 'self.config, late(m, a, "later"), b, self.first'),
         ),
         (
             "a reset where there is none",

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from amaranth.hdl import Module, Signal, Value
 
-from golden.macc import MaccConfig
+from golden.macc import PRODUCT_LATENCY, MaccConfig
+from hdl.delay import APART, late
 
 #: Clocks from a multiplier's operands to its product: the registers of a DSP block, those for its
 #: operands, one inside, one for the product.
@@ -32,6 +33,59 @@ class Cells(ABC):
     @abstractmethod
     def check(self, config: MaccConfig) -> None:
         """Raise ValueError if there is no node of this configuration."""
+
+    def control(self, m: Module, value: Value, name: str, init: int = 0) -> Signal:
+        """A register for a control bit, which stays apart if the technology says so."""
+        register = Signal(name=name, init=init, reset_less=True, attrs=APART if self.apart else {})
+        m.d.sync += register.eq(value)
+        return register
+
+    def accumulators(
+        self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value, place: str | None
+    ) -> list[Signal]:
+        """The segments of a node's accumulator, lowest first; each is a clock behind the one below.
+
+        This is a multiplier, registers behind it, and an adder in fabric for every segment. A
+        technology whose blocks accumulate has its own.
+
+        Parameters
+        ----------
+        m
+            The node's module.
+        config
+            Its formats.
+        a, b
+            Signed operands, a clock after the node's ports had them.
+        first
+            As it is at the node's port: `config.first_delay` clocks after the ports had the
+            operands of which it tells.
+        place
+            Where the multiplier stands.
+        """
+        product = self.multiply(m, a, b, place)
+        for stage in range(PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY):
+            product = late(m, product, f"product_out_{stage}")
+        segments: list[Signal] = []
+        carry: Value | None = None
+        for number, (low, high) in enumerate(config.cuts):
+            first = self.control(m, first, f"first_{number}")
+            if number:
+                # This segment lags one more clock behind: so do the product's bits for it.
+                lower = low - config.cuts[number - 1][0]
+                product = late(
+                    m,
+                    product[min(lower, len(product) - 1) :].as_signed(),
+                    f"product_high_{number}",
+                )
+            term = Signal(high - low, name=f"term_{number}")
+            m.d.comb += term.eq(product)
+            accumulator = Signal(high - low, name=f"accumulator_{number}", reset_less=True)
+            total = self.add(m, number, accumulator, first, term, carry)
+            m.d.sync += accumulator.eq(total)
+            segments.append(accumulator)
+            if number < len(config.cuts) - 1:
+                carry = late(m, total[high - low], f"carry_{number}")
+        return segments
 
     @abstractmethod
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
