@@ -227,7 +227,13 @@ def place(
             (work / "design.json").write_text(netlist)
             (work / "pins.txt").write_text(target.pins)
             try:
-                run(nextpnr, arguments, work, _Stages(progress))
+                more: list[str] = []
+                try:
+                    run(nextpnr, arguments, work, _Stages(progress))
+                except _Endless:
+                    progress("routing goes in circles: again, with nextpnr's other router")
+                    more = ["--router", "router2"]
+                    run(nextpnr, arguments + more, work, _Stages(progress))
             except FlowError as error:
                 if re.search(
                     r"(unable|failed) to (find a )?plac\w*|no .*BELs? remaining", str(error), re.I
@@ -240,11 +246,12 @@ def place(
                     raise TooLarge(f"no room on {target.device} for {needs}: {error}") from None
                 raise
             report = parse_report((work / "report.json").read_text(), design)
+            report["more"] = more
         cache.store(name, report)
     return Placement(
         seed=seed,
         tool=str(nextpnr),
-        command=" ".join([nextpnr.name, *arguments]),
+        command=" ".join([nextpnr.name, *arguments, *report["more"]]),
         asked=asked,
         clock=report["clock"],
         used={name: (used, there) for name, (used, there) in report["used"].items()},
@@ -304,8 +311,23 @@ def _yosys_stage(line: str, progress: Progress) -> None:
         progress(f"synthesis: {match[1].lower()}")
 
 
+#: Times over that nextpnr's first router may rip up and route again what it had to route; two or
+#: three are usual.
+_ROUNDS = 30
+
+
+class _Endless(Exception):
+    """nextpnr's first router goes in circles: it rips up and routes the same wires for ever."""
+
+
 class _Stages:
-    """What nextpnr is doing, by the lines that it writes."""
+    """What nextpnr is doing, by the lines that it writes.
+
+    Raises
+    ------
+    _Endless
+        Routing will not end.
+    """
 
     def __init__(self, progress: Progress):
         self._progress = progress
@@ -321,8 +343,10 @@ class _Stages:
         elif match := re.match(r"Info: Routing (\d+) arcs", line):
             self._arcs = int(match[1])
             self._progress("routing")
-        elif match := re.match(r"Info:(?:\s+\d+ \|){1}[^|]*\|[^|]*\|\s+(\d+)\|", line):
-            done = 1 - int(match[1]) / max(self._arcs, 1)
+        elif match := re.match(r"Info:\s+(\d+) \|[^|]*\|[^|]*\|\s+(\d+)\|", line):
+            if int(match[1]) > _ROUNDS * max(self._arcs, 1000):
+                raise _Endless
+            done = 1 - int(match[2]) / max(self._arcs, 1)
             self._progress(f"routing, {max(done, 0):.0%} done")
         elif match := re.match(r"Info:\s+iter=(\d+) wires=\d+ overused=(\d+)", line):
             self._progress(f"routing, round {match[1]}, {int(match[2]):,} wires too many")

@@ -480,6 +480,34 @@ def test_a_job_that_kills_every_worker_is_given_up():
         list(jobs.run(deadly, [(), ()], workers=1))
 
 
+ENDLESS = """
+import sys
+if "--version" in sys.argv:
+    print("nextpnr-ecp5 0.11")
+elif "--router" in sys.argv:
+    assert sys.argv[sys.argv.index("--router") + 1] == "router2"
+    open("report.json", "w").write(REPORT)
+else:
+    print("Info: Routing 2000 arcs.")
+    for thousand in range(1, 10000):
+        print(f"Info: {1000 * thousand:>10} |   687240        752 | 1000     0 |      1500| 0 1|")
+    print("Info: Program finished normally.")
+    open("report.json", "w").write("it must not come to this")
+"""
+
+
+def test_routing_in_circles_ends(tmp_path, monkeypatch):
+    tool = script(tmp_path / "nextpnr-ecp5", ENDLESS.replace("REPORT", repr(small_report())))
+    monkeypatch.setenv("NEXTPNR_ECP5", tool)
+    said = []
+    placement = flow.place(small_netlist(), ECP5, 1, 100, "6", said.append)
+    assert placement.clock == 163.27
+    assert placement.command.endswith("--router router2")
+    assert "routing goes in circles: again, with nextpnr's other router" in said
+    again = flow.place(small_netlist(), ECP5, 1, 100, "6")
+    assert again == placement  # what is kept knows it too
+
+
 @distributed
 def test_a_jobs_error_is_the_callers():
     with pytest.raises(tools.FlowError, match="says no"):
