@@ -16,6 +16,7 @@ from golden.lfsr import Generator
 from golden.macc import MaccConfig
 from gradloom.compare import compare
 from gradloom.ports import flatten
+from gradloom.simulators import simulate
 from gradloom.stimulus import random_inputs
 
 SHAPES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 5), (5, 2), (8, 8)]
@@ -267,6 +268,37 @@ def test_the_first_row_shows_at_the_documented_latency_and_a_row_a_clock(shape, 
         bench.run(operands, config.rows)
         first = bench.accepted[-1] + config.latency
         assert bench.left == list(range(first, first + config.rows))
+
+
+def test_multipliers_are_busy_at_99_of_100_clocks():
+    """Operands are ones, so that a sum counts the clocks in which its multiplier had operands."""
+    tiles, depth = 100, 256
+    config = array(8, 8, raw=True)
+    clocks = config.clocks(tiles, depth)
+    unit = hdl.Array(config)
+    inputs = random_inputs(flatten(unit), clocks, 0)
+    for name in ("i_a", "i_b", "i_valid", "o_ready"):
+        inputs[name][:] = 1
+    inputs["i_last"] = (np.arange(clocks) % depth == depth - 1).astype(int)
+    inputs["rst"][:] = 0
+    inputs["i_valid"][tiles * depth :] = 0
+    outputs = simulate(unit, inputs, "cxxrtl")
+    shown = outputs["o_valid"] != 0
+    assert np.flatnonzero(shown)[-1] == clocks - 1
+    busy = outputs["o_data"][shown].reshape(tiles, 8, 8).sum(axis=0)
+    assert (busy == tiles * depth).all()
+    assert busy.min() / clocks >= 0.99
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["rounded", "raw"])
+def test_a_tiles_first_row_is_a_fixed_number_of_clocks_behind_gupta(raw):
+    """His first result is readable after k + 2n - 2 clocks (section 5); pipelines come on top."""
+    for n, k in ((1, 1), (2, 5), (4, 4), (8, 9)):
+        config = array(n, n, raw)
+        operands, _ = tiles_of(config, [k], 3)
+        bench = Bench(hdl.Array(config))
+        bench.run(operands, n)
+        assert bench.left[0] + 1 - (k + 2 * n - 2) == (11 if raw else 16)
 
 
 @pytest.mark.parametrize(("tiles", "depth"), [(3, 784), (2, 32), (4, 7), (5, 1)])
