@@ -62,6 +62,7 @@ _COSTS: dict[str, Costs] = {
     ),
     "xc7": (
         ("LUT[1-6]", LUT, 1),
+        ("LUT6_2", LUT, 1),
         ("INV", LUT, 1),
         ("SRL16E", LUT, 1),
         ("SRLC32E", LUT, 1),

@@ -3,18 +3,21 @@ model of the block that Yosys ships and by gradloom's own.
 """
 
 import gc
+import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from generated import gradloom as command
 from generated import run, tool
-from primitives import Lowered, needs_yosys
+from primitives import Lowered, needs_yosys, yosys
 
 import golden
 import gradloom
 import hdl
+from boards import flow, targets
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.macc import MaccConfig
 from gradloom.compare import compare
@@ -25,6 +28,7 @@ from gradloom.verilog import generate
 from hdl.cells import CELLS, xilinx
 
 XC7 = CELLS["xc7"]
+WORD = Fixed(2, 14)
 CLOCKS = 4000
 
 
@@ -149,8 +153,10 @@ def offered(config, seed):
     limits = np.array([chosen.target.minimum, chosen.target.maximum]) * ulp
     near = rng.choice(limits, shape) + rng.integers(-2 * ulp, 2 * ulp, shape)
     tie = (z & -ulp) + ulp // 2
-    kind = rng.integers(4, size=shape)
-    return np.clip(np.select([kind == 0, kind == 1], [near, tie], z), low, high)
+    end = rng.choice([low, high], shape) ^ rng.integers(0, 4, shape)
+    kind = rng.integers(8, size=shape)
+    values = np.select([kind < 2, kind < 4, kind < 5], [near, tie, end], z)
+    return np.clip(values, low, high)
 
 
 @needs_yosys
@@ -332,6 +338,56 @@ def test_the_testbench_passes_with_either_model(models, tmp_path):
     assert not built.returncode, built.stderr
     done = run(["vvp", "-N", "tb.vvp"], tmp_path)
     assert "PASS" in done.stdout, done.stdout
+
+
+# What it takes.
+
+
+@needs_yosys
+def test_registers_in_front_of_a_block_are_the_neighbours_hops(tmp_path):
+    """But for the last column and row, which have no neighbour."""
+    rows, columns = 3, 4
+    config = array(rows, columns, a=fixed(13), b=fixed(15), depth=1)
+    (tmp_path / "array.v").write_text(generate(UNITS["array"], config, cells=XC7))
+    yosys(
+        "read_verilog array.v; hierarchy -top array; proc; flatten; opt_merge; opt_clean; "
+        "write_json array.json",
+        tmp_path,
+    )
+    cells = json.loads((tmp_path / "array.json").read_text())["modules"]["array"]["cells"]
+    widths = Counter(
+        int(cell["parameters"]["WIDTH"], 2) for cell in cells.values() if cell["type"] == "$dff"
+    )
+    for width, ways, steps in ((13, rows, columns), (15, columns, rows)):
+        skew = ways * (ways - 1) // 2
+        assert widths[width] == skew + ways * (steps + 1)
+
+
+@needs_yosys
+@pytest.mark.long
+def test_stochastic_rounding_costs_its_generator_alone():
+    made = {}
+    target = targets.find("xc7k325t")
+    for rounding in ("stochastic", "nearest-up"):
+        config = array(4, 5, conversions((28, Fixed(2, 14), rounding)), a=WORD, b=WORD)
+        text = generate(UNITS["array"], config, cells=XC7)
+        made[rounding] = flow.synthesise(text, "array", target)
+    stochastic, nearest = made["stochastic"], made["nearest-up"]
+    assert stochastic.resources[targets.DSP] == nearest.resources[targets.DSP] == 4 * 5 + 5
+    generators = target.needs(
+        sum(
+            (Counter(cells) for part, cells in stochastic.by_part.items() if "lfsr" in part),
+            Counter(),
+        )
+    )
+    assert generators[targets.FF] == 5 * config.generator.bits
+    for resource in (targets.LUT, targets.FF):
+        more = stochastic.resources[resource] - nearest.resources[resource]
+        assert 0 < more <= generators[resource]
+    # Skew and deskew are shift registers in LUTs, 16 bits each: two operands and a result.
+    assert stochastic.cells["SRL16E"] >= 16 * 2 * 3
+    free = {"CARRY4", "MUXF7", "MUXF8"}
+    assert all(target.cost(kind) for kind in stochastic.cells if kind not in free)
 
 
 # What is refused.

@@ -11,7 +11,7 @@ pattern detector says whether all the bits above the result are equal: if not, t
 Random bits are an operand like any other, so that stochastic rounding costs its generator alone.
 """
 
-from amaranth.hdl import C, Cat, ClockSignal, Const, Instance, Module, Signal, Value
+from amaranth.hdl import C, Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
 
 from golden.macc import PRODUCT_LATENCY, MaccConfig
 from hdl.cells.base import MULTIPLIER_LATENCY
@@ -65,7 +65,8 @@ class Xilinx(Generic):
             "multiplier",
             parameters={"AREG": 2, "BREG": 2},
             operands=(_extended(a, ABOVE), _extended(b, NARROW), C(0, SUM)),
-            mode=Cat(C(ACCUMULATE, 4), first, C(ACCUMULATE >> 5, 2)),
+            # They differ in one bit, and that is `first`.
+            mode=Mux(first, C(BEGIN, 7), C(ACCUMULATE, 7)),
         )
         segments = []
         for number, (low, high) in enumerate(config.cuts):
