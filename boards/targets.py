@@ -62,6 +62,7 @@ _COSTS: dict[str, Costs] = {
     ),
     "xc7": (
         ("LUT[1-6]", LUT, 1),
+        ("LUT6_2", LUT, 1),
         ("INV", LUT, 1),
         ("SRL16E", LUT, 1),
         ("SRLC32E", LUT, 1),
@@ -109,6 +110,7 @@ _MEASURED: dict[str, Measured] = {
     "gowin-gw2a18": Measured(nodes=16, lut=2624, ff=5072, dsp=16),
     "nexus-lifcl40": Measured(nodes=16, lut=2681, ff=4048, dsp=16),
     "xc7a100t": Measured(nodes=16, lut=2374, ff=3120, dsp=16),
+    "xc7k325t": Measured(nodes=16, lut=2374, ff=3120, dsp=16),
 }
 
 #: How full a device is taken to become: beyond that, place and route seldom ends well.
@@ -305,6 +307,23 @@ def _gowin(
     )
 
 
+def _xc7(name: str, device: str, available: dict[str, int]) -> Target:
+    return Target(
+        name=name,
+        device=device,
+        family="xc7",
+        synthesis="synth_xilinx -family xc7 -flatten",
+        inner="-noiopad -noclkbuf",
+        measured=_MEASURED[name],
+        frequency=200,
+        cells="xc7",
+        notes=(
+            "Counts after synthesis alone, and no clock: PyPI has no open place and route for it.",
+        ),
+        available=available,
+    )
+
+
 _ALL = (
     _ecp5("25", 24_288, 28, 56, ecp5((13,), (range(4, 23, 9), range(33, 61, 9)))),
     _ecp5("45", 43_848, 72, 108, ecp5((22, 46), (range(4, 32, 9), range(42, 79, 9)))),
@@ -371,18 +390,15 @@ _ALL = (
         frequency=200,
         notes=("The clock is not routed here: its net has no driver in a unit without pads.",),
     ),
-    Target(
-        name="xc7a100t",
-        device="AMD Artix-7 XC7A100T",
-        family="xc7",
+    _xc7(
+        "xc7a100t",
+        "AMD Artix-7 XC7A100T",
         available={LUT: 63_400, FF: 126_800, DSP: 240, MEMORY: 135},
-        synthesis="synth_xilinx -family xc7 -flatten",
-        inner="-noiopad -noclkbuf",
-        measured=_MEASURED["xc7a100t"],
-        frequency=200,
-        notes=(
-            "Counts after synthesis alone, and no clock: PyPI has no open place and route for it.",
-        ),
+    ),
+    _xc7(
+        "xc7k325t",
+        "AMD Kintex-7 XC7K325T",
+        available={LUT: 203_800, FF: 407_600, DSP: 840, MEMORY: 445},
     ),
 )
 

@@ -271,7 +271,8 @@ class Array(wiring.Component):
                         conversions=config.conversions,
                         first_lane=column,
                         generator=config.generator,
-                    )
+                    ),
+                    cells=self.cells,
                 )
                 m.d.comb += [rounder.i_valid.eq(valid[column]), rounder.i_data[0].eq(level)]
                 if choice is not None:

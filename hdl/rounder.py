@@ -15,6 +15,8 @@ from amaranth.lib.wiring import In, Out
 from golden.fixed import Conversion, Rounding
 from golden.rounder import RounderConfig
 from hdl.buffer import serve
+from hdl.cells import CELLS, SUM_LATENCY, Cells
+from hdl.delay import late
 from hdl.lfsr import words
 
 
@@ -46,6 +48,8 @@ class RoundingPipeline(wiring.Component):
     ----------
     config
         As of `Rounder`.
+    cells
+        Whose blocks make the sums, where they have some for that.
 
     Members
     -------
@@ -65,8 +69,9 @@ class RoundingPipeline(wiring.Component):
     o_valid: Signal
     o_data: data.View
 
-    def __init__(self, config: RounderConfig):
+    def __init__(self, config: RounderConfig, *, cells: Cells = CELLS["generic"]):
         self.config = config
+        self.cells = cells
         members = {
             "i_valid": In(1),
             "i_data": In(data.ArrayLayout(signed(config.width), config.lanes)),
@@ -100,7 +105,7 @@ class RoundingPipeline(wiring.Component):
             random = words(m, config.generator, config.lanes, config.first_lane, self.i_valid)
 
         for lane in range(config.lanes):
-            self._lane(m, self.i_data[lane], random[lane], choice, self.o_data[lane])
+            self._lane(m, lane, random[lane], choice)
         return m
 
     def _addend(self, conversion: Conversion, z: Value, word: Value) -> Value:
@@ -122,19 +127,52 @@ class RoundingPipeline(wiring.Component):
                 return Mux(z[-1], half - 1, half)
         raise AssertionError(conversion.rounding)
 
-    def _lane(self, m: Module, z: Value, word: Value, choice: list[Value], result: Value) -> None:
+    def _lane(self, m: Module, lane: int, word: Value, choice: list[Value]) -> None:
         conversions = self.config.conversions
+        z, result = self.i_data[lane], self.o_data[lane]
 
-        # Stage 1: the addend that the rounding calls for.
+        # The addend that the rounding calls for.
         addends = [self._addend(conversion, z, word) for conversion in conversions]
-        chosen = Signal(max(len(Value.cast(addend)) for addend in addends))
-        select(m, choice[0], chosen, addends)
-        wide = Signal(z.shape(), reset_less=True)
-        addend = Signal(chosen.shape(), reset_less=True)
-        m.d.sync += [wide.eq(z), addend.eq(chosen)]
+        addend = Signal(max(len(Value.cast(addend)) for addend in addends))
+        select(m, choice[0], addend, addends)
 
-        # Stages 2 and 3: the sum, its low half first.
-        total_width = max(len(wide), len(addend) + 1) + 1
+        # The sum. A block that makes it may say whether the bits above the result equal the sign,
+        # if they are the same ones for all conversions.
+        signs = {conversion.dropped + conversion.target.width - 1 for conversion in conversions}
+        block = self.cells.rounding_sum(m, z, addend, max(signs), f"sum_{lane}")
+        total, equal = block or (self._sum(m, z, addend), None)
+        later = choice[SUM_LATENCY if block else 3 :]
+
+        # A stage more: the kept bits, and what those above them and the sign are: some of them
+        # ones, or all.
+        kept = [self._kept(m, conversion, total) for conversion in conversions]
+        if equal is not None and len(signs) == 1:
+            kept = [(field, ~equal, C(0)) for field, _, _ in kept]
+        registers = []
+        for position, name in enumerate(("field", "some", "every")):
+            chosen_part = Signal(signed(len(result)) if name == "field" else 1, name=f"{name}_kept")
+            select(m, later[0], chosen_part, [parts[position] for parts in kept])
+            register = Signal.like(chosen_part, name=name, reset_less=True)
+            m.d.sync += register.eq(chosen_part)
+            registers.append(register)
+        field, some, every = registers
+        negative = Signal(reset_less=True)
+        m.d.sync += negative.eq(total[-1])
+
+        # The last stage: saturate where they say more than the sign.
+        highest = Signal(signed(len(result)))
+        select(m, later[1], highest, [conversion.target.maximum for conversion in conversions])
+        limit = Mux(negative, ~highest, highest)
+        saturated = Signal(signed(len(result)), reset_less=True)
+        m.d.sync += saturated.eq(Mux(some & ~every, limit, field))
+        m.d.comb += result.eq(late(m, saturated, "rounded", len(later) - 2))
+
+    def _sum(self, m: Module, z: Value, addend: Value) -> Value:
+        """The sum in fabric, three clocks later: registers for both, then its low half first."""
+        wide = Signal(z.shape(), reset_less=True)
+        taken = Signal(addend.shape(), reset_less=True, name="addend")
+        m.d.sync += [wide.eq(z), taken.eq(addend)]
+        total_width = max(len(wide), len(taken) + 1) + 1
         cut = total_width // 2
         low = Signal(cut + 1, reset_less=True)
         high, high_addend = (
@@ -144,7 +182,7 @@ class RoundingPipeline(wiring.Component):
         extended, positive = (
             Signal(signed(total_width), name=name) for name in ("extended", "positive")
         )
-        m.d.comb += [extended.eq(wide), positive.eq(addend)]
+        m.d.comb += [extended.eq(wide), positive.eq(taken)]
         m.d.sync += [
             low.eq(extended[:cut] + positive[:cut]),
             high.eq(extended[cut:]),
@@ -155,27 +193,7 @@ class RoundingPipeline(wiring.Component):
         upper = Cat(low[cut], high) + Cat(low[cut], high_addend)
         m.d.sync += total.eq(Cat(low[:cut], upper[1:]))
 
-        # Stage 4: the kept bits, and what those above them and the sign are: some of them ones, or
-        # all.
-        kept = [self._kept(m, conversion, total) for conversion in conversions]
-        registers = []
-        for position, name in enumerate(("field", "some", "every")):
-            chosen_part = Signal(signed(len(result)) if name == "field" else 1, name=f"{name}_kept")
-            select(m, choice[3], chosen_part, [parts[position] for parts in kept])
-            register = Signal.like(chosen_part, name=name, reset_less=True)
-            m.d.sync += register.eq(chosen_part)
-            registers.append(register)
-        field, some, every = registers
-        negative = Signal(reset_less=True)
-        m.d.sync += negative.eq(total[-1])
-
-        # Stage 5: saturate where they say more than the sign.
-        highest = Signal(signed(len(result)))
-        select(m, choice[4], highest, [conversion.target.maximum for conversion in conversions])
-        limit = Mux(negative, ~highest, highest)
-        saturated = Signal(signed(len(result)), reset_less=True)
-        m.d.sync += saturated.eq(Mux(some & ~every, limit, field))
-        m.d.comb += result.eq(saturated)
+        return total
 
     def _kept(self, m: Module, conversion: Conversion, total: Value) -> tuple[Value, Value, Value]:
         """The bits of `total` that a conversion keeps; whether some, and whether all, of the bits
@@ -197,6 +215,8 @@ class Rounder(wiring.Component):
     ----------
     config
         Widths, conversions, lanes and generator.
+    cells
+        As of `RoundingPipeline`.
 
     Members
     -------
@@ -210,8 +230,9 @@ class Rounder(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, config: RounderConfig):
+    def __init__(self, config: RounderConfig, *, cells: Cells = CELLS["generic"]):
         self.config = config
+        self.cells = cells
         operand: dict[str, ShapeLike] = {
             "data": data.ArrayLayout(signed(config.width), config.lanes)
         }
@@ -227,7 +248,7 @@ class Rounder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.pipeline = pipeline = RoundingPipeline(self.config)
+        m.submodules.pipeline = pipeline = RoundingPipeline(self.config, cells=self.cells)
         accepted, buffer = serve(m, self.i, self.o, depth=self.config.latency + 1)
         m.d.comb += [
             pipeline.i_valid.eq(accepted),

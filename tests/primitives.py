@@ -53,6 +53,8 @@ class Lowered(Cxxrtl):
         (self._folder / "models.v").write_text(self._models)
         yosys(
             "read_rtlil unit.il; read_verilog models.v; hierarchy -check -top top; proc; flatten; "
+            # A carry between bits of one vector would look like a loop.
+            "opt; splitnets -driver; clean; "
             "write_rtlil lowered.il",
             self._folder,
         )

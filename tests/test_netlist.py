@@ -1,7 +1,7 @@
 """The netlist is the design: what Yosys made of a unit, cell by cell, has the twin's trace.
 
-Synthesized for ECP5 and for iCE40, simulated by Icarus with the models of the cells that Yosys
-ships. The multiplier of ECP5 has no model there: gradloom has one.
+Synthesized for ECP5, iCE40 and Xilinx 7-series, simulated by Icarus with the models of the cells
+that Yosys ships. The multiplier of ECP5 has no model there: gradloom has one.
 """
 
 import importlib.util
@@ -26,6 +26,10 @@ SMALL = golden.Fixed(2, 6)
 CONVERSIONS = (
     golden.Conversion(fraction=12, target=SMALL),
     golden.Conversion(fraction=8, target=golden.Fixed(1, 5), rounding="nearest-even"),
+)
+CONVERSIONS_OF_ONE_RANGE = (
+    golden.Conversion(fraction=28, target=WORD),
+    golden.Conversion(fraction=28, target=WORD, rounding="nearest-even"),
 )
 
 #: Units in the sizes that are synthesized.
@@ -58,11 +62,32 @@ OF_CELLS = {
             conversions=(),
         ),
     ),
+    "array of xc7 cells": (
+        "xc7",
+        "array",
+        golden.ArrayConfig(
+            rows=2,
+            columns=5,
+            macc=golden.MaccConfig(a=WORD, b=WORD, depth=63, segments=1),
+            conversions=CONVERSIONS_OF_ONE_RANGE,
+        ),
+    ),
+    "raw array of xc7 cells": (
+        "xc7",
+        "array",
+        golden.ArrayConfig(
+            rows=5,
+            columns=2,
+            macc=golden.MaccConfig(a=SMALL, b=SMALL, depth=63, segments=2),
+            conversions=(),
+        ),
+    ),
 }
 #: How a family is synthesized, and which of Yosys's files have its cells.
 FAMILIES = {
     "ecp5": ("synth_ecp5", ["ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh", "ecp5/cells_sim.v"]),
     "ice40": ("synth_ice40 -dsp", ["ice40/cells_sim.v"]),
+    "xc7": ("synth_xilinx -family xc7 -flatten -noiopad -noclkbuf", ["xilinx/cells_sim.v"]),
 }
 
 needs_tools = [
@@ -247,7 +272,9 @@ def test_a_fault_in_a_netlist_is_seen(family, tmp_path):
     assert first_difference(*simulated("lfsr", family, broken, tmp_path)) is not None
 
 
-@pytest.mark.parametrize(("family", "block"), [("ecp5", "MULT18X18D"), ("ice40", "SB_MAC16")])
+@pytest.mark.parametrize(
+    ("family", "block"), [("ecp5", "MULT18X18D"), ("ice40", "SB_MAC16"), ("xc7", "DSP48E1")]
+)
 def test_multipliers_are_in_the_dsp_blocks(family, block, tmp_path):
     """Else the blocks' models would never be used."""
     assert block in synthesized("macc", family, tmp_path)

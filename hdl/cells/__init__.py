@@ -5,11 +5,12 @@ of a vendor's own cells. All have the same latency, so that one twin serves them
 says which it wants: `hdl.Array(config, cells=CELLS["ecp5"])`.
 """
 
-from hdl.cells.base import MULTIPLIER_LATENCY, Cells
+from hdl.cells.base import MULTIPLIER_LATENCY, SUM_LATENCY, Cells
 from hdl.cells.ecp5 import Ecp5
 from hdl.cells.generic import Generic
+from hdl.cells.xilinx import Xilinx
 
 #: Every technology, by name.
-CELLS: dict[str, Cells] = {cells.name: cells for cells in (Generic(), Ecp5())}
+CELLS: dict[str, Cells] = {cells.name: cells for cells in (Generic(), Ecp5(), Xilinx())}
 
-__all__ = ["CELLS", "MULTIPLIER_LATENCY", "Cells", "Ecp5", "Generic"]
+__all__ = ["CELLS", "MULTIPLIER_LATENCY", "SUM_LATENCY", "Cells", "Ecp5", "Generic", "Xilinx"]

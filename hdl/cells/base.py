@@ -12,6 +12,9 @@ from hdl.delay import APART, late
 #: operands, one inside, one for the product.
 MULTIPLIER_LATENCY = 3
 
+#: Clocks from a rounder's operands to their sum in a block: the registers for both.
+SUM_LATENCY = 2
+
 
 class Cells(ABC):
     """A technology.
@@ -126,6 +129,30 @@ class Cells(ABC):
         carry
             Of the segment below; None for the lowest.
         """
+
+    def rounding_sum(
+        self, m: Module, z: Value, addend: Value, sign: int, name: str
+    ) -> tuple[Value, Value] | None:
+        """What a rounder cuts, `z` + `addend`, `SUM_LATENCY` clocks later, from a block of the
+        device; None where it is to be made in fabric.
+
+        Parameters
+        ----------
+        m
+            The rounder's module.
+        z, addend
+            A signed code, and what its rounding adds, unsigned.
+        sign
+            The lowest bit of the sum that has to equal its sign.
+        name
+            Of the block.
+
+        Returns
+        -------
+        The signed sum, a bit wider than the wider one of both, and whether its bits from `sign` up
+        are equal.
+        """
+        return None
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
