@@ -54,7 +54,7 @@ class Lowered(Cxxrtl):
         yosys(
             "read_rtlil unit.il; read_verilog models.v; hierarchy -check -top top; proc; flatten; "
             # A carry between bits of one vector would look like a loop.
-            "opt; splitnets -driver; clean; "
+            "opt_expr; opt_clean; splitnets -driver; clean; "
             "write_rtlil lowered.il",
             self._folder,
         )
