@@ -95,6 +95,9 @@ SHORT = golden.RounderConfig(
 NARROW = golden.RounderConfig(
     width=8, conversions=(conversion(Rounding.STOCHASTIC, 4, 2, 2),), lanes=2
 )
+COARSE = golden.RounderConfig(
+    width=20, conversions=(conversion(Rounding.NEAREST_DOWN, 14, 6, 0),), lanes=2
+)
 OVERFLOW = "sign = kept[-1]"
 OVERFLOW_BEFORE = 'sign = self._kept(conversions[0], late(m, wide, "early", 2))[-1]'
 LFSR = golden.LfsrConfig(lanes=3)
@@ -167,7 +170,7 @@ MUTANTS = [
         "Rounder",
         NARROW,
         ("saturates before the draw", (OVERFLOW, OVERFLOW_BEFORE)),
-        ("zeros stay zeros", ("Mux(sign, full, clear)", "Mux(sign, full, 1) & (full | clear)")),
+        ("zeros take a carry", ("Mux(sign, full, clear)", "Mux(sign, full | clear, clear)")),
         ("ones but the lowest are ones", ("full, full & sign", "full, full")),
     ),
     *mutants(
@@ -175,7 +178,12 @@ MUTANTS = [
         "Rounder",
         SHORT,
         ("no one below the word", ("C(1 << (missing - 1), missing)", "C(0, missing)")),
-        ("lost carry between halves", ("Cat(low[cut], high) + ", "Cat(C(0), high) + ")),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
+        COARSE,
+        ("lost carry into the addend", ("Cat(low[cut], high) + ", "Cat(C(0), high) + ")),
     ),
     *mutants(
         hdl.macc,
@@ -210,8 +218,8 @@ MUTANTS = [
         ARRAY,
         (
             "operands swapped",
-            ('("a", taken.a,', '("a", taken.b,'),
-            ('("b", taken.b,', '("b", taken.a,'),
+            ('("a", taken.a)', '("a", taken.b)'),
+            ('("b", taken.b)', '("b", taken.a)'),
         ),
         ("gaps multiply", ("Mux(gap, 0, late_by)", "late_by")),
         ("last too early", ("last[rows - 2]", "last[rows - 3]")),
@@ -446,8 +454,8 @@ def test_swapped_operands_show_at_the_first_row_that_the_transpose_has_otherwise
         config=RAW,
         unit="Array",
         changes=[
-            ('("a", taken.a,', '("a", taken.b,'),
-            ('("b", taken.b,', '("b", taken.a,'),
+            ('("a", taken.a)', '("a", taken.b)'),
+            ('("b", taken.b)', '("b", taken.a)'),
         ],
     )
     assert found == (20 + RAW.latency, "o_data", 0, 5, 10)
