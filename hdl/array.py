@@ -165,7 +165,7 @@ class Array(wiring.Component):
         sides = []
         for side, operands in (("a", taken.a), ("b", taken.b)):
             gap: Value = ~accepted
-            skewed = []
+            skewed: list[Value] = []
             for number, operand in enumerate(operands):
                 gap = self.cells.control(m, gap, f"{side}_gap_{number}", init=1)
                 late_by = delayed(m, operand, number, f"{side}_skew_{number}")[-1]

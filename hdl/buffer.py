@@ -153,7 +153,8 @@ class Buffer(wiring.Component):
             m.submodules[name] = memory
             write = memory.write_port()
             read = memory.read_port(domain="sync")
-            written, shows = C(1), control.valid
+            written: Value = C(1)
+            shows = control.valid
             if pieces > 1:
                 written = last[PIECE.bit_length() - 1 :] == piece
                 shows = self._register(1, f"shows_{number}_{piece}")

@@ -2,9 +2,9 @@
 
 Every rounding is one addition in front of a shift: random bits (stochastic), a constant (half up,
 half down), or a constant and one bit of the value (half to even, half away from zero). So all of
-them share an adder, and the choice between them costs a multiplexer. The addition is cut in two and ends
-with the bits that are kept: what those above them will be is known from the value, as it was, and
-from the sum's highest bit.
+them share an adder, and the choice between them costs a multiplexer. The addition is cut in two and
+ends with the bits that are kept: what those above them will be is known from the value, as it was,
+and from the sum's highest bit.
 """
 
 from collections.abc import Sequence
