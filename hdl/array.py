@@ -30,7 +30,7 @@ from golden.macc import PRODUCT_LATENCY
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.buffer import Buffer
 from hdl.cells import CELLS, Cells
-from hdl.delay import copies, delayed
+from hdl.delay import copies, delayed, late
 from hdl.macc import Macc
 from hdl.rounder import RoundingPipeline
 
@@ -109,35 +109,21 @@ class Array(wiring.Component):
 
         # A tile's last operand waits for R clocks since the one before
         # and for R places in the buffer.
-        spacing = Signal(range(rows))
         spaced = Signal(init=1)
         accepted = Signal()
         ends = Signal()
         m.d.comb += [
             self.i.ready.eq(~operand.last | (spaced & buffer.ready)),
             accepted.eq(self.i.valid & self.i.ready),
-            ends.eq(accepted & operand.last),
+            ends.eq(self.i.valid & operand.last & spaced & buffer.ready),
             buffer.claim.eq(ends),
         ]
-        with m.If(ends):
-            m.d.sync += [spacing.eq(rows - 1), spaced.eq(rows == 1)]
-        with m.Elif(~spaced):
-            m.d.sync += [spacing.eq(spacing - 1), spaced.eq(spacing == 1)]
 
-        # The operands as they were taken in.
-        # A gap is a zero on both sides: one would do in hardware, but in a simulation an unknown
-        # operand that nobody offers would reach the sums.
-        apart = self.cells.apart
-        entered = copies(m, accepted, "entered", 3, apart=apart)
-        entered_first = Signal()
-        entered_last = Signal()
+        # The operands as they were taken in, and what they are for their tile.
         begins = Signal(init=1)
         with m.If(accepted):
             m.d.sync += begins.eq(operand.last)
-        m.d.sync += [
-            entered_first.eq(accepted & begins),
-            entered_last.eq(ends),
-        ]
+        entered, begun = late(m, accepted, "entered", reset_less=False), late(m, begins, "begun")
         taken = Signal.like(operand, name="taken", reset_less=True)
         m.d.sync += taken.eq(operand)
 
@@ -146,16 +132,19 @@ class Array(wiring.Component):
         # `foot` is a clock before column 0's foot has row R-1.
         foot = PRODUCT_LATENCY + rows + config.macc.segments - 1
         first = delayed(
-            m, entered_first, config.macc.first_delay + rows - 1, "first", reset_less=False
+            m, entered & begun, config.macc.first_delay + rows - 1, "first", reset_less=False
         )
-        last = delayed(m, entered_last, foot, "last", reset_less=False)
+        last = delayed(m, entered & taken.last, foot, "last", reset_less=False)
+        if rows > 1:
+            m.d.sync += spaced.eq(~ends & (spaced | last[rows - 2]))
 
         # Row R-1's load ends the holds of all rows at once: where each has a register of its own
         # for that, there is a clock more to reach it.
+        apart = self.cells.apart
         ahead = 2 if apart else 1
         release = last[config.macc.load_delay + rows - 1 - ahead]
         releases = copies(m, release, "release", rows, apart=apart, clocks=ahead, reset_less=False)
-        nodes = self._nodes(m, self._skewed(m, taken, entered), first, last, releases)
+        nodes = self._nodes(m, self._skewed(m, taken, accepted), first, last, releases)
         choice = None
         if len(config.conversions) > 1:
             choice = delayed(m, taken.choice, foot, "choice")[-1]
@@ -164,25 +153,25 @@ class Array(wiring.Component):
         return m
 
     def _skewed(
-        self, m: Module, taken: data.View, entered: list[Value]
+        self, m: Module, taken: data.View, accepted: Value
     ) -> tuple[list[Value], list[Value]]:
         """Rows of A and columns of B, each later by its number, and 0 in a gap.
 
-        `entered` is there in threes: row 0 and column 0 take it as it is; the others have a clock
-        more to be told, and a register of their own for that.
+        That there is a gap goes with them from row to row and from column to column, as operands go
+        from node to node: nothing has to reach a whole side at once. A gap is a zero on both sides:
+        one would do in hardware, but in a simulation an unknown operand that nobody offers would
+        reach the sums.
         """
         sides = []
-        for side, operands, now in (("a", taken.a, entered[0]), ("b", taken.b, entered[1])):
-            count = len(operands)
-            later = copies(m, entered[2], f"{side}_entered", count, apart=self.cells.apart)
-            skewed = []
-            for number in range(count):
-                clocks = min(number, 1)
-                present = later[number] if clocks else now
-                operand = delayed(m, operands[number], clocks, f"{side}_taken_{number}")[-1]
+        for side, operands in (("a", taken.a), ("b", taken.b)):
+            gap: Value = ~accepted
+            skewed: list[Value] = []
+            for number, operand in enumerate(operands):
+                gap = self.cells.control(m, gap, f"{side}_gap_{number}", init=1)
+                late_by = delayed(m, operand, number, f"{side}_skew_{number}")[-1]
                 gated = Signal(operand.shape(), name=f"{side}_gated_{number}")
-                m.d.comb += gated.eq(Mux(present, operand, 0))
-                skewed.append(delayed(m, gated, number - clocks, f"{side}_skew_{number}")[-1])
+                m.d.comb += gated.eq(Mux(gap, 0, late_by))
+                skewed.append(gated)
             sides.append(skewed)
         return sides[0], sides[1]
 

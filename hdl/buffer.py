@@ -6,6 +6,8 @@ here: `claim` takes `rows` places at once, each value that leaves gives one back
 claims and the queue sees back-pressure.
 """
 
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from amaranth.hdl import C, Cat, Module, Mux, ShapeLike, Signal, Value, ValueLike
@@ -15,12 +17,17 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hdl.delay import APART
 
+#: Words of a piece of a queue's memory, where it is made of several: those of an ECP5's DPR16X4.
+PIECE = 16
+
 
 class _Control(NamedTuple):
     """Of a queue: a value comes, one goes to the read register, one is there."""
 
     pushed: Value
     popped: Value
+    moves: Value
+    some: Value
     valid: Signal
 
 
@@ -107,8 +114,9 @@ class Buffer(wiring.Component):
             self._register(1, f"{name}_{number}") for name in ("some", "more", "valid")
         )
         pushed = self.i_valid[number]
+        moves = Signal(name=f"moves_{number}")
         popped = Signal(name=f"popped_{number}")
-        m.d.comb += popped.eq(some & (~valid | self.o.ready))
+        m.d.comb += [moves.eq(~valid | self.o.ready), popped.eq(some & moves)]
         m.d.sync += some.eq(pushed | Mux(popped, more, some))
         with m.If(pushed != popped):
             # One subtracter, of -1 or 1, whose second operand is a register as it is; no carry
@@ -117,54 +125,52 @@ class Buffer(wiring.Component):
                 level.eq(level - Cat(1, pushed.replicate(len(level) - 1))),
                 more.eq(Mux(pushed, some, level[2:].any() | level[:2].all())),
             ]
-        with m.If(popped):
-            m.d.sync += valid.eq(1)
-        with m.Elif(self.o.ready):
-            m.d.sync += valid.eq(0)
-        return _Control(pushed, popped, valid)
+        with m.If(moves):
+            m.d.sync += valid.eq(some)
+        return _Control(pushed, popped, moves, some, valid)
 
     def _storage(self, m: Module, number: int, control: "_Control", values: Value) -> Value:
         """The queue of `values`; its first one is in the memory's read register, and shown while
         there is one.
 
-        Of several queues each has its memory in halves with a read register each, which are chosen
-        between behind the registers: small memories are made of pieces of 16 words, with a
-        multiplexer between them and the register.
+        Of several queues each has its memory in pieces with a read register each, which are chosen
+        between behind the registers: else a multiplexer would stand between the pieces that a
+        device makes small memories of and one register.
         """
         bits = (self.depth - 2).bit_length()
-        halves = 2 if self.queues > 1 and bits > 1 else 1
+        pieces = -(-(1 << bits) // PIECE) if self.queues > 1 else 1
         first, last = (self._register(bits, f"{name}_{number}") for name in ("first", "last"))
         with m.If(control.pushed):
             m.d.sync += last.eq(last + 1)
         with m.If(control.popped):
             m.d.sync += first.eq(first + 1)
         heads: list[Value] = []
-        for half in range(halves):
-            name = f"storage_{number}_{half}" if halves > 1 else f"storage_{number}"
+        for piece in range(pieces):
+            name = f"storage_{number}_{piece}" if pieces > 1 else f"storage_{number}"
             memory: Memory[Any, Any] = Memory(
-                shape=len(values), depth=(1 << bits) // halves, init=[]
+                shape=len(values), depth=(1 << bits) // pieces, init=[]
             )
             m.submodules[name] = memory
             write = memory.write_port()
             read = memory.read_port(domain="sync")
-            here = C(1) if halves == 1 else last[-1] == half
+            written: Value = C(1)
+            shows = control.valid
+            if pieces > 1:
+                written = last[PIECE.bit_length() - 1 :] == piece
+                shows = self._register(1, f"shows_{number}_{piece}")
+                with m.If(control.moves):
+                    m.d.sync += shows.eq(control.some & (first[PIECE.bit_length() - 1 :] == piece))
             m.d.comb += [
-                write.en.eq(control.pushed & here),
+                write.en.eq(control.pushed & written),
                 write.addr.eq(last),
                 write.data.eq(values),
-                read.en.eq(control.popped),
+                # What is read while there is nothing is not shown.
+                read.en.eq(control.moves),
                 read.addr.eq(first),
             ]
-            heads.append(read.data)
-        head = heads[0]
-        if halves > 1:
-            upper = self._register(1, f"upper_{number}")
-            with m.If(control.popped):
-                m.d.sync += upper.eq(first[-1])
-            head = Mux(upper, heads[1], heads[0])
+            heads.append(Mux(shows, read.data, 0))
         shown = Signal(len(values), name=f"shown_{number}")
-        with m.If(control.valid):
-            m.d.comb += shown.eq(head)
+        m.d.comb += shown.eq(reduce(or_, heads))
         return shown
 
     def _credits(self, m: Module, leaves: Value) -> None:

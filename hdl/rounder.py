@@ -2,8 +2,9 @@
 
 Every rounding is one addition in front of a shift: random bits (stochastic), a constant (half up,
 half down), or a constant and one bit of the value (half to even, half away from zero). So all of
-them share an adder, and the choice between them costs a multiplexer. The addition is cut in two,
-and saturation looks at the sum.
+them share an adder, and the choice between them costs a multiplexer. The addition is cut in two and
+ends with the bits that are kept: what those above them will be is known from the value, as it was,
+and from the sum's highest bit.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.fixed import Conversion, Rounding
-from golden.rounder import RounderConfig
+from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.buffer import serve
 from hdl.cells import CELLS, SUM_LATENCY, Cells
 from hdl.delay import late
@@ -136,43 +137,62 @@ class RoundingPipeline(wiring.Component):
         addend = Signal(max(len(Value.cast(addend)) for addend in addends))
         select(m, choice[0], addend, addends)
 
-        # The sum. A block that makes it may say whether the bits above the result equal the sign,
-        # if they are the same ones for all conversions.
-        signs = {conversion.dropped + conversion.target.width - 1 for conversion in conversions}
+        # The highest bit that has to equal the sign for a result to be right, in each conversion.
+        signs = [conversion.dropped + conversion.target.width - 1 for conversion in conversions]
         block = self.cells.rounding_sum(m, z, addend, max(signs), f"sum_{lane}")
-        total, equal = block or (self._sum(m, z, addend), None)
-        later = choice[SUM_LATENCY if block else 3 :]
+        if block:
+            taken, kept = SUM_LATENCY + 1, self._of_block(m, *block, signs, choice[SUM_LATENCY])
+        else:
+            taken, kept = 4, self._in_fabric(m, z, addend, choice)
+        field, overflow, negative = kept
 
-        # A stage more: the kept bits, and what those above them and the sign are: some of them
-        # ones, or all.
-        kept = [self._kept(m, conversion, total) for conversion in conversions]
-        if equal is not None and len(signs) == 1:
-            kept = [(field, ~equal, C(0)) for field, _, _ in kept]
-        registers = []
-        for position, name in enumerate(("field", "some", "every")):
-            chosen_part = Signal(signed(len(result)) if name == "field" else 1, name=f"{name}_kept")
-            select(m, later[0], chosen_part, [parts[position] for parts in kept])
-            register = Signal.like(chosen_part, name=name, reset_less=True)
-            m.d.sync += register.eq(chosen_part)
-            registers.append(register)
-        field, some, every = registers
-        negative = Signal(reset_less=True)
-        m.d.sync += negative.eq(total[-1])
-
-        # The last stage: saturate where they say more than the sign.
+        # The last stage: saturate.
         highest = Signal(signed(len(result)))
-        select(m, later[1], highest, [conversion.target.maximum for conversion in conversions])
+        select(m, choice[taken], highest, [conversion.target.maximum for conversion in conversions])
         limit = Mux(negative, ~highest, highest)
         saturated = Signal(signed(len(result)), reset_less=True)
-        m.d.sync += saturated.eq(Mux(some & ~every, limit, field))
-        m.d.comb += result.eq(late(m, saturated, "rounded", len(later) - 2))
+        m.d.sync += saturated.eq(Mux(overflow, limit, field))
+        m.d.comb += result.eq(late(m, saturated, "rounded", PIPELINE_LATENCY - taken - 1))
 
-    def _sum(self, m: Module, z: Value, addend: Value) -> Value:
-        """The sum in fabric, three clocks later: registers for both, then its low half first."""
+    def _of_block(
+        self, m: Module, total: Value, equal: Value, signs: Sequence[int], choice: Value
+    ) -> tuple[Value, Value, Value]:
+        """What `_in_fabric` gives, a clock after the sum that a block has made.
+
+        The block says whether the bits above the result equal the sign, if they are the same ones
+        in all conversions.
+        """
+        fields = [self._kept(conversion, total) for conversion in self.config.conversions]
+        overflows: list[Value] = [~equal]
+        if len(set(signs)) > 1:
+            uppers = [total >> sign for sign in signs]
+            overflows = [upper.any() & ~upper.all() for upper in uppers]
+        field = Signal(signed(self.config.result_width), name="kept")
+        overflow = Signal()
+        select(m, choice, field, fields)
+        select(m, choice, overflow, overflows)
+        return (
+            late(m, field, "field"),
+            late(m, overflow, "overflow"),
+            late(m, total[-1], "negative"),
+        )
+
+    def _in_fabric(
+        self, m: Module, z: Value, operand: Value, choice: list[Value]
+    ) -> tuple[Value, Value, Value]:
+        """The bits of z + operand that are kept, whether they say too little, and the sign of what
+        they shall say: four clocks later, of inferred adders.
+        """
+        conversions = self.config.conversions
+        # Stage 1.
         wide = Signal(z.shape(), reset_less=True)
-        taken = Signal(addend.shape(), reset_less=True, name="addend")
-        m.d.sync += [wide.eq(z), taken.eq(addend)]
-        total_width = max(len(wide), len(taken) + 1) + 1
+        addend = Signal(operand.shape(), reset_less=True)
+        m.d.sync += [wide.eq(z), addend.eq(operand)]
+
+        # Stages 2 and 3: the sum up to the highest bit that is kept, its low half first.
+        whole = max(len(wide), len(addend) + 1) + 1
+        most = max(conversion.dropped + conversion.target.width for conversion in conversions)
+        total_width = max(min(whole, most), 2)
         cut = total_width // 2
         low = Signal(cut + 1, reset_less=True)
         high, high_addend = (
@@ -182,30 +202,71 @@ class RoundingPipeline(wiring.Component):
         extended, positive = (
             Signal(signed(total_width), name=name) for name in ("extended", "positive")
         )
-        m.d.comb += [extended.eq(wide), positive.eq(taken)]
+        m.d.comb += [extended.eq(wide), positive.eq(addend)]
         m.d.sync += [
             low.eq(extended[:cut] + positive[:cut]),
             high.eq(extended[cut:]),
             high_addend.eq(positive[cut:]),
         ]
         total = Signal(signed(total_width), reset_less=True)
-        # The carry comes in below both operands, where another one makes it a carry again.
-        upper = Cat(low[cut], high) + Cat(low[cut], high_addend)
-        m.d.sync += total.eq(Cat(low[:cut], upper[1:]))
+        if len(addend) <= cut:
+            upper = Value.cast(high + low[cut])
+        else:
+            # The carry comes in below both operands, where another one makes it a carry again.
+            upper = (Cat(low[cut], high) + Cat(low[cut], high_addend))[1:]
+        m.d.sync += total.eq(Cat(low[:cut], upper))
 
-        return total
+        # Beside them, what stands above the kept bits, as it is before the addition.
+        states = [
+            self._above(m, conversion, wide, whole, number)
+            for number, conversion in enumerate(conversions)
+        ]
+        above = []
+        for position, name in enumerate(("clear", "full", "ones")):
+            chosen_state = Signal(name=f"{name}_chosen")
+            select(m, choice[2], chosen_state, [state[position] for state in states])
+            above.append(late(m, chosen_state, name))
+        clear, full, ones = above
+        negative = late(m, wide[-1], "negative", 3)
 
-    def _kept(self, m: Module, conversion: Conversion, total: Value) -> tuple[Value, Value, Value]:
-        """The bits of `total` that a conversion keeps; whether some, and whether all, of the bits
-        above them and of their sign are ones.
-        """
+        # Stage 4: the kept bits, and whether they say too little. The addition brings at most a one
+        # to what is above their sign: seen from the sum's sign bit, zeros stay as they are where it
+        # is clear, and ones, or all but the lowest of them, become right where it is set.
+        kept = Signal(signed(self.config.result_width), name="kept")
+        select(m, choice[3], kept, [self._kept(conversion, total) for conversion in conversions])
+        field = Signal.like(kept, name="field", reset_less=True)
+        overflow = Signal(reset_less=True)
+        sign = kept[-1]
+        m.d.sync += [field.eq(kept), overflow.eq(~(Mux(sign, full, clear) | ones))]
+        return field, overflow, negative
+
+    def _kept(self, conversion: Conversion, total: Value) -> Value:
+        """The bits of `total` that a conversion keeps."""
         dropped, width = conversion.dropped, conversion.target.width
         shifted = total >> dropped if dropped >= 0 else total << -dropped
-        if len(shifted) <= width:
-            return shifted, C(0), C(0)
-        above = Signal(len(shifted) - width + 1)
-        m.d.comb += above.eq(shifted[width - 1 :])
-        return shifted[:width].as_signed(), above.any(), above.all()
+        return shifted if len(shifted) <= width else shifted[:width].as_signed()
+
+    def _above(
+        self, m: Module, conversion: Conversion, wide: Value, whole: int, number: int
+    ) -> tuple[Value, Value, Value]:
+        """Of the bits of `wide` from a conversion's sign bit up, a clock later: whether all are
+        zeros, whether all above the sign bit are ones, and whether all are.
+
+        Where the whole sum, of `whole` bits, is kept, they are told to be ones: always right.
+        """
+        dropped, width = conversion.dropped, conversion.target.width
+        if whole - dropped <= width:
+            return C(0), C(0), C(1)
+        shifted = wide >> dropped if dropped >= 0 else wide << -dropped
+        bits = shifted[min(width, len(shifted)) - 1 :]
+        sign, upper = bits[0], bits[1:] if len(bits) > 1 else bits
+        # By fours, a look-up table each.
+        fours = [upper[bit : bit + 4] for bit in range(0, len(upper), 4)]
+        some = late(m, Cat(four.any() for four in fours), f"some_{number}")
+        every = late(m, Cat(four.all() for four in fours), f"every_{number}")
+        sign = late(m, sign, f"sign_{number}")
+        full = every.all()
+        return ~(some.any() | sign), full, full & sign
 
 
 class Rounder(wiring.Component):

@@ -95,10 +95,11 @@ SHORT = golden.RounderConfig(
 NARROW = golden.RounderConfig(
     width=8, conversions=(conversion(Rounding.STOCHASTIC, 4, 2, 2),), lanes=2
 )
-OVERFLOW = "kept = [self._kept(m, conversion, total) for conversion in conversions]"
-OVERFLOW_BEFORE = """early, late = Signal.like(wide), Signal.like(wide)
-        m.d.sync += [early.eq(wide), late.eq(early)]
-        kept = [self._kept(m, c, total)[:1] + self._kept(m, c, late)[1:] for c in conversions]"""
+COARSE = golden.RounderConfig(
+    width=20, conversions=(conversion(Rounding.NEAREST_DOWN, 14, 6, 0),), lanes=2
+)
+OVERFLOW = "sign = kept[-1]"
+OVERFLOW_BEFORE = 'sign = self._kept(conversions[0], late(m, wide, "early", 2))[-1]'
 LFSR = golden.LfsrConfig(lanes=3)
 MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
 ARRAY = golden.ArrayConfig(rows=3, columns=3)
@@ -143,8 +144,8 @@ MUTANTS = [
             "highest code off by one",
             ("[conversion.target.maximum for", "[conversion.target.maximum - 1 for"),
         ),
-        ("no saturation", ("above.any(), above.all()", "C(0), C(0)")),
-        ("lost carry", ("Cat(low[cut], high) + ", "Cat(C(0), high) + ")),
+        ("no saturation", ("overflow.eq(~(", "overflow.eq(0 & (")),
+        ("lost carry", ("high + low[cut]", "high + 0")),
         (
             "no reset",
             ('Signal(name=f"valid_{stage}")', 'Signal(name=f"valid_{stage}", reset_less=True)'),
@@ -169,12 +170,20 @@ MUTANTS = [
         "Rounder",
         NARROW,
         ("saturates before the draw", (OVERFLOW, OVERFLOW_BEFORE)),
+        ("zeros take a carry", ("Mux(sign, full, clear)", "Mux(sign, full | clear, clear)")),
+        ("ones but the lowest are ones", ("full, full & sign", "full, full")),
     ),
     *mutants(
         hdl.rounder,
         "Rounder",
         SHORT,
         ("no one below the word", ("C(1 << (missing - 1), missing)", "C(0, missing)")),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
+        COARSE,
+        ("lost carry into the addend", ("Cat(low[cut], high) + ", "Cat(C(0), high) + ")),
     ),
     *mutants(
         hdl.macc,
@@ -209,11 +218,11 @@ MUTANTS = [
         ARRAY,
         (
             "operands swapped",
-            ('("a", taken.a,', '("a", taken.b,'),
-            ('("b", taken.b,', '("b", taken.a,'),
+            ('("a", taken.a)', '("a", taken.b)'),
+            ('("b", taken.b)', '("b", taken.a)'),
         ),
-        ("gaps multiply", ("Mux(present, operand, 0)", "operand")),
-        ("last too early", ("spacing.eq(rows - 1)", "spacing.eq(rows - 2)")),
+        ("gaps multiply", ("Mux(gap, 0, late_by)", "late_by")),
+        ("last too early", ("last[rows - 2]", "last[rows - 3]")),
         (
             "no reset of the tile's beginning",
             ("begins = Signal(init=1)", "begins = Signal(init=1, reset_less=True)"),
@@ -445,8 +454,8 @@ def test_swapped_operands_show_at_the_first_row_that_the_transpose_has_otherwise
         config=RAW,
         unit="Array",
         changes=[
-            ('("a", taken.a,', '("a", taken.b,'),
-            ('("b", taken.b,', '("b", taken.a,'),
+            ('("a", taken.a)', '("a", taken.b)'),
+            ('("b", taken.b)', '("b", taken.a)'),
         ],
     )
     assert found == (20 + RAW.latency, "o_data", 0, 5, 10)
