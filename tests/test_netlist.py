@@ -1,7 +1,7 @@
 """The netlist is the design: what Yosys made of a unit, cell by cell, has the twin's trace.
 
-Synthesized for ECP5, iCE40 and Xilinx 7-series, simulated by Icarus with the models of the cells
-that Yosys ships. The multiplier of ECP5 has no model there: gradloom has one.
+Synthesized for ECP5, iCE40, Gowin and Xilinx 7-series, simulated by Icarus with the models of the
+cells that Yosys ships. The multipliers of ECP5 and Gowin have no models there: gradloom has some.
 """
 
 import importlib.util
@@ -82,12 +82,24 @@ OF_CELLS = {
             conversions=(),
         ),
     ),
+    "node of gowin cells": ("gowin", "macc", DESIGNS["macc"]),
+    "raw array of gowin cells": (
+        "gowin",
+        "array",
+        golden.ArrayConfig(
+            rows=2,
+            columns=2,
+            macc=golden.MaccConfig(a=SMALL, b=SMALL, depth=63),
+            conversions=(),
+        ),
+    ),
 }
 #: How a family is synthesized, and which of Yosys's files have its cells.
 FAMILIES = {
     "ecp5": ("synth_ecp5", ["ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh", "ecp5/cells_sim.v"]),
     "ice40": ("synth_ice40 -dsp", ["ice40/cells_sim.v"]),
     "xc7": ("synth_xilinx -family xc7 -flatten -noiopad -noclkbuf", ["xilinx/cells_sim.v"]),
+    "gowin": ("synth_gowin -noiopads", ["gowin/cells_sim.v"]),
 }
 
 needs_tools = [
@@ -172,9 +184,11 @@ def models(netlist, family):
     text = "\n".join((share / name).read_text() for name in FAMILIES[family][1])
     known = {
         match[1]: match[0]
-        for match in re.finditer(r"^module (\w+).*?^endmodule", text, re.M | re.S)
+        for match in re.finditer(r"^module (\w+).*?^\s*endmodule", text, re.M | re.S)
     }
-    known["MULT18X18D"] = own_models()["MULT18X18D"]
+    # Multipliers of which Yosys has the ports alone.
+    own = own_models()
+    known |= {name: text for name, text in own.items() if re.search(r"MULT\d|multiplier", name)}
     # What the files define in front of their first module is used inside of them.
     defined = "\n".join(re.findall(r"^`define (?:.*\\\n)*.*$", text, re.M))
     wanted, found = [netlist], {}

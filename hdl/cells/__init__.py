@@ -8,9 +8,19 @@ says which it wants: `hdl.Array(config, cells=CELLS["ecp5"])`.
 from hdl.cells.base import MULTIPLIER_LATENCY, SUM_LATENCY, Cells
 from hdl.cells.ecp5 import Ecp5
 from hdl.cells.generic import Generic
+from hdl.cells.gowin import Gowin
 from hdl.cells.xilinx import Xilinx
 
 #: Every technology, by name.
-CELLS: dict[str, Cells] = {cells.name: cells for cells in (Generic(), Ecp5(), Xilinx())}
+CELLS: dict[str, Cells] = {cells.name: cells for cells in (Generic(), Ecp5(), Gowin(), Xilinx())}
 
-__all__ = ["CELLS", "MULTIPLIER_LATENCY", "SUM_LATENCY", "Cells", "Ecp5", "Generic", "Xilinx"]
+__all__ = [
+    "CELLS",
+    "MULTIPLIER_LATENCY",
+    "SUM_LATENCY",
+    "Cells",
+    "Ecp5",
+    "Generic",
+    "Gowin",
+    "Xilinx",
+]
