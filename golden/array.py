@@ -14,7 +14,7 @@ from golden import check
 from golden.buffer import BUFFER_LATENCY, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes
-from golden.macc import PRODUCT_LATENCY, MaccConfig, wrap
+from golden.macc import MaccConfig, ternary, wrap
 from golden.rounder import PIPELINE_LATENCY, check_conversions, choose
 from golden.twin import Trace, Twin
 
@@ -73,7 +73,7 @@ class ArrayConfig:
         """Clocks from the one that accepts a tile's `last` operand
         to the one that shows its first row.
         """
-        drained = 1 + PRODUCT_LATENCY + 2 + (self.rows - 1) + (self.columns - 1)
+        drained = 1 + self.macc.product_latency + 2 + (self.rows - 1) + (self.columns - 1)
         rounded = PIPELINE_LATENCY if self.conversions else 0
         return drained + (self.macc.segments - 1) + rounded + BUFFER_LATENCY
 
@@ -136,6 +136,8 @@ class Array(Twin):
         tile t ends before ends[t].
         """
         macc = self.config.macc
+        if macc.ternary:
+            b = ternary(b)
         starts = np.concatenate([[0], ends[:-1]]).astype(np.intp)[: len(ends)]
         longest = int((ends - starts).max(initial=0))
         # Float64 products are exact below 2^53; past that, integers wrap as the hardware does.

@@ -26,7 +26,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.array import ArrayConfig
-from golden.macc import PRODUCT_LATENCY
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.buffer import Buffer
 from hdl.cells import CELLS, Cells
@@ -74,6 +73,8 @@ class Array(wiring.Component):
         places: Sequence[Sequence[str]] | None = None,
     ):
         cells.check(config.macc)
+        if places is not None and config.macc.ternary:
+            raise ValueError("places: a ternary array has no multipliers to stand there")
         if places is not None and [len(row) for row in places] != [config.columns] * config.rows:
             raise ValueError(f"places: {config.rows} rows of {config.columns} are wanted")
         self.config = config
@@ -144,7 +145,7 @@ class Array(wiring.Component):
         # Markers go down the left edge a row a clock,
         # late by the node's way to the accumulator and to the shadow.
         # `foot` is a clock before column 0's foot has row R-1.
-        foot = PRODUCT_LATENCY + rows + config.macc.segments - 1
+        foot = config.macc.product_latency + rows + config.macc.segments - 1
         first = delayed(
             m, entered_first, config.macc.first_delay + rows - 1, "first", reset_less=False
         )
@@ -152,7 +153,7 @@ class Array(wiring.Component):
 
         # Row R-1's load ends the holds of all rows at once: where each has a register of its own
         # for that, there is a clock more to reach it.
-        ahead = 2 if apart else 1
+        ahead = min(2 if apart else 1, config.macc.load_delay + rows - 1)
         release = last[config.macc.load_delay + rows - 1 - ahead]
         releases = copies(m, release, "release", rows, apart=apart, clocks=ahead, reset_less=False)
         nodes = self._nodes(m, self._skewed(m, taken, entered), first, last, releases)
