@@ -110,7 +110,7 @@ class Ecp5(Cells):
             accumulator = Signal(high - low, name=f"accumulator_{number}", reset_less=True)
             # The first half cell generates the carry that comes in.
             enters = negative if carry is None else carry
-            bits = [(enters, C(0, 1), enters, C(0, 1))]
+            bits: list[tuple[Value, Value, Value, Value]] = [(enters, C(0, 1), enters, C(0, 1))]
             bits += [(term[k], negative, accumulator[k], first) for k in range(high - low)]
             total = _chain(m, number, ADD_OR_SUBTRACT, bits, C(0, 1))[1:]
             with m.If(controls["clears"]):
