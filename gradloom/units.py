@@ -159,6 +159,7 @@ _MACC = (
     click.Option(
         ["--b"],
         type=FormatType(),
+        default=None,
         show_default="2,14; 1,1 with --ternary",
         help="Format of the operands b.",
     ),
