@@ -3,9 +3,13 @@
 R x C nodes, output-stationary (Gupta et al. 2015, figure 5). A stream brings one column of A
 (R codes) and one row of B (C codes) a clock; `last` ends a tile, and the tile's R rows of sums, or
 of rounded codes, leave bottom row first.
+
+A mixed array has multipliers in a block of its nodes alone, the bottom left one; the others are
+ternary. That is what training with ternary weights takes (WAGE, Wu et al. 2018): all nodes work on
+the products with weights, forward and backward, and the block on those of activations and errors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +18,7 @@ from golden import check
 from golden.buffer import BUFFER_LATENCY, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes
-from golden.macc import PRODUCT_LATENCY, MaccConfig, wrap
+from golden.macc import MaccConfig, ternary, wrap
 from golden.rounder import PIPELINE_LATENCY, check_conversions, choose
 from golden.twin import Trace, Twin
 
@@ -31,7 +35,13 @@ class ArrayConfig:
     rows, columns
         R and C, 1 to 255 each.
     macc
-        The node: operand formats, depth, accumulator.
+        The node: operand formats, depth, accumulator; of a mixed array, the one with a multiplier.
+    multipliers
+        Rows and columns of the block of nodes that have a multiplier, at the bottom left; the
+        others are ternary. Every operand then says whether to `multiply`. Without it the array is
+        of one kind of nodes.
+    ternary_depth
+        `depth` of the ternary nodes of a mixed array, whose accumulators are of one segment.
     conversions
         What the rounder below each column can be asked to do, 1 to 16 of them; the choice comes
         with a tile's `last` operand. None at all is a raw drain: sums leave at the accumulator's
@@ -45,16 +55,52 @@ class ArrayConfig:
     macc: MaccConfig = MaccConfig()
     conversions: tuple[Conversion, ...] = (Conversion(fraction=28, target=Fixed(2, 14)),)
     generator: Generator = Generator()
+    multipliers: tuple[int, int] | None = None
+    ternary_depth: int = 8192
 
     def __post_init__(self) -> None:
         check.whole("rows", self.rows, 1, MOST_ROWS)
         check.whole("columns", self.columns, 1, MOST_LANES)
         check.instance("macc", self.macc, MaccConfig)
         check.instance("generator", self.generator, Generator)
+        check.whole("ternary_depth", self.ternary_depth, 1, 1 << 24)
+        if self.multipliers is not None:
+            self._check_mixed(self.multipliers)
         if self.conversions != ():
             check_conversions(self.conversions, self.macc.width)
         if self.stochastic:
             self.generator.require_lanes(self.columns)
+
+    def _check_mixed(self, multipliers: tuple[int, int]) -> None:
+        check.instance("multipliers", multipliers, tuple)
+        if len(multipliers) != 2:
+            raise ValueError(f"multipliers = {multipliers}: rows and columns are wanted")
+        check.whole("rows of multipliers", multipliers[0], 1, self.rows)
+        check.whole("columns of multipliers", multipliers[1], 1, self.columns)
+        if self.macc.ternary:
+            raise ValueError("multipliers: a ternary node has none, macc must not be ternary")
+        if self.ternary.width > self.macc.width:
+            raise ValueError(
+                f"ternary_depth = {self.ternary_depth}: sums of {self.ternary.width} bits would "
+                f"drain through nodes of {self.macc.width}, which macc's depth gives"
+            )
+
+    @property
+    def ternary(self) -> MaccConfig:
+        """The ternary node of a mixed array."""
+        return replace(self.macc, b=Fixed(1, 1), depth=self.ternary_depth, segments=1, ternary=True)
+
+    def multiplies(self, row: int, column: int) -> bool:
+        """Whether this node has a multiplier."""
+        if self.multipliers is None:
+            return not self.macc.ternary
+        return row >= self.rows - self.multipliers[0] and column < self.multipliers[1]
+
+    def node(self, row: int, column: int) -> MaccConfig:
+        """The configuration of this node."""
+        if self.multipliers is None or self.multiplies(row, column):
+            return self.macc
+        return self.ternary
 
     @property
     def stochastic(self) -> bool:
@@ -73,7 +119,7 @@ class ArrayConfig:
         """Clocks from the one that accepts a tile's `last` operand
         to the one that shows its first row.
         """
-        drained = 1 + PRODUCT_LATENCY + 2 + (self.rows - 1) + (self.columns - 1)
+        drained = 1 + self.macc.product_latency + 2 + (self.rows - 1) + (self.columns - 1)
         rounded = PIPELINE_LATENCY if self.conversions else 0
         return drained + (self.macc.segments - 1) + rounded + BUFFER_LATENCY
 
@@ -103,8 +149,8 @@ class ArrayConfig:
 
 
 class Array(Twin):
-    """Twin of `hdl.Array`: stream `i` (`a`, `b`, `last`, and `choice` where there is one)
-    to stream `o` (`data`, `last`).
+    """Twin of `hdl.Array`: stream `i` (`a`, `b`, `last`, and `choice` and `multiply` where there
+    are any) to stream `o` (`data`, `last`).
     """
 
     def __init__(self, config: ArrayConfig):
@@ -123,7 +169,19 @@ class Array(Twin):
         ready = ~last | times.ready
         accepted = np.flatnonzero(inputs["i_valid"] & ready)
         ends = np.searchsorted(accepted, times.claims) + 1
-        sums = self._products(inputs["i_a"][accepted], inputs["i_b"][accepted], ends)
+        a, b = inputs["i_a"][accepted], inputs["i_b"][accepted]
+        if config.multipliers is None:
+            sums = wrap(self._products(a, b, ends), config.macc.width)
+        else:
+            multiply = inputs["i_multiply"][accepted, None] != 0
+            sums = self._products(*self._chosen(a, b, multiply), ends)
+            block = np.array(
+                [
+                    [config.multiplies(row, column) for column in range(config.columns)]
+                    for row in range(config.rows)
+                ]
+            )
+            sums = np.where(block, wrap(sums, config.macc.width), wrap(sums, config.ternary.width))
         data = sums[:, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
         if config.conversions:
             data = self._converted(data, inputs, times.claims)
@@ -131,11 +189,28 @@ class Array(Twin):
         results = {"data": data, "last": (position == config.rows - 1).astype(np.int64)}
         return {"i_ready": ready.astype(np.int64), **show(results, times.head)}
 
+    def _chosen(self, a: Codes, b: Codes, multiply: NDArray[np.bool_]) -> tuple[Codes, Codes]:
+        """Operands of a mixed array as its nodes take them, `multiply` (terms, 1).
+
+        To multiply, the block has them as they are and the other nodes get zeros;
+        else the low two bits of b are ternary.
+        """
+        config = self.config
+        assert config.multipliers is not None
+        rows, columns = config.multipliers
+        above = np.arange(config.rows) < config.rows - rows
+        right = np.arange(config.columns) >= columns
+        low = (b & 3 ^ 2) - 2
+        a = np.where(multiply & above, 0, a)
+        return a, np.where(multiply, np.where(right, 0, b), ternary(low))
+
     def _products(self, a: Codes, b: Codes, ends: Codes) -> Codes:
-        """Sums (tiles, rows, columns) of operands (terms, rows) and (terms, columns);
+        """Exact sums (tiles, rows, columns) of operands (terms, rows) and (terms, columns);
         tile t ends before ends[t].
         """
         macc = self.config.macc
+        if macc.ternary:
+            b = ternary(b)
         starts = np.concatenate([[0], ends[:-1]]).astype(np.intp)[: len(ends)]
         longest = int((ends - starts).max(initial=0))
         # Float64 products are exact below 2^53; past that, integers wrap as the hardware does.
@@ -153,7 +228,7 @@ class Array(Twin):
         else:
             for tile, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
                 np.matmul(a[start:end].T, b[start:end], out=sums[tile])
-        return wrap(sums.astype(np.int64), macc.width)
+        return sums.astype(np.int64)
 
     def _converted(self, data: Codes, inputs: Trace, claims: Codes) -> Codes:
         config = self.config

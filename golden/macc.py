@@ -1,5 +1,8 @@
 """One multiply-accumulate node of the array:
 when each of its registers' values is seen from outside.
+
+A ternary node has no multiplier: its operand b is -1, 0 or 1, as a forward weight of WAGE is
+(Wu et al. 2018), and the node subtracts, skips or adds a.
 """
 
 from collections.abc import Mapping
@@ -11,16 +14,25 @@ from golden import check
 from golden.fixed import Codes, Fixed, accumulator_width
 from golden.twin import Trace, Twin
 
-#: Registers between an operand port and the accumulator: the hop to the next node, then operand
-#: and product stages. A DSP block's own registers are among them, so that every kind of
-#: multiplier has the same latency.
+#: Registers between an operand port and the accumulator of a node with a multiplier: the hop to the
+#: next node, then operand and product stages. A DSP block's own registers are among them, so that
+#: every kind of multiplier has the same latency.
 PRODUCT_LATENCY = 5
+#: The same of a ternary node: the adder takes the operand as it hops on.
+TERNARY_LATENCY = 1
+#: Bits of a ternary operand.
+TERNARY_WIDTH = 2
 
 
 def wrap(values: Codes, width: int) -> Codes:
     """`values` modulo 2^width, as two's complement codes."""
     spare = np.int64(64 - width)
     return values << spare >> spare
+
+
+def ternary(b: Codes) -> Codes:
+    """Two's complement codes of 2 bits as -1, 0 and 1: the code -2 counts as 0."""
+    return np.where(b == -2, 0, b)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,27 +45,43 @@ class MaccConfig:
         Formats of the operands.
     depth
         The most terms of one dot product, 1 to 2^24; it sets the accumulator's width.
-        Longer ones are exact only modulo 2^width.
+        Longer ones are exact only modulo 2^width. So are sums of a ternary node in which the
+        lowest code of a occurs: its width is that for codes within +-(2^(a.width-1) - 1),
+        to which WAGE clips activations and errors.
     segments
         Pieces into which the accumulator's carry is cut, 1 to 4;
         each later one lags a clock behind.
+    ternary
+        The node has no multiplier: b, of 2 bits, is -1, 0 or 1, and -2 counts as 0.
     """
 
     a: Fixed = Fixed(2, 14)
     b: Fixed = Fixed(2, 14)
     depth: int = 511
     segments: int = 2
+    ternary: bool = False
 
     def __post_init__(self) -> None:
         check.instance("a", self.a, Fixed)
         check.instance("b", self.b, Fixed)
         check.whole("depth", self.depth, 1, 1 << 24)
         check.whole("segments", self.segments, 1, 4)
-        accumulator_width(self.a.width, self.b.width, self.depth)
+        check.instance("ternary", self.ternary, bool)
+        if self.ternary and self.b.width != TERNARY_WIDTH:
+            raise ValueError(
+                f"b = {self.b}: a ternary node's b has {TERNARY_WIDTH} bits, as <1,1> has"
+            )
+        if self.segments > self.width:
+            raise ValueError(
+                f"segments = {self.segments}: an accumulator of {self.width} bits has at most "
+                f"{self.width}"
+            )
 
     @property
     def width(self) -> int:
         """Bits of the accumulator."""
+        if self.ternary:
+            return 1 + (self.depth * self.a.maximum).bit_length()
         return accumulator_width(self.a.width, self.b.width, self.depth)
 
     @property
@@ -65,21 +93,26 @@ class MaccConfig:
         return tuple(zip(edges, edges[1:]))
 
     @property
+    def product_latency(self) -> int:
+        """Registers between an operand port and the accumulator, the hop among them."""
+        return TERNARY_LATENCY if self.ternary else PRODUCT_LATENCY
+
+    @property
     def first_delay(self) -> int:
         """Clocks from an operand to its `first` marker at the node's ports."""
-        return PRODUCT_LATENCY - 1
+        return self.product_latency - 1
 
     @property
     def load_delay(self) -> int:
         """Clocks from a dot product's last operand to its `load` marker at the node's ports."""
-        return PRODUCT_LATENCY
+        return self.product_latency
 
     @property
     def latency(self) -> int:
         """Clocks from a dot product's last operand to its lowest segment at `drain`;
         a segment more, a clock more.
         """
-        return PRODUCT_LATENCY + 2
+        return self.product_latency + 2
 
     @property
     def throughput(self) -> str:
@@ -103,7 +136,8 @@ class Macc(Twin):
             return np.concatenate([np.zeros(clocks, np.int64), values])[: len(values)]
 
         first, load, hold = (late(inputs[name], 1) for name in ("first", "load", "hold"))
-        product = late(inputs["a"] * inputs["b"], PRODUCT_LATENCY)
+        factor = ternary(inputs["b"]) if config.ternary else inputs["b"]
+        product = late(inputs["a"] * factor, config.product_latency)
         # The sum up to and with a clock's product,
         # less what stood before the dot product that the clock belongs to.
         clocks = np.arange(len(product))

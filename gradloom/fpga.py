@@ -115,7 +115,8 @@ def _cells(
         chosen = CELLS["generic"]
         said |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}
-    if isinstance(config, ArrayConfig) and chosen.name == target.cells and target.places and placed:
+    multiplies = isinstance(config, ArrayConfig) and not node.ternary
+    if multiplies and chosen.name == target.cells and target.places and placed:
         places = target.places.array(config.rows, config.columns)
         if places is None:
             said["note"] = f"{target.name} has no pattern of places for this array"
@@ -136,7 +137,7 @@ def _problem(cells: Cells, config: MaccConfig) -> str | None:
 
 def least(config: Any, target: Target) -> dict[str, float]:
     """Resources that a unit certainly needs, as far as its configuration alone tells."""
-    if not isinstance(config, ArrayConfig):
+    if not isinstance(config, ArrayConfig) or config.macc.ternary:
         return {}
     product = target.product(config.macc.a.width, config.macc.b.width)
     return {DSP: config.rows * config.columns * product}

@@ -46,6 +46,7 @@ NOTES: dict[str, dict[str, str]] = {
         "i_b": "a row of B, an element a column of the array",
         "i_last": "the tile's last operand",
         "i_choice": "how the tile is rounded: number of the conversion, read with the last operand",
+        "i_multiply": "multiply in the block of multipliers; else the low bits of b are ternary",
         "o_data": "a row of the product, an element a column; the bottom row comes first",
         "o_last": "the tile's last row, row 0",
     },

@@ -156,9 +156,16 @@ _GENERATOR = (
 )
 _MACC = (
     _option("--a", FormatType(), "2,14", "Format of the operands a."),
-    _option("--b", FormatType(), "2,14", "Format of the operands b."),
+    click.Option(
+        ["--b"],
+        type=FormatType(),
+        default=None,
+        show_default="2,14; 1,1 with --ternary",
+        help="Format of the operands b.",
+    ),
     _option("--depth", int, 511, "The most terms of a sum; sets the accumulator's width."),
     _option("--segments", int, 2, "Pieces into which the accumulator's carry is cut."),
+    _flag("--ternary", "No multipliers: b is -1, 0 or 1."),
 )
 
 
@@ -188,10 +195,15 @@ def _rounder(**given: Any) -> golden.RounderConfig:
     return golden.RounderConfig(generator=_generator(given), conversions=conversions, **given)
 
 
+def _macc(*, b: Fixed | None, ternary: bool, **given: Any) -> golden.MaccConfig:
+    b = b or (Fixed(1, 1) if ternary else golden.MaccConfig().b)
+    return golden.MaccConfig(b=b, ternary=ternary, **given)
+
+
 def _array(
     *, rows: int, columns: int, conversions: tuple, raw: bool, **given: Any
 ) -> golden.ArrayConfig:
-    generator, macc = _generator(given), golden.MaccConfig(**given)
+    generator, macc = _generator(given), _macc(**given)
     if raw and conversions:
         raise ValueError("--raw and --conversion: a raw drain has no rounders, give one of them")
     if not raw and not conversions:
@@ -240,7 +252,7 @@ _ALL = (
         "One multiply-accumulate node of the array.",
         hdl.Macc,
         golden.Macc,
-        golden.MaccConfig,
+        _macc,
         _MACC,
         has_nodes=True,
     ),

@@ -15,8 +15,15 @@ each other without a bubble when their `last` operands are at least R clocks apa
   R clocks a tile, no more than it took to come.
 
 At the foot, accumulator segments are brought into step, the rounder works column by column, and the
-columns are deskewed, so that a row leaves whole. A row's place in the output buffer is claimed when
-its tile's `last` operand is accepted; only that operand ever waits.
+columns are deskewed, so that a row leaves whole.
+
+In a mixed array the markers are the same for all nodes: a ternary node, which is quicker, gets its
+operands later by as much. So the wait is at the left and upper edges and once in each row, where
+the block of multipliers ends. Rows above the block hand down two bits of b; the block has its own
+way in from above, and what it multiplies by is chosen there.
+
+A row's place in the output buffer is claimed when its tile's `last` operand is accepted; only that
+operand ever waits.
 """
 
 from collections.abc import Sequence
@@ -26,7 +33,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.array import ArrayConfig
-from golden.macc import PRODUCT_LATENCY
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.buffer import Buffer
 from hdl.cells import CELLS, Cells
@@ -48,14 +54,17 @@ class Array(wiring.Component):
     cells
         What the nodes are made of; `hdl.cells.CELLS` has them by name.
     places
-        Where the multiplier of each node stands, by row and column, in the words of the place and
-        route; None leaves it open.
+        Where the multiplier of each node that has one stands, by row and column of these, in the
+        words of the place and route; None leaves it open.
 
     Members
     -------
-    i : In(stream of {a: R codes; b: C codes; last: 1; choice, if there are several conversions})
+    i : In(stream of {a: R codes; b: C codes; last: 1; choice, if there are several conversions; \
+multiply: 1, if the array is mixed})
         One column of A and one row of B; `last` ends the tile, and its `choice`, the number of a
-        conversion, says how the tile is rounded. `ready` is low only on a `last` operand that comes
+        conversion, says how the tile is rounded. Without `multiply` the low two bits of b are -1, 0
+        or 1, and -2 counts as 0; with it the block of multipliers multiplies and elsewhere nothing
+        is added. `ready` is low only on a `last` operand that comes
         less than R clocks after the one before, or for whose R rows the output buffer has no room.
     o : Out(stream of {data: C codes; last: 1})
         Rows of the product, row R-1 first; `last` marks row 0. The first one is valid
@@ -74,8 +83,11 @@ class Array(wiring.Component):
         places: Sequence[Sequence[str]] | None = None,
     ):
         cells.check(config.macc)
-        if places is not None and [len(row) for row in places] != [config.columns] * config.rows:
-            raise ValueError(f"places: {config.rows} rows of {config.columns} are wanted")
+        if places is not None and config.macc.ternary:
+            raise ValueError("places: a ternary array has no multipliers to stand there")
+        rows, columns = config.multipliers or (config.rows, config.columns)
+        if places is not None and [len(row) for row in places] != [columns] * rows:
+            raise ValueError(f"places: {rows} rows of {columns} are wanted")
         self.config = config
         self.cells = cells
         self.places = places
@@ -86,6 +98,8 @@ class Array(wiring.Component):
         }
         if len(config.conversions) > 1:
             operand["choice"] = range(len(config.conversions))
+        if config.multipliers is not None:
+            operand["multiply"] = 1
         result = {"data": data.ArrayLayout(signed(config.result_width), config.columns), "last": 1}
         super().__init__(
             {
@@ -126,11 +140,20 @@ class Array(wiring.Component):
         entered, begun = late(m, accepted, "entered", reset_less=False), late(m, begins, "begun")
         taken = Signal.like(operand, name="taken", reset_less=True)
         m.d.sync += taken.eq(operand)
+        weighs = accepted
+        if config.multipliers is not None:
+            # What the block multiplies by. The ternary nodes have a gap where it multiplies.
+            for column in range(config.multipliers[1]):
+                code = operand.b[column]
+                sign = (code[1] & code[0]).replicate(config.macc.b.width - 1)
+                chosen = Mux(operand.multiply, code, Cat(code[0], sign).as_signed())
+                m.d.sync += taken.b[column].eq(chosen)
+            weighs = accepted & ~operand.multiply
 
         # Markers go down the left edge a row a clock,
         # late by the node's way to the accumulator and to the shadow.
         # `foot` is a clock before column 0's foot has row R-1.
-        foot = PRODUCT_LATENCY + rows + config.macc.segments - 1
+        foot = config.macc.product_latency + rows + config.macc.segments - 1
         first = delayed(
             m, entered & begun, config.macc.first_delay + rows - 1, "first", reset_less=False
         )
@@ -141,10 +164,11 @@ class Array(wiring.Component):
         # Row R-1's load ends the holds of all rows at once: where each has a register of its own
         # for that, there is a clock more to reach it.
         apart = self.cells.apart
-        ahead = 2 if apart else 1
+        ahead = min(2 if apart else 1, config.macc.load_delay + rows - 1)
         release = last[config.macc.load_delay + rows - 1 - ahead]
         releases = copies(m, release, "release", rows, apart=apart, clocks=ahead, reset_less=False)
-        nodes = self._nodes(m, self._skewed(m, taken, accepted), first, last, releases)
+        left, below, block = self._skewed(m, taken, accepted, weighs)
+        nodes = self._nodes(m, left, below, block, first, last, releases)
         choice = None
         if len(config.conversions) > 1:
             choice = delayed(m, taken.choice, foot, "choice")[-1]
@@ -153,64 +177,123 @@ class Array(wiring.Component):
         return m
 
     def _skewed(
-        self, m: Module, taken: data.View, accepted: Value
-    ) -> tuple[list[Value], list[Value]]:
-        """Rows of A and columns of B, each later by its number, and 0 in a gap.
+        self, m: Module, taken: data.View, accepted: Value, weighs: Value
+    ) -> tuple[list[Value], list[Value], list[Value]]:
+        """Rows of A, columns of B, and those of the block of a mixed array; each later by its
+        number and by what `_wait` says, and 0 in a gap.
 
         That there is a gap goes with them from row to row and from column to column, as operands go
         from node to node: nothing has to reach a whole side at once. A gap is a zero on both sides:
         one would do in hardware, but in a simulation an unknown operand that nobody offers would
         reach the sums.
         """
-        sides = []
-        for side, operands in (("a", taken.a), ("b", taken.b)):
-            gap: Value = ~accepted
-            skewed: list[Value] = []
-            for number, operand in enumerate(operands):
-                gap = self.cells.control(m, gap, f"{side}_gap_{number}", init=1)
-                late_by = delayed(m, operand, number, f"{side}_skew_{number}")[-1]
-                gated = Signal(operand.shape(), name=f"{side}_gated_{number}")
-                m.d.comb += gated.eq(Mux(gap, 0, late_by))
-                skewed.append(gated)
-            sides.append(skewed)
-        return sides[0], sides[1]
+        config = self.config
+
+        def skewed(
+            side: str, operands: Sequence[Value], waits: list[int], present: Value
+        ) -> list[Value]:
+            gap: Value = ~present
+            gaps = []
+            for clock in range(max(waits) + 1):
+                gap = self.cells.control(m, gap, f"{side}_gap_{clock}", init=1)
+                gaps.append(gap)
+            lanes: list[Value] = []
+            for number, (operand, wait) in enumerate(zip(operands, waits, strict=True)):
+                late_by = delayed(m, operand, wait, f"{side}_skew_{number}")[-1]
+                gated = Signal(Value.cast(operand).shape(), name=f"{side}_gated_{number}")
+                m.d.comb += gated.eq(Mux(gaps[wait], 0, late_by))
+                lanes.append(gated)
+            return lanes
+
+        rows, columns = range(config.rows), range(config.columns)
+        a, b = list(taken.a), list(taken.b)
+        left = skewed("a", a, [row + self._wait(row, 0) for row in rows], accepted)
+        if config.multipliers is None:
+            waits = [column + self._wait(0, column) for column in columns]
+            return left, skewed("b", b, waits, accepted), []
+        height, width = config.multipliers
+        top = config.rows - height
+        # A column without ternary nodes needs no way in for them: what is there leads nowhere.
+        wait = config.macc.product_latency - config.ternary.product_latency
+        codes = [code[:2].as_signed() for code in b]
+        ternary = skewed("b", codes, [column + wait for column in columns], weighs)
+        block = skewed("block", b[:width], [top + column for column in range(width)], accepted)
+        return left, ternary, block
+
+    def _wait(self, row: int, column: int) -> int:
+        """Clocks by which a node gets its operands later than its place says."""
+        config = self.config
+        return config.macc.product_latency - config.node(row, column).product_latency
 
     def _nodes(
         self,
         m: Module,
-        operands: tuple[list[Value], list[Value]],
+        left: list[Value],
+        below: list[Value],
+        block: list[Value],
         first: list[Value],
         last: list[Value],
         releases: list[Value],
     ) -> list[Value]:
-        """The nodes, and what holds a row's shadows; the bottom row's drains."""
+        """The nodes, and what holds a row's shadows; the bottom row's drains.
+
+        Operands enter from the `left`, from above (`below` the nodes that they have passed), and
+        into the `block` of multipliers of a mixed array.
+        """
         config = self.config
         rows, columns = config.rows, config.columns
         first, load = first[config.macc.first_delay :], last[config.macc.load_delay :]
-        below = list(operands[1])
+        below = list(below)
         above: list[Value] = [
-            Signal(signed(config.macc.width), name=f"top_{c}") for c in range(columns)
+            Signal(signed(config.node(0, column).width), name=f"top_{column}")
+            for column in range(columns)
         ]
+        first_multiplier = rows - config.multipliers[0] if config.multipliers else 0
         for row in range(rows):
             hold = Signal(name=f"hold_{row}")
             if row < rows - 1:
                 m.d.sync += hold.eq(load[row] | (hold & ~releases[row]))
-            left = (operands[0][row], first[row], load[row], hold)
+            a: Value = left[row]
+            markers = (first[row], load[row], hold)
+            if row == first_multiplier:
+                below[: len(block)] = block
             for column in range(columns):
-                place = self.places[row][column] if self.places else None
-                node = Macc(config.macc, cells=self.cells, place=place)
+                node_config = config.node(row, column)
+                place = None
+                if self.places and config.multiplies(row, column):
+                    place = self.places[row - first_multiplier][column]
+                node = Macc(node_config, cells=self.cells, place=place)
                 m.submodules[f"node_{row}_{column}"] = node
+                if column and (wait := self._wait(row, column) - self._wait(row, column - 1)):
+                    a = late(m, a, f"waits_{row}", wait)
+                drain = above[column]
+                if row and node_config != config.node(row - 1, column):
+                    drain = self._widened(m, drain, f"widened_{column}")
                 m.d.comb += [
-                    node.a.eq(left[0]),
-                    node.first.eq(left[1]),
-                    node.load.eq(left[2]),
-                    node.hold.eq(left[3]),
+                    node.a.eq(a),
+                    node.first.eq(markers[0]),
+                    node.load.eq(markers[1]),
+                    node.hold.eq(markers[2]),
                     node.b.eq(below[column]),
-                    node.above.eq(above[column]),
+                    node.above.eq(drain),
                 ]
-                left = (node.a_out, node.first_out, node.load_out, node.hold_out)
+                a, markers = node.a_out, (node.first_out, node.load_out, node.hold_out)
                 below[column], above[column] = node.b_out, node.drain
         return above
+
+    def _widened(self, m: Module, drain: Value, name: str) -> Value:
+        """The drain of a ternary node as a multiplier below it takes it: as wide, and segment k
+        k clocks later.
+        """
+        wide = Signal(signed(self.config.macc.width), name=name)
+        m.d.comb += wide.eq(drain)
+        parts = []
+        for number, (low, high) in enumerate(self.config.macc.cuts):
+            held = wide[low : min(high, max(len(drain), low + 1))]
+            part = late(m, held, f"{name}_{number}", number)
+            # Above the ternary sum there are copies of its sign.
+            parts.append(Cat(part, part[-1].replicate(high - low - len(held))))
+        return Cat(parts).as_signed()
 
     def _foot(
         self, m: Module, drains: list[Value], begins: Value, choice: Value | None, buffer: Buffer
@@ -244,13 +327,13 @@ class Array(wiring.Component):
 
         for column, drain in enumerate(drains):
             # Segment k comes k clocks after the lowest one.
-            cuts = config.macc.cuts
+            lag = config.macc.segments - 1
             level = Signal(signed(config.macc.width), name=f"level_{column}")
             m.d.comb += level.eq(
                 Cat(
-                    delayed(m, drain[low:high], len(cuts) - 1 - k, f"foot_{column}_{k}")[-1]
-                    for k, (low, high) in enumerate(cuts)
-                )
+                    delayed(m, drain[low:high], lag - k, f"foot_{column}_{k}")[-1]
+                    for k, (low, high) in enumerate(config.node(rows - 1, column).cuts)
+                ).as_signed()
             )
             value: Value = level
             if config.conversions:

@@ -1,9 +1,12 @@
 """One node of the systolic array: operands pass through, products accumulate,
 a finished sum waits in a shadow.
 
+A node multiplies, or it is ternary: then b is -1, 0 or 1 and the node subtracts, skips or adds a.
+
 A dot product's sum is copied to the shadow register when it is done, so that the next one starts at
 once; the shadows of a column are its drain, a shift register that runs downward. Five registers
-stand between an operand and the accumulator, so that a DSP block's own registers can be among them.
+stand between an operand and the accumulator, so that a DSP block's own registers can be among them;
+in a ternary node it is the hop alone.
 The accumulator is cut in segments, each a clock behind the one below it, so that no carry runs its
 whole width. Nothing here has a reset: `first` begins a sum.
 """
@@ -105,13 +108,13 @@ class Macc(wiring.Component):
         load: Value = self.load
         # The shadow's clock enable, with no gate behind the register.
         moves: Value = self.load | ~self.hold
+        if self.config.ternary:
+            accumulators = cells.ternary(m, self.config, self.a, self.b, self.first)
+        else:
+            accumulators = cells.accumulators(m, self.config, a, b, self.first, self.place)
         drain = []
         for number, ((low, high), accumulator) in enumerate(
-            zip(
-                self.config.cuts,
-                cells.accumulators(m, self.config, a, b, self.first, self.place),
-                strict=True,
-            )
+            zip(self.config.cuts, accumulators, strict=True)
         ):
             # A segment is a clock behind the one below it, and so are its controls.
             load = cells.control(m, load, f"load_{number}")

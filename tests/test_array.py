@@ -1,5 +1,7 @@
 """The systolic array against its twin, against matrix products made here, against the clock."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.back import rtlil
@@ -19,6 +21,8 @@ from gradloom.ports import flatten
 from gradloom.simulators import simulate
 from gradloom.stimulus import random_inputs
 
+TERNARY = MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), depth=100, ternary=True)
+LAST_BITS = (Conversion(fraction=8, target=Fixed(4, 4)),)
 SHAPES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 5), (5, 2), (8, 8)]
 
 
@@ -26,11 +30,13 @@ SHAPES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 5), (5, 2), (8, 8)]
 def configurations(draw, most=5):
     """Arrays of any shape, raw or rounded, any node, any generator."""
     rows, columns = draw(st.integers(1, most)), draw(st.integers(1, most))
+    ternary = draw(st.integers(0, 3)) == 0
     macc = MaccConfig(
         a=draw(formats()),
-        b=draw(formats()),
-        depth=draw(st.sampled_from([1, 2, 7, 100, 8191])),
+        b=Fixed(1, 1) if ternary else draw(formats()),
+        depth=draw(st.sampled_from([7, 100, 8191] if ternary else [1, 2, 7, 100, 8191])),
         segments=draw(st.integers(1, 4)),
+        ternary=ternary,
     )
     choices = draw(st.just(()) | conversions(macc.width, most=3))
     return ArrayConfig(
@@ -108,7 +114,8 @@ def tiles_of(config, depths, seed):
     for number, depth in enumerate(depths):
         a = codes(config.macc.a.width, (depth, config.rows), seed + 2 * number)
         b = codes(config.macc.b.width, (depth, config.columns), seed + 2 * number + 1)
-        tile = {"product": (a.T @ b).tolist(), "choice": 0}
+        factors = np.where(b == -2, 0, b) if config.macc.ternary else b
+        tile = {"product": (a.T @ factors).tolist(), "choice": 0}
         if len(config.conversions) > 1:
             tile["choice"] = int(rng.integers(len(config.conversions)))
         tiles.append(tile)
@@ -144,11 +151,18 @@ def expected_rows(config, tiles):
     ids=["free", "gaps", "stalls", "both"],
 )
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (3, 5), (5, 2)], ids=str)
-@pytest.mark.parametrize("kind", ["raw", "stochastic", "choices"])
+@pytest.mark.parametrize("kind", ["raw", "stochastic", "choices", "ternary", "ternary, rounded"])
 def test_products_leave_whole_in_order_and_once(shape, kind, gaps, stalls):
     """Mixed depths, tiles shorter than R among them; nothing is lost, repeated or mixed up."""
-    conversions = {"raw": (), "stochastic": CHOICES[:1], "choices": CHOICES}[kind]
-    config = array(*shape, conversions=conversions, generator=Generator(seed=77))
+    conversions = {
+        "stochastic": CHOICES[:1],
+        "choices": CHOICES,
+        "ternary, rounded": (Conversion(fraction=9, target=Fixed(2, 4)),),
+    }.get(kind, ())
+    macc = MaccConfig()
+    if kind.startswith("ternary"):
+        macc = MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), depth=13, ternary=True)
+    config = array(*shape, conversions=conversions, macc=macc, generator=Generator(seed=77))
     operands, tiles = tiles_of(config, [3, 1, 1, 7, 2, 12, 1, 5, 5], 5)
     expected = expected_rows(config, tiles)
     assert Bench(hdl.Array(config), gaps, stalls).run(operands, len(expected)) == expected
@@ -238,12 +252,14 @@ def twin_trace(config, operands):
 # Time
 
 
-@pytest.mark.parametrize("kind", ["rounded", "raw"])
+@pytest.mark.parametrize("kind", ["rounded", "raw", "ternary"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_back_to_back_tiles_leave_no_bubble(shape, kind):
     """T tiles take the documented clocks, and no more than the shape must cost."""
     rows, columns = shape
     config = array(*shape, raw=kind == "raw")
+    if kind == "ternary":
+        config = array(*shape, raw=True, macc=TERNARY)
     for tiles, depth in ((1, 1), (4, rows), (3, rows + 3), (5, max(rows - 2, 1))):
         operands, products = tiles_of(config, [depth] * tiles, 8)
         bench = Bench(hdl.Array(config))
@@ -258,10 +274,14 @@ def test_back_to_back_tiles_leave_no_bubble(shape, kind):
 
 
 @pytest.mark.parametrize("segments", [1, 2, 3, 4])
+@pytest.mark.parametrize("ternary", [False, True], ids=["products", "ternary"])
 @pytest.mark.parametrize("raw", [False, True], ids=["rounded", "raw"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 2)], ids=str)
-def test_the_first_row_shows_at_the_documented_latency_and_a_row_a_clock(shape, raw, segments):
-    config = array(*shape, raw, macc=MaccConfig(segments=segments))
+def test_the_first_row_shows_at_the_documented_latency_and_a_row_a_clock(
+    shape, raw, ternary, segments
+):
+    macc = replace(TERNARY if ternary else MaccConfig(), segments=segments)
+    config = array(*shape, raw, macc=macc, conversions=() if raw else LAST_BITS)
     for depth in (1, 6):
         operands, _ = tiles_of(config, [depth], 9)
         bench = Bench(hdl.Array(config), gaps=[2])

@@ -52,9 +52,10 @@ def test_registers_for_every_use_change_nothing(config, seed, resets):
     agrees(hdl.Array(config, cells=Apart()), golden.Array(config), 200, seed, resets=resets)
 
 
+@pytest.mark.parametrize("ternary", [False, True])
 @pytest.mark.parametrize("segments", [1, 2, 3, 4])
-def test_a_node_with_registers_for_every_use_has_the_same_trace(segments):
-    config = MaccConfig(segments=segments)
+def test_a_node_with_registers_for_every_use_has_the_same_trace(segments, ternary):
+    config = MaccConfig(b=fixed(2 if ternary else 16), segments=segments, ternary=ternary)
     agrees(hdl.Macc(config, cells=Apart()), golden.Macc(config), 300, segments)
 
 
@@ -79,6 +80,13 @@ NODES = {
     "18 x 18 bits, three segments": MaccConfig(a=fixed(18), b=fixed(18), depth=1000, segments=3),
     "odd segments": MaccConfig(a=fixed(8), b=fixed(8), depth=10, segments=4),
     "one segment": MaccConfig(a=fixed(5), b=fixed(7), depth=3, segments=1),
+    "ternary": MaccConfig(a=fixed(8), b=fixed(2), depth=8192, segments=1, ternary=True),
+    "ternary, three segments": MaccConfig(
+        a=fixed(24), b=fixed(2), depth=9, segments=3, ternary=True
+    ),
+    "ternary, four segments": MaccConfig(
+        a=fixed(3), b=fixed(2), depth=9999, segments=4, ternary=True
+    ),
 }
 ARRAYS = {
     "1 x 1": small(1, 1),
@@ -94,6 +102,8 @@ ARRAYS = {
         b=fixed(9),
     ),
     "5 x 4": small(5, 4, a=fixed(16), b=fixed(16)),
+    "1 x 2, ternary": small(1, 2, b=fixed(2), ternary=True, segments=1),
+    "3 x 4, ternary": small(3, 4, b=fixed(2), ternary=True),
 }
 
 
@@ -105,13 +115,13 @@ def cases(configs, quick):
 
 
 @needs_yosys
-@pytest.mark.parametrize("config", cases(NODES, ["default", "odd segments"]))
+@pytest.mark.parametrize("config", cases(NODES, ["default", "odd segments", "ternary"]))
 def test_a_node_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
     assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config), tmp_path) is None
 
 
 @needs_yosys
-@pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3"]))
+@pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3", "1 x 2, ternary"]))
 def test_an_array_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
     """Gaps, stalls, tiles shorter than R, resets: all that random inputs have."""
     import numpy as np
@@ -138,6 +148,14 @@ def test_a_wrong_table_in_the_carry_cells_is_seen(tmp_path, monkeypatch):
     assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config), tmp_path)
 
 
+@needs_yosys
+@pytest.mark.parametrize("table", [0x6666, 0xA6AA, 0x6696 ^ 0x0100], ids=hex)
+def test_a_wrong_table_in_a_ternary_node_is_seen(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(ecp5, "ADD_OR_SUBTRACT", table)
+    config = NODES["ternary"]
+    assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config), tmp_path)
+
+
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_operands_that_the_block_does_not_take_are_refused():
     for name in "ab":
@@ -153,12 +171,13 @@ def test_operands_that_the_block_does_not_take_are_refused():
 
 
 @needs_yosys
-def test_the_carry_cells_model_is_the_one_that_yosys_ships(tmp_path):
+@pytest.mark.parametrize("table", [ecp5.LOAD_OR_ADD, ecp5.ADD_OR_SUBTRACT], ids=hex)
+def test_the_carry_cells_model_is_the_one_that_yosys_ships(table, tmp_path):
     """For the parameters that are used, proved for all inputs."""
     own = re.search(r"^module CCU2C.*?^endmodule", OWN, re.M | re.S)[0]
     ports = [f"{name}{half}" for half in range(2) for name in "ABCD"] + ["CIN"]
     parameters = ", ".join(
-        f'.INIT{half}(16\'h{ecp5.LOAD_OR_ADD:04x}), .INJECT1_{half}("NO")' for half in range(2)
+        f'.INIT{half}(16\'h{table:04x}), .INJECT1_{half}("NO")' for half in range(2)
     )
     connected = ", ".join(f".{name}({name})" for name in [*ports, "S0", "S1", "COUT"])
     wrappers = [
@@ -254,6 +273,16 @@ def test_an_arrays_nodes_are_one_module_with_a_place_each():
     node = modules(text)["array_macc"]
     assert f'parameter PLACE = "{places[0][0]}"' in node
     assert re.search(r"\(\* BEL = PLACE \*\)\n  MULT18X18D #\(", node)
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_ternary_array_has_no_multipliers_to_place():
+    config = small(2, 3, b=fixed(2), ternary=True)
+    text = generate(UNITS["array"], config, cells=ECP5)
+    assert "MULT18X18D" not in text and "CCU2C" in text
+    with pytest.raises(ValueError, match="places: a ternary array has no multipliers"):
+        hdl.Array(config, cells=ECP5, places=[["x"] * 3] * 2)
+    gc.collect()
 
 
 def test_without_places_nothing_is_said_of_them():

@@ -237,6 +237,7 @@ KIND_TABLE = [
     (golden.RounderConfig, "conversions", list(TWO), "tuple"),
     (golden.MaccConfig, "a", "2,14", "Fixed"),
     (golden.MaccConfig, "b", 16, "Fixed"),
+    (golden.MaccConfig, "ternary", 1, "bool"),
     (golden.ArrayConfig, "macc", Fixed(2, 14), "MaccConfig"),
     (golden.ArrayConfig, "generator", None, "Generator"),
     (golden.ArrayConfig, "conversions", None, "tuple"),
@@ -287,6 +288,12 @@ REFUSED = [
         golden.MaccConfig,
         {"a": Fixed(12, 12), "b": Fixed(12, 12), "depth": 1 << 15},
         "= 63 bits: at most 62",
+    ),
+    (golden.MaccConfig, {"ternary": True}, "b = <2,14>: a ternary node's b has 2 bits, as <1,1>"),
+    (
+        golden.MaccConfig,
+        {"ternary": True, "a": Fixed(1, 1), "b": Fixed(2, 0), "depth": 1, "segments": 3},
+        "segments = 3: an accumulator of 2 bits has at most 2",
     ),
     (
         golden.ArrayConfig,

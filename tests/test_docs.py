@@ -120,8 +120,14 @@ def test_a_diagram_shows_handshake_and_stall(name):
         *((name, "") for name in UNITS),
         *(
             ("array", f"--rows {r} --columns {c} --segments {s} {more}")
-            for r, c, s, more in ((1, 1, 1, ""), (3, 7, 4, ""), (28, 28, 2, "--raw"))
+            for r, c, s, more in (
+                (1, 1, 1, ""),
+                (3, 7, 4, ""),
+                (28, 28, 2, "--raw"),
+                (5, 4, 1, "--ternary --raw"),
+            )
         ),
+        ("macc", "--ternary"),
         *(("wage-shift", f"--lanes {lanes}") for lanes in (1, 2, 3, 4, 5, 8, 9, 255)),
         *((name, "--lanes 5") for name in ("rounder", "wage-weight", "wage-error", "wage-update")),
     ],

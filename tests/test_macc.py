@@ -1,5 +1,7 @@
 """One node of the array: against its twin, and against sums made in the test."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,13 +25,27 @@ def configurations(draw):
     return MaccConfig(a=a, b=b, depth=depth, segments=draw(st.integers(1, 4)))
 
 
+@st.composite
+def ternaries(draw):
+    """Ternary nodes of any operand, depth and cut."""
+    depth = draw(st.integers(1, 1 << draw(st.integers(0, 24))))
+    config = MaccConfig(a=draw(formats()), b=Fixed(1, 1), depth=depth, segments=1, ternary=True)
+    return replace(config, segments=draw(st.integers(1, min(4, config.width))))
+
+
 @settings(max_examples=100)
 @given(configurations(), SEEDS)
 def test_hardware_and_twin_agree(config, seed):
     agrees(hdl.Macc(config), golden.Macc(config), 200, seed)
 
 
-@given(configurations())
+@settings(max_examples=100)
+@given(ternaries(), SEEDS)
+def test_ternary_hardware_and_twin_agree(config, seed):
+    agrees(hdl.Macc(config), golden.Macc(config), 200, seed)
+
+
+@given(configurations() | ternaries())
 def test_the_segments_are_the_accumulator(config):
     assert len(config.cuts) == config.segments
     edges = [low for low, _ in config.cuts] + [config.width]
@@ -98,6 +114,40 @@ def test_the_longest_sum_of_the_lowest_codes_fits():
     assert sums(config, trace, ends) == [15 * 8 * 16]
 
 
+@pytest.mark.parametrize("segments", [1, 3])
+@pytest.mark.parametrize("gap", [0, 3])
+def test_ternary_dot_products_are_exact_at_the_documented_clock(segments, gap):
+    """Zeros, also first and last and throughout; -2, which counts as 0."""
+    config = MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), depth=30, segments=segments, ternary=True)
+    lengths = [1, 1, 5, 2, 30, 1, 3, 17]
+    b = codes(2, sum(lengths), 2)
+    b[1], b[9], b[38], b[39:43] = 0, -2, -2, 0
+    a = codes(8, sum(lengths), 1)
+    trace, ends = run(config, a, b, lengths, gap)
+    assert sums(config, trace, ends) == dots(a, [{-2: 0}.get(t, t) for t in b.tolist()], lengths)
+
+
+def test_the_longest_ternary_sums_fit_and_no_bit_is_spare():
+    """Both signs, of a as of b; WAGE's sums of 8192 terms take 21 bits."""
+    for bits, depth in ((8, 30), (8, 33), (5, 17), (2, 1), (2, 8)):
+        config = MaccConfig(
+            a=Fixed(1, bits - 1), b=Fixed(1, 1), depth=depth, segments=1, ternary=True
+        )
+        top = config.a.maximum
+        assert 1 << (config.width - 2) <= depth * top < 1 << (config.width - 1)
+        for a, b in ((top, 1), (-top, 1), (top, -1), (-top, -1)):
+            trace, ends = run(config, np.full(depth, a), np.full(depth, b), [depth])
+            assert sums(config, trace, ends) == [depth * a * b]
+    assert MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), depth=8192, ternary=True).width == 21
+
+
+def test_the_lowest_code_is_a_ternary_operand_too():
+    config = MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), depth=3, segments=1, ternary=True)
+    for factor in (1, -1):
+        trace, ends = run(config, np.full(3, -128), np.full(3, factor), [3])
+        assert sums(config, trace, ends) == [3 * -128 * factor]
+
+
 def test_longer_sums_wrap():
     config = MaccConfig(a=Fixed(2, 0), b=Fixed(2, 0), depth=1, segments=2)
     assert config.width == 4
@@ -150,6 +200,8 @@ def test_gaps_of_zero_operands_change_no_sum():
 def test_latencies_are_those_of_the_markers():
     config = MaccConfig()
     assert (config.first_delay, config.load_delay, config.latency) == (4, 5, 7)
+    config = MaccConfig(b=Fixed(1, 1), ternary=True)
+    assert (config.first_delay, config.load_delay, config.latency) == (0, 1, 3)
 
 
 def test_a_reset_changes_nothing():

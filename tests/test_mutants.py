@@ -17,6 +17,7 @@ from support import OneByOne
 import golden
 import hdl.array
 import hdl.buffer
+import hdl.cells.base
 import hdl.cells.generic
 import hdl.lfsr
 import hdl.macc
@@ -58,6 +59,9 @@ class Mutant:
         copy = mutated(self.module, *self.changes)
         if self.module is hdl.cells.generic:
             return getattr(hdl, self.unit)(self.config, cells=copy.Generic())
+        if self.module is hdl.cells.base:
+            cells = type("Mutant", (hdl.cells.Generic,), {"ternary": copy.Cells.ternary})
+            return getattr(hdl, self.unit)(self.config, cells=cells())
         return getattr(copy, self.unit)(self.config)
 
     def original(self):
@@ -102,6 +106,7 @@ OVERFLOW = "sign = kept[-1]"
 OVERFLOW_BEFORE = 'sign = self._kept(conversions[0], late(m, wide, "early", 2))[-1]'
 LFSR = golden.LfsrConfig(lanes=3)
 MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
+TERNARY = golden.MaccConfig(a=Fixed(1, 4), b=Fixed(1, 1), depth=30, segments=1, ternary=True)
 ARRAY = golden.ArrayConfig(rows=3, columns=3)
 RAW = golden.ArrayConfig(rows=3, columns=3, conversions=())
 ERROR = golden.ErrorQuantizerConfig(lanes=2)
@@ -209,8 +214,30 @@ MUTANTS = [
         MACC,
         ("sums never begin", ("Mux(first, 0, accumulator)", "accumulator")),
         ("operand squared", ('late(m, b, "b_operand")', 'late(m, a, "b_operand")')),
-        ("lost carry", ("Cat(carry, kept) + ", "Cat(0, kept) + ")),
+        ("lost carry", ("Cat(carry, term) + ", "Cat(0, term) + ")),
         ("a product late", ("range(MULTIPLIER_LATENCY - 1)", "range(MULTIPLIER_LATENCY)")),
+    ),
+    *mutants(
+        hdl.macc,
+        "Macc",
+        TERNARY,
+        (
+            "a ternary operand late",
+            ("self.config, self.a,", 'self.config, late(m, self.a, "later"),'),
+        ),
+        ("first late", ("self.b, self.first)", "self.b, first_hop)")),
+    ),
+    *mutants(
+        hdl.cells.base,
+        "Macc",
+        TERNARY,
+        (
+            "no carry for the complement",
+            ("carry = late(m, nonzero & negative,", "carry = late(m, nonzero & ~nonzero,"),
+        ),
+        ("-2 subtracts", ("nonzero, negative = b[0], b[1]", "nonzero, negative = b.any(), b[1]")),
+        ("1 subtracts", ("nonzero, negative = b[0], b[1]", "nonzero, negative = b[0], b[0]")),
+        ("a sign lost", ('late(m, signed.as_signed(), "signed")', 'late(m, signed, "signed")')),
     ),
     *mutants(
         hdl.array,

@@ -93,6 +93,18 @@ OF_CELLS = {
             conversions=(),
         ),
     ),
+    "ternary array of ecp5 cells": (
+        "ecp5",
+        "array",
+        golden.ArrayConfig(
+            rows=2,
+            columns=3,
+            macc=golden.MaccConfig(
+                a=SMALL, b=golden.Fixed(1, 1), depth=63, segments=2, ternary=True
+            ),
+            conversions=(),
+        ),
+    ),
 }
 #: How a family is synthesized, and which of Yosys's files have its cells.
 FAMILIES = {
@@ -266,7 +278,9 @@ def cases():
             quick = name in ("lfsr", "wage-weight") or (name, family) == ("macc", "ecp5")
             yield pytest.param(name, family, marks=[] if quick else [pytest.mark.long])
     for name, (family, _, _) in OF_CELLS.items():
-        yield pytest.param(name, family, marks=[] if name.startswith("raw") else [pytest.mark.long])
+        yield pytest.param(
+            name, family, marks=[] if name.startswith(("raw", "ternary")) else [pytest.mark.long]
+        )
 
 
 @pytest.mark.parametrize(("name", "family"), list(cases()))

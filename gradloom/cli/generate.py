@@ -59,6 +59,8 @@ def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> 
         target = find(places)
         if not isinstance(config, ArrayConfig):
             refuse(("places",), "only an array's multipliers have places")
+        elif config.macc.ternary:
+            refuse(("places",), "a ternary array has no multipliers")
         if cells != target.cells or target.places is None:
             refuse(("places",), f"{places} has places for --cells {target.cells} alone")
         assert target.places is not None

@@ -68,8 +68,40 @@ class Cells(ABC):
         product = self.multiply(m, a, b, place)
         for stage in range(PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY):
             product = late(m, product, f"product_out_{stage}")
+        return self._sums(m, config, product, first, None)
+
+    def ternary(
+        self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value
+    ) -> list[Signal]:
+        """The segments of a ternary node's accumulator, as `accumulators` gives them.
+
+        Here a, its complement or 0 is a register beside the hop, and what the complement lacks is
+        the lowest carry.
+
+        Parameters
+        ----------
+        m
+            The node's module.
+        config
+            Its formats.
+        a, b
+            Signed operands, as they are at the node's ports.
+        first
+            The same, with the operand of which it tells.
+        """
+        nonzero, negative = b[0], b[1]
+        signed = (a.as_unsigned() ^ negative.replicate(len(a))) & nonzero.replicate(len(a))
+        term = late(m, signed.as_signed(), "signed")
+        carry = late(m, nonzero & negative, "negative")
+        return self._sums(m, config, term, first, carry)
+
+    def _sums(
+        self, m: Module, config: MaccConfig, product: Value, first: Value, carry: Value | None
+    ) -> list[Signal]:
+        """An adder in fabric for every segment; the parameters are those of the lowest one,
+        `first` a clock before it is wanted.
+        """
         segments: list[Signal] = []
-        carry: Value | None = None
         for number, (low, high) in enumerate(config.cuts):
             first = self.control(m, first, f"first_{number}")
             if number:
@@ -127,7 +159,7 @@ class Cells(ABC):
         first
             The sum starts anew.
         carry
-            Of the segment below; None for the lowest.
+            Of the segment below, or what the lowest one adds; None where there is none.
         """
 
     def rounding_sum(

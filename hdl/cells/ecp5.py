@@ -4,17 +4,27 @@ The carry cell's look-up table holds load-or-add itself, with nothing in front o
 with A the addend, B the accumulator, C `first` and D constantly 1, INIT 0xA6AA is A ^ (B & ~C), and
 its low four bits, A, are what the chain generates. Yosys maps a multiplexer and an adder to a row
 of look-up tables before the carry cells instead.
+
+A ternary node is that row of carry cells and nothing before it. With A the operand, B its sign, C
+the accumulator and D `first`, INIT 0x6696 is A ^ B ^ (C & ~D), and its low four bits, A ^ B, are
+what the chain generates: the operand is added or subtracted, and begins the sum or goes on with it.
+A zero is the registers' affair: they keep the sum, or, where it begins, are cleared.
 """
+
+from collections.abc import Sequence
 
 from amaranth.hdl import C, Cat, ClockSignal, Const, Instance, Module, Signal, Value
 
 from golden.macc import MaccConfig
 from hdl.cells.base import Cells
+from hdl.delay import late
 
 #: Bits of an operand of the multiplier block.
 OPERAND = 18
 #: A ^ (B & ~C) with D = 1, and A on the way to the carry.
 LOAD_OR_ADD = 0xA6AA
+#: A ^ B ^ (C & ~D), and A ^ B on the way to the carry.
+ADD_OR_SUBTRACT = 0x6696
 
 
 class Ecp5(Cells):
@@ -24,6 +34,8 @@ class Ecp5(Cells):
     apart = True
 
     def check(self, config: MaccConfig) -> None:
+        if config.ternary:
+            return
         for name, form in (("a", config.a), ("b", config.b)):
             if form.width > OPERAND:
                 raise ValueError(
@@ -64,28 +76,95 @@ class Ecp5(Cells):
         term: Value,
         carry: Value | None,
     ) -> Value:
-        # The bit above the highest is the carry out: that of the last cell, or what its second half
-        # makes of two zeros.
-        width = len(accumulator)
-        pairs = -(-width // 2)
-        total = [Signal(name=f"total_{number}_{bit}") for bit in range(2 * pairs)]
-        addend, kept = (Cat(value, C(0, 2 * pairs - width)) for value in (term, accumulator))
-        carries = C(0, 1) if carry is None else carry
-        for pair in range(pairs):
-            following = Signal(name=f"carry_{number}_{pair}")
-            halves: list[tuple[str, str, Value]] = []
-            for half in range(2):
-                bit = 2 * pair + half
-                inputs = {"A": addend[bit], "B": kept[bit], "C": first, "D": C(1, 1)}
-                halves += [("i", f"{name}{half}", value) for name, value in inputs.items()]
-                halves += [("o", f"S{half}", total[bit])]
-            m.submodules[f"sum_{number}_{pair:02}"] = Instance(
-                "CCU2C",
-                *(("p", f"INIT{half}", Const(LOAD_OR_ADD, 16)) for half in range(2)),
-                *(("p", f"INJECT1_{half}", "NO") for half in range(2)),
-                *halves,
-                ("i", "CIN", carries),
-                ("o", "COUT", following),
-            )
-            carries = following
-        return Cat(*total, carries)[: width + 1]
+        bits = [(term[bit], accumulator[bit], first, C(1, 1)) for bit in range(len(accumulator))]
+        return _chain(m, number, LOAD_OR_ADD, bits, C(0, 1) if carry is None else carry)
+
+    def ternary(
+        self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value
+    ) -> list[Signal]:
+        operand = late(m, a, "operand")
+        nonzero, negative = b[0], b[1]
+        controls = {
+            "negative": negative,
+            "first": first,
+            "moves": first | nonzero,
+            "clears": first & ~nonzero,
+        }
+        segments: list[Signal] = []
+        carry: Value | None = None
+        for number, (low, high) in enumerate(config.cuts):
+            controls = {
+                name: self.control(m, value, f"sum_{name}_{number}")
+                for name, value in controls.items()
+            }
+            negative, first = controls["negative"], controls["first"]
+            if number:
+                lower = low - config.cuts[number - 1][0]
+                operand = late(
+                    m,
+                    operand[min(lower, len(operand) - 1) :].as_signed(),
+                    f"operand_high_{number}",
+                )
+            term = Signal(high - low, name=f"term_{number}")
+            m.d.comb += term.eq(operand)
+            accumulator = Signal(high - low, name=f"accumulator_{number}", reset_less=True)
+            # The first half cell generates the carry that comes in.
+            enters = negative if carry is None else carry
+            bits: list[tuple[Value, Value, Value, Value]] = [(enters, C(0, 1), enters, C(0, 1))]
+            bits += [(term[k], negative, accumulator[k], first) for k in range(high - low)]
+            total = _chain(m, number, ADD_OR_SUBTRACT, bits, C(0, 1))[1:]
+            with m.If(controls["clears"]):
+                m.d.sync += accumulator.eq(0)
+            with m.Elif(controls["moves"]):
+                m.d.sync += accumulator.eq(total)
+            segments.append(accumulator)
+            if number < len(config.cuts) - 1:
+                carry = late(m, total[high - low], f"carry_{number}")
+        return segments
+
+
+def _chain(
+    m: Module,
+    number: int,
+    table: int,
+    bits: Sequence[tuple[Value, Value, Value, Value]],
+    carries: Value,
+) -> Value:
+    """A row of carry cells with one look-up table for all: a sum, and the carry out above it.
+
+    Parameters
+    ----------
+    m
+        The node's module.
+    number
+        Of the accumulator's segment, for names.
+    table
+        INIT of every half cell.
+    bits
+        Its inputs A, B, C and D, lowest bit first.
+    carries
+        Into the lowest bit.
+    """
+    # The bit above the highest is the carry out of the last cell, or what its second half makes of
+    # two zeros.
+    pairs = -(-len(bits) // 2)
+    padded = [*bits, (C(0, 1), C(0, 1), C(0, 1), C(1, 1))]
+    total = [Signal(name=f"total_{number}_{bit}") for bit in range(2 * pairs)]
+    for pair in range(pairs):
+        following = Signal(name=f"carry_{number}_{pair}")
+        halves: list[tuple[str, str, Value]] = []
+        for half in range(2):
+            bit = 2 * pair + half
+            inputs = zip("ABCD", padded[bit])
+            halves += [("i", f"{name}{half}", value) for name, value in inputs]
+            halves += [("o", f"S{half}", total[bit])]
+        m.submodules[f"sum_{number}_{pair:02}"] = Instance(
+            "CCU2C",
+            *(("p", f"INIT{half}", Const(table, 16)) for half in range(2)),
+            *(("p", f"INJECT1_{half}", "NO") for half in range(2)),
+            *halves,
+            ("i", "CIN", carries),
+            ("o", "COUT", following),
+        )
+        carries = following
+    return Cat(*total, carries)[: len(bits) + 1]

@@ -33,6 +33,6 @@ class Generic(Cells):
         kept = Signal(len(accumulator), name=f"kept_{number}")
         m.d.comb += kept.eq(Mux(first, 0, accumulator))
         if carry is None:
-            return kept + term
+            return term + kept
         # It comes in below both of them, where another one makes it a carry again.
-        return (Cat(carry, kept) + Cat(carry, term))[1:]
+        return (Cat(carry, term) + Cat(carry, kept))[1:]

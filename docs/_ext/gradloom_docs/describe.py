@@ -43,11 +43,15 @@ def _fixed(clocks: int) -> Formula:
 LATENCY: dict[str, Formula] = {
     "lfsr": _fixed(1),
     "rounder": _fixed(7),
-    "macc": _fixed(7),
+    "macc": Formula("7; of a ternary node, 3", lambda config: 3 if config.ternary else 7),
     "array": Formula(
-        "`rows` + `columns` + `segments` + 12; with a raw drain, 5 less",
+        "`rows` + `columns` + `segments` + 12; 5 less with a raw drain, 4 less with ternary nodes",
         lambda config: (
-            config.rows + config.columns + config.macc.segments + (12 if config.conversions else 7)
+            config.rows
+            + config.columns
+            + config.macc.segments
+            + (12 if config.conversions else 7)
+            - (4 if config.macc.ternary else 0)
         ),
     ),
     "wage-weight": _fixed(3),
