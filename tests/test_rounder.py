@@ -125,6 +125,26 @@ def test_no_value_is_lost_repeated_or_rounded_otherwise(config, gaps, stalls):
     assert [result["data"] for result in results] == one_by_one(config, operands)
 
 
+@pytest.mark.parametrize("width", [2, 3, 5, 7])
+@pytest.mark.parametrize("together", [True, False], ids=["together", "alone"])
+def test_every_narrow_code_saturates_where_it_has_to(width, together):
+    """Whatever is dropped, or appended: the carry into the sign and above it, and none."""
+    target = Fixed(1, width - 1)
+    conversions = [
+        Conversion(fraction=target.fl + dropped, target=target, rounding=Rounding.NEAREST_UP)
+        for dropped in range(max(-2, 1 - width), 6)
+    ]
+    for chosen in [conversions] if together else [[each] for each in conversions]:
+        config = RounderConfig(width=5, conversions=tuple(chosen))
+        operands = [
+            {"data": [z], **({"choice": choice} if together else {})}
+            for choice in range(len(chosen))
+            for z in range(-16, 16)
+        ]
+        results = Bench(hdl.Rounder(config)).run(operands, len(operands))
+        assert [result["data"] for result in results] == one_by_one(config, operands)
+
+
 @pytest.mark.parametrize(
     "config", [MIXED, STOCHASTIC, NEAREST], ids=["mixed", "stochastic", "nearest"]
 )
