@@ -76,6 +76,8 @@ class Array(wiring.Component):
         cells.check(config.macc)
         if places is not None and [len(row) for row in places] != [config.columns] * config.rows:
             raise ValueError(f"places: {config.rows} rows of {config.columns} are wanted")
+        if places is not None and cells.pairs(config.macc):
+            raise ValueError("places: two nodes share a multiplier here, None is wanted")
         self.config = config
         self.cells = cells
         self.places = places
@@ -202,14 +204,17 @@ class Array(wiring.Component):
         above: list[Value] = [
             Signal(signed(config.macc.width), name=f"top_{c}") for c in range(columns)
         ]
+        shared = self.cells.pairs(config.macc)
+        sharers: list[Macc] = []
         for row in range(rows):
             hold = Signal(name=f"hold_{row}")
             if row < rows - 1:
                 m.d.sync += hold.eq(load[row] | (hold & ~releases[row]))
             left = (operands[0][row], first[row], load[row], hold)
+            line = []
             for column in range(columns):
                 place = self.places[row][column] if self.places else None
-                node = Macc(config.macc, cells=self.cells, place=place)
+                node = Macc(config.macc, cells=self.cells, place=place, multiplies=not shared)
                 m.submodules[f"node_{row}_{column}"] = node
                 m.d.comb += [
                     node.a.eq(left[0]),
@@ -221,7 +226,21 @@ class Array(wiring.Component):
                 ]
                 left = (node.a_out, node.first_out, node.load_out, node.hold_out)
                 below[column], above[column] = node.b_out, node.drain
+                line.append(node)
+            # To and fro, row by row: two that follow each other are neighbours.
+            sharers += reversed(line) if row % 2 else line
+        if shared:
+            self._share(m, sharers)
         return above
+
+    def _share(self, m: Module, nodes: list[Macc]) -> None:
+        """A multiplier block for every two of the nodes, and for the last of an odd number."""
+        for number in range(0, len(nodes), 2):
+            pair = nodes[number : number + 2]
+            operands = [(node.a_out, node.b_out) for node in pair]
+            products = self.cells.products(m, operands, f"multiplier_{number // 2}")
+            for node, product in zip(pair, products, strict=True):
+                m.d.comb += node.product.eq(product)
 
     def _foot(
         self, m: Module, drains: list[Value], begins: Value, choice: Value | None, buffer: Buffer

@@ -28,6 +28,9 @@ class Macc(wiring.Component):
         What it is made of; `hdl.cells.CELLS` has them by name.
     place
         Where its multiplier stands, in the words of the place and route; None leaves it open.
+    multiplies
+        Whether it has a multiplier; else it shares one with another node, which `cells` has for
+        this configuration, and gets its products.
 
     Members
     -------
@@ -44,6 +47,8 @@ class Macc(wiring.Component):
     above, drain : In, Out
         The shadow of the node above, and this one's:
         segment k of either lags k clocks behind the lowest.
+    product : In(signed), without a multiplier
+        The product of operands that were at `a` and `b` `PRODUCT_LATENCY` clocks before.
     a_out, b_out, first_out, load_out, hold_out : Out
         The inputs, a clock later.
     """
@@ -60,17 +65,26 @@ class Macc(wiring.Component):
     load_out: Signal
     hold_out: Signal
     drain: Signal
+    product: Signal
 
     def __init__(
-        self, config: MaccConfig, *, cells: Cells = CELLS["generic"], place: str | None = None
+        self,
+        config: MaccConfig,
+        *,
+        cells: Cells = CELLS["generic"],
+        place: str | None = None,
+        multiplies: bool = True,
     ):
         cells.check(config)
         self.config = config
         self.cells = cells
         self.place = place
+        self.multiplies = multiplies
         a, b = signed(config.a.width), signed(config.b.width)
+        product = {} if multiplies else {"product": In(signed(config.a.width + config.b.width))}
         super().__init__(
             {
+                **product,
                 "a": In(a),
                 "b": In(b),
                 "first": In(1),
@@ -105,13 +119,13 @@ class Macc(wiring.Component):
         load: Value = self.load
         # The shadow's clock enable, with no gate behind the register.
         moves: Value = self.load | ~self.hold
+        if self.multiplies:
+            accumulators = cells.accumulators(m, self.config, a, b, self.first, self.place)
+        else:
+            accumulators = cells.sums(m, self.config, self.product, self.first)
         drain = []
         for number, ((low, high), accumulator) in enumerate(
-            zip(
-                self.config.cuts,
-                cells.accumulators(m, self.config, a, b, self.first, self.place),
-                strict=True,
-            )
+            zip(self.config.cuts, accumulators, strict=True)
         ):
             # A segment is a clock behind the one below it, and so are its controls.
             load = cells.control(m, load, f"load_{number}")

@@ -8,8 +8,9 @@ says which it wants: `hdl.Array(config, cells=CELLS["ecp5"])`.
 from hdl.cells.base import MULTIPLIER_LATENCY, Cells
 from hdl.cells.ecp5 import Ecp5
 from hdl.cells.generic import Generic
+from hdl.cells.ice40 import Ice40
 
 #: Every technology, by name.
-CELLS: dict[str, Cells] = {cells.name: cells for cells in (Generic(), Ecp5())}
+CELLS: dict[str, Cells] = {cells.name: cells for cells in (Generic(), Ecp5(), Ice40())}
 
-__all__ = ["CELLS", "MULTIPLIER_LATENCY", "Cells", "Ecp5", "Generic"]
+__all__ = ["CELLS", "MULTIPLIER_LATENCY", "Cells", "Ecp5", "Generic", "Ice40"]

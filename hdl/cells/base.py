@@ -1,6 +1,7 @@
 """What a technology has to offer."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from amaranth.hdl import Module, Signal, Value
@@ -25,14 +26,21 @@ class Cells(ABC):
         of the same value. It costs registers and is worth it where the clock is near the silicon's
         limit: the nodes of an antidiagonal have equal bits, and one register for all of them would
         drive a net across the whole array.
+    multiplier_latency : int
+        Clocks of `multiply`.
     """
 
     name: ClassVar[str]
     apart: ClassVar[bool] = False
+    multiplier_latency: ClassVar[int] = MULTIPLIER_LATENCY
 
     @abstractmethod
     def check(self, config: MaccConfig) -> None:
         """Raise ValueError if there is no node of this configuration."""
+
+    def pairs(self, config: MaccConfig) -> bool:
+        """Whether two nodes of an array share a multiplier block, and `products` makes theirs."""
+        return False
 
     def control(self, m: Module, value: Value, name: str, init: int = 0) -> Signal:
         """A register for a control bit, which stays apart if the technology says so."""
@@ -63,8 +71,12 @@ class Cells(ABC):
             Where the multiplier stands.
         """
         product = self.multiply(m, a, b, place)
-        for stage in range(PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY):
+        for stage in range(PRODUCT_LATENCY - 1 - self.multiplier_latency):
             product = late(m, product, f"product_out_{stage}")
+        return self.sums(m, config, product, first)
+
+    def sums(self, m: Module, config: MaccConfig, product: Value, first: Value) -> list[Signal]:
+        """`accumulators` of a product that is `PRODUCT_LATENCY` clocks behind the node's ports."""
         segments: list[Signal] = []
         carry: Value | None = None
         for number, (low, high) in enumerate(config.cuts):
@@ -87,9 +99,25 @@ class Cells(ABC):
                 carry = late(m, total[high - low], f"carry_{number}")
         return segments
 
+    def products(
+        self, m: Module, operands: Sequence[tuple[Value, Value]], name: str
+    ) -> list[Value]:
+        """The signed products of one or two nodes, `PRODUCT_LATENCY` clocks behind their ports.
+
+        Parameters
+        ----------
+        m
+            The array's module.
+        operands
+            `a` and `b` of each, a clock after the nodes' ports had them.
+        name
+            Of the block.
+        """
+        raise NotImplementedError(f"{self.name}: nodes share no multiplier")
+
     @abstractmethod
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
-        """The signed product of `a` and `b`, `MULTIPLIER_LATENCY` clocks later.
+        """The signed product of `a` and `b`, `multiplier_latency` clocks later.
 
         Parameters
         ----------
