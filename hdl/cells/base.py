@@ -28,11 +28,14 @@ class Cells(ABC):
         drive a net across the whole array.
     multiplier_latency : int
         Clocks of `multiply`.
+    note : str
+        What a tool's user must know; it stands in the head of generated Verilog.
     """
 
     name: ClassVar[str]
     apart: ClassVar[bool] = False
     multiplier_latency: ClassVar[int] = MULTIPLIER_LATENCY
+    note: ClassVar[str] = ""
 
     @abstractmethod
     def check(self, config: MaccConfig) -> None:

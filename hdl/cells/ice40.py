@@ -68,6 +68,10 @@ class Ice40(Cells):
     # Registers of a block's operands, of its products and behind its adders; in front of them one
     # in fabric, which is also a neighbour's hop.
     multiplier_latency = 4
+    note = (
+        "For Yosys: synth_ice40 without -dsp. With it, Yosys makes every SB_MAC16 anew and loses "
+        "the registers inside."
+    )
 
     def check(self, config: MaccConfig) -> None:
         for name, form in (("a", config.a), ("b", config.b)):
