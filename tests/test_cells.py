@@ -164,6 +164,7 @@ ICE40_NODES = {
     "three segments": MaccConfig(segments=3),
     "the widest, four segments": MaccConfig(depth=1 << 24, segments=4),
     "the widest, one segment": MaccConfig(depth=1 << 24, segments=1),
+    "a cut where the block ends": MaccConfig(depth=(1 << 17) - 1, segments=3),
     "a bit above the block": MaccConfig(depth=2, segments=1),
     "no bit above the block": MaccConfig(depth=1, segments=2),
     "9 x 9 bits": MaccConfig(a=fixed(9), b=fixed(9), depth=300),
@@ -283,6 +284,16 @@ def test_the_registers_of_product_and_sum_are_in_the_block(tmp_path):
     # of which two are this node's own, and the shadow's enable.
     assert count("SB_DFF") == 2 * (12 + 12) + config.width + 4
     assert count("SB_LUT4") == 2 * config.width + 2
+
+
+@needs_yosys
+def test_no_carry_cell_has_a_signal_twice(tmp_path):
+    """nextpnr's router exchanges the two wires of such a cell for ever, with some seeds."""
+    for config in (MaccConfig(a=fixed(8), b=fixed(8), segments=3), MaccConfig(segments=4)):
+        _, netlist = mapped("macc", config, tmp_path)
+        carries = re.findall(r"SB_CARRY .*?\.I0\((.*?)\),\s*\.I1\((.*?)\)", netlist, re.S)
+        assert carries
+        assert not [pair for pair in carries if pair[0] == pair[1]]
 
 
 @needs_yosys

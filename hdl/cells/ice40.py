@@ -175,7 +175,9 @@ class Ice40(Cells):
         if carry is None:
             m.d.comb += total.eq(accumulator + term)
         else:
-            m.d.comb += total.eq((Cat(carry, accumulator) + Cat(carry, term))[1:])
+            # It comes in below both of them, where a constant 1 makes it a carry again: nextpnr's
+            # router may never end where a carry cell has one signal twice.
+            m.d.comb += total.eq((Cat(carry, accumulator) + Cat(C(1, 1), term))[1:])
         return Cat(Mux(first, term, total[:width]), total[width] & ~first)
 
 
