@@ -18,7 +18,7 @@ Figures: Lattice TN1295, "DSP Function Usage Guide for iCE40 Devices".
 
 from collections.abc import Sequence
 
-from amaranth.hdl import C, Cat, ClockSignal, Instance, Module, Mux, Signal, Value, signed
+from amaranth.hdl import C, Cat, ClockSignal, Instance, Module, Mux, Signal, Value
 
 from golden.macc import MaccConfig
 from hdl.cells.base import Cells
@@ -94,7 +94,7 @@ class Ice40(Cells):
         for side, values in zip("ab", zip(*operands)):
             extended = []
             for number, value in enumerate(values):
-                operand = Signal(signed(HALF), name=f"{name}_{side}_{number}")
+                operand = Signal(HALF, name=f"{name}_{side}_{number}")
                 m.d.comb += operand.eq(late(m, value, f"{side}_operand_{number}"))
                 extended.append(operand)
             sides.append(Cat(extended, C(0, OPERAND - HALF * len(operands))))
@@ -117,7 +117,7 @@ class Ice40(Cells):
             return super().accumulators(m, config, a, b, first, place)
         operands = []
         for side, value in (("a", a), ("b", b)):
-            operand = Signal(signed(OPERAND), name=f"multiplier_{side}")
+            operand = Signal(OPERAND, name=f"multiplier_{side}")
             m.d.comb += operand.eq(late(m, value, f"{side}_operand"))
             operands.append(operand)
         first = self.control(m, first, "first_0")
@@ -168,8 +168,8 @@ class Ice40(Cells):
         carry: Value | None,
     ) -> Value:
         # The multiplexer behind the adder, not in front of it: a carry cell and its look-up table
-        # have the adder's inputs in common, and the table one more. A sum that begins sends no
-        # carry upward, so there is none to be added to a term that is loaded.
+        # have the adder's inputs in common, and the table one more. What carry there is when a sum
+        # begins is of no sum: the segment above takes its term as well.
         width = len(accumulator)
         total = Signal(width + 1, name=f"sum_{number}")
         if carry is None:
@@ -178,7 +178,7 @@ class Ice40(Cells):
             # It comes in below both of them, where a constant 1 makes it a carry again: nextpnr's
             # router may never end where a carry cell has one signal twice.
             m.d.comb += total.eq((Cat(carry, accumulator) + Cat(C(1, 1), term))[1:])
-        return Cat(Mux(first, term, total[:width]), total[width] & ~first)
+        return Cat(Mux(first, term, total[:width]), total[width])
 
 
 def _block(
