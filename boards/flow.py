@@ -113,9 +113,10 @@ def _code() -> str:
     )
 
 
-def script(target: Target, top: str) -> str:
-    """Yosys's commands for a unit without pads."""
+def script(target: Target, top: str, *, infer: bool = True) -> str:
+    """Yosys's commands for a unit without pads; `infer` has multiplier blocks made of products."""
     ports = "w:* w:clk %d" if target.keep_clock else "w:*"
+    options = [target.inferring if infer else "", target.inner, f"-top {top}"]
     commands = [
         "read_verilog design.v",
         # The device's own cells are known to the command below, which checks for unknown ones.
@@ -128,7 +129,7 @@ def script(target: Target, top: str) -> str:
         "autoname",
         f"setattr -set {BODY_MARK} 1 {top}/c:*",
         "flatten -scopename",
-        f"{target.synthesis} {target.inner} -top {top}".replace("  ", " "),
+        " ".join([target.synthesis, *filter(None, options)]),
         *([target.clock_pad] if target.clock_pad else []),
         "autoname",
         f"delete -port {ports}",
@@ -150,7 +151,7 @@ def synthesise(
         Yosys is missing or failed.
     """
     yosys = find_tool("yosys")
-    commands = script(target, top)
+    commands = script(target, top, infer=not target.multiplies(verilog))
     name = cache.key("synthesis", _code(), verilog, target.name, commands, str(yosys))
     kept = cache.load(name)
     if kept is not None:

@@ -4,6 +4,7 @@ Counts of LUTs, flip-flops, multipliers and memory blocks are those of nextpnr's
 the Xilinx part, which has no open place and route on PyPI, those of its data sheet (DS180).
 """
 
+import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import ceil, isqrt
@@ -135,6 +136,9 @@ class Target:
         LUTs, FFs, DSPs (multipliers of about 18 x 18 bits) and memory blocks.
     synthesis
         Yosys's command, without `-top`.
+    inferring
+        Options of the same command that make multiplier blocks of products. A design that has such
+        blocks itself goes without.
     inner
         Options of the same command for a unit without pads.
     clock_pad
@@ -169,6 +173,7 @@ class Target:
     grades: tuple[str, ...] = ()
     available: dict[str, int]
     synthesis: str
+    inferring: str = ""
     inner: str = ""
     clock_pad: str = ""
     keep_clock: bool = True
@@ -215,8 +220,15 @@ class Target:
         # Products of very few bits are made of LUTs.
         if not self.available[DSP] or min(a, b) < 8:
             return 0
+        # Nodes of iCE40's own cells share a block of two multipliers of 8 x 8 bits.
         halves = any(kind == "MULT9X9" for kind, _, _ in _COSTS[self.family])
-        return 0.5 if halves and max(a, b) <= 9 else 1
+        half = 9 if halves else 8 if self.cells == "ice40" else 0
+        return 0.5 if max(a, b) <= half else 1
+
+    def multiplies(self, verilog: str) -> bool:
+        """Whether multiplier blocks of the device stand in a design."""
+        kinds = set(re.findall(r"^ +(\w+) #\(", verilog, re.M))
+        return any((cost := self.cost(kind)) and cost[0] == DSP for kind in kinds)
 
     def needs(self, cells: dict[str, int]) -> dict[str, float]:
         """Resources that cells take, by their kinds."""
@@ -334,7 +346,10 @@ _ALL = (
         device="Lattice iCE40 UP5K, SG48",
         family="ice40",
         available={LUT: 5280, FF: 5280, DSP: 8, MEMORY: 30},
-        synthesis="synth_ice40 -dsp",
+        synthesis="synth_ice40",
+        # Of a block that stands in the design it makes one with the registers that it finds around
+        # it, and forgets those inside (https://github.com/YosysHQ/yosys/issues/2922).
+        inferring="-dsp",
         nextpnr="nextpnr-ice40",
         arguments=("--up5k", "--package", "sg48"),
         unconstrained=("--pcf-allow-unconstrained",),
@@ -342,6 +357,11 @@ _ALL = (
         bels={"LUT and FF": "ICESTORM_LC", DSP: "ICESTORM_DSP", MEMORY: "ICESTORM_RAM"},
         measured=_MEASURED["ice40-up5k"],
         frequency=50,
+        cells="ice40",
+        notes=(
+            "A multiplier block's own limits, its adder among them, are not part of nextpnr's "
+            "estimate.",
+        ),
     ),
     Target(
         name="ice40-hx8k",

@@ -139,6 +139,7 @@ def generate(unit: Unit, config: Any, **made_of: Any) -> str:
         "",
         *timing(unit, config),
         "",
+        *([note, ""] if (note := getattr(made_of.get("cells"), "note", "")) else []),
         *_LINT,
     ]
     if any(part.cells for part in design):

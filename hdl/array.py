@@ -88,6 +88,8 @@ multiply: 1, if the array is mixed})
         rows, columns = config.multipliers or (config.rows, config.columns)
         if places is not None and [len(row) for row in places] != [columns] * rows:
             raise ValueError(f"places: {rows} rows of {columns} are wanted")
+        if places is not None and self._shares(cells, config):
+            raise ValueError("places: two nodes share a multiplier here, None is wanted")
         self.config = config
         self.cells = cells
         self.places = places
@@ -249,6 +251,8 @@ multiply: 1, if the array is mixed})
             for column in range(columns)
         ]
         first_multiplier = rows - config.multipliers[0] if config.multipliers else 0
+        shares = self._shares(self.cells, config)
+        sharers: list[Macc] = []
         for row in range(rows):
             hold = Signal(name=f"hold_{row}")
             if row < rows - 1:
@@ -257,12 +261,15 @@ multiply: 1, if the array is mixed})
             markers = (first[row], load[row], hold)
             if row == first_multiplier:
                 below[: len(block)] = block
+            line = []
             for column in range(columns):
                 node_config = config.node(row, column)
+                multiplies = config.multiplies(row, column)
                 place = None
-                if self.places and config.multiplies(row, column):
+                if self.places and multiplies:
                     place = self.places[row - first_multiplier][column]
-                node = Macc(node_config, cells=self.cells, place=place)
+                shared = shares and multiplies
+                node = Macc(node_config, cells=self.cells, place=place, shared=shared)
                 m.submodules[f"node_{row}_{column}"] = node
                 if column and (wait := self._wait(row, column) - self._wait(row, column - 1)):
                     a = late(m, a, f"waits_{row}", wait)
@@ -279,6 +286,11 @@ multiply: 1, if the array is mixed})
                 ]
                 a, markers = node.a_out, (node.first_out, node.load_out, node.hold_out)
                 below[column], above[column] = node.b_out, node.drain
+                if shared:
+                    line.append(node)
+            # To and fro, row by row: two that follow each other are neighbours.
+            sharers += reversed(line) if row % 2 else line
+        self._share(m, sharers)
         return above
 
     def _widened(self, m: Module, drain: Value, name: str) -> Value:
@@ -294,6 +306,20 @@ multiply: 1, if the array is mixed})
             # Above the ternary sum there are copies of its sign.
             parts.append(Cat(part, part[-1].replicate(high - low - len(held))))
         return Cat(parts).as_signed()
+
+    @staticmethod
+    def _shares(cells: Cells, config: ArrayConfig) -> bool:
+        """Whether two nodes have one multiplier block."""
+        return not config.macc.ternary and cells.pairs(config.macc)
+
+    def _share(self, m: Module, nodes: list[Macc]) -> None:
+        """A multiplier block for every two of the nodes, and for the last of an odd number."""
+        for number in range(0, len(nodes), 2):
+            pair = nodes[number : number + 2]
+            operands = [(node.a_out, node.b_out) for node in pair]
+            products = self.cells.products(m, operands, f"multiplier_{number // 2}")
+            for node, product in zip(pair, products, strict=True):
+                m.d.comb += node.product.eq(product)
 
     def _foot(
         self, m: Module, drains: list[Value], begins: Value, choice: Value | None, buffer: Buffer

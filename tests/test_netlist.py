@@ -82,6 +82,18 @@ OF_CELLS = {
             conversions=(),
         ),
     ),
+    "macc of ice40 cells": ("ice40", "macc", DESIGNS["macc"]),
+    "array of ice40 cells": ("ice40", "array", DESIGNS["array"]),
+    "raw array of ice40 cells": (
+        "ice40",
+        "array",
+        golden.ArrayConfig(
+            rows=1,
+            columns=3,
+            macc=golden.MaccConfig(a=SMALL, b=SMALL, depth=63, segments=2),
+            conversions=(),
+        ),
+    ),
     "node of gowin cells": ("gowin", "macc", DESIGNS["macc"]),
     "raw array of gowin cells": (
         "gowin",
@@ -134,9 +146,11 @@ def design(name):
 def synthesized(name, family, folder):
     """The netlist of a design, and the command's log."""
     unit, config, made_of = design(name)
+    synth, _ = FAMILIES[family]
+    if made_of:
+        synth = synth.removesuffix(" -dsp")  # as the text itself asks for
     source, netlist = folder / f"{unit.module}.v", folder / "netlist.v"
     source.write_text(generate(unit, config, **made_of))
-    synth, _ = FAMILIES[family]
     script = (
         f"read_verilog {source.name}; {synth} -top {unit.module}; check -assert; "
         f"write_verilog -noattr {netlist.name}"

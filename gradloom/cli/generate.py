@@ -61,7 +61,9 @@ def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> 
             refuse(("places",), "only an array's multipliers have places")
         elif config.macc.ternary:
             refuse(("places",), "a ternary array has no multipliers")
-        if cells != target.cells or target.places is None:
+        if target.places is None:
+            refuse(("places",), f"no places are known for {places}")
+        if cells != target.cells:
             refuse(("places",), f"{places} has places for --cells {target.cells} alone")
         assert target.places is not None
         made_of["places"] = target.places.array(config.rows, config.columns)

@@ -9,10 +9,13 @@ from hdl.cells.base import MULTIPLIER_LATENCY, SUM_LATENCY, Cells
 from hdl.cells.ecp5 import Ecp5
 from hdl.cells.generic import Generic
 from hdl.cells.gowin import Gowin
+from hdl.cells.ice40 import Ice40
 from hdl.cells.xilinx import Xilinx
 
 #: Every technology, by name.
-CELLS: dict[str, Cells] = {cells.name: cells for cells in (Generic(), Ecp5(), Gowin(), Xilinx())}
+CELLS: dict[str, Cells] = {
+    cells.name: cells for cells in (Generic(), Ecp5(), Ice40(), Gowin(), Xilinx())
+}
 
 __all__ = [
     "CELLS",
@@ -22,5 +25,6 @@ __all__ = [
     "Ecp5",
     "Generic",
     "Gowin",
+    "Ice40",
     "Xilinx",
 ]

@@ -1,6 +1,7 @@
 """What a technology has to offer."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from amaranth.hdl import Module, Signal, Value
@@ -28,14 +29,29 @@ class Cells(ABC):
         of the same value. It costs registers and is worth it where the clock is near the silicon's
         limit: the nodes of an antidiagonal have equal bits, and one register for all of them would
         drive a net across the whole array.
+    multiplier_latency : int
+        Clocks of `multiply`.
+    note : str
+        What a tool's user must know; it stands in the head of generated Verilog.
     """
 
     name: ClassVar[str]
     apart: ClassVar[bool] = False
+    multiplier_latency: ClassVar[int] = MULTIPLIER_LATENCY
+    note: ClassVar[str] = ""
 
-    @abstractmethod
     def check(self, config: MaccConfig) -> None:
         """Raise ValueError if there is no node of this configuration."""
+        if not config.ternary:  # those are in fabric
+            self.check_multiplier(config)
+
+    @abstractmethod
+    def check_multiplier(self, config: MaccConfig) -> None:
+        """The same of a node that multiplies."""
+
+    def pairs(self, config: MaccConfig) -> bool:
+        """Whether two nodes of an array share a multiplier block, and `products` makes theirs."""
+        return False
 
     def control(self, m: Module, value: Value, name: str, init: int = 0) -> Signal:
         """A register for a control bit, which stays apart if the technology says so."""
@@ -66,9 +82,9 @@ class Cells(ABC):
             Where the multiplier stands.
         """
         product = self.multiply(m, a, b, place)
-        for stage in range(PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY):
+        for stage in range(PRODUCT_LATENCY - 1 - self.multiplier_latency):
             product = late(m, product, f"product_out_{stage}")
-        return self._sums(m, config, product, first, None)
+        return self.sums(m, config, product, first)
 
     def ternary(
         self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value
@@ -93,13 +109,19 @@ class Cells(ABC):
         signed = (a.as_unsigned() ^ negative.replicate(len(a))) & nonzero.replicate(len(a))
         term = late(m, signed.as_signed(), "signed")
         carry = late(m, nonzero & negative, "negative")
-        return self._sums(m, config, term, first, carry)
+        return self.sums(m, config, term, first, carry)
 
-    def _sums(
-        self, m: Module, config: MaccConfig, product: Value, first: Value, carry: Value | None
+    def sums(
+        self,
+        m: Module,
+        config: MaccConfig,
+        product: Value,
+        first: Value,
+        carry: Value | None = None,
     ) -> list[Signal]:
-        """An adder in fabric for every segment; the parameters are those of the lowest one,
-        `first` a clock before it is wanted.
+        """`accumulators` of a product, with an adder in fabric for every segment. The parameters
+        are those of the lowest one; `first` comes a clock before the product, which is
+        `config.product_latency` clocks behind the node's ports.
         """
         segments: list[Signal] = []
         for number, (low, high) in enumerate(config.cuts):
@@ -122,9 +144,25 @@ class Cells(ABC):
                 carry = late(m, total[high - low], f"carry_{number}")
         return segments
 
+    def products(
+        self, m: Module, operands: Sequence[tuple[Value, Value]], name: str
+    ) -> list[Value]:
+        """The signed products of one or two nodes, `PRODUCT_LATENCY` clocks behind their ports.
+
+        Parameters
+        ----------
+        m
+            The array's module.
+        operands
+            `a` and `b` of each, a clock after the nodes' ports had them.
+        name
+            Of the block.
+        """
+        raise NotImplementedError(f"{self.name}: nodes share no multiplier")
+
     @abstractmethod
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
-        """The signed product of `a` and `b`, `MULTIPLIER_LATENCY` clocks later.
+        """The signed product of `a` and `b`, `multiplier_latency` clocks later.
 
         Parameters
         ----------

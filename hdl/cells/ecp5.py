@@ -33,9 +33,7 @@ class Ecp5(Cells):
     name = "ecp5"
     apart = True
 
-    def check(self, config: MaccConfig) -> None:
-        if config.ternary:
-            return
+    def check_multiplier(self, config: MaccConfig) -> None:
         for name, form in (("a", config.a), ("b", config.b)):
             if form.width > OPERAND:
                 raise ValueError(

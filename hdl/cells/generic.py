@@ -12,7 +12,7 @@ class Generic(Cells):
 
     name = "generic"
 
-    def check(self, config: MaccConfig) -> None:
+    def check_multiplier(self, config: MaccConfig) -> None:
         """Every node can be had."""
 
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:

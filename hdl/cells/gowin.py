@@ -23,7 +23,7 @@ class Gowin(Cells):
     name = "gowin"
     apart = True
 
-    def check(self, config: MaccConfig) -> None:
+    def check_multiplier(self, config: MaccConfig) -> None:
         for name, form in (("a", config.a), ("b", config.b)):
             if form.width > OPERANDS[-1]:
                 raise ValueError(
@@ -31,14 +31,19 @@ class Gowin(Cells):
                     f"{OPERANDS[-1]} bits"
                 )
 
-    def accumulators(
-        self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value, place: str | None
+    def sums(
+        self,
+        m: Module,
+        config: MaccConfig,
+        product: Value,
+        first: Value,
+        carry: Value | None = None,
     ) -> list[Signal]:
         # The carry cells hear that a sum goes on, from registers: an inverter behind these would
         # cost time, one in front of the first of them does not.
         goes_on = Signal()
         m.d.comb += goes_on.eq(~first)
-        return super().accumulators(m, config, a, b, goes_on, place)
+        return super().sums(m, config, product, goes_on, carry)
 
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
         # At the top of the block's operands: low zeros cost nothing, a sign in many bits has a
@@ -74,7 +79,7 @@ class Gowin(Cells):
         term: Value,
         carry: Value | None,
     ) -> Value:
-        # Of what `accumulators` handed on, `first` says here that the sum goes on.
+        # Of what `sums` handed on, `first` says here that the sum goes on.
         total = [Signal(name=f"total_{number}_{bit}") for bit in range(len(accumulator))]
         carries = C(0, 1) if carry is None else carry
         for bit, sum_bit in enumerate(total):

@@ -38,7 +38,7 @@ class Xilinx(Generic):
 
     name = "xc7"
 
-    def check(self, config: MaccConfig) -> None:
+    def check_multiplier(self, config: MaccConfig) -> None:
         a, b = config.a, config.b
         if min(a.width, b.width) > NARROW:
             raise ValueError(
