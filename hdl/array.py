@@ -83,11 +83,12 @@ multiply: 1, if the array is mixed})
         places: Sequence[Sequence[str]] | None = None,
     ):
         cells.check(config.macc)
-        if places is not None and config.macc.ternary:
-            raise ValueError("places: a ternary array has no multipliers to stand there")
-        rows, columns = config.multipliers or (config.rows, config.columns)
-        if places is not None and [len(row) for row in places] != [columns] * rows:
-            raise ValueError(f"places: {rows} rows of {columns} are wanted")
+        if places is not None:
+            if config.block is None:
+                raise ValueError("places: a ternary array has no multipliers to stand there")
+            rows, columns = config.block
+            if [len(row) for row in places] != [columns] * rows:
+                raise ValueError(f"places: {rows} rows of {columns} are wanted")
         self.config = config
         self.cells = cells
         self.places = places
@@ -275,7 +276,7 @@ multiply: 1, if the array is mixed})
             for column in range(columns):
                 node_config = config.node(row, column)
                 place = None
-                if self.places and config.multiplies(row, column):
+                if self.places and node_config is config.macc:
                     place = self.places[row - first_multiplier][column]
                 node = Macc(node_config, cells=self.cells, place=place)
                 m.submodules[f"node_{row}_{column}"] = node

@@ -271,6 +271,10 @@ def test_an_arrays_multipliers_are_known_before_synthesis():
     assert dsps(4, "ecp5-25f") == 0  # made of LUTs, or not
     assert dsps(16, "ice40-hx8k") == 0
     assert least(golden.MaccConfig(), ECP5) == {}
+    mixed = golden.ArrayConfig(
+        macc=golden.MaccConfig(depth=100_000), conversions=(), multipliers=(3, 5)
+    )
+    assert least(mixed, ECP5) == {"DSP": 15}
     ternary = golden.MaccConfig(ternary=True, b=Fixed(1, 1))
     assert least(golden.ArrayConfig(macc=ternary, conversions=()), ECP5) == {}
 
