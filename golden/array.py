@@ -90,17 +90,19 @@ class ArrayConfig:
         """The ternary node of a mixed array."""
         return replace(self.macc, b=Fixed(1, 1), depth=self.ternary_depth, segments=1, ternary=True)
 
-    def multiplies(self, row: int, column: int) -> bool:
-        """Whether this node has a multiplier."""
-        if self.multipliers is None:
-            return not self.macc.ternary
-        return row >= self.rows - self.multipliers[0] and column < self.multipliers[1]
+    @property
+    def block(self) -> tuple[int, int] | None:
+        """Rows and columns of the nodes that have a multiplier; None where there are none."""
+        if self.macc.ternary:
+            return None
+        return self.multipliers or (self.rows, self.columns)
 
     def node(self, row: int, column: int) -> MaccConfig:
         """The configuration of this node."""
-        if self.multipliers is None or self.multiplies(row, column):
+        if self.multipliers is None:
             return self.macc
-        return self.ternary
+        rows, columns = self.multipliers
+        return self.macc if row >= self.rows - rows and column < columns else self.ternary
 
     @property
     def stochastic(self) -> bool:
@@ -177,7 +179,7 @@ class Array(Twin):
             sums = self._products(*self._chosen(a, b, multiply), ends)
             block = np.array(
                 [
-                    [config.multiplies(row, column) for column in range(config.columns)]
+                    [config.node(row, column) is config.macc for column in range(config.columns)]
                     for row in range(config.rows)
                 ]
             )

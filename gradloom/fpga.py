@@ -115,9 +115,9 @@ def _cells(
         chosen = CELLS["generic"]
         said |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}
-    multiplies = isinstance(config, ArrayConfig) and not node.ternary
-    if multiplies and chosen.name == target.cells and target.places and placed:
-        places = target.places.array(config.rows, config.columns)
+    block = config.block if isinstance(config, ArrayConfig) else None
+    if block and chosen.name == target.cells and target.places and placed:
+        places = target.places.array(*block)
         if places is None:
             said["note"] = f"{target.name} has no pattern of places for this array"
         else:
@@ -137,10 +137,11 @@ def _problem(cells: Cells, config: MaccConfig) -> str | None:
 
 def least(config: Any, target: Target) -> dict[str, float]:
     """Resources that a unit certainly needs, as far as its configuration alone tells."""
-    if not isinstance(config, ArrayConfig) or config.macc.ternary:
+    if not isinstance(config, ArrayConfig) or config.block is None:
         return {}
     product = target.product(config.macc.a.width, config.macc.b.width)
-    return {DSP: config.rows * config.columns * product}
+    rows, columns = config.block
+    return {DSP: rows * columns * product}
 
 
 def throughput(config: Any, clock: dict[str, float] | None) -> dict[str, Any] | None:

@@ -35,6 +35,22 @@ class FormatType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class SizeType(click.ParamType):
+    """Rows and columns on the command line: ROWS,COLUMNS."""
+
+    name = "ROWS,COLUMNS"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """The numbers that the text names."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            rows, columns = (int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r}: {self.name} is wanted, as in 4,4", param, ctx)
+        return rows, columns
+
+
 class HexType(click.ParamType):
     """A mask on the command line, in hexadecimal."""
 
@@ -201,7 +217,14 @@ def _macc(*, b: Fixed | None, ternary: bool, **given: Any) -> golden.MaccConfig:
 
 
 def _array(
-    *, rows: int, columns: int, conversions: tuple, raw: bool, **given: Any
+    *,
+    rows: int,
+    columns: int,
+    conversions: tuple,
+    raw: bool,
+    multipliers: tuple[int, int] | None,
+    ternary_depth: int,
+    **given: Any,
 ) -> golden.ArrayConfig:
     generator, macc = _generator(given), _macc(**given)
     if raw and conversions:
@@ -209,7 +232,13 @@ def _array(
     if not raw and not conversions:
         conversions = (Conversion(fraction=macc.a.fl + macc.b.fl, target=macc.a),)
     return golden.ArrayConfig(
-        rows=rows, columns=columns, macc=macc, conversions=conversions, generator=generator
+        rows=rows,
+        columns=columns,
+        macc=macc,
+        conversions=conversions,
+        generator=generator,
+        multipliers=multipliers,
+        ternary_depth=ternary_depth,
     )
 
 
@@ -266,6 +295,14 @@ _ALL = (
             _option("--rows", int, 8, "Rows R."),
             _option("--columns", int, 8, "Columns C."),
             *_MACC,
+            _option(
+                "--multipliers",
+                SizeType(),
+                None,
+                "A mixed array: only the nodes of this block, bottom left, have multipliers; the "
+                "others are ternary.",
+            ),
+            _option("--ternary-depth", int, 8192, "--depth of a mixed array's ternary nodes."),
             _conversions(
                 "What the rounders do, as in 28:2,14:stochastic; several give a choice a tile. "
                 "The default rounds stochastically to the format of a."

@@ -83,13 +83,14 @@ multiply: 1, if the array is mixed})
         places: Sequence[Sequence[str]] | None = None,
     ):
         cells.check(config.macc)
-        if places is not None and config.macc.ternary:
-            raise ValueError("places: a ternary array has no multipliers to stand there")
-        rows, columns = config.multipliers or (config.rows, config.columns)
-        if places is not None and [len(row) for row in places] != [columns] * rows:
-            raise ValueError(f"places: {rows} rows of {columns} are wanted")
-        if places is not None and self._shares(cells, config):
-            raise ValueError("places: two nodes share a multiplier here, None is wanted")
+        if places is not None:
+            if config.block is None:
+                raise ValueError("places: a ternary array has no multipliers to stand there")
+            rows, columns = config.block
+            if [len(row) for row in places] != [columns] * rows:
+                raise ValueError(f"places: {rows} rows of {columns} are wanted")
+            if self._shares(cells, config):
+                raise ValueError("places: two nodes share a multiplier here, None is wanted")
         self.config = config
         self.cells = cells
         self.places = places
@@ -264,7 +265,7 @@ multiply: 1, if the array is mixed})
             line = []
             for column in range(columns):
                 node_config = config.node(row, column)
-                multiplies = config.multiplies(row, column)
+                multiplies = not node_config.ternary
                 place = None
                 if self.places and multiplies:
                     place = self.places[row - first_multiplier][column]
@@ -310,7 +311,7 @@ multiply: 1, if the array is mixed})
     @staticmethod
     def _shares(cells: Cells, config: ArrayConfig) -> bool:
         """Whether two nodes have one multiplier block."""
-        return not config.macc.ternary and cells.pairs(config.macc)
+        return config.block is not None and cells.pairs(config.macc)
 
     def _share(self, m: Module, nodes: list[Macc]) -> None:
         """A multiplier block for every two of the nodes, and for the last of an odd number."""

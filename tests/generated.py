@@ -40,6 +40,7 @@ CASES = [
     ),
     ("array", "--rows 3 --columns 4 --conversion 20:4,12:nearest-even"),
     ("array", "--rows 3 --columns 2 --a 1,7 --ternary --depth 9 --raw"),
+    ("array", "--rows 3 --columns 3 --a 1,7 --b 1,7 --multipliers 2,2 --ternary-depth 99 --raw"),
     ("wage-weight", ""),
     ("wage-weight", "--stored 9 --bits 4 --lanes 3"),
     ("wage-activation", ""),

@@ -1,6 +1,7 @@
 """The systolic array against its twin, against matrix products made here, against the clock."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -38,6 +39,11 @@ def configurations(draw, most=5):
         segments=draw(st.integers(1, 4)),
         ternary=ternary,
     )
+    multipliers, terms = None, 8192
+    if not ternary and draw(st.booleans()):
+        multipliers = (draw(st.integers(1, rows)), draw(st.integers(1, columns)))
+        # Its sums are no wider than the multipliers'.
+        terms = draw(st.integers(1, macc.depth << (macc.b.width - 2)))
     choices = draw(st.just(()) | conversions(macc.width, most=3))
     return ArrayConfig(
         rows=rows,
@@ -45,6 +51,8 @@ def configurations(draw, most=5):
         macc=macc,
         conversions=choices,
         generator=draw(generators(columns)),
+        multipliers=multipliers,
+        ternary_depth=terms,
     )
 
 
@@ -52,6 +60,18 @@ def array(rows, columns, raw=False, **options):
     if raw:
         options["conversions"] = ()
     return ArrayConfig(rows=rows, columns=columns, **options)
+
+
+def mixed(rows, columns, block=None, **options):
+    """A raw array with multipliers in a block, by default about half of it."""
+    return array(
+        rows,
+        columns,
+        raw=True,
+        multipliers=block or (-(-rows // 2), -(-columns // 2)),
+        ternary_depth=100,
+        **{"macc": MaccConfig(a=Fixed(1, 7), b=Fixed(1, 7), depth=500)} | options,
+    )
 
 
 @settings(max_examples=50)
@@ -116,17 +136,46 @@ def tiles_of(config, depths, seed):
         b = codes(config.macc.b.width, (depth, config.columns), seed + 2 * number + 1)
         factors = np.where(b == -2, 0, b) if config.macc.ternary else b
         tile = {"product": (a.T @ factors).tolist(), "choice": 0}
+        multiply = np.zeros(depth, int)
+        if config.multipliers:
+            # Tiles of either kind, and such as change on the way.
+            multiply = [multiply, multiply + 1, rng.integers(0, 2, depth)][number % 3]
+            tile["product"] = mixed_product(config, a.tolist(), b.tolist(), multiply)
         if len(config.conversions) > 1:
             tile["choice"] = int(rng.integers(len(config.conversions)))
         tiles.append(tile)
         for term in range(depth):
             operand = {"a": a[term].tolist(), "b": b[term].tolist(), "last": int(term == depth - 1)}
+            if config.multipliers:
+                operand["multiply"] = int(multiply[term])
             if len(config.conversions) > 1:
                 # Only that of the last operand counts.
                 last = operand["last"]
                 operand["choice"] = tile["choice"] if last else int(rng.integers(0, 3))
             operands.append(operand)
     return operands, tiles
+
+
+def mixed_product(config, a, b, multiply):
+    """What a mixed array makes of a tile, node by node and term by term."""
+    high, wide = config.multipliers
+    product = []
+    for row in range(config.rows):
+        product.append([])
+        for column in range(config.columns):
+            in_block = row >= config.rows - high and column < wide
+            total = 0
+            for term, multiplies in enumerate(multiply):
+                factor = b[term][column]
+                if not multiplies:
+                    factor = {0: 0, 1: 1, 2: 0, 3: -1}[factor % 4]
+                elif not in_block:
+                    factor = 0
+                total += a[term][row] * factor
+            width = config.macc.width if in_block else config.ternary.width
+            half = 1 << (width - 1)
+            product[-1].append((total + half) % (2 * half) - half)
+    return product
 
 
 def expected_rows(config, tiles):
@@ -151,7 +200,9 @@ def expected_rows(config, tiles):
     ids=["free", "gaps", "stalls", "both"],
 )
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (3, 5), (5, 2)], ids=str)
-@pytest.mark.parametrize("kind", ["raw", "stochastic", "choices", "ternary", "ternary, rounded"])
+@pytest.mark.parametrize(
+    "kind", ["raw", "stochastic", "choices", "ternary", "ternary, rounded", "mixed"]
+)
 def test_products_leave_whole_in_order_and_once(shape, kind, gaps, stalls):
     """Mixed depths, tiles shorter than R among them; nothing is lost, repeated or mixed up."""
     conversions = {
@@ -163,17 +214,66 @@ def test_products_leave_whole_in_order_and_once(shape, kind, gaps, stalls):
     if kind.startswith("ternary"):
         macc = MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), depth=13, ternary=True)
     config = array(*shape, conversions=conversions, macc=macc, generator=Generator(seed=77))
+    if kind == "mixed":
+        config = mixed(*shape)
     operands, tiles = tiles_of(config, [3, 1, 1, 7, 2, 12, 1, 5, 5], 5)
     expected = expected_rows(config, tiles)
     assert Bench(hdl.Array(config), gaps, stalls).run(operands, len(expected)) == expected
 
 
+@pytest.mark.parametrize("block", [None, (2, 1), (3, 2), (1, 2), (3, 1)], ids=str)
 @pytest.mark.parametrize("segments", [1, 2, 3, 4])
-def test_every_cut_of_the_accumulator_gives_the_same_products(segments):
-    config = array(3, 2, raw=True, macc=MaccConfig(segments=segments))
+def test_every_cut_of_the_accumulator_gives_the_same_products(segments, block):
+    macc = MaccConfig(segments=segments)
+    config = array(3, 2, raw=True, macc=macc, multipliers=block, ternary_depth=9)
     operands, tiles = tiles_of(config, [4, 3, 2, 9], 6)
     expected = expected_rows(config, tiles)
     assert Bench(hdl.Array(config)).run(operands, len(expected)) == expected
+
+
+@pytest.mark.parametrize("factor", [-1, 1])
+@pytest.mark.parametrize("top", [-127, 127])
+def test_every_node_of_a_mixed_array_holds_the_longest_sums(top, factor):
+    """Ternary sums at their bound in all nodes, products at theirs in the block, one after the
+    other; a term more wraps where the accumulator is a ternary one, and nowhere else.
+    """
+    config = mixed(3, 3, (2, 2), macc=MaccConfig(a=Fixed(1, 7), b=Fixed(1, 7), depth=64))
+    config = replace(config, ternary_depth=33)
+    limit = 1 << (config.ternary.width - 1)
+    assert limit // 2 <= 33 * 127 < limit
+    over = -(-limit // 127)
+
+    def operand(a, b, multiply, last):
+        return {"a": [a] * 3, "b": [b] * 3, "multiply": multiply, "last": int(last)}
+
+    operands = [operand(top, factor, 0, term == 32) for term in range(33)]
+    operands += [operand(-128, -128, 1, term == 63) for term in range(64)]
+    operands += [operand(top, factor, 0, term == over - 1) for term in range(over)]
+    rows = Bench(hdl.Array(config)).run(operands, 9)
+    sum_, wrapped = over * top * factor, over * top * factor % (2 * limit)
+    wrapped -= 2 * limit if wrapped >= limit else 0
+    assert wrapped != sum_
+    assert [row["data"] for row in rows] == [
+        *[[33 * top * factor] * 3] * 3,
+        *[[64 << 14, 64 << 14, 0]] * 2,
+        [0, 0, 0],
+        *[[sum_, sum_, wrapped]] * 2,
+        [wrapped] * 3,
+    ]
+
+
+def test_operands_of_a_mixed_array_at_their_ends():
+    """Every code of b as a ternary one; -128 in both modes."""
+    config = mixed(2, 2, (1, 1))
+    for code in range(-128, 128):
+        ternary = {0: 0, 1: 1, 2: 0, 3: -1}[code % 4]
+        operands = [
+            {"a": [-128, 99], "b": [code, code], "multiply": multiply, "last": 1}
+            for multiply in (0, 1)
+        ]
+        rows = [row["data"] for row in twin_rows(config, operands)]
+        assert rows[:2] == [[99 * ternary] * 2, [-128 * ternary] * 2]
+        assert rows[2:] == [[99 * code, 0], [0, 0]]
 
 
 def test_longer_tiles_than_the_accumulator_holds_wrap():
@@ -215,11 +315,11 @@ def test_sums_that_leave_the_exact_range_of_a_float_stay_exact():
     st.integers(1, 6),
     st.integers(1, 6),
     st.lists(st.integers(1, 9), min_size=1, max_size=6),
-    st.booleans(),
+    st.sampled_from([array, partial(array, raw=True), mixed]),
     SEEDS,
 )
-def test_the_twins_values_are_products_made_here(rows, columns, depths, raw, seed):
-    config = array(rows, columns, raw)
+def test_the_twins_values_are_products_made_here(rows, columns, depths, made, seed):
+    config = made(rows, columns)
     operands, tiles = tiles_of(config, depths, seed)
     expected = expected_rows(config, tiles)
     trace = twin_trace(config, operands)
@@ -227,6 +327,13 @@ def test_the_twins_values_are_products_made_here(rows, columns, depths, raw, see
     assert trace["o_data"][shown].tolist() == [row["data"] for row in expected]
     assert trace["o_last"][shown].tolist() == [row["last"] for row in expected]
     assert not trace["o_data"][~shown].any()
+
+
+def twin_rows(config, operands):
+    """The rows that the twin gives."""
+    trace = twin_trace(config, operands)
+    shown = trace["o_valid"] == 1
+    return [{"data": row.tolist()} for row in trace["o_data"][shown]]
 
 
 def twin_trace(config, operands):
@@ -242,7 +349,7 @@ def twin_trace(config, operands):
         "i_valid": np.append(np.ones(len(order), int), np.zeros(spare, int)),
         "o_ready": np.ones(len(order) + spare, int),
     }
-    for name in ("a", "b", "last"):
+    for name in operands[0]:
         values = np.array([operand[name] for operand in operands])[order]
         padding = np.zeros((spare, *values.shape[1:]), int)
         inputs[f"i_{name}"] = np.concatenate([values, padding])
@@ -252,7 +359,7 @@ def twin_trace(config, operands):
 # Time
 
 
-@pytest.mark.parametrize("kind", ["rounded", "raw", "ternary"])
+@pytest.mark.parametrize("kind", ["rounded", "raw", "ternary", "mixed"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_back_to_back_tiles_leave_no_bubble(shape, kind):
     """T tiles take the documented clocks, and no more than the shape must cost."""
@@ -260,6 +367,8 @@ def test_back_to_back_tiles_leave_no_bubble(shape, kind):
     config = array(*shape, raw=kind == "raw")
     if kind == "ternary":
         config = array(*shape, raw=True, macc=TERNARY)
+    if kind == "mixed":
+        config = mixed(*shape)
     for tiles, depth in ((1, 1), (4, rows), (3, rows + 3), (5, max(rows - 2, 1))):
         operands, products = tiles_of(config, [depth] * tiles, 8)
         bench = Bench(hdl.Array(config))

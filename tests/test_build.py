@@ -287,6 +287,10 @@ def test_an_arrays_multipliers_are_known_before_synthesis():
     assert dsps(8, "ice40-up5k") == 10  # two nodes share a block
     assert dsps(9, "ice40-up5k") == 20
     assert least(golden.MaccConfig(), ECP5) == {}
+    mixed = golden.ArrayConfig(
+        macc=golden.MaccConfig(depth=100_000), conversions=(), multipliers=(3, 5)
+    )
+    assert least(mixed, ECP5) == {"DSP": 15}
     ternary = golden.MaccConfig(ternary=True, b=Fixed(1, 1))
     assert least(golden.ArrayConfig(macc=ternary, conversions=()), ECP5) == {}
 

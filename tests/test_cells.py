@@ -3,6 +3,7 @@
 import gc
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 from amaranth.hdl import C
@@ -106,6 +107,8 @@ ARRAYS = {
     "5 x 4": small(5, 4, a=fixed(16), b=fixed(16)),
     "1 x 2, ternary": small(1, 2, b=fixed(2), ternary=True, segments=1),
     "3 x 4, ternary": small(3, 4, b=fixed(2), ternary=True),
+    "3 x 3, mixed": replace(small(3, 3), multipliers=(2, 1)),
+    "2 x 4, mixed": replace(small(2, 4, segments=3), multipliers=(1, 3)),
 }
 
 
@@ -151,7 +154,7 @@ def test_a_ternary_node_has_the_trace_of_the_twin_in_all_technologies(name, segm
 
 
 @needs_yosys
-@pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3", "1 x 2, ternary"]))
+@pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3", "1 x 2, ternary", "3 x 3, mixed"]))
 def test_an_array_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
     assert array_differs(config, ECP5, tmp_path) is None
 
@@ -521,6 +524,20 @@ def test_a_ternary_array_has_no_multipliers_to_place():
     assert "MULT18X18D" not in text and "CCU2C" in text
     with pytest.raises(ValueError, match="places: a ternary array has no multipliers"):
         hdl.Array(config, cells=ECP5, places=[["x"] * 3] * 2)
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_the_block_of_a_mixed_array_has_places():
+    config = replace(small(3, 4), multipliers=(2, 3))
+    places = TARGETS["ecp5-85f"].places.array(2, 3)
+    text = generate(UNITS["array"], config, cells=ECP5, places=places)
+    found = re.findall(r'\w+ #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
+    assert {(int(r), int(c)): place for place, r, c in found} == {
+        (1 + r, c): places[r][c] for r in range(2) for c in range(3)
+    }
+    with pytest.raises(ValueError, match="places: 2 rows of 3 are wanted"):
+        hdl.Array(config, cells=ECP5, places=[["x"] * 4] * 3)
     gc.collect()
 
 

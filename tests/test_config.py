@@ -169,6 +169,7 @@ RANGES = [
     (golden.MaccConfig, "segments", 1, 4),
     (golden.ArrayConfig, "rows", 1, 255),
     (golden.ArrayConfig, "columns", 1, 255),
+    (golden.ArrayConfig, "ternary_depth", 1, 1 << 24),
     (golden.WeightQuantizerConfig, "stored", 3, 24),
     (golden.WeightQuantizerConfig, "bits", 2, 8),
     (golden.ActivationQuantizerConfig, "width", 2, 62),
@@ -240,6 +241,7 @@ KIND_TABLE = [
     (golden.MaccConfig, "ternary", 1, "bool"),
     (golden.ArrayConfig, "macc", Fixed(2, 14), "MaccConfig"),
     (golden.ArrayConfig, "generator", None, "Generator"),
+    (golden.ArrayConfig, "multipliers", 4, "tuple"),
     (golden.ArrayConfig, "conversions", None, "tuple"),
     (golden.ShiftExponentConfig, "ceil", 1, "bool"),
     (golden.ErrorQuantizerConfig, "generator", "32", "Generator"),
@@ -299,6 +301,31 @@ REFUSED = [
         golden.ArrayConfig,
         {"conversions": TWO * 9},
         "number of conversions = 18: allowed are 1 to 16",
+    ),
+    (
+        golden.ArrayConfig,
+        {"multipliers": (9, 2)},
+        "rows of multipliers = 9: allowed are 1 to 8",
+    ),
+    (
+        golden.ArrayConfig,
+        {"multipliers": (8, 0)},
+        "columns of multipliers = 0: allowed are 1 to 8",
+    ),
+    (golden.ArrayConfig, {"multipliers": (8, 1, 1)}, "multipliers = (8, 1, 1): rows and columns"),
+    (
+        golden.ArrayConfig,
+        {
+            "macc": golden.MaccConfig(b=Fixed(1, 1), ternary=True),
+            "multipliers": (2, 2),
+            "conversions": (),
+        },
+        "multipliers: a ternary node has none",
+    ),
+    (
+        golden.ArrayConfig,
+        {"multipliers": (2, 2), "ternary_depth": 1 << 24},
+        "ternary_depth = 16777216: sums of 40 bits would drain through nodes of ",
     ),
     (golden.WeightQuantizerConfig, {"stored": 4, "bits": 5}, "bits = 5: allowed are 2 to 4"),
     (

@@ -108,6 +108,15 @@ LFSR = golden.LfsrConfig(lanes=3)
 MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
 TERNARY = golden.MaccConfig(a=Fixed(1, 4), b=Fixed(1, 1), depth=30, segments=1, ternary=True)
 ARRAY = golden.ArrayConfig(rows=3, columns=3)
+SIDES = "list(taken.a), list(taken.b)"
+MIXED = golden.ArrayConfig(
+    rows=3,
+    columns=4,
+    macc=golden.MaccConfig(a=Fixed(1, 3), b=Fixed(1, 4), depth=1000),
+    conversions=(),
+    multipliers=(2, 2),
+    ternary_depth=30,
+)
 RAW = golden.ArrayConfig(rows=3, columns=3, conversions=())
 ERROR = golden.ErrorQuantizerConfig(lanes=2)
 UPDATE = golden.WeightUpdateConfig(lanes=2)
@@ -245,10 +254,9 @@ MUTANTS = [
         ARRAY,
         (
             "operands swapped",
-            ('("a", taken.a)', '("a", taken.b)'),
-            ('("b", taken.b)', '("b", taken.a)'),
+            (SIDES, "list(taken.b), list(taken.a)"),
         ),
-        ("gaps multiply", ("Mux(gap, 0, late_by)", "late_by")),
+        ("gaps multiply", ("Mux(gaps[wait], 0, late_by)", "late_by")),
         ("last too early", ("last[rows - 2]", "last[rows - 3]")),
         (
             "no reset of the tile's beginning",
@@ -263,8 +271,23 @@ MUTANTS = [
         "Array",
         RAW,
         ("a column late", ('columns - 1 - column, f"deskew', 'columns - column, f"deskew')),
-        ("a segment early", ('len(cuts) - 1 - k, f"foot', 'len(cuts) - 1, f"foot')),
+        ("a segment early", ('lag - k, f"foot', 'lag, f"foot')),
         ("a row's hold too long", ("(hold & ~releases[row])", "hold")),
+    ),
+    *mutants(
+        hdl.array,
+        "Array",
+        MIXED,
+        ("no wait beside the block", ('late(m, a, f"waits_{row}", wait)', "a")),
+        ("no wait above the block", ("[column + wait for", "[column for")),
+        ("the block's way in too short", ("[top + column for", "[column for")),
+        ("ternary nodes when the block multiplies", ("accepted & ~operand.multiply", "accepted")),
+        ("-2 multiplies", ("(code[1] & code[0]).replicate", "code[1].replicate")),
+        ("always multiplies", ("Mux(operand.multiply, code,", "Mux(1, code,")),
+        ("never multiplies", ("Mux(operand.multiply, code,", "Mux(0, code,")),
+        ("a high segment early", ('f"{name}_{number}", number)', 'f"{name}_{number}", 0)')),
+        ("a sign lost", ("part[-1].replicate(", "(part[-1] & 0).replicate(")),
+        ("b passes into the block", ("below[: len(block)] = block", "pass")),
     ),
     *mutants(
         hdl.wage,
@@ -481,8 +504,7 @@ def test_swapped_operands_show_at_the_first_row_that_the_transpose_has_otherwise
         config=RAW,
         unit="Array",
         changes=[
-            ('("a", taken.a)', '("a", taken.b)'),
-            ('("b", taken.b)', '("b", taken.a)'),
+            (SIDES, "list(taken.b), list(taken.a)"),
         ],
     )
     assert found == (20 + RAW.latency, "o_data", 0, 5, 10)

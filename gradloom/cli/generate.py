@@ -59,14 +59,15 @@ def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> 
         target = find(places)
         if not isinstance(config, ArrayConfig):
             refuse(("places",), "only an array's multipliers have places")
-        elif config.macc.ternary:
-            refuse(("places",), "a ternary array has no multipliers")
         if target.places is None:
             refuse(("places",), f"no places are known for {places}")
         if cells != target.cells:
             refuse(("places",), f"{places} has places for --cells {target.cells} alone")
         assert target.places is not None
-        made_of["places"] = target.places.array(config.rows, config.columns)
+        if config.block is None:
+            refuse(("places",), "a ternary array has no multipliers")
+            return made_of
+        made_of["places"] = target.places.array(*config.block)
         if made_of["places"] is None:
             refuse(("places",), f"{places} has no pattern of places for this array")
     return made_of
