@@ -212,8 +212,8 @@ class RoundingPipeline(wiring.Component):
         if len(addend) <= cut:
             upper = Value.cast(high + low[cut])
         else:
-            # The carry comes in below both operands, where another one makes it a carry again.
-            upper = (Cat(low[cut], high) + Cat(low[cut], high_addend))[1:]
+            # The carry comes in below both operands, where a constant 1 makes it a carry again.
+            upper = (Cat(low[cut], high) + Cat(C(1, 1), high_addend))[1:]
         m.d.sync += total.eq(Cat(low[:cut], upper))
 
         # Beside them, what stands above the kept bits, as it is before the addition.

@@ -78,6 +78,10 @@ BAD = {
     "no output": ("generate lfsr", "--output"),
     "not a number": ("generate lfsr --lanes two -o x.v", "--lanes"),
     "out of range": ("generate array --rows 0 -o x.v", "rows = 0"),
+    "no places": (
+        "generate array --cells ice40 --places ice40-up5k -o x.v",
+        "no places are known for ice40-up5k",
+    ),
     "too large": ("compare array --rows 256", "rows = 256"),
     "half a format": ("compare array --a 2", "--a"),
     "a format of letters": ("compare array --b x,y", "--b"),

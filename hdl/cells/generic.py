@@ -1,6 +1,6 @@
 """Products and sums as Verilog has them: what they become is the tools' choice."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 
 from golden.macc import MaccConfig
 from hdl.cells.base import MULTIPLIER_LATENCY, Cells
