@@ -96,9 +96,8 @@ NARROW = golden.RounderConfig(
     width=8, conversions=(conversion(Rounding.STOCHASTIC, 4, 2, 2),), lanes=2
 )
 OVERFLOW = "kept = [self._kept(m, conversion, total) for conversion in conversions]"
-OVERFLOW_BEFORE = """early, late = Signal.like(wide), Signal.like(wide)
-        m.d.sync += [early.eq(wide), late.eq(early)]
-        kept = [self._kept(m, c, total)[:1] + self._kept(m, c, late)[1:] for c in conversions]"""
+OVERFLOW_BEFORE = """before = late(m, z, "before", 3)
+        kept = [self._kept(m, c, total)[:1] + self._kept(m, c, before)[1:] for c in conversions]"""
 LFSR = golden.LfsrConfig(lanes=3)
 MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
 ARRAY = golden.ArrayConfig(rows=3, columns=3)
