@@ -110,8 +110,7 @@ _MEASURED: dict[str, Measured] = {
     "ice40-hx8k": Measured(nodes=4, lut=3775, ff=1605, dsp=0),
     "gowin-gw2a18": Measured(nodes=16, lut=2624, ff=5072, dsp=16),
     "nexus-lifcl40": Measured(nodes=16, lut=2681, ff=4048, dsp=16),
-    "xc7a100t": Measured(nodes=16, lut=2374, ff=3120, dsp=16),
-    "xc7k325t": Measured(nodes=16, lut=2374, ff=3120, dsp=16),
+    "xc7a100t": Measured(nodes=225, lut=10_448, ff=24_261, dsp=240),
 }
 
 #: How full a device is taken to become: beyond that, place and route seldom ends well.
@@ -327,7 +326,7 @@ def _xc7(name: str, device: str, available: dict[str, int]) -> Target:
         family="xc7",
         synthesis="synth_xilinx -family xc7 -flatten",
         inner="-noiopad -noclkbuf",
-        measured=_MEASURED[name],
+        measured=_MEASURED["xc7a100t"],
         frequency=200,
         cells="xc7",
         notes=(

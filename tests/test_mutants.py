@@ -223,7 +223,7 @@ MUTANTS = [
         MACC,
         ("sums never begin", ("Mux(first, 0, accumulator)", "accumulator")),
         ("operand squared", ('late(m, b, "b_operand")', 'late(m, a, "b_operand")')),
-        ("lost carry", ("Cat(carry, term) + ", "Cat(0, term) + ")),
+        ("lost carry", ("Cat(carry, kept))[1:]", "Cat(C(0), kept))[1:]")),
         ("a product late", ("range(MULTIPLIER_LATENCY - 1)", "range(MULTIPLIER_LATENCY)")),
     ),
     *mutants(

@@ -81,6 +81,15 @@ def test_a_node_has_the_trace_of_the_twin(config, models, tmp_path):
     assert comparison, comparison.report()
 
 
+@needs_yosys
+def test_a_sum_that_never_begins_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(xilinx, "BEGIN", xilinx.ACCUMULATE)
+    component = hdl.Macc(NODES["default"], cells=XC7)
+    simulator = Lowered(component, tmp_path, own())
+    inputs = random_inputs(flatten(component), CLOCKS, seed=1)
+    assert not compare(component, golden.Macc(component.config), inputs, simulator=simulator)
+
+
 def conversions(*given):
     return tuple(
         Conversion(fraction=fraction, target=target, rounding=rounding)

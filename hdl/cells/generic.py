@@ -34,5 +34,6 @@ class Generic(Cells):
         m.d.comb += kept.eq(Mux(first, 0, accumulator))
         if carry is None:
             return term + kept
-        # It comes in below both of them, where another one makes it a carry again.
-        return (Cat(carry, term) + Cat(carry, kept))[1:]
+        # It comes in below both of them, where a constant 1 makes it a carry again: nextpnr's router
+        # for iCE40 may never end where a carry cell has one signal twice.
+        return (Cat(C(1, 1), term) + Cat(carry, kept))[1:]
