@@ -729,7 +729,7 @@ def _arranged(module: Verilog, ports: Mapping[str, list[str]]) -> list[Item]:
         assert not keep or assigned <= module.kept, assigned
         if len(item) == 2:
             plain[keep].append(item[1])
-        elif len(item) == 3:
+        elif len(item) == 3 and "if (rst)" in item[1]:
             resets[keep].append(
                 (item[1].replace("if (rst) ", "  "), item[2].replace("else ", "  "))
             )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
 from generated import CASES, configured, gradloom, ports, run, tool, verilog
 
@@ -161,6 +162,26 @@ def test_a_register_that_is_to_be_kept_says_so_at_its_block():
 def test_an_attribute_is_not_lost_silently():
     with pytest.raises(TypeError, match=r"attribute syn_keep: .* but BEL, keep"):
         marked("syn_keep")
+
+
+def test_a_memory_that_is_written_at_every_clock_has_no_reset():
+    class Ring(wiring.Component):
+        q: Out(8)
+
+        def elaborate(self, platform):
+            m = Module()
+            m.submodules.storage = storage = Memory(shape=8, depth=4, init=[])
+            write, read = storage.write_port(), storage.read_port(domain="comb")
+            place = Signal(2, reset_less=True)
+            m.d.sync += place.eq(place + 1)
+            m.d.comb += [write.en.eq(1), write.addr.eq(place), read.addr.eq(place)]
+            m.d.comb += [write.data.eq(read.data + 1), self.q.eq(read.data)]
+            return m
+
+    unit = replace(UNITS["lfsr"], component=lambda config: Ring())
+    text = generate(unit, configured("lfsr")[1])
+    assert re.search(r"  always @\(posedge clk\) begin\n +storage\[\w+\] <= [^;]+;\n  end\n", text)
+    assert "rst)" not in text.partition(");")[2]
 
 
 # The tidying by itself, on small texts of the kind that Yosys writes.
