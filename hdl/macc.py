@@ -71,6 +71,8 @@ class Macc(wiring.Component):
         self.config = config
         self.cells = cells
         self.place = place
+        #: What its modules are called: an array may have both kinds.
+        self.kind = "TernaryMacc" if config.ternary else "Macc"
         a, b = signed(config.a.width), signed(config.b.width)
         super().__init__(
             {
