@@ -117,7 +117,9 @@ class _Splitter:
         return Instance(self._names[key], *ports)
 
     def _module_name(self, component: Any) -> str:
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(component).__name__).lower()
+        # Modules that differ in no more than constants are merged by their names.
+        kind = getattr(component, "kind", type(component).__name__)
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
         name = base = f"{self._prefix}_{snake}"
         number = 1
         while name in self._names.values():

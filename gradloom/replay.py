@@ -75,8 +75,13 @@ class Station:
         return wrong
 
 
-def stations(trainer: Trainer[Any], record: Record) -> list[Station]:
+def stations(
+    trainer: Trainer[Any], record: Record, multipliers: tuple[int, int] | None = None
+) -> list[Station]:
     """The units that the step in `record`, the latest of `trainer`, went through.
+
+    With `multipliers`, products without rounding go through a mixed array with a block of so many
+    rows and columns: those with weights of -1, 0 and 1 on all nodes, others in the block.
 
     A unit that rounds stochastically moves its lanes for every value, so what is rounded to nearest
     goes through a unit of its own, which has none.
@@ -90,7 +95,9 @@ def stations(trainer: Trainer[Any], record: Record) -> list[Station]:
         ("array, raw sums", None),
     ):
         if chosen := [product for product in products if _draws(product.conversion) is kind]:
-            result.append(_array(title, chosen, recipe, _moved(recipe.generator, start.array)))
+            block = multipliers if kind is None else None
+            generator = _moved(recipe.generator, start.array)
+            result.append(_array(title, chosen, recipe, generator, block))
     width = max(station.config.macc.width for station in result) + 1  # a sum, and a target off it
 
     draws = start.elementwise
@@ -148,7 +155,11 @@ def _leaps(entry: Convert | Quantize, lanes: int) -> int:
 
 
 def _array(
-    title: str, products: Sequence[Product], recipe: Recipe, generator: golden.Generator
+    title: str,
+    products: Sequence[Product],
+    recipe: Recipe,
+    generator: golden.Generator,
+    multipliers: tuple[int, int] | None,
 ) -> Station:
     """An array for `products`, its words as wide as these need."""
     conversions = tuple(dict.fromkeys(p.conversion for p in products if p.conversion is not None))
@@ -162,15 +173,18 @@ def _array(
         ),
         conversions=conversions,
         generator=generator,
+        multipliers=multipliers,
+        ternary_depth=max(product.a.shape[1] for product in products),
     )
     station = Station(title, UNITS["array"], config)
     for product in products:
         choice = 0 if product.conversion is None else conversions.index(product.conversion)
-        piece = product_stimulus(config, product.a, product.b)
+        multiply = multipliers is not None and bool(np.abs(product.b).max() > 1)
+        piece = product_stimulus(config, product.a, product.b, multiply)
         if len(conversions) > 1:
             piece["i_choice"] = np.full(len(piece["i_valid"]), choice, np.int64)
         station.pieces.append(piece)
-        rows = product_rows(config, product.out)
+        rows = product_rows(config, product.out, multiply)
         station.expected.append((len(rows["data"]), {k: v.reshape(-1) for k, v in rows.items()}))
     return station
 
@@ -180,41 +194,54 @@ def _padded(matrix: Codes, rows: int, columns: int) -> Codes:
     return np.pad(matrix, ((0, -matrix.shape[0] % rows), (0, -matrix.shape[1] % columns)))
 
 
-def product_stimulus(config: golden.ArrayConfig, a: Codes, b: Codes) -> Trace:
+def _block(config: golden.ArrayConfig, multiply: bool) -> tuple[int, int]:
+    """Rows and columns of a tile: of the array, or of a mixed array's multipliers."""
+    return config.multipliers if multiply and config.multipliers else (config.rows, config.columns)
+
+
+def product_stimulus(
+    config: golden.ArrayConfig, a: Codes, b: Codes, multiply: bool = False
+) -> Trace:
     """Operands of the product of `a` (M, K) and `b` (K, N), tile by tile, row block by row block.
 
-    Tiles shallower than the array has rows are followed by idle clocks,
-    so that no operand ever waits.
+    To `multiply`, the tiles are those of a mixed array's block of multipliers. Tiles shallower than
+    the array has rows are followed by idle clocks, so that no operand ever waits.
     """
-    rows, columns, depth = config.rows, config.columns, a.shape[1]
+    (rows, columns), depth = _block(config, multiply), a.shape[1]
     left = _padded(a, rows, 1).reshape(-1, 1, rows, depth).swapaxes(2, 3)
     right = _padded(b, 1, columns).reshape(depth, 1, -1, columns).transpose(1, 2, 0, 3)
     blocks = (left.shape[0], right.shape[1])
-    clocks = max(depth, rows)
+    clocks = max(depth, config.rows)
 
-    def tiles(operands: Codes) -> Codes:
+    def tiles(operands: Codes, before: int, after: int) -> Codes:
+        """With zeros for the lanes before and after the block."""
         spread = np.broadcast_to(operands, (*blocks, *operands.shape[2:]))
-        gapped = np.pad(spread, ((0, 0), (0, 0), (0, clocks - depth), (0, 0)))
-        return gapped.reshape(-1, operands.shape[3])
+        gapped = np.pad(spread, ((0, 0), (0, 0), (0, clocks - depth), (before, after)))
+        return gapped.reshape(-1, gapped.shape[3])
 
     clock = np.tile(np.arange(clocks), blocks[0] * blocks[1])
-    return {
+    stimulus = {
         "i_valid": (clock < depth).astype(np.int64),
-        "i_a": tiles(left),
-        "i_b": tiles(right),
+        "i_a": tiles(left, config.rows - rows, 0),
+        "i_b": tiles(right, 0, config.columns - columns),
         "i_last": (clock == depth - 1).astype(np.int64),
     }
+    if config.multipliers:
+        stimulus["i_multiply"] = np.full(len(clock), int(multiply), np.int64)
+    return stimulus
 
 
-def product_rows(config: golden.ArrayConfig, out: Codes) -> Trace:
+def product_rows(config: golden.ArrayConfig, out: Codes, multiply: bool = False) -> Trace:
     """Rows in which the array gives the product `out` (M, N):
-    tile by tile, a tile's bottom row first.
+    tile by tile, a tile's bottom row first; 0 outside of the block that is to `multiply`.
     """
-    rows, columns = config.rows, config.columns
+    rows, columns = _block(config, multiply)
     whole = _padded(out, rows, columns)
     tiles = whole.reshape(whole.shape[0] // rows, rows, -1, columns).swapaxes(1, 2)
-    data = tiles[:, :, ::-1].reshape(-1, columns)
-    return {"data": data, "last": (np.arange(len(data)) % rows == rows - 1).astype(np.int64)}
+    around = ((0, 0), (0, 0), (config.rows - rows, 0), (0, config.columns - columns))
+    data = np.pad(tiles, around)[:, :, ::-1].reshape(-1, config.columns)
+    last = np.arange(len(data)) % config.rows == config.rows - 1
+    return {"data": data, "last": last.astype(np.int64)}
 
 
 def _rounder(entry: Convert, record: Record, lanes: int, generator: golden.Generator) -> Station:

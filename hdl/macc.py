@@ -83,6 +83,8 @@ class Macc(wiring.Component):
         self.cells = cells
         self.place = place
         self.shared = shared
+        #: What its modules are called: an array may have both kinds.
+        self.kind = "TernaryMacc" if config.ternary else "Macc"
         a, b = signed(config.a.width), signed(config.b.width)
         product = {"product": In(signed(config.a.width + config.b.width))} if shared else {}
         super().__init__(

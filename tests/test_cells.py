@@ -532,7 +532,7 @@ def test_the_block_of_a_mixed_array_has_places():
     config = replace(small(3, 4), multipliers=(2, 3))
     places = TARGETS["ecp5-85f"].places.array(2, 3)
     text = generate(UNITS["array"], config, cells=ECP5, places=places)
-    found = re.findall(r'\w+ #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
+    found = re.findall(r'array_macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
     assert {(int(r), int(c)): place for place, r, c in found} == {
         (1 + r, c): places[r][c] for r in range(2) for c in range(3)
     }

@@ -23,7 +23,9 @@ UNITS = {
     "Lfsr": golden.LfsrConfig(),
     "Rounder": golden.RounderConfig(conversions=TWO),
     "Macc": golden.MaccConfig(),
-    "Array": golden.ArrayConfig(rows=2, columns=2, conversions=TWO),
+    "Array": golden.ArrayConfig(
+        rows=2, columns=2, conversions=TWO, multipliers=(1, 1), ternary_depth=500
+    ),
     "WeightQuantizer": golden.WeightQuantizerConfig(),
     "ActivationQuantizer": golden.ActivationQuantizerConfig(),
     "ShiftExponent": golden.ShiftExponentConfig(),
@@ -324,8 +326,13 @@ REFUSED = [
     ),
     (
         golden.ArrayConfig,
-        {"multipliers": (2, 2), "ternary_depth": 1 << 24},
-        "ternary_depth = 16777216: sums of 40 bits would drain through nodes of ",
+        {
+            "macc": golden.MaccConfig(depth=1),
+            "multipliers": (2, 2),
+            "ternary_depth": 1 << 24,
+            "conversions": (),
+        },
+        "ternary_depth = 16777216: sums of 40 bits would drain through nodes of 32, which macc's",
     ),
     (golden.WeightQuantizerConfig, {"stored": 4, "bits": 5}, "bits = 5: allowed are 2 to 4"),
     (

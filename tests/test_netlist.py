@@ -105,6 +105,18 @@ OF_CELLS = {
             conversions=(),
         ),
     ),
+    "mixed array of ecp5 cells": (
+        "ecp5",
+        "array",
+        golden.ArrayConfig(
+            rows=2,
+            columns=2,
+            macc=golden.MaccConfig(a=SMALL, b=SMALL, depth=63),
+            conversions=(),
+            multipliers=(1, 1),
+            ternary_depth=63,
+        ),
+    ),
     "ternary array of ecp5 cells": (
         "ecp5",
         "array",
@@ -293,7 +305,9 @@ def cases():
             yield pytest.param(name, family, marks=[] if quick else [pytest.mark.long])
     for name, (family, _, _) in OF_CELLS.items():
         yield pytest.param(
-            name, family, marks=[] if name.startswith(("raw", "ternary")) else [pytest.mark.long]
+            name,
+            family,
+            marks=[] if name.startswith(("raw", "ternary", "mixed")) else [pytest.mark.long],
         )
 
 

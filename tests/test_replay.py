@@ -100,6 +100,33 @@ def test_hardware_agrees_on_a_whole_step(name):
         assert compare(part.unit.component(part.config), part.unit.twin(part.config), part.inputs)
 
 
+@pytest.mark.parametrize("block", [(1, 1), (2, 3), (3, 4)], ids=str)
+def test_a_step_of_wage_goes_through_one_mixed_array(block):
+    """Forward and errors on all nodes, gradients in the block; padding at every edge."""
+    trainer, record = recorded(RECIPES["wage, convolutional"])
+    array = stations(trainer, record, block)[0]
+    assert array.config.multipliers == block
+    modes = [int(piece["i_multiply"][0]) for piece in array.pieces]
+    names = [entry.name.split()[0] for entry in record if isinstance(entry, Product)]
+    assert set(zip(names, modes)) == {("forward", 0), ("error", 0), ("gradient", 1)}
+    # The ternary sums are narrower than the products'.
+    assert array.config.ternary.width < array.config.macc.width
+    outputs = array.unit.twin(array.config).run(array.inputs)
+    assert array.results > 0
+    assert array.differences(outputs) == 0
+    ignored = array.inputs | {"i_multiply": 0 * array.inputs["i_multiply"]}
+    assert array.differences(array.unit.twin(array.config).run(ignored)) > 0
+
+
+def test_a_mixed_array_agrees_on_the_products_of_a_step():
+    trainer, record = recorded(RECIPES["wage"], before=1)
+    array = stations(trainer, record, (2, 2))[0]
+    comparison = compare(
+        array.unit.component(array.config), array.unit.twin(array.config), array.inputs
+    )
+    assert comparison, comparison.report()
+
+
 def test_a_wrong_result_or_a_missing_one_counts():
     trainer, record = recorded(RECIPES["wage"], before=0)
     for part in stations(trainer, record):

@@ -34,6 +34,6 @@ class Generic(Cells):
         m.d.comb += kept.eq(Mux(first, 0, accumulator))
         if carry is None:
             return term + kept
-        # It comes in below both of them, where a constant 1 makes it a carry again: nextpnr's router
-        # for iCE40 may never end where a carry cell has one signal twice.
+        # It comes in below both of them, where a constant 1 makes it a carry again: a router
+        # may never end where a carry cell of iCE40 has one signal twice.
         return (Cat(C(1, 1), term) + Cat(carry, kept))[1:]
