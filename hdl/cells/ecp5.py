@@ -85,7 +85,7 @@ class Ecp5(Cells):
         controls = {
             "negative": negative,
             "first": first,
-            "moves": first | nonzero,
+            "moves": nonzero,
             "clears": first & ~nonzero,
         }
         segments: list[Signal] = []
