@@ -242,6 +242,7 @@ def test_the_description_is_that_of_the_unit(name, arguments):
             "b": "<2,14>",
             "depth": "511",
             "segments": "2",
+            "ternary": "False",
         }
 
 
