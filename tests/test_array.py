@@ -43,7 +43,7 @@ def configurations(draw, most=5):
     if not ternary and draw(st.booleans()):
         multipliers = (draw(st.integers(1, rows)), draw(st.integers(1, columns)))
         # Its sums are no wider than the multipliers'.
-        terms = draw(st.integers(1, macc.depth << (macc.b.width - 2)))
+        terms = draw(st.integers(1, min(macc.depth << (macc.b.width - 2), 1 << 24)))
     choices = draw(st.just(()) | conversions(macc.width, most=3))
     return ArrayConfig(
         rows=rows,

@@ -434,7 +434,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path):
     )
     wait_for(lambda: started.exists() and started.read_text())
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert error.splitlines()[-1] == "gradloom: interrupted"
     assert "Traceback" not in error
