@@ -29,6 +29,8 @@ class Cells(ABC):
         of the same value. It costs registers and is worth it where the clock is near the silicon's
         limit: the nodes of an antidiagonal have equal bits, and one register for all of them would
         drive a net across the whole array.
+    widest : int or None
+        Bits of a multiplier's operands at most; None where there is no limit.
     multiplier_latency : int
         Clocks of `multiply`.
     note : str
@@ -37,6 +39,7 @@ class Cells(ABC):
 
     name: ClassVar[str]
     apart: ClassVar[bool] = False
+    widest: ClassVar[int | None] = None
     multiplier_latency: ClassVar[int] = MULTIPLIER_LATENCY
     note: ClassVar[str] = ""
 
@@ -45,9 +48,14 @@ class Cells(ABC):
         if not config.ternary:  # those are in fabric
             self.check_multiplier(config)
 
-    @abstractmethod
     def check_multiplier(self, config: MaccConfig) -> None:
         """The same of a node that multiplies."""
+        for name, form in (("a", config.a), ("b", config.b)):
+            if self.widest is not None and form.width > self.widest:
+                raise ValueError(
+                    f"{name} = {form}: a multiplier of {self.name} takes operands of 1 to "
+                    f"{self.widest} bits"
+                )
 
     def pairs(self, config: MaccConfig) -> bool:
         """Whether two nodes of an array share a multiplier block, and `products` makes theirs."""

@@ -31,14 +31,8 @@ class Ecp5(Cells):
     """ECP5's multiplier blocks and carry cells."""
 
     name = "ecp5"
+    widest = OPERAND
     apart = True
-
-    def check_multiplier(self, config: MaccConfig) -> None:
-        for name, form in (("a", config.a), ("b", config.b)):
-            if form.width > OPERAND:
-                raise ValueError(
-                    f"{name} = {form}: a multiplier of ecp5 takes operands of 1 to {OPERAND} bits"
-                )
 
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
         # At the top of the block's operands: low zeros cost nothing, a sign in many bits has a

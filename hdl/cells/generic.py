@@ -2,7 +2,6 @@
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 
-from golden.macc import MaccConfig
 from hdl.cells.base import MULTIPLIER_LATENCY, Cells
 from hdl.delay import late
 
@@ -11,9 +10,6 @@ class Generic(Cells):
     """Inferred multipliers and adders, on any device and in any simulator."""
 
     name = "generic"
-
-    def check_multiplier(self, config: MaccConfig) -> None:
-        """Every node can be had."""
 
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
         product: Value = late(m, a, "a_operand") * late(m, b, "b_operand")

@@ -21,15 +21,8 @@ class Gowin(Cells):
     """Gowin's multiplier blocks and carry cells."""
 
     name = "gowin"
+    widest = OPERANDS[-1]
     apart = True
-
-    def check_multiplier(self, config: MaccConfig) -> None:
-        for name, form in (("a", config.a), ("b", config.b)):
-            if form.width > OPERANDS[-1]:
-                raise ValueError(
-                    f"{name} = {form}: a multiplier of gowin takes operands of 1 to "
-                    f"{OPERANDS[-1]} bits"
-                )
 
     def sums(
         self,

@@ -66,6 +66,7 @@ class Ice40(Cells):
     """iCE40 UltraPlus's blocks, a node each or two in one."""
 
     name = "ice40"
+    widest = OPERAND
     # Registers of a block's operands, of its products and behind its adders; in front of them one
     # in fabric, which is also a neighbour's hop.
     multiplier_latency = 4
@@ -73,13 +74,6 @@ class Ice40(Cells):
         "For Yosys: synth_ice40 without -dsp. With it, Yosys makes every SB_MAC16 anew and loses "
         "the registers inside."
     )
-
-    def check_multiplier(self, config: MaccConfig) -> None:
-        for name, form in (("a", config.a), ("b", config.b)):
-            if form.width > OPERAND:
-                raise ValueError(
-                    f"{name} = {form}: a multiplier of ice40 takes operands of 1 to {OPERAND} bits"
-                )
 
     def pairs(self, config: MaccConfig) -> bool:
         return max(config.a.width, config.b.width) <= HALF
