@@ -1,16 +1,13 @@
-"""Exact integer products through BLAS, and the random words that the array's rounders meet.
+"""Exact integer products through BLAS.
 
 A fixed-point product can be simulated with a vendor's BLAS (Gupta et al. 2015, section 3): a
-floating-point sum of integers is exact while every partial sum fits the mantissa. The order of the
-draws is the array's: it rounds tile by tile, one lane a column, the bottom row first.
+floating-point sum of integers is exact while every partial sum fits the mantissa.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from golden import check
 from golden.fixed import Codes
-from golden.lfsr import Lanes, Words
 
 #: Integers up to here are exact in the type, narrowest first.
 _EXACT: tuple[tuple[type[np.floating], int], ...] = ((np.float32, 1 << 24), (np.float64, 1 << 53))
@@ -94,51 +91,3 @@ def carrier(term: int, depth: int) -> type[np.floating]:
         if term * depth < exact:
             return kind
     raise ValueError(f"sums of {depth} terms up to {term} reach 2^53: float64 is not exact there")
-
-
-def array_leaps(rows: int, columns: int, height: int, width: int) -> int:
-    """Draws a lane makes for a (height, width) product: `rows` a tile, edge tiles drain whole."""
-    return -(-height // rows) * -(-width // columns) * rows
-
-
-def array_draws(lanes: Lanes, rows: int, columns: int, height: int, width: int) -> Words:
-    """The word that meets each value of a (height, width) product on an array of rows x columns.
-
-    Tiles go row block by row block, all column blocks of the first row block first. Column c of the
-    array rounds with lane c and drains its bottom row first. A tile at the edge drains whole, so
-    every lane leaps `rows` times a tile.
-
-    Parameters
-    ----------
-    lanes
-        The array's lanes, one a column; they move on.
-    rows, columns
-        Size of the array.
-    height, width
-        Size of the product.
-
-    Returns
-    -------
-    Words, (height, width), which the lanes' next draw may overwrite.
-    """
-    check.whole("lanes of the array", lanes.count, columns, columns)
-    down, across = -(-height // rows), -(-width // columns)
-    drained = lanes.lend(down * across * rows).reshape(down, across, rows, columns)
-    tiles = drained[:, :, ::-1]  # row 0 is drained last
-    return tiles.transpose(0, 2, 1, 3).reshape(down * rows, across * columns)[:height, :width]
-
-
-def elementwise_leaps(lanes: int, size: int) -> int:
-    """Draws a lane makes for `size` values over `lanes` rounders: the last group is padded."""
-    return -(-size // lanes)
-
-
-def elementwise_draws(lanes: Lanes, size: int) -> Words:
-    """The word that meets each of `size` values: value i meets lane i mod V of the V lanes.
-
-    Returns
-    -------
-    Words, (size,), in row-major order of the values, which the lanes' next draw overwrites. All
-    lanes leap for the last group too, padded or not.
-    """
-    return lanes.lend(elementwise_leaps(lanes.count, size)).reshape(-1)[:size]

@@ -4,7 +4,7 @@ Verilog comes out.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from gradloom.verilog import generate
 
 #: What trains, by the name of its system in the table.
 SYSTEMS = {"WAGE": "digits-wage", "Gupta": "digits-gupta"}
-#: The array that the demonstration's steps run on.
-ROWS = COLUMNS = 8
+#: Rows and columns of the array that comes out, as of the one that the steps run on.
+SIDE = 8
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
     )
     outcomes: list[Outcome] = []
     for system, name in SYSTEMS.items():
-        recipe = replace(load(name), rows=ROWS, columns=COLUMNS)
+        recipe = load(name)
         network = "-".join(filter(None, (recipe.network, f"{dataset.classes}FC")))
         out.print(f"\n{name} in integers, {network} on {shape} pixels:", highlight=False)
         trainer, record = _train(recipe, dataset, out, progress)
@@ -162,14 +162,14 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
         if not outcome.comparison:
             out.print(f"{outcome.system}: {outcome.comparison.report()}", markup=False)
 
-    config = golden.ArrayConfig(rows=ROWS, columns=COLUMNS)
+    config = golden.ArrayConfig(rows=SIDE, columns=SIDE)
     text = generate(UNITS["array"], config)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "array.v"
     with replaced(path) as temporary:
         temporary.write_text(text)
     out.print(
-        f"\n{path}: Verilog of the {ROWS} x {COLUMNS} array of {config.macc.a} nodes "
+        f"\n{path}: Verilog of the {SIDE} x {SIDE} array of {config.macc.a} nodes "
         f"with stochastic rounders, {len(text.splitlines()):,} lines.",
         highlight=False,
     )

@@ -36,8 +36,8 @@ def terms(stage):
     window, (height, width, channels) = stage.window, stage.image
     rows, columns, _ = stage.sums
     for place in np.ndindex(rows, columns):
-        kernel = np.ndindex(channels, window.height, window.width)
-        for row, (c, ky, kx) in enumerate(kernel):
+        kernel = np.ndindex(window.height, window.width, channels)
+        for row, (ky, kx, c) in enumerate(kernel):
             y = place[0] * window.stride + ky - window.padding
             x = place[1] * window.stride + kx - window.padding
             if 0 <= y < height and 0 <= x < width:
@@ -58,16 +58,32 @@ def test_products_are_the_sums_over_their_terms(shape, network):
             error[b][seen] += e[b][place] @ w[row]
     assert np.array_equal(convolution.forward(stage, x, w, 9, 9), sums)
     assert np.array_equal(convolution.gradient(stage, x, e, 9, 9), gradient)
-    rows = convolution.error(stage, e, w, 9, 9)
-    assert np.array_equal(convolution.as_image(stage, rows), error)
-    assert np.array_equal(convolution.as_rows(stage, error), rows)
+    assert np.array_equal(convolution.error(stage, e, w, 9, 9), error)
     for function, left, right, product in (
         (convolution.forward_operands, x, w, sums),
         (convolution.gradient_operands, x, e, gradient),
-        (convolution.error_operands, e, w, rows),
     ):
         a, b = function(stage, left, right)
         assert np.array_equal(a @ b, product.reshape(len(a), -1))
+    assert np.array_equal(by_operands(stage, e, w), error)
+    places = [(y, x) for phase in stage.phases for y in phase.ys for x in phase.xs]
+    assert sorted(places) == list(np.ndindex(stage.image[:2]))
+    for phase in stage.phases:
+        y, x = phase.ys[0] + stage.window.padding, phase.xs[0] + stage.window.padding
+        assert (y % stage.window.stride, x % stage.window.stride) == (phase.top, phase.left)
+
+
+def by_operands(stage, e, w):
+    """The error product by what the array multiplies: one product, or one for each phase."""
+    error = np.full((len(e), *stage.image), -1, np.int64)
+    for phase in (None,) if stage.dense else stage.phases:
+        a, b = convolution.error_operands(stage, e, w, phase)
+        part = error
+        if phase is not None:
+            assert a.shape[1] == phase.taps * stage.outputs
+            part = error[:, phase.ys.start :: phase.ys.step, phase.xs.start :: phase.xs.step]
+        part[...] = (a @ b).reshape(part.shape)
+    return error
 
 
 @pytest.mark.parametrize(
@@ -120,9 +136,8 @@ def test_the_largest_operands_lose_nothing(network, batch, bound):
     everywhere = np.full((batch, *stage.sums), bound)
     a, b = convolution.gradient_operands(stage, x, everywhere)
     assert np.array_equal(convolution.gradient(stage, x, everywhere, bound, bound), a @ b)
-    a, b = convolution.error_operands(stage, whole, w)
     error = convolution.error(stage, e, w, bound, bound, first)
-    assert np.array_equal(error, (a @ b).reshape(error.shape))
+    assert np.array_equal(error, by_operands(stage, whole, w))
     a, b = convolution.forward_operands(stage, x, w)
     assert np.array_equal(convolution.forward(stage, x, w, bound, bound).reshape(len(a), -1), a @ b)
 
@@ -139,9 +154,9 @@ def test_errors_of_overlapping_windows_lose_nothing():
     w[0, 0] -= 1
     whole = unpool(e, first, stage.pool, stage.sums)
     assert set(np.unique(whole)) == {0, 9 * bound}
-    a, b = convolution.error_operands(stage, whole, w)
-    assert np.max(a @ b) > 1 << 24 > bound**2 * stage.inputs * stage.outputs
-    assert np.array_equal(convolution.error(stage, e, w, bound, bound, first), a @ b)
+    error = by_operands(stage, whole, w)
+    assert np.max(error) > 1 << 24 > bound**2 * stage.inputs * stage.outputs
+    assert np.array_equal(convolution.error(stage, e, w, bound, bound, first), error)
 
 
 def test_sums_beyond_double_precision_are_refused():
@@ -197,5 +212,5 @@ def test_a_window_over_the_whole_image_is_a_dense_layer():
     x, w, _ = operands(stage, 2)
     assert np.array_equal(
         convolution.forward(stage, x, w, 9, 9).reshape(2, -1),
-        x.transpose(0, 3, 1, 2).reshape(2, -1) @ w,
+        x.reshape(2, -1) @ w,
     )

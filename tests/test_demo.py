@@ -16,9 +16,9 @@ from gradloom import demo
 @pytest.fixture
 def small(monkeypatch):
     sizes = {"digits-wage": ("network=16FC", "batch=8"), "digits-gupta": ("network=5FC", "batch=4")}
-    monkeypatch.setattr(demo, "load", lambda name: load(name, [*sizes[name], "epochs=1"]))
-    monkeypatch.setattr(demo, "ROWS", 2)
-    monkeypatch.setattr(demo, "COLUMNS", 3)
+    array = ("epochs=1", "rows=2", "columns=3")
+    monkeypatch.setattr(demo, "load", lambda name: load(name, [*sizes[name], *array]))
+    monkeypatch.setattr(demo, "SIDE", 2)
 
 
 def run(folder):

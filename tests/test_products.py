@@ -1,4 +1,4 @@
-"""Exact products, and the order in which draws meet values, against one-by-one stepping."""
+"""Exact products, against Python's integers."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden import products
-from golden.lfsr import Generator, Lanes, step
-from golden.products import (
-    array_draws,
-    array_leaps,
-    elementwise_draws,
-    elementwise_leaps,
-    matmul,
-)
+from golden.products import matmul
 
 sizes = st.integers(1, 9)
 
@@ -102,76 +95,3 @@ def test_promised_bounds_are_checked():
         matmul(a, b, a_bound=127)
     with pytest.raises(ValueError, match="b: largest magnitude 5, at most 4 was promised"):
         matmul(a, b, b_bound=4)
-
-
-class OneByOne:
-    """A lane that is stepped one by one, from the lane's first state on."""
-
-    def __init__(self, generator, lane):
-        self.generator, self.state = generator, generator.lane_seed(lane)
-
-    def draw(self):
-        word = self.state & ((1 << self.generator.draw) - 1)
-        for _ in range(self.generator.leap):
-            self.state = step(self.state, self.generator.taps)
-        return word
-
-
-def naive_array_draws(lanes, rows, height, width):
-    words = {}
-    for top in range(0, height, rows):
-        for left in range(0, width, len(lanes)):
-            for row in reversed(range(rows)):  # the bottom row drains first
-                for column, lane in enumerate(lanes):
-                    words[top + row, left + column] = lane.draw()
-    return [[words[row, column] for column in range(width)] for row in range(height)]
-
-
-GENERATORS = [Generator(), Generator(bits=24, leap=8, draw=8, seed=77), Generator(seed=0xDEADBEEF)]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from(GENERATORS),
-    st.integers(1, 5),
-    st.integers(1, 5),
-    st.lists(st.tuples(st.integers(1, 13), st.integers(1, 13)), min_size=1, max_size=3),
-)
-def test_array_draws_come_in_the_order_of_the_drain(generator, rows, columns, products_):
-    lanes = Lanes(generator, 0, columns)
-    naive = [OneByOne(generator, lane) for lane in range(columns)]
-    leaps = 0
-    for height, width in products_:
-        words = array_draws(lanes, rows, columns, height, width)
-        assert words.tolist() == naive_array_draws(naive, rows, height, width)
-        leaps += array_leaps(rows, columns, height, width)
-    for lane, state in enumerate(lanes.states):
-        assert state == naive[lane].state
-        start = generator.lane_seed(lane)
-        assert state == generator.advance(start, leaps * generator.leap)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from(GENERATORS),
-    st.integers(1, 6),
-    st.lists(st.integers(0, 40), min_size=1, max_size=3),
-)
-def test_elementwise_draws_go_round_the_lanes(generator, count, tensors):
-    first = 3
-    lanes = Lanes(generator, first, count)
-    naive = [OneByOne(generator, first + lane) for lane in range(count)]
-    leaps = 0
-    for size in tensors:
-        words = elementwise_draws(lanes, size).tolist()
-        padded = -(-size // count) * count
-        expected = [naive[i % count].draw() for i in range(padded)]  # the last group leaps whole
-        assert words == expected[:size]
-        leaps += elementwise_leaps(count, size)
-    start = generator.lane_seed(first)
-    assert lanes.states[0] == naive[0].state == generator.advance(start, leaps * generator.leap)
-
-
-def test_lanes_are_as_many_as_columns():
-    with pytest.raises(ValueError, match="lanes of the array = 4: allowed are 5 to 5"):
-        array_draws(Lanes(Generator(), 0, 4), 4, 5, 4, 5)

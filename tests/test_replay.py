@@ -14,12 +14,21 @@ from golden.training import (
     GuptaRecipe,
     HwgqRecipe,
     LiRecipe,
-    Product,
     WageRecipe,
     new_trainer,
 )
+from golden.training.ops import (
+    Convert,
+    Pass,
+    Product,
+    QuantizeActivation,
+    QuantizeError,
+    QuantizeWeight,
+    ShiftExponent,
+    WageUpdate,
+)
 from gradloom import compare
-from gradloom.replay import product_rows, product_stimulus, stations
+from gradloom.replay import block_order, product_rows, product_stimulus, stations
 
 #: Every kind of layer: padding, strides, pooling with overlaps, dense layers; on arrays that need
 #: edge tiles, with tiles shallower than the array and vectors that must be filled up.
@@ -66,7 +75,12 @@ RECIPES = {
     ),
     "hwgq": HwgqRecipe(**SMALL),
     "dorefa": DorefaRecipe(**SMALL),
+    "gupta, in groups": GuptaRecipe(**SMALL | {"batch": 7, "group": 3}),
+    "sr, in groups": LiRecipe(**SMALL | {"batch": 8, "group": 6}, update="sr", grid="2"),
 }
+
+
+DRAWING = (QuantizeError, WageUpdate)
 
 
 def recorded(recipe, before=3):
@@ -85,7 +99,9 @@ def recorded(recipe, before=3):
 def test_twins_give_the_numbers_of_training(name):
     trainer, record = recorded(RECIPES[name])
     parts = stations(trainer, record)
-    assert sum(len(part.pieces) for part in parts) == len(record)
+    kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent)
+    through = [entry for entry in record if isinstance(entry.operation, (*kinds, *DRAWING))]
+    assert sum(len(part.pieces) for part in parts) == len(through) > 0
     assert sum(len(part.inputs["i_valid"]) for part in parts) <= 1_000_000  # clocks
     for part in parts:
         outputs = part.unit.twin(part.config).run(part.inputs)
@@ -107,8 +123,8 @@ def test_a_step_of_wage_goes_through_one_mixed_array(block):
     array = stations(trainer, record, block)[0]
     assert array.config.multipliers == block
     modes = [int(piece["i_multiply"][0]) for piece in array.pieces]
-    names = [entry.name.split()[0] for entry in record if isinstance(entry, Product)]
-    assert set(zip(names, modes)) == {("forward", 0), ("error", 0), ("gradient", 1)}
+    kinds = [e.operation.kind for e in record if isinstance(e.operation, Product)]
+    assert set(zip(kinds, modes)) == {(Pass.FORWARD, 0), (Pass.ERROR, 0), (Pass.GRADIENT, 1)}
     # The ternary sums are narrower than the products'.
     assert array.config.ternary.width < array.config.macc.width
     outputs = array.unit.twin(array.config).run(array.inputs)
@@ -131,11 +147,11 @@ def test_a_wrong_result_or_a_missing_one_counts():
     trainer, record = recorded(RECIPES["wage"], before=0)
     for part in stations(trainer, record):
         outputs = part.unit.twin(part.config).run(part.inputs)
-        _, fields = part.expected[0]
-        port = f"o_{next(iter(fields))}"
-        first = np.flatnonzero(outputs["o_valid"])[0]
+        name, wanted = next(iter(part.expected[0].items()))
+        port, (vector, *lane) = f"o_{name}", np.argwhere(wanted.real)[0]
+        first = np.flatnonzero(outputs["o_valid"])[vector]
         wrong = {name: values.copy() for name, values in outputs.items()}
-        wrong[port].reshape(len(wrong[port]), -1)[first, 0] ^= 1
+        wrong[port].reshape(len(wrong[port]), -1)[(first, *(lane or (0,)))] ^= 1
         assert part.differences(wrong) == 1
         lost = {name: values.copy() for name, values in outputs.items()}
         lost["o_valid"][first] = 0
@@ -156,7 +172,8 @@ def test_a_product_streams_without_a_stall(m, k, n):
     rng = np.random.default_rng(m + 10 * k + 100 * n)
     a, b = rng.integers(-99, 99, (m, k)), rng.integers(-99, 99, (k, n))
     config = golden.ArrayConfig(rows=4, columns=3, conversions=())
-    inputs = product_stimulus(config, a, b)
+    order = block_order(config, m, n)
+    inputs = product_stimulus(config, a, b, order)
     idle = config.latency + config.rows
     inputs = {
         name: np.concatenate([values, np.zeros((idle, *values.shape[1:]), np.int64)])
@@ -167,15 +184,30 @@ def test_a_product_streams_without_a_stall(m, k, n):
     )
     assert outputs["i_ready"][inputs["i_valid"] != 0].all()
     left = outputs["o_valid"] != 0
-    rows = product_rows(config, a @ b)
-    assert np.array_equal(outputs["o_data"][left], rows["data"])
-    assert np.array_equal(outputs["o_last"][left], rows["last"])
+    rows = product_rows(config, a @ b, order)
+    assert np.array_equal(outputs["o_data"][left], rows["data"].values)
+    assert np.array_equal(outputs["o_last"][left], rows["last"].values)
+    assert rows["data"].count == m * n
 
 
 def test_every_kind_of_product_is_replayed():
     _, record = recorded(RECIPES["gupta"], before=0)
-    products = [entry for entry in record if isinstance(entry, Product)]
-    assert [p.name.split()[0] for p in products] == ["forward"] * 3 + ["gradient", "error"] * 2 + [
-        "gradient"
-    ]
-    assert all((p.conversion is None) == p.name.startswith("gradient") for p in products)
+    products = [entry.operation for entry in record if isinstance(entry.operation, Product)]
+    forward, error, gradient = Pass.FORWARD, Pass.ERROR, Pass.GRADIENT
+    kinds = [forward] * 3 + [error, gradient] * 2 + [gradient]
+    assert [product.kind for product in products] == kinds
+    assert all((p.conversion is None) == (p.kind is gradient) for p in products)
+
+
+def test_units_that_share_lanes_take_turns():
+    """Stochastic errors and updates draw from the same lanes, one after the other."""
+    trainer, record = recorded(RECIPES["wage, stochastic errors"])
+    drawing = [part for part in stations(trainer, record) if part.unit.name in TURNS]
+    # Errors of layers 4 and 3, update 4, errors 2, update 3, errors 1, updates 2 and 1.
+    assert [part.unit.name for part in drawing] == [*TURNS, *TURNS, *TURNS]
+    assert [len(part.pieces) for part in drawing] == [2, 1, 1, 1, 1, 2]
+    seeds = [part.config.generator.seed for part in drawing]
+    assert len(set(seeds)) == 6
+
+
+TURNS = ("wage-error", "wage-update")

@@ -19,7 +19,7 @@ import pytest
 from generated import gradloom
 
 from golden.datasets import digits
-from golden.training import Interrupted, Run, load, toml, train
+from golden.training import Interrupted, Run, checkpoint, load, toml, train
 from golden.training.checkpoint import Checkpoint
 from golden.training.runs import latest
 
@@ -503,6 +503,16 @@ def test_a_state_of_another_shape_is_refused(begun, data):
     refused(small(), data, begun, r"checkpoint\.npz: weights 1 is .* is wanted$")
     replace(found, state={k: v for k, v in found.state.items() if k != "order"}).write(begun)
     refused(small(), data, begun, r"checkpoint\.npz: order is missing$")
+
+
+def test_a_checkpoint_of_an_earlier_format_is_refused(begun, data, monkeypatch):
+    """Its lanes stood elsewhere: what came of it would not be an undisturbed run's."""
+    found = Checkpoint.read(begun / "checkpoint.npz")
+    monkeypatch.setattr(checkpoint, "FORMAT", 1)
+    for _ in range(2):  # the one before it too
+        found.write(begun)
+    monkeypatch.undo()
+    refused(small(), data, begun, r"checkpoint\.npz: of format 1, 2 is wanted: [^\n]*$")
 
 
 @pytest.mark.parametrize("setting", ["network=3C9", "batch=1439"])

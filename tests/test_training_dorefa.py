@@ -11,12 +11,12 @@ from straight_through import PARAMETERS, check_gradients, gradients
 import golden
 from golden.datasets import digits
 from golden.fixed import Fixed
-from golden.training import Product
 from golden.training.dorefa import DorefaTrainer, codes
 from golden.training.dorefa_recipe import DorefaBits, DorefaRecipe, Edges
 from golden.training.float_recipe import FloatRecipe, Loss
 from golden.training.loop import new_trainer
-from gradloom.replay import product_rows, product_stimulus
+from golden.training.ops import Product
+from gradloom.replay import block_order, product_rows, product_stimulus
 
 
 def small(kind=DorefaTrainer, shape=(9, 10, 2), pixel_max=16, **changes):
@@ -48,7 +48,7 @@ def test_codes_are_nearest_with_ties_to_even(bits, kind):
 
 def smooth(point, layer, weight):
     """What the gradient takes weights for: tanh over its largest, a constant, or themselves."""
-    if not point._quantized(layer) or point.recipe.bits.weight == 1:
+    if not point.planner.whole_weights(layer) or point.recipe.bits.weight == 1:
         return weight
     return np.tanh(weight) / np.abs(np.tanh(point.weights[layer])).max()
 
@@ -144,7 +144,9 @@ def streamed(entry, widths):
     """A recorded product through the array's twin."""
     a, b = (Fixed(width, 0) for width in widths)
     config = golden.ArrayConfig(rows=5, columns=4, macc=golden.MaccConfig(a=a, b=b), conversions=())
-    inputs = product_stimulus(config, entry.a, entry.b)
+    left, right, out = (entry.tensors[name] for name in ("a", "b", "out"))
+    order = block_order(config, *out.shape)
+    inputs = product_stimulus(config, left, right, order)
     idle = config.latency + config.rows
     inputs = {
         name: np.concatenate([values, np.zeros((idle, *values.shape[1:]), np.int64)])
@@ -153,7 +155,7 @@ def streamed(entry, widths):
     inputs["o_ready"] = np.ones(len(inputs["i_valid"]), np.int64)
     outputs = golden.Array(config).run(inputs)
     rows = outputs["o_data"][outputs["o_valid"] != 0]
-    return np.array_equal(rows, product_rows(config, entry.out)["data"])
+    return np.array_equal(rows, product_rows(config, out, order)["data"].values)
 
 
 @pytest.mark.parametrize(
@@ -173,21 +175,24 @@ def test_products_of_codes_are_the_arrays(bits, edges, names):
     trainer, record = small(bits=bits, edges=edges), []
     for seed in range(3):
         trainer.step(*batch(trainer, seed), record if seed == 2 else None)
-    assert [entry.name for entry in record] == names
+    record = [entry for entry in record if isinstance(entry.operation, Product)]
+    assert [f"{entry.operation.kind} {entry.operation.layer}" for entry in record] == names
     for entry in record:
-        assert isinstance(entry, Product) and entry.conversion is None
+        assert entry.operation.exact and entry.operation.conversion is None
         assert streamed(entry, (10, 5))
 
 
 def test_edges_stay_floats():
     trainer, record = small(edges="float"), []
-    assert [trainer._quantized(layer) for layer in range(4)] == [False, True, True, False]
+    quantized = trainer.planner.whole_weights
+    assert [quantized(layer) for layer in range(4)] == [False, True, True, False]
     trainer.step(*batch(trainer), record)
     for layer in (0, 3):
         assert trainer._forward_weight(layer).words is trainer.weights[layer]
     d = np.ones((5, 1, 1, 4), np.float32)
     assert trainer._error(3, d).words is d
-    assert all(small(edges="quantized")._quantized(layer) for layer in range(4))
+    quantized = small(edges="quantized").planner.whole_weights
+    assert all(quantized(layer) for layer in range(4))
 
 
 def test_saturation_is_watched():

@@ -7,58 +7,31 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from drawn import LoopLanes
 
 from golden import threads
 from golden.datasets import digits
-from golden.fixed import Conversion, Fixed, saturate
-from golden.lfsr import Generator, dither, step
+from golden.fixed import Conversion, Fixed, round_shift, saturate
+from golden.lfsr import Generator, dither
+from golden.training import ops, plan
 from golden.training.gupta import GuptaTrainer
 from golden.training.gupta_recipe import Formats, GuptaRecipe, SaturationGradient, UpdateFactors
 from golden.training.gupta_update import SLAB, Gradient, exact_sum, largest_sum, update
 from golden.training.loop import new_trainer
-from golden.training.record import Convert, Product
+from golden.training.ops import FixedPointUpdate, Product
 from golden.training.softmax import LOG2_E, TABLE, exponentials, softmax
 
-
-class Draws:
-    """Lanes stepped one by one; gives r / 2^s for each value in the order of the hardware."""
-
-    def __init__(self, generator, first, count):
-        self.generator = generator
-        self.states = [generator.lane_seed(first + lane) for lane in range(count)]
-
-    def uniform(self, lane, s):
-        state, draw = self.states[lane], self.generator.draw
-        for _ in range(self.generator.leap):
-            self.states[lane] = step(self.states[lane], self.generator.taps)
-        if s <= draw:
-            return Fraction(state % 2 ** max(s, 0), 2 ** max(s, 0))
-        return Fraction(2 * (state % 2**draw) + 1, 2 ** (draw + 1))
-
-    def array(self, rows, height, width, s):
-        """By tiles, each drained whole and bottom row first."""
-        lanes, found = len(self.states), {}
-        for top in range(0, height, rows):
-            for left in range(0, width, lanes):
-                for row in reversed(range(rows)):
-                    for lane in range(lanes):
-                        found[top + row, left + lane] = self.uniform(lane, s)
-        return [[found[i, j] for j in range(width)] for i in range(height)]
-
-    def elementwise(self, height, width, s):
-        lanes = len(self.states)
-        padded = -(-height * width // lanes) * lanes
-        found = [self.uniform(i % lanes, s) for i in range(padded)]
-        return [found[i * width : (i + 1) * width] for i in range(height)]
+# Tensors are dictionaries {(sample, (y, x), channel): value} here, weights {(row, column): value};
+# samples count from 0 in each group.
 
 
-def transposed(a):
-    return [list(row) for row in zip(*a)]
-
-
-def product(a, b):
-    columns = transposed(b)
-    return [[sum(x * y for x, y in zip(row, column) if x and y) for column in columns] for row in a]
+def uniform(generator, word, s):
+    """r / 2^s for the r that a draw gives where s bits are dropped."""
+    if s <= 0:
+        return Fraction(0)
+    if s <= generator.draw:
+        return Fraction(word % 2**s, 2**s)
+    return Fraction(2 * word + 1, 2 ** (generator.draw + 1))
 
 
 def whole_rate(x):
@@ -81,36 +54,107 @@ class Words:
 
     def convert(self, z, draws):
         """Rounded to whole ulps and saturated; and where it was saturated."""
-        out, saturated = [], []
-        for i, row in enumerate(z):
-            out.append([])
-            saturated.append([])
-            for j, value in enumerate(row):
-                if draws is not None:
-                    y = math.floor(value / self.ulp + draws[i][j]) * self.ulp
-                else:
-                    y = math.ceil(value / self.ulp - Fraction(1, 2)) * self.ulp  # ties go down
-                out[-1].append(self.clip(y))
-                saturated[-1].append(out[-1][-1] != y)
+        out, saturated = {}, {}
+        for place, value in z.items():
+            if draws is not None:
+                y = math.floor(value / self.ulp + draws[place]) * self.ulp
+            else:
+                y = math.ceil(value / self.ulp - Fraction(1, 2)) * self.ulp  # ties go down
+            out[place] = self.clip(y)
+            saturated[place] = out[place] != y
         return out, saturated
 
 
-def places(window, shape):
-    """Upper left corners of a window on an image, row by row."""
+def corners(window, shape):
+    """Upper left corners of a window on an image, by the place's row and column."""
     height, width, _ = shape
     p = window.padding
-    return [
-        (top, left)
-        for top in range(-p, height + p - window.height + 1, window.stride)
-        for left in range(-p, width + p - window.width + 1, window.stride)
-    ]
+    return {
+        (row, column): (top, left)
+        for row, top in enumerate(range(-p, height + p - window.height + 1, window.stride))
+        for column, left in enumerate(range(-p, width + p - window.width + 1, window.stride))
+    }
+
+
+def taps(window):
+    """Places of a window, row by row."""
+    return [(y, x) for y in range(window.height) for x in range(window.width)]
+
+
+def probabilities(row):
+    """Softmax of a row, by the table's formula."""
+    powers = []
+    for y in row:
+        power = (max(row) - y) * Fraction(94548, 2**16)  # log2 e with 16 fraction bits
+        whole = math.floor(power)
+        index = math.floor((power - whole) * 1024)
+        powers.append(round(2.0**16 * 2.0 ** (-index / 1024)) >> min(whole, 31))
+    return [Fraction(e * 2**16 // sum(powers), 2**16) for e in powers]
+
+
+class Notes(list):
+    """The operations of a step and their tensors, to compare a record with."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = rows
+
+    def by_row(self, values, dense=False):
+        """A tensor in rows and columns: rows of samples, in blocks, place by place; with `dense`
+        rows of samples alone, and columns of places and channels.
+        """
+        samples, places, channels = (sorted(set(part)) for part in zip(*values))
+        if dense:
+            return [[values[n, place, c] for place in places for c in channels] for n in samples]
+        return [
+            [values[n, place, c] for c in channels]
+            for top in range(0, len(samples), self.rows)
+            for place in places
+            for n in samples[top : top + self.rows]
+        ]
+
+    def note(self, name, layer, group, fl, dense=False, **tensors):
+        """Append an operation; values of `tensors` are whole numbers times 2^-`fl`, which may be a
+        dictionary by their names.
+        """
+        found = {}
+        for tensor, values in tensors.items():
+            if isinstance(values, dict):
+                scale = 2 ** (fl[tensor] if isinstance(fl, dict) else fl)
+                scaled = {place: value * scale for place, value in values.items()}
+                if len(next(iter(scaled))) == 2:  # weights
+                    scaled = {(i, (0, 0), j): value for (i, j), value in scaled.items()}
+                found[tensor] = self.by_row(scaled, dense)
+        self.append((name, layer, group, found))
+
+
+def kind_of(entry):
+    """Type of an entry's operation, of a product also which one it is."""
+    operation = entry.operation
+    kind = f"{operation.kind} " if isinstance(operation, Product) else ""
+    return f"{kind}{type(operation).__name__}"
+
+
+def same_operations(record, notes):
+    """Every operation of a record is the noted one, with the noted values, one for one."""
+    assert len(record) == len(notes)
+    for entry, (name, layer, group, tensors) in zip(record, notes):
+        operation, out = entry.operation, entry.operation.writes[0]
+        kind = kind_of(entry)
+        assert ((kind, operation.phase) if kind == "error Product" else kind) == name
+        assert (operation.layer, out.group) == (layer, group)
+        found = dict(entry.tensors)
+        for tensor, values in found.items():
+            assert values.shape == operation.tensors()[tensor].matrix.shape
+        if isinstance(operation, Product):
+            found["z"] = found["a"] @ found["b"]
+        assert tensors
+        for tensor, values in tensors.items():
+            assert found[tensor].tolist() == values, (name, layer, tensor)
 
 
 class RealGupta:
-    """A step in reals; every value is a Fraction and no integer code appears.
-
-    Images are dictionaries {(y, x, channel): value}; what is not in them is padding.
-    """
+    """A step in reals; every value is a Fraction and no integer code appears."""
 
     def __init__(self, recipe, trainer):
         self.recipe, self.stages = recipe, trainer.stages
@@ -124,211 +168,457 @@ class RealGupta:
         self.biases = [self.words.real(bias[None])[0] for bias in trainer.biases]
         self.v = [[[Fraction(0)] * len(row) for row in weight] for weight in self.weights]
         self.v_bias = [[Fraction(0)] * len(bias) for bias in self.biases]
-        self.array = Draws(recipe.generator, 0, recipe.columns)
-        self.elementwise = Draws(recipe.generator, recipe.columns, recipe.columns)
+        self.array = LoopLanes(recipe.generator, 0, recipe.columns)
+        self.elementwise = LoopLanes(recipe.generator, recipe.columns, recipe.columns)
+        self.stochastic = recipe.rounding == "stochastic"
+        self.zero = recipe.saturation_gradient == "zero"
 
-    def rounded_product(self, a, b, words, s):
-        z, draws = product(a, b), None
-        if self.recipe.rounding == "stochastic":
-            draws = self.array.array(self.recipe.rows, len(z), len(z[0]), s)
-        return words.convert(z, draws)
+    def draws(self, words, s):
+        return {place: uniform(self.recipe.generator, word, s) for place, word in words.items()}
 
-    def rounded(self, z, s):
-        draws = None
-        if self.recipe.rounding == "stochastic":
-            draws = self.elementwise.elementwise(len(z), len(z[0]), s)
-        return self.words.convert(z, draws)[0]
-
-    def probabilities(self, row):
-        exponentials_ = []
-        for y in row:
-            power = (max(row) - y) * Fraction(94548, 2**16)  # log2 e with 16 fraction bits
-            whole = math.floor(power)
-            index = math.floor((power - whole) * 1024)
-            exponentials_.append(round(2.0**16 * 2.0 ** (-index / 1024)) >> min(whole, 31))
-        return [Fraction(e * 2**16 // sum(exponentials_), 2**16) for e in exponentials_]
-
-    def seen(self, stage, image):
-        """What the stage's window sees at each of its places: rows by (channel, ky, kx)."""
+    def groups(self, batch):
+        """First samples of the groups, with their names."""
+        size = self.recipe.group or batch
         return [
-            [
-                image.get((top + y, left + x, channel), Fraction(0))
-                for channel in range(stage.image[2])
-                for y in range(stage.window.height)
-                for x in range(stage.window.width)
+            (at // size if size < batch else None, slice(at, at + size))
+            for at in range(0, batch, size)
+        ]
+
+    def pixels(self, images, pixel_max):
+        return {
+            (n, (y, x), c): self.input.clip(
+                round(Fraction(int(image[y, x, c]), pixel_max) / self.input.ulp) * self.input.ulp
+            )
+            for n, image in enumerate(images)
+            for y, x, c in np.ndindex(image.shape)
+        }
+
+    def seen(self, stage, tensor):
+        """What the stage's window sees at each place of each sample: terms by (ky, kx, channel)."""
+        return {
+            (n, place): [
+                tensor.get((n, (top + y, left + x), c), Fraction(0))
+                for y, x in taps(stage.window)
+                for c in range(stage.image[2])
             ]
-            for top, left in places(stage.window, stage.image)
-        ]
+            for n in sorted({n for n, _, _ in tensor})
+            for place, (top, left) in corners(stage.window, stage.image).items()
+        }
 
-    def images(self, rows, shape, batch):
-        """Rows (batch, y, x) with a column a channel, as images."""
-        height, width, channels = shape
-        return [
-            {
-                (y, x, channel): rows[(n * height + y) * width + x][channel]
-                for y in range(height)
-                for x in range(width)
-                for channel in range(channels)
+    def pool(self, stage, tensor):
+        """Largest value of each place, which it was, and which of its window."""
+        out, taken, first = {}, {}, {}
+        samples = {n for n, _, _ in tensor}
+        for place, (top, left) in corners(stage.pool, stage.sums).items():
+            for n in samples:
+                for c in range(stage.outputs):
+                    window = [
+                        (number, (n, (top + y, left + x), c))
+                        for number, (y, x) in enumerate(taps(stage.pool))
+                        if (n, (top + y, left + x), c) in tensor
+                    ]
+                    best = max(tensor[which] for _, which in window)
+                    found = next((i, which) for i, which in window if tensor[which] == best)
+                    out[n, place, c] = best
+                    first[n, place, c], taken[n, place, c] = found
+        return out, taken, first
+
+    def forward(self, x, name=None, array=None, notes=None):
+        """Each layer's sums as words, where they saturated, what its windows saw, what its pooling
+        took, and what came out of that.
+        """
+        notes = Notes(self.recipe.rows) if notes is None else notes
+        array, ways, fl = array or self.array, [], self.input.fl
+        samples = len({n for n, _, _ in x})
+        for layer, stage in enumerate(self.stages, 1):
+            weight, bias = self.weights[layer - 1], self.biases[layer - 1]
+            columns = [list(column) for column in zip(*weight)]
+            seen = self.seen(stage, x)
+            z = {
+                (*at, c): sum(a * w for a, w in zip(row, columns[c]) if a and w) + bias[c]
+                for at, row in seen.items()
+                for c in range(stage.outputs)
             }
-            for n in range(batch)
-        ]
+            draws, s = None, fl + self.words.fl - self.activation.fl
+            if self.stochastic:
+                draws = self.draws(array.forward_product(self.recipe.rows, samples, stage), s)
+            y, cut = self.activation.convert(z, draws)
+            a = {(*at, i): value for at, row in seen.items() for i, value in enumerate([*row, 1])}
+            notes.note(
+                "forward Product",
+                layer,
+                name,
+                {"a": fl, "b": self.words.fl, "z": fl + self.words.fl, "unclipped": 0}
+                | {"out": self.activation.fl},
+                a=a,
+                b=by_place([*weight, bias]),
+                z=z,
+                out=y,
+                unclipped={place: not outside for place, outside in cut.items()},
+            )
+            pooled, taken = y, {place: place for place in y}
+            if stage.pool is not None:
+                pooled, taken, first = self.pool(stage, y)
+                notes.note(
+                    "Pool",
+                    layer,
+                    name,
+                    {"values": self.activation.fl, "first": 0, "pooled": self.activation.fl},
+                    values=y,
+                    pooled=pooled,
+                    first=first,
+                )
+            ways.append((seen, y, cut, taken, pooled))
+            if layer < len(self.stages):
+                x = {place: max(value, Fraction(0)) for place, value in pooled.items()}
+                active = {place: value > 0 for place, value in pooled.items()}
+                units = {"values": self.activation.fl, "out": self.activation.fl, "active": 0}
+                notes.note("Relu", layer, name, units, values=pooled, out=x, active=active)
+            fl = self.activation.fl
+        return ways
 
-    def rows(self, images, shape):
-        height, width, channels = shape
-        return [
-            [image[y, x, channel] for channel in range(channels)]
-            for image in images
+    def stopped(self, delta, cut, layer, name):
+        """Errors less those of sums that saturated."""
+        if not self.zero:
+            return delta
+        keep = {place: not outside for place, outside in cut.items()}
+        out = {place: value if keep[place] else Fraction(0) for place, value in delta.items()}
+        units = {"values": self.words.fl, "out": self.words.fl, "keep": 0}
+        self.notes.note("Mask", layer, name, units, values=delta, keep=keep, out=out)
+        return out
+
+    def output_error(self, y, labels, name):
+        samples, outputs = len(labels), self.stages[-1].outputs
+        at, last = (0, 0), len(self.stages)
+        p = {
+            (n, at, j): q
+            for n in range(samples)
+            for j, q in enumerate(probabilities([y[n, at, j] for j in range(outputs)]))
+        }
+        units = {"outputs": self.activation.fl, "probability": 16}
+        self.notes.note("Softmax", last, name, units, outputs=y, probability=p)
+        e = {(n, at, j): q - (j == labels[n]) for (n, at, j), q in p.items()}
+        label = {(n, at, 0): label for n, label in enumerate(labels)}
+        units = {"outputs": 16, "label": 0, "difference": 16}
+        self.notes.note("OutputError", last, name, units, outputs=p, label=label, difference=e)
+        draws = None
+        if self.stochastic:
+            words = self.elementwise.elementwise(range(samples), 1, outputs)
+            words = {(n, at, j): word for (n, _, j), word in words.items()}
+            draws = self.draws(words, 16 - self.words.fl)
+        delta, _ = self.words.convert(e, draws)
+        self.notes.note("Convert", last, name, {"z": 16, "out": self.words.fl}, z=e, out=delta)
+        return delta
+
+    def errors_below(self, layer, delta, name):
+        """Errors of a stage's inputs, as words: every weight goes back to where it was met."""
+        stage, weight = self.stages[layer - 1], self.weights[layer - 1]
+        height, width, channels = stage.image
+        samples = len({n for n, _, _ in delta})
+        z = {
+            (n, (y, x), c): Fraction(0)
+            for n in range(samples)
             for y in range(height)
             for x in range(width)
-        ]
+            for c in range(channels)
+        }
+        met = corners(stage.window, stage.image)
+        for (n, place, output), value in delta.items():
+            if not value:
+                continue
+            rows = iter(weight)
+            for ky, kx in taps(stage.window):
+                at = met[place][0] + ky, met[place][1] + kx
+                for c in range(channels):
+                    factor = next(rows)[output]
+                    if (n, at, c) in z:
+                        z[n, at, c] += value * factor
+        draws = None
+        if self.stochastic:
+            words = self.array.error_product(self.recipe.rows, samples, stage)
+            draws = self.draws(words, self.words.fl)
+        out, _ = self.words.convert(z, draws)
+        note_errors(self.notes, stage, layer, name, self.words.fl, self.words.fl, z, out)
+        return out
 
-    def pool(self, stage, image):
-        """Largest value of each place, and which it was."""
-        if stage.pool is None:
-            return image, {place: place for place in image}
-        out, taken = {}, {}
-        columns = stage.pooled[1]
-        for number, (top, left) in enumerate(places(stage.pool, stage.sums)):
-            for channel in range(stage.outputs):
-                window = [
-                    (top + y, left + x, channel)
-                    for y in range(stage.pool.height)
-                    for x in range(stage.pool.width)
-                    if (top + y, left + x, channel) in image
-                ]
-                first = max(window, key=lambda place: (image[place], [-at for at in place]))
-                where = (*divmod(number, columns), channel)
-                out[where], taken[where] = image[first], first
-        return out, taken
-
-    def errors_below(self, stage, images, weight):
-        """The error product's operands, laid out by where each weight was met."""
-        channels = stage.image[2]
-        size = stage.window.height * stage.window.width
-        corners = places(stage.window, stage.image)
-        columns = stage.sums[1]
-        if stage.dense:
-            return [list(image.values()) for image in images], transposed(weight)
-        a = []
-        for image in images:
-            for y in range(stage.image[0]):
-                for x in range(stage.image[1]):
-                    row = [Fraction(0)] * (size * stage.outputs)
-                    for number, (top, left) in enumerate(corners):
-                        ky, kx = y - top, x - left
-                        if 0 <= ky < stage.window.height and 0 <= kx < stage.window.width:
-                            for output in range(stage.outputs):
-                                term = (ky * stage.window.width + kx) * stage.outputs + output
-                                row[term] = image[(*divmod(number, columns), output)]
-                    a.append(row)
-        b = [
-            [weight[channel * size + place][output] for channel in range(channels)]
-            for place in range(size)
-            for output in range(stage.outputs)
-        ]
-        return a, b
-
-    def step(self, images, labels, epoch, pixel_max):
-        recipe, one, batch = self.recipe, Fraction(1), len(images)
-        zero = recipe.saturation_gradient == "zero"
-        current = [
-            {
-                place: self.input.clip(
-                    round(Fraction(int(image[place]), pixel_max) / self.input.ulp) * self.input.ulp
-                )
-                for place in np.ndindex(image.shape)
-            }
-            for image in images
-        ]
-        inputs, sums, saturated, taken, pooled, outputs = [], [], [], [], [], []
-        x_words = self.input
-        for stage, weight, bias in zip(self.stages, self.weights, self.biases):
-            inputs.append([row for image in current for row in self.seen(stage, image)])
-            y, cut = self.rounded_product(
-                [[*row, one] for row in inputs[-1]],
-                [*weight, bias],
-                self.activation,
-                x_words.fl + self.words.fl - self.activation.fl,
-            )
-            outputs.append(y)
-            sums.append(self.images(y, stage.sums, batch))
-            saturated.append(self.images(cut, stage.sums, batch))
-            both = [self.pool(stage, image) for image in sums[-1]]
-            pooled.append([image for image, _ in both])
-            taken.append([which for _, which in both])
-            current = [
-                {place: max(value, Fraction(0)) for place, value in image.items()}
-                for image in pooled[-1]
-            ]
-            x_words = self.activation
-        p = [self.probabilities(row) for row in outputs[-1]]
-        difference = [
-            [q - (j == label) for j, q in enumerate(row)] for row, label in zip(p, labels)
-        ]
-        delta = self.images(
-            self.rounded(difference, 16 - self.words.fl), self.stages[-1].sums, batch
+    def back(self, layer, delta, ways, name):
+        """Errors of the sums of the layer before."""
+        raw, (_, y, cut, taken, pooled) = self.errors_below(layer, delta, name), ways[layer - 2]
+        stage, under, fl = self.stages[layer - 1], self.stages[layer - 2], self.words.fl
+        keep = {place: pooled[place] > 0 for place in raw}
+        below = {place: value if keep[place] else Fraction(0) for place, value in raw.items()}
+        units = {"values": fl, "keep": 0, "out": fl}
+        self.notes.note(
+            "Mask", layer - 1, name, units, stage.dense, values=raw, keep=keep, out=below
         )
+        if under.pool is not None:
+            spread = {place: Fraction(0) for place in y}
+            for place, value in below.items():
+                spread[taken[place]] += value
+            spread = {place: self.words.clip(value) for place, value in spread.items()}
+            self.notes.note("Unpool", layer - 1, name, fl, errors=below, spread=spread)
+            below = spread
+        return self.stopped(below, cut, layer - 1, name)
 
-        def stopped(delta, layer):
-            return [
-                {place: Fraction(0) if zero and cut[place] else d for place, d in image.items()}
-                for image, cut in zip(delta, saturated[layer])
-            ]
+    def gradient(self, layer, seen, errors):
+        """Exact sums of a layer, biases last."""
+        stage, x_fl = self.stages[layer - 1], (self.activation if layer > 1 else self.input).fl
+        g = {(i, j): Fraction(0) for i in range(stage.inputs + 1) for j in range(stage.outputs)}
+        for part, delta in zip(seen, errors):
+            for (n, place, j), value in delta.items():
+                if value:
+                    for i, x in enumerate([*part[n, place], 1]):
+                        if x:
+                            g[i, j] += x * value
+        fl = x_fl + self.words.fl
+        self.notes.note("gradient Product", layer, None, fl, z=g, out=g)
+        return g
 
-        last = len(self.stages) - 1
-        delta = stopped(delta, last)
-        gradients = {}
-        for layer in range(last, -1, -1):
-            stage = self.stages[layer]
-            rows = self.rows(delta, stage.sums)
-            of_bias = [sum(column) for column in zip(*rows)]
-            gradients[layer] = product(transposed(inputs[layer]), rows), of_bias
-            if layer:
-                a, b = self.errors_below(stage, delta, self.weights[layer])
-                below, _ = self.rounded_product(a, b, self.words, self.words.fl)
-                if stage.dense:  # inputs by (channel, y, x)
-                    height, width, channels = stage.image
-                    below = [
-                        [row[(c * height + y) * width + x] for c in range(channels)]
-                        for row in below
-                        for y in range(height)
-                        for x in range(width)
-                    ]
-                below = self.images(below, stage.image, batch)
-                under, delta = self.stages[layer - 1], []
-                for n, image in enumerate(below):
-                    back = {place: Fraction(0) for place in sums[layer - 1][n]}
-                    for place, value in image.items():
-                        if pooled[layer - 1][n][place] > 0:
-                            back[taken[layer - 1][n][place]] += value
-                    delta.append({place: self.words.clip(value) for place, value in back.items()})
-                assert under.pool is not None or delta[0].keys() == below[0].keys()
-                delta = stopped(delta, layer - 1)
+    def update(self, layer, g, epoch):
+        recipe, words = self.recipe, self.words
         rate = Fraction(str(recipe.learning_rate))
         rate = whole_rate(rate * Fraction(str(recipe.learning_rate_factor)) ** epoch)
         mean, mu, decay = (
             whole_rate(value)
             for value in (Fraction(1, recipe.batch), recipe.momentum, recipe.decay)
         )
-        for layer in range(last + 1):
-            # One point for all terms: the sums' two formats, and 16 bits of each of two factors.
-            s = 32 + (self.activation if layer else self.input).fl
-            g, g_bias = gradients[layer]
-            w, v = self.weights[layer], self.v[layer]
-            z = [
-                [mu * v[i][j] - rate * (mean * g[i][j] + decay * w[i][j]) for j in range(len(w[0]))]
-                for i in range(len(w))
-            ]
-            self.v[layer] = self.rounded(z, s)
-            z = [mu * b - rate * mean * g for b, g in zip(self.v_bias[layer], g_bias)]
-            (self.v_bias[layer],) = self.rounded([z], s)
-            clip = self.words.clip
-            self.weights[layer] = [
-                [clip(a + b) for a, b in zip(*rows)] for rows in zip(w, self.v[layer])
-            ]
-            pairs = zip(self.biases[layer], self.v_bias[layer])
-            self.biases[layer] = [clip(a + b) for a, b in pairs]
-        return outputs, saturated
+        # One point for all terms: the sums' two formats, and 16 bits of each of two factors.
+        s = 32 + (self.activation if layer > 1 else self.input).fl
+        w = by_place([*self.weights[layer - 1], self.biases[layer - 1]])
+        v = by_place([*self.v[layer - 1], self.v_bias[layer - 1]])
+        height = len(self.weights[layer - 1])
+        z = {
+            (i, j): mu * v[i, j] - rate * (mean * g[i, j] + (decay * w[i, j] if i < height else 0))
+            for i, j in w
+        }
+        draws = None
+        if self.stochastic:
+            draws = self.draws(self.elementwise.update(height + 1, len(self.biases[layer - 1])), s)
+        out, _ = words.convert(z, draws)
+        moved = {place: words.clip(w[place] + step) for place, step in out.items()}
+        last = {"last": v} if mu else {}
+        self.notes.note(
+            "FixedPointUpdate", layer, None, words.fl, weight=w, out=out, moved=moved, **last
+        )
+        *self.v[layer - 1], self.v_bias[layer - 1] = in_rows(out)
+        *self.weights[layer - 1], self.biases[layer - 1] = in_rows(moved)
+        return z
+
+    def step(self, images, labels, epoch, pixel_max):
+        """A step; the outputs of every layer and where they saturated, by groups."""
+        self.notes, self.sums = Notes(self.recipe.rows), {}
+        groups = self.groups(len(images))
+        seen, errors = ({layer: [] for layer in range(1, len(self.stages) + 1)} for _ in range(2))
+        found = []
+        for name, part in groups:
+            x = self.pixels(images[part], pixel_max)
+            ways = self.forward(x, name, notes=self.notes)
+            found.append(ways)
+            delta = self.output_error(ways[-1][1], labels[part], name)
+            delta = self.stopped(delta, ways[-1][2], len(self.stages), name)
+            for layer in range(len(self.stages), 0, -1):
+                seen[layer].append(ways[layer - 1][0])
+                errors[layer].append(delta)
+                if layer > 1:
+                    delta = self.back(layer, delta, ways, name)
+                if part.stop >= len(images):
+                    g = self.gradient(layer, seen[layer], errors[layer])
+                    self.sums[layer] = self.update(layer, g, epoch)
+        return found
+
+
+def by_place(rows):
+    """A matrix as a dictionary."""
+    return {(i, j): value for i, row in enumerate(rows) for j, value in enumerate(row)}
+
+
+def in_rows(values):
+    """The inverse."""
+    rows = [[] for _ in range(max(i for i, _ in values) + 1)]
+    for i, j in sorted(values):
+        rows[i].append(values[i, j])
+    return rows
+
+
+def note_errors(notes, stage, layer, name, w_fl, fl, z, out):
+    """Note a stage's error products: one, or those of the phases."""
+    step, p = stage.window.stride, stage.window.padding
+    phases = {((y + p) % step, (x + p) % step) for _, (y, x), _ in z}
+    for phase in [None] if stage.dense else sorted(phases):
+        z_part, part = (
+            {
+                (n, (y, x), c): value
+                for (n, (y, x), c), value in values.items()
+                if phase in (None, ((y + p) % step, (x + p) % step))
+            }
+            for values in (z, out)
+        )
+        units, kind = {"z": w_fl + fl, "out": fl}, ("error Product", phase or (0, 0))
+        notes.note(kind, layer, name, units, stage.dense, z=z_part, out=part)
+
+
+def by_sample(matrix, rows, shape, samples):
+    """The inverse of rows of samples, in blocks, place by place: (samples, *shape)."""
+    found, matrix = np.empty((samples, *shape), matrix.dtype), iter(matrix)
+    for top in range(0, samples, rows):
+        for y, x in np.ndindex(shape[:2]):
+            for n in range(top, min(top + rows, samples)):
+                found[n, y, x] = next(matrix)
+    assert next(matrix, None) is None
+    return found
+
+
+def assert_consistent(entry, trainer):
+    """What an operation wrote follows from what it read, by its kind alone."""
+    operation, tensors, rows = entry.operation, entry.tensors, trainer.recipe.rows
+    stage = trainer.stages[operation.layer - 1]
+    match operation:
+        case ops.Mask():
+            assert set(np.unique(tensors["keep"])) <= {0, 1}
+            assert np.array_equal(tensors["out"], tensors["values"] * tensors["keep"])
+        case ops.Relu():
+            assert np.array_equal(tensors["out"], np.maximum(tensors["values"], 0))
+            assert np.array_equal(tensors["active"], tensors["values"] > 0)
+        case ops.Sign():
+            assert np.array_equal(tensors["out"], np.where(tensors["values"] >= 0, 1, -1))
+            assert np.array_equal(tensors["active"], abs(tensors["values"]) <= operation.one)
+        case ops.Pool() | ops.Unpool():
+            assert operation.window == stage.pool
+            names = (
+                ("values", "pooled") if isinstance(operation, ops.Pool) else ("spread", "errors")
+            )
+            samples = len(tensors["first"]) // (stage.pooled[0] * stage.pooled[1])
+            whole = by_sample(tensors[names[0]], rows, stage.sums, samples)
+            part, first = (
+                by_sample(tensors[name], rows, stage.pooled, samples)
+                for name in (names[1], "first")
+            )
+            spread = np.zeros(whole.shape, np.int64)
+            for place, (top, left) in corners(stage.pool, stage.sums).items():
+                for n, c in np.ndindex(samples, stage.outputs):
+                    window = [
+                        (number, (n, top + y, left + x, c))
+                        for number, (y, x) in enumerate(taps(stage.pool))
+                        if 0 <= top + y < stage.sums[0] and 0 <= left + x < stage.sums[1]
+                    ]
+                    which = first[n, *place, c]
+                    spread[dict(window)[which]] += part[n, *place, c]
+                    if isinstance(operation, ops.Pool):
+                        best = max(whole[at] for _, at in window)
+                        assert part[n, *place, c] == best
+                        assert which == next(i for i, at in window if whole[at] == best)
+            if isinstance(operation, ops.Unpool):
+                if operation.limit is not None:
+                    spread = np.clip(spread, operation.limit.minimum, operation.limit.maximum)
+                assert np.array_equal(spread, whole)
+        case ops.Softmax():
+            for row, p in zip(tensors["outputs"].tolist(), tensors["probability"].tolist()):
+                row = [Fraction(y, 2**operation.fraction) for y in row]
+                assert [q * 2**16 for q in probabilities(row)] == p
+        case ops.OutputError():
+            assert operation.one == 16 and tensors["label"].shape == (len(tensors["outputs"]), 1)
+            target = np.arange(stage.outputs) == tensors["label"]
+            assert np.array_equal(tensors["difference"], tensors["outputs"] - (target << 16))
+        case ops.FixedPointUpdate():
+            factors, limit = entry.scalars, 1 << 61
+            exact = tensors["gradient"].astype(object) * -factors["gradient"]
+            if "last" in tensors:
+                exact += tensors["last"].astype(object) * factors["velocity"]
+            else:
+                assert not factors["velocity"]
+            exact[:-1] -= tensors["weight"][:-1].astype(object) * factors["weight"]
+            assert np.array_equal(tensors["z"], np.clip(exact, -limit, limit - 1))
+            moved = tensors["weight"] + tensors["out"]
+            assert np.array_equal(tensors["moved"], saturate(moved, operation.target))
+
+
+def assert_passed_on(record):
+    """What an operation reads is what was written last, where both have the same rows."""
+    written = {}
+    for entry in record:
+        operation = entry.operation
+        for name, tensor in zip(operation.READS, operation.reads):
+            last, values = written.get((tensor.kind, tensor.layer, tensor.group), (tensor, None))
+            as_written = last.matrix.row_places == tensor.matrix.row_places
+            if values is not None and as_written and values.shape == tensor.matrix.shape:
+                assert np.array_equal(entry.tensors[name], values)
+        for name, tensor in zip(operation.WRITES, operation.writes):
+            written[tensor.kind, tensor.layer, tensor.group] = tensor, entry.tensors[name]
+
+
+def lanes_at(trainer, draws):
+    """One-by-one lanes of a trainer after so many draws."""
+    generator, columns = trainer.recipe.generator, trainer.recipe.columns
+    found = LoopLanes(generator, 0, columns), LoopLanes(generator, columns, columns)
+    for lanes, made in zip(found, (draws.array, draws.elementwise)):
+        for lane in lanes.lanes:
+            lane.state = generator.advance(lane.state, made * generator.leap)
+    return found
+
+
+def words_of(operation, shape, trainer, array, elementwise, phases):
+    """Words of an operation's values, in rows and columns of the shape of its results; `phases`
+    keeps those of error products that were drawn with the first phase.
+    """
+    recipe, stage = trainer.recipe, trainer.stages[operation.layer - 1]
+    dense, group = False, operation.writes[0].group
+    if not isinstance(operation, Product):
+        if operation.writes[0].kind == "error":
+            words = elementwise.elementwise(range(shape[0]), 1, shape[1])
+        else:
+            words = elementwise.update(*shape)
+            words = {(i, 0, j): word for (i, j), word in words.items()}
+    else:
+        samples = recipe.batch
+        if group is not None:
+            samples = min(recipe.group, samples - group * recipe.group)
+        if operation.kind == "forward":
+            words = array.forward_product(recipe.rows, samples, stage)
+        else:
+            key, dense = (operation.layer, group), stage.dense
+            if key not in phases:
+                phases[key] = array.error_product(recipe.rows, samples, stage)
+            step, p = stage.window.stride, stage.window.padding
+            words = {
+                (n, (y, x), c): word
+                for (n, (y, x), c), word in phases[key].items()
+                if dense or ((y + p) % step, (x + p) % step) == operation.phase
+            }
+    return Notes(recipe.rows).by_row(words, dense)
+
+
+def assert_redone(trainer, before, record):
+    """The record and the draws made before it give every rounded word again."""
+    generator, (array, elementwise) = trainer.recipe.generator, lanes_at(trainer, before)
+    phases = {}
+    for entry in record:
+        operation, tensors = entry.operation, entry.tensors
+        if isinstance(operation, Product):
+            z, conversion = tensors["a"] @ tensors["b"], operation.conversion
+        elif isinstance(operation, ops.Convert):
+            z, conversion = tensors["z"], operation.conversion(entry.scalars)
+        else:
+            continue
+        if conversion is None:
+            assert operation.kind == "gradient" and not operation.draws
+            assert np.array_equal(z, tensors["out"])
+            continue
+        assert operation.draws == (conversion.rounding == "stochastic")
+        s, r = conversion.dropped, np.zeros(z.shape, np.int64)
+        if operation.draws:
+            words = words_of(operation, z.shape, trainer, array, elementwise, phases)
+            scale = 2 ** max(s, 0)
+            r = np.array(
+                [[int(uniform(generator, word, s) * scale) for word in row] for row in words]
+            )
+            assert r.shape == z.shape
+        assert np.array_equal(conversion(z, r), tensors["out"]), str(operation)
+        if "unclipped" in tensors:
+            y = round_shift(z, s, conversion.rounding, r) if s > 0 else z << -s
+            assert np.array_equal(tensors["unclipped"], y == tensors["out"])
+    for lanes, mine in ((array, trainer._array), (elementwise, trainer._elementwise)):
+        assert [lane.state for lane in lanes.lanes] == mine.states
+    return array, elementwise
 
 
 SGD = {"momentum": "0.9", "decay": 0.0005, "learning_rate": 0.1}
@@ -370,10 +660,20 @@ VARIANTS = {
         "deviation": 1,
         "learning_rate": 8,
     },
+    "more columns than outputs": {"columns": 8, "rows": 4},
+    "one column": {"columns": 1, "rows": 1, "network": "2FC-3FC"},
     "conv": {"network": "3C2"},
     "conv, nearest": {"network": "3C2-4FC", "rounding": "nearest"},
     "conv of stride and padding": {"network": "2C3s2p1-3C2p1-4FC", **APART},
+    "conv, more columns than channels": {"network": "3C2s2-2C2p1-4FC", "columns": 7, "batch": 5},
+    "error product of four phases": {"network": "3C2-4C3s2p1-5FC", "batch": 5},
+    "error product of nine phases": {"network": "4C1-2C4s3p2", "columns": 2},
+    "places that no window sees": {"network": "4C2-3C1s2-2FC", "batch": 4, **APART},
+    "phases that no window sees": {"network": "4C1-5C2s3p1", "learning_rate": 2},
+    "conv of a single place": {"network": "3C3s2-2C3s4p2-4C3p1", "batch": 5, "rows": 3},
     "pooled": {"network": "3C2-MP2-2C1", **APART, **SGD},
+    "dense over a pooled image": {"network": "5C2-MP2s1-4FC", "batch": 5, "learning_rate": 1},
+    "dense over a wide image": {"network": "4C2-3FC", "columns": 6, "momentum": "1/4"},
     "overlapping pools": {"network": "2C2-MP2s1-3C2x1-MP2s1p1-3FC", **SGD},
     "pooled and passed": {"network": "4C2-MP3s2p1", "saturation_gradient": "pass", "deviation": 2},
     "conv, saturated": {
@@ -382,12 +682,23 @@ VARIANTS = {
         "learning_rate": 16,
         **APART,
     },
+    "groups": {"batch": 5, "group": 2, "network": "5FC-4FC"},
+    "groups, the last one whole": {"batch": 8, "group": 4, "momentum": "0.5"},
+    "groups, nearest": {"batch": 7, "group": 4, "network": "2C2-MP2-3FC", "rounding": "nearest"},
+    "groups, conv": {"batch": 7, "group": 4, "network": "4C2-MP2s1-3C2s2p1-5FC", **SGD},
+    "groups, pooled": {"batch": 5, "group": 2, "network": "4C3p1-MP2-4FC", **APART},
+    "groups, saturated": {
+        "batch": 5,
+        "group": 4,
+        "network": "4C3s2-MP2s1p1-6FC",
+        "deviation": 3,
+        "learning_rate": 4,
+    },
+    "group of the batch": {"batch": 3, "group": 3, "network": "3C2-4FC"},
 }
 
 
-@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "plain"])
-@pytest.mark.parametrize("name", VARIANTS)
-def test_steps_agree_with_exact_fractions(name, recorded):
+def gupta(**changes):
     settings = {
         "network": "5FC",
         "batch": 3,
@@ -397,43 +708,90 @@ def test_steps_agree_with_exact_fractions(name, recorded):
         "deviation": "0.6",
         "seed": 4,
     }
-    recipe = GuptaRecipe(**(settings | VARIANTS[name]))
+    recipe = GuptaRecipe(**(settings | changes))
     shape = (4, 5, 2) if "C" in recipe.network.replace("FC", "") else (2, 3, 1)
-    trainer = GuptaTrainer(recipe, shape=shape, classes=4, pixel_max=16)
+    return GuptaTrainer(recipe, shape=shape, classes=4, pixel_max=16), shape
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "plain"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_steps_agree_with_exact_fractions(name, recorded):
+    trainer, shape = gupta(**VARIANTS[name])
+    recipe = trainer.recipe
     real = RealGupta(recipe, trainer)
     random = np.random.default_rng(1)
-    cut = 0
+    cut, words = 0, real.words
     for trainer.epoch in range(3):
         images = random.integers(0, 17, (recipe.batch, *shape), np.uint8)
         labels = random.integers(0, 4, recipe.batch)
         record = [] if recorded else None
         score = trainer.step(images, labels, record)
-        outputs, saturated = real.step(images, labels.tolist(), trainer.epoch, 16)
-        cut += sum(sum(image.values()) for layer in saturated for image in layer)
+        groups = real.step(images, labels.tolist(), trainer.epoch, 16)
+        cut += sum(sum(way[2].values()) for ways in groups for way in ways)
         if recorded:
-            forward = [entry for entry in record if entry.name.startswith("forward")]
-            for entry, y in zip(forward, outputs, strict=True):
-                assert real.activation.real(entry.out) == y
-            updates = {entry.name: entry.out for entry in record if "update" in entry.name}
-            for layer, (v, v_bias) in enumerate(zip(real.v, real.v_bias), 1):
-                of_weights = updates[f"update {layer} weights"].reshape(len(v), -1)
-                assert real.words.real(of_weights) == v
-                assert real.words.real(updates[f"update {layer} biases"][None]) == [v_bias]
-        classes = [row.index(max(row)) for row in outputs[-1]]
+            assert [entry.operation for entry in record] == plan(recipe, shape, 4)
+            same_operations(record, real.notes)
+            for entry in record:
+                assert_consistent(entry, trainer)
+            for entry in record:
+                if isinstance(entry.operation, FixedPointUpdate):
+                    sums, limit = real.sums[entry.operation.layer], 2**61
+                    for (i, j), z in sums.items():
+                        code = z * 2 ** entry.scalars["fraction"]
+                        assert min(max(code, -limit), limit - 1) == entry.tensors["z"][i, j]
+        outputs = [
+            [ways[-1][1][n, (0, 0), j] for j in range(4)]
+            for ways in groups
+            for n in range(len(ways[-1][1]) // 4)
+        ]
+        classes = [row.index(max(row)) for row in outputs]
         assert score.wrong == sum(a != b for a, b in zip(classes, labels.tolist()))
         loss = -sum(
-            math.log(max(real.probabilities(row)[label], Fraction(1, 2**16)))
-            for row, label in zip(outputs[-1], labels.tolist())
+            math.log(max(probabilities(row)[label], Fraction(1, 2**16)))
+            for row, label in zip(outputs, labels.tolist())
         )
         assert score.loss == pytest.approx(loss)
         for layer in range(trainer.layers):
-            words = real.words
             if recipe.momentum:
                 assert words.real(trainer.weight_updates[layer]) == real.v[layer]
                 assert words.real(trainer.bias_updates[layer][None])[0] == real.v_bias[layer]
             assert words.real(trainer.weights[layer]) == real.weights[layer]
             assert words.real(trainer.biases[layer][None])[0] == real.biases[layer]
+        for lanes, mine in ((real.array, trainer._array), (real.elementwise, trainer._elementwise)):
+            assert [lane.state for lane in lanes.lanes] == mine.states
     assert (cut > 0) or not ("saturated" in name or "passed" in name)
+
+
+@pytest.mark.parametrize(
+    "name", ["paper", "nearest", "conv", "groups", "groups, pooled", "error product of four phases"]
+)
+def test_evaluations_agree_with_exact_fractions(name):
+    """Whole batches, the last one filled with zero images, whose draws leap."""
+    trainer, shape = gupta(**VARIANTS[name])
+    recipe = trainer.recipe
+    random = np.random.default_rng(2)
+    images = random.integers(0, 17, (2 * recipe.batch + 1, *shape), np.uint8)
+    labels = random.integers(0, 4, len(images))
+    trainer.step(images[: recipe.batch], labels[: recipe.batch])
+    real = RealGupta(recipe, trainer)  # its lanes are at the seeds
+    filled = np.concatenate([images, np.zeros((recipe.batch - 1, *shape), np.uint8)])
+    outputs = []
+    for at in range(0, len(filled), recipe.batch):
+        for group, part in real.groups(recipe.batch):
+            x = real.pixels(filled[at : at + recipe.batch][part], 16)
+            y = real.forward(x, group)[-1][1]
+            outputs += [[y[n, (0, 0), j] for j in range(4)] for n in range(len(y) // 4)]
+    outputs = outputs[: len(images)]
+    classes = [row.index(max(row)) for row in outputs]
+    assert trainer.predict(images).tolist() == classes
+    score = trainer.evaluate(images, labels)
+    assert score.images == len(images)
+    assert score.wrong == sum(a != b for a, b in zip(classes, labels.tolist()))
+    loss = -sum(
+        math.log(max(probabilities(row)[label], Fraction(1, 2**16)))
+        for row, label in zip(outputs, labels.tolist())
+    )
+    assert score.loss == pytest.approx(loss, rel=1e-12)
 
 
 def test_saturated_means_out_of_range():
@@ -445,12 +803,13 @@ def test_saturated_means_out_of_range():
     trainer.watching = True
     record = []
     trainer.step(np.ones((1, 1, 1), np.uint8), np.array([0]), record)
-    assert record[0].out.tolist() == [[32766, 32767, 32767, -32768, -32768]]
+    assert record[0].tensors["out"].tolist() == [[32766, 32767, 32767, -32768, -32768]]
+    assert record[0].tensors["unclipped"].tolist() == [[1, 1, 0, 1, 0]]
     # Those out of range have no error. The probabilities of the others are 0, a half and 0, less
     # the target; 2^-16 is half a step of the bias.
     assert trainer.saturated == [0.4]
-    gradient = next(entry for entry in record if entry.name == "gradient 1")
-    assert gradient.out[-1].tolist() == [-1, 0, 0, 0, 0]
+    (gradient,) = (entry for entry in record if kind_of(entry) == "gradient Product")
+    assert gradient.tensors["out"][-1].tolist() == [-1, 0, 0, 0, 0]
 
 
 def test_no_error_goes_through_a_neuron_at_zero():
@@ -466,70 +825,124 @@ def trainer_and_batch(shape=(2, 3, 1), **changes):
     recipe = GuptaRecipe(**(settings | changes))
     trainer = GuptaTrainer(recipe, shape=shape, classes=4, pixel_max=16)
     random = np.random.default_rng(1)
-    return trainer, random.integers(0, 17, (4, *shape), np.uint8), random.integers(0, 4, 4)
+    batch = recipe.batch
+    return trainer, random.integers(0, 17, (batch, *shape), np.uint8), random.integers(0, 4, batch)
 
 
-def test_a_record_lists_the_operations_in_order():
-    trainer, images, labels = trainer_and_batch()
+FORWARD = [("forward Product", 1, True), ("Relu", 1, False), ("forward Product", 2, True)]
+LOSS = [("Softmax", 2, False), ("OutputError", 2, False), ("Convert", 2, True), ("Mask", 2, False)]
+ERROR = [("error Product", 2, True), ("Mask", 1, False), ("Mask", 1, False)]
+UPDATES = [
+    ("gradient Product", 2, False),
+    ("FixedPointUpdate", 2, True),
+    ("gradient Product", 1, False),
+    ("FixedPointUpdate", 1, True),
+]
+CONVOLUTIONS = [
+    *(("forward Product", 1, True), ("Pool", 1, False), ("Relu", 1, False)),
+    *(("forward Product", 2, True), ("Relu", 2, False), ("forward Product", 3, True)),
+    *(("Softmax", 3, False), ("OutputError", 3, False), ("Convert", 3, True), ("Mask", 3, False)),
+    *(("error Product", 3, True), ("Mask", 2, False), ("Mask", 2, False)),
+    *(("gradient Product", 3, False), ("FixedPointUpdate", 3, True)),
+    *[("error Product", 2, True)] * 4,
+    *(("Mask", 1, False), ("Unpool", 1, False), ("Mask", 1, False)),
+    *(("gradient Product", 2, False), ("FixedPointUpdate", 2, True)),
+    *(("gradient Product", 1, False), ("FixedPointUpdate", 1, True)),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, [*FORWARD, *LOSS, *ERROR, *UPDATES]),
+        (
+            {"saturation_gradient": "pass"},
+            [*FORWARD, *LOSS[:-1], *ERROR[:-1], *UPDATES],
+        ),
+        (
+            {"rows": 2, "group": 2, "batch": 6},
+            [*[*FORWARD, *LOSS, *ERROR] * 2, *FORWARD, *LOSS, *ERROR, *UPDATES],
+        ),
+        ({"network": "3C2-MP2s1-2C1s2"}, CONVOLUTIONS),
+        (
+            {"network": "3C2-MP2s1-2C1s2", "rounding": "nearest"},
+            [(kind, layer, False) for kind, layer, _ in CONVOLUTIONS],
+        ),
+        (
+            {"network": "", "momentum": "1/2"},
+            [
+                ("forward Product", 1, True),
+                *((kind, 1, draws) for kind, _, draws in LOSS),
+                *UPDATES[2:],
+            ],
+        ),
+    ],
+    ids=["plain", "passed", "groups", "convolutions", "nearest", "one layer"],
+)
+def test_a_record_lists_the_operations_in_order(changes, wanted):
+    shape = (4, 5, 1)
+    trainer, images, labels = trainer_and_batch(shape, **changes)
     record = []
     trainer.step(images, labels, record)
-    assert [entry.name for entry in record] == [
-        "forward 1",
-        "forward 2",
-        "output error",
-        "gradient 2",
-        "error 2",
-        "gradient 1",
-        "update 1 weights",
-        "update 1 biases",
-        "update 2 weights",
-        "update 2 biases",
-    ]
-    products = [entry for entry in record if isinstance(entry, Product)]
-    raw = [entry.name for entry in products if entry.conversion is None]
-    assert raw == ["gradient 2", "gradient 1"]
-    for entry in products:
-        if entry.conversion is None:
-            assert np.array_equal(entry.a @ entry.b, entry.out)
+    found = [(kind_of(entry), entry.operation.layer, entry.operation.draws) for entry in record]
+    assert found == wanted
+    assert [entry.operation for entry in record] == plan(trainer.recipe, shape, 4)
+    products = [entry for entry in record if isinstance(entry.operation, Product)]
+    raw = [entry for entry in products if entry.operation.conversion is None]
+    assert [kind_of(entry) for entry in raw] == ["gradient Product"] * trainer.layers
+    assert [entry.operation.layer for entry in raw] == list(range(trainer.layers, 0, -1))
+    for entry in raw:
+        tensors = entry.tensors
+        assert np.array_equal(tensors["a"] @ tensors["b"], tensors["out"])
+    phases = [entry.operation.phase for entry in products if entry.operation.layer == 2]
+    if "s2" in trainer.recipe.network:
+        assert phases == [(0, 0), (0, 0), (0, 1), (1, 0), (1, 1), (0, 0)]
+    # Groups by their numbers, and none where there is one.
+    size = trainer.recipe.group or 0
+    groups = [entry.operation.writes[0].group for entry in products]
+    assert sorted({group for group in groups if group is not None}) == ([0, 1, 2] if size else [])
+    assert_passed_on(record)
 
 
 @pytest.mark.parametrize("rounding", ["stochastic", "nearest"])
-@pytest.mark.parametrize("network", ["5FC", "3C2-MP2s1-2C1p0"])
-def test_a_step_can_be_redone_from_where_its_lanes_stood(network, rounding):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": "5FC"},
+        {"network": "3C2-MP2s1-2C1p0"},
+        {"network": "3C2-2C2s2p1", "columns": 4},
+        {"network": "3C1-4C1s3", "momentum": "0.5"},
+        {"network": "3C2-MP2s1-5FC", "rows": 2, "group": 2, "batch": 5},
+        {"network": "4C2-2C3s2p1-3FC", "rows": 1, "group": 3, "batch": 4},
+        {"network": "5FC-3FC", "rows": 2, "group": 2, "batch": 6, "deviation": 3},
+    ],
+    ids=str,
+)
+def test_a_step_can_be_redone_from_where_its_lanes_stood(changes, rounding):
     """The record and the lanes' place at the start of a step give every rounded word again."""
-    trainer, images, labels = trainer_and_batch((3, 4, 1), network=network, rounding=rounding)
+    trainer, images, labels = trainer_and_batch((3, 4, 1), rounding=rounding, **changes)
     trainer.step(images, labels)
     before = trainer.draws
     record = []
     trainer.step(images, labels, record)
     assert trainer.step_start == before
-    generator = trainer.recipe.generator
-    array, elementwise = Draws(generator, 0, 2), Draws(generator, 2, 2)
-    for draws, made in ((array, before.array), (elementwise, before.elementwise)):
-        draws.states = [generator.advance(x, made * generator.leap) for x in draws.states]
+    array, elementwise = assert_redone(trainer, before, record)
     for entry in record:
-        if entry.name.startswith("gradient"):
-            continue
-        z = entry.a @ entry.b if isinstance(entry, Product) else entry.z[None]
-        s = entry.conversion.dropped
-        r = np.zeros(z.shape, np.int64)
-        if rounding == "stochastic":
-            if isinstance(entry, Product):
-                u = array.array(3, *z.shape, s)
-            else:
-                u = elementwise.elementwise(*z.shape, s)
-            r = np.array([[int(value * 2**s) for value in row] for row in u])
-        assert np.array_equal(entry.conversion(z, r).reshape(entry.out.shape), entry.out)
-        if isinstance(entry, Convert):
-            assert entry.z.ndim == 1
+        assert_consistent(entry, trainer)
+    generator, made = trainer.recipe.generator, trainer.draws
+    leaps = {"array": 0, "elementwise": 0}
+    for entry in record:
+        operation = entry.operation
+        leaps["array" if isinstance(operation, Product) else "elementwise"] += operation.leaps
     if rounding == "stochastic":
-        made = trainer.draws
-        for draws, count in ((array, made.array), (elementwise, made.elementwise)):
-            first = 0 if draws is array else 2
+        for lanes, count in ((array, made.array), (elementwise, made.elementwise)):
+            first = 0 if lanes is array else trainer.recipe.columns
             start = generator.lane_seed(first)
-            assert draws.states[0] == generator.advance(start, count * generator.leap)
+            assert lanes.lanes[0].state == generator.advance(start, count * generator.leap)
+        assert made.array - before.array == leaps["array"] > 0
+        assert made.elementwise - before.elementwise == leaps["elementwise"] > 0
     else:
-        assert trainer.draws.array == trainer.draws.elementwise == 0
+        assert made.array == made.elementwise == sum(leaps.values()) == 0
 
 
 def test_the_table_of_exponentials_is_the_formula():

@@ -11,17 +11,17 @@ import golden
 from golden.datasets import digits
 from golden.fixed import Fixed
 from golden.hwgq import QUANTIZERS, Levels, quantize
-from golden.training import Product
 from golden.training.float_layers import EPSILON
 from golden.training.float_recipe import FloatRecipe, Loss
 from golden.training.hwgq import HwgqTrainer
 from golden.training.hwgq_recipe import HwgqRecipe
 from golden.training.loop import new_trainer
-from gradloom.replay import product_rows, product_stimulus
+from golden.training.ops import Product
+from gradloom.replay import block_order, product_rows, product_stimulus
 
 
 def small(kind=HwgqTrainer, shape=(9, 10, 2), pixel_max=16, **changes):
-    settings = {"network": "3C3s2p1-MP3s2-6C2-7FC", "batch": 5, "epochs": 4}
+    settings = {"network": "3C3s2p1-MP3s2-6C2-7FC", "batch": 5, "epochs": 4, "seed": 3}
     recipe = HwgqRecipe(**settings | changes)
     return kind(recipe, shape=shape, classes=4, pixel_max=pixel_max)
 
@@ -46,16 +46,20 @@ def test_forward_products_are_the_arrays(levels):
     trainer, record = small(levels=levels), []
     for seed in range(3):
         trainer.step(*batch(trainer, seed), record if seed == 2 else None)
-    assert [entry.name for entry in record] == [f"forward {layer}" for layer in (1, 2, 3, 4)]
+    record = [entry for entry in record if isinstance(entry.operation, Product)]
+    found = [(entry.operation.kind, entry.operation.layer) for entry in record]
+    assert found == [("forward", layer) for layer in (1, 2, 3, 4)]
     config = golden.ArrayConfig(
         rows=5, columns=4, macc=golden.MaccConfig(a=Fixed(6, 0), b=Fixed(2, 0)), conversions=()
     )
     for layer, entry in enumerate(record):
-        assert isinstance(entry, Product) and entry.conversion is None
-        assert set(np.unique(entry.b)) == {-1, 1}
+        assert entry.operation.exact and entry.operation.conversion is None
+        a, b, out = (entry.tensors[name] for name in ("a", "b", "out"))
+        assert set(np.unique(b)) == {-1, 1}
         if layer:
-            assert set(np.unique(entry.a)) == set(trainer.recipe.quantizer.words)
-        inputs = product_stimulus(config, entry.a, entry.b)
+            assert set(np.unique(a)) == set(trainer.recipe.quantizer.words)
+        order = block_order(config, *out.shape)
+        inputs = product_stimulus(config, a, b, order)
         idle = config.latency + config.rows
         inputs = {
             name: np.concatenate([values, np.zeros((idle, *values.shape[1:]), np.int64)])
@@ -64,7 +68,7 @@ def test_forward_products_are_the_arrays(levels):
         inputs["o_ready"] = np.ones(len(inputs["i_valid"]), np.int64)
         outputs = golden.Array(config).run(inputs)
         rows = outputs["o_data"][outputs["o_valid"] != 0]
-        assert np.array_equal(rows, product_rows(config, entry.out)["data"])
+        assert np.array_equal(rows, product_rows(config, out, order)["data"].values)
 
 
 def in_reals(trainer, x, layer, acc):

@@ -6,49 +6,36 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from support import OneByOne
+from drawn import LoopLanes
+from test_training_gupta import (
+    Notes,
+    assert_consistent,
+    assert_passed_on,
+    assert_redone,
+    by_place,
+    kind_of,
+    note_errors,
+    same_operations,
+)
 
 from golden.datasets import digits
 from golden.fixed import Rounding
 from golden.lfsr import Generator
+from golden.training import ops, plan
 from golden.training.float_recipe import FloatRecipe
 from golden.training.li import LiTrainer, probability_code
 from golden.training.li_recipe import LiFormats, LiRecipe, scale_exponent
-from golden.training.record import Convert, Product
 
 HALF = Fraction(1, 2)
 
 
-class Lanes:
-    """Lanes that take one step after the other; gives a word for each value in hardware's order."""
-
-    def __init__(self, generator, first, count):
-        self.draw = generator.draw
-        self.lanes = [OneByOne(generator, first + lane) for lane in range(count)]
-
-    def array(self, rows, height, width):
-        """By tiles, each drained whole and bottom row first."""
-        found = {}
-        for top in range(0, height, rows):
-            for left in range(0, width, len(self.lanes)):
-                for row in reversed(range(rows)):
-                    for column, lane in enumerate(self.lanes):
-                        found[top + row, left + column] = lane.word()
-        return [found[place] for place in np.ndindex(height, width)]
-
-    def elementwise(self, size):
-        words = []
-        while len(words) < size:
-            words += [lane.word() for lane in self.lanes]
-        return words[:size]
-
-    def addends(self, words, s):
-        """r / 2^s of each word."""
-        if s <= 0:
-            return [Fraction(0)] * len(words)
-        if s <= self.draw:
-            return [Fraction(word % 2**s, 2**s) for word in words]
-        return [Fraction(2 * word + 1, 2 ** (self.draw + 1)) for word in words]
+def addend(generator, word, s):
+    """r / 2^s for the r that a draw gives where s bits are dropped."""
+    if s <= 0:
+        return Fraction(0)
+    if s <= generator.draw:
+        return Fraction(word % 2**s, 2**s)
+    return Fraction(2 * word + 1, 2 ** (generator.draw + 1))
 
 
 def down(x):
@@ -89,7 +76,7 @@ def corners(window, shape):
 
 
 def seen(window, shape):
-    """For each place of a window the (y, x, channel) of its terms by (channel, ky, kx), None where
+    """For each place of a window the (y, x, channel) of its terms by (ky, kx, channel), None where
     there is padding.
     """
     return [
@@ -97,12 +84,28 @@ def seen(window, shape):
             (top + ky, left + kx, c)
             if 0 <= top + ky < shape[0] and 0 <= left + kx < shape[1]
             else None
-            for c in range(shape[2])
             for ky in range(window.height)
             for kx in range(window.width)
+            for c in range(shape[2])
         ]
         for top, left in corners(window, shape)
     ]
+
+
+def placed(x):
+    """A tensor (samples, y, x, channels) as {(sample, (y, x), channel): value}."""
+    return {
+        (n, (row, column), c): x[n, row, column, c] for n, row, column, c in np.ndindex(x.shape)
+    }
+
+
+def gathered(words, shape):
+    """The inverse."""
+    assert len(words) == math.prod(shape)
+    out = np.empty(shape, object)
+    for (n, place, c), word in words.items():
+        out[n, *place, c] = word
+    return out
 
 
 class RealLi:
@@ -115,8 +118,11 @@ class RealLi:
         fine = recipe.formats.fine_fl
         self.u = [reals(w, fine if recipe.update == "bc" else self.d) for w in trainer.weights]
         self.b = [reals(b, fine) for b in trainer.biases]
-        self.array = Lanes(recipe.generator, 0, recipe.columns)
-        self.single = Lanes(recipe.generator, recipe.columns, recipe.columns)
+        self.array = LoopLanes(recipe.generator, 0, recipe.columns)
+        self.single = LoopLanes(recipe.generator, recipe.columns, recipe.columns)
+        self.stochastic = recipe.rounding == "stochastic"
+        self.sign = recipe.activation == "sign"
+        self.beyond = 0  # errors that met and added up to more than a word
 
     def scale(self, stage):
         """The whole k >= 0 with 2^-k nearest, as a factor, to sqrt(c / inputs)."""
@@ -131,19 +137,21 @@ class RealLi:
     def word(self, z, words, s, fl):
         """Sums rounded to words of `fl` fraction bits, and where they saturated."""
         scaled = z * 2**fl
-        if self.recipe.rounding == "stochastic":
-            r = np.array(self.single.addends(words, s), object).reshape(z.shape)
+        if words is not None:
+            generator = self.recipe.generator
+            r = each(lambda word: addend(generator, word, s), gathered(words, z.shape))
             y = each(lambda x, r: Fraction(math.floor(x + r), 2**fl), scaled, r)
         else:
             y = each(lambda x: Fraction(down(x), 2**fl), scaled)
         out = each(within(fl), y)
         return out, out != y
 
-    def product(self, z, s, fl):
-        words = None
-        if self.recipe.rounding == "stochastic":
-            words = self.array.array(self.recipe.rows, *z.shape)
-        return self.word(z, words, s, fl)
+    def update_words(self, shape):
+        """The words that a tensor of weights meets."""
+        words = np.empty(shape, object)
+        for place, word in self.single.update(*shape).items():
+            words[place] = word
+        return words
 
     def on_grid(self, u):
         """Nearest on the grid, ties away from zero, 0 to +1 on the binary one."""
@@ -155,8 +163,7 @@ class RealLi:
         """D (floor(w / D) + [p < w / D - floor(w / D)]), then clipped."""
         step = 2 if self.binary else Fraction(1, 2**self.d)
         s = self.recipe.formats.fine_fl + (1 if self.binary else -self.d)
-        words = self.single.elementwise(u.size)
-        r = np.array(self.single.addends(words, s), object).reshape(u.shape)
+        r = each(lambda word: addend(self.recipe.generator, word, s), self.update_words(u.shape))
         shift = 1 if self.binary else 0
 
         def drawn(x, r):
@@ -170,9 +177,10 @@ class RealLi:
 
     def drawn_sign(self, u):
         draw = self.recipe.generator.draw
-        words = np.array(self.single.elementwise(u.size), object).reshape(u.shape)
         return each(
-            lambda x, r: 1 if r < round(min(max((x + 1) / 2, 0), 1) * 2**draw) else -1, u, words
+            lambda x, r: 1 if r < round(min(max((x + 1) / 2, 0), 1) * 2**draw) else -1,
+            u,
+            self.update_words(u.shape),
         )
 
     def rate(self, epoch, k):
@@ -200,40 +208,75 @@ class RealLi:
         return [Fraction(e * 2**16 // sum(powers), 2**16) for e in powers]
 
     def pool(self, stage, y):
-        """What goes on, and the place in the sums that it came from."""
-        pooled, origin = np.empty((len(y), *stage.pooled), object), {}
+        """What goes on, the place in the sums that it came from, and which of its window it was."""
+        pooled, first, origin = np.empty((len(y), *stage.pooled), object), {}, {}
         columns = stage.pooled[1]
         for n in range(len(y)):
             for number, terms in enumerate(seen(stage.pool, stage.sums)):
                 for c in range(stage.outputs):
-                    places = [t for t in terms if t is not None and t[2] == c]
-                    best = max(y[n][place] for place in places)
-                    first = next(place for place in places if y[n][place] == best)
-                    where = (n, *divmod(number, columns), c)
-                    pooled[where], origin[where] = best, (n, *first)
-        return pooled, origin
+                    places = [
+                        (at, place)
+                        for at, place in enumerate(terms[c :: stage.outputs])
+                        if place is not None
+                    ]
+                    best = max(y[n][place] for _, place in places)
+                    at, place = next((at, place) for at, place in places if y[n][place] == best)
+                    y_, x_ = divmod(number, columns)
+                    pooled[n, y_, x_, c], origin[n, y_, x_, c] = best, (n, *place)
+                    first[n, (y_, x_), c] = at
+        return pooled, origin, first
 
-    def step(self, images, labels, epoch, pixel_max):
-        recipe, formats, batch = self.recipe, self.recipe.formats, len(images)
-        sign = recipe.activation == "sign"
-        x = each(
-            lambda p: within(formats.input_fl)(
-                Fraction(round(Fraction(int(p), pixel_max) * 2**formats.input_fl))
-                / 2**formats.input_fl
-            ),
+    def x_fl(self, layer):
+        """Fraction bits of a layer's inputs."""
+        formats = self.recipe.formats
+        return (0 if self.sign else formats.activation_fl) if layer > 1 else formats.input_fl
+
+    def fraction(self, layer):
+        """Fraction bits of a layer's sums."""
+        return self.x_fl(layer) + self.d + self.scale(self.stages[layer - 1])
+
+    def ones(self, layer):
+        """Fraction bits of the ones that a layer's biases meet."""
+        return min(max(self.fraction(layer) - 12, 0), 14)
+
+    def pixels(self, images, pixel_max):
+        fl = self.recipe.formats.input_fl
+        return each(
+            lambda p: within(fl)(Fraction(round(Fraction(int(p), pixel_max) * 2**fl)) / 2**fl),
             images,
         )
-        x_fl = formats.input_fl
-        inputs, sums, cuts, origins, pooled, used, ones = [], [], [], [], [], [], []
-        for stage, u, b in zip(self.stages, self.u, self.b):
-            k = self.scale(stage)
-            if recipe.update == "bc":
-                u = self.drawn_sign(u) if recipe.binarize == "stochastic" else self.on_grid(u)
-            used.append(u / Fraction(2**k))
-            fraction = x_fl + self.d + k
-            ones.append(min(max(fraction - 12, 0), 14))
-            fl = fraction - ones[-1]
-            bias = each(lambda x: within(fl)(Fraction(round(x * 2**fl), 2**fl)), b)  # noqa: B023
+
+    def operands(self, layer, training=True):
+        """Weights and biases of a layer as they are multiplied."""
+        recipe, stage, u = self.recipe, self.stages[layer - 1], self.u[layer - 1]
+        fine = recipe.formats.fine_fl
+        if recipe.update == "bc":
+            drawn = training and recipe.binarize == "stochastic"
+            buffer, u = u, self.drawn_sign(u) if drawn else self.on_grid(u)
+            self.notes.note(
+                "GridWeight",
+                layer,
+                None,
+                {"buffer": fine, "code": self.d},
+                buffer=by_place(buffer),
+                code=by_place(u),
+            )
+        fl, b = self.fraction(layer) - self.ones(layer), self.b[layer - 1]
+        bias = each(lambda x: within(fl)(Fraction(round(x * 2**fl), 2**fl)), b)
+        self.notes.note(
+            "Convert", layer, None, {"z": fine, "out": fl}, z=by_place([b]), out=by_place([bias])
+        )
+        return u / Fraction(2 ** self.scale(stage)), bias
+
+    def forward(self, x, name, operands, array=None, training=True):
+        """For each layer what its windows saw, its sums as words, where they saturated, and what
+        the pooling made of them.
+        """
+        formats, ways = self.recipe.formats, []
+        for layer, stage in enumerate(self.stages, 1):
+            if len(operands) < layer:
+                operands.append(self.operands(layer, training))
+            weights, bias = operands[layer - 1]
             rows = np.array(
                 [
                     [Fraction(0) if place is None else image[place] for place in terms]
@@ -242,66 +285,214 @@ class RealLi:
                 ],
                 object,
             )
-            inputs.append(rows)
-            fl = formats.activation_fl
-            y, cut = self.product(rows @ used[-1] + bias, fraction - fl, fl)
-            sums.append(y.reshape(batch, *stage.sums))
-            cuts.append(cut.reshape(batch, *stage.sums))
-            y, origin = (sums[-1], None) if stage.pool is None else self.pool(stage, sums[-1])
-            origins.append(origin)
-            pooled.append(y)
-            x = each((lambda v: 1 if v >= 0 else -1) if sign else (lambda v: max(v, 0)), y)
-            x_fl = 0 if sign else formats.activation_fl
-        logits = y.reshape(batch, -1)
-        p = [self.probabilities(list(row)) for row in logits]
-        e = np.array(
-            [[q - (j == label) for j, q in enumerate(row)] for row, label in zip(p, labels)], object
+            z = (rows @ weights + bias).reshape(len(x), *stage.sums)
+            fl, fraction, words = formats.activation_fl, self.fraction(layer), None
+            if self.stochastic:
+                words = (array or self.array).forward_product(self.recipe.rows, len(x), stage)
+            y, cut = self.word(z, words, fraction - fl, fl)
+            one = np.full((len(rows), 1), 2 ** self.ones(layer))
+            a = np.hstack([rows * 2 ** self.x_fl(layer), one]).reshape(*z.shape[:3], -1)
+            w_fl, bias_fl = fraction - self.x_fl(layer), fraction - self.ones(layer)
+            self.notes.note(
+                "forward Product",
+                layer,
+                name,
+                {"a": 0, "b": 0, "z": fraction, "out": fl, "unclipped": 0},
+                a=placed(a),
+                b=by_place([*(weights * 2**w_fl), bias * 2**bias_fl]),
+                z=placed(z),
+                out=placed(y),
+                unclipped=placed(~cut.astype(bool)),
+            )
+            pooled, origin = y, None
+            if stage.pool is not None:
+                pooled, origin, first = self.pool(stage, y)
+                self.notes.note(
+                    "Pool",
+                    layer,
+                    name,
+                    {"values": fl, "pooled": fl, "first": 0},
+                    values=placed(y),
+                    pooled=placed(pooled),
+                    first=first,
+                )
+            ways.append((rows, y, cut, pooled, origin))
+            if layer < len(self.stages):
+                if self.sign:
+                    x = each(lambda v: 1 if v >= 0 else -1, pooled)
+                else:
+                    x = each(lambda v: max(v, 0), pooled)
+                self.notes.note(
+                    "Sign" if self.sign else "Relu",
+                    layer,
+                    name,
+                    {"values": fl, "out": self.x_fl(2), "active": 0},
+                    values=placed(pooled),
+                    out=placed(x),
+                    active=placed(self.active(pooled)),
+                )
+        return ways
+
+    def active(self, y):
+        """Where errors come back through an activation."""
+        return abs(y) <= 1 if self.sign else y > 0
+
+    def masked(self, values, keep, layer, name, dense=False):
+        fl, out = self.recipe.formats.error_fl, np.where(keep, values, Fraction(0))
+        units = {"values": fl, "keep": 0, "out": fl}
+        tensors = {"values": values, "keep": keep.astype(bool), "out": out}
+        self.notes.note(
+            "Mask", layer, name, units, dense, **{key: placed(x) for key, x in tensors.items()}
         )
-        words = self.single.elementwise(e.size) if recipe.rounding == "stochastic" else None
-        delta, _ = self.word(e, words, 16 - formats.error_fl, formats.error_fl)
-        delta = np.where(cuts[-1], Fraction(0), delta.reshape(cuts[-1].shape))
-        gradients = {}
-        for layer in reversed(range(len(self.stages))):
-            stage = self.stages[layer]
-            rows = delta.reshape(-1, stage.outputs)
-            gradients[layer] = inputs[layer].T @ rows, rows.sum(axis=0)
-            if not layer:
-                break
-            met = rows @ used[layer].T
-            below = each(lambda _: 0, np.empty((batch, *stage.image), object))
-            places = seen(stage.window, stage.image)
-            for row, errors in enumerate(met):
-                n, number = divmod(row, len(places))
-                for place, error in zip(places[number], errors):
-                    if place is not None:
-                        below[(n, *place)] += error
-            dropped, fl = self.d + self.scale(stage), formats.error_fl
-            if stage.dense:  # columns by (channel, y, x)
-                turned = below.transpose(0, 3, 1, 2)
-                z, _ = self.product(turned.reshape(batch, -1), dropped, fl)
-                below = z.reshape(turned.shape).transpose(0, 2, 3, 1)
-            else:
-                z, _ = self.product(below.reshape(-1, stage.image[2]), dropped, fl)
-                below = z.reshape(below.shape)
-            y, origin = pooled[layer - 1], origins[layer - 1]
-            below = np.where(abs(y) <= 1 if sign else y > 0, below, Fraction(0))
-            if origin is not None:
-                delta = each(lambda _: 0, sums[layer - 1])
-                for where, place in origin.items():
-                    delta[place] += below[where]
-                below = each(within(fl), delta)
-            delta = np.where(cuts[layer - 1], Fraction(0), below)
-        for layer, stage in enumerate(self.stages):
-            of_weights, of_biases = gradients[layer]
-            step = self.fine(of_weights * self.rate(epoch, self.scale(stage)))
-            u = self.u[layer] - step
-            if recipe.update == "bc":
-                self.u[layer] = each(lambda x: min(max(x, -1), 1), u)
-            else:
-                self.u[layer] = self.drawn_to_grid(u) if recipe.update == "sr" else self.on_grid(u)
-            step = self.fine(of_biases * self.rate(epoch, 0))
-            self.b[layer] = each(within(formats.fine_fl, 24), self.b[layer] - step)
-        return sums, sum(int(cut.sum()) for cut in cuts)
+        return out
+
+    def output_error(self, y, labels, name):
+        """Errors of the outputs as words, less those of sums that saturated."""
+        fl, last, outputs = self.recipe.formats.error_fl, len(self.stages), y.shape[3]
+        p = np.array([self.probabilities(list(row)) for row in y.reshape(len(y), -1)], object)
+        p = p.reshape(y.shape)
+        units = {"outputs": self.recipe.formats.activation_fl, "probability": 16}
+        self.notes.note("Softmax", last, name, units, outputs=placed(y), probability=placed(p))
+        e = p.copy()
+        for n, label in enumerate(labels):
+            e[n, 0, 0, label] -= 1
+        units = {"outputs": 16, "label": 0, "difference": 16}
+        self.notes.note(
+            "OutputError",
+            last,
+            name,
+            units,
+            outputs=placed(p),
+            difference=placed(e),
+            label=placed(np.array(labels).reshape(-1, 1, 1, 1)),
+        )
+        words = None
+        if self.stochastic:
+            words = self.single.elementwise(range(len(y)), 1, outputs)
+            words = {(n, (0, 0), j): word for (n, _, j), word in words.items()}
+        delta, _ = self.word(e, words, 16 - fl, fl)
+        self.notes.note("Convert", last, name, {"z": 16, "out": fl}, z=placed(e), out=placed(delta))
+        return delta
+
+    def back(self, layer, delta, weights, ways, name):
+        """Errors of the sums of the layer before."""
+        stage, fl = self.stages[layer - 1], self.recipe.formats.error_fl
+        _, y, cut, pooled, origin = ways[layer - 2]
+        met = delta.reshape(-1, stage.outputs) @ weights.T
+        below = each(lambda _: 0, np.empty((len(delta), *stage.image), object))
+        places = seen(stage.window, stage.image)
+        for row, errors in enumerate(met):
+            n, number = divmod(row, len(places))
+            for place, error in zip(places[number], errors):
+                if place is not None:
+                    below[(n, *place)] += error
+        words, w_fl = None, self.d + self.scale(stage)
+        if self.stochastic:
+            words = self.array.error_product(self.recipe.rows, len(delta), stage)
+        raw, _ = self.word(below, words, w_fl, fl)
+        note_errors(self.notes, stage, layer, name, w_fl, fl, placed(below), placed(raw))
+        below = self.masked(raw, self.active(pooled), layer - 1, name, stage.dense)
+        if origin is not None:
+            spread = each(lambda _: 0, y)
+            for where, place in origin.items():
+                spread[place] += below[where]
+            exact, spread = spread, each(within(fl), spread)
+            self.beyond += int((spread != exact).sum())
+            self.notes.note(
+                "Unpool", layer - 1, name, fl, errors=placed(below), spread=placed(spread)
+            )
+            below = spread
+        return self.masked(below, ~cut.astype(bool), layer - 1, name)
+
+    def update(self, layer, of_weights, of_biases, epoch):
+        recipe, formats, stage = self.recipe, self.recipe.formats, self.stages[layer - 1]
+        fine, u, b = formats.fine_fl, self.u[layer - 1], self.b[layer - 1]
+        g_fl, b_fl = formats.error_fl + self.x_fl(layer), formats.error_fl + self.ones(layer)
+        codes = by_place([*(of_weights * 2**g_fl), of_biases * 2**b_fl])
+        self.notes.note("gradient Product", layer, None, 0, z=codes, out=codes)
+        step = self.fine(of_weights * self.rate(epoch, self.scale(stage)))
+        self.notes.note(
+            "FineStep",
+            layer,
+            None,
+            {"gradient": g_fl, "out": fine},
+            gradient=by_place(of_weights),
+            out=by_place(step),
+        )
+        if recipe.update == "bc":
+            moved = each(lambda x: min(max(x, -1), 1), u - step)
+            self.notes.note(
+                "FineUpdate",
+                layer,
+                None,
+                fine,
+                values=by_place(u),
+                step=by_place(step),
+                moved=by_place(moved),
+            )
+        else:
+            rule = self.drawn_to_grid if recipe.update == "sr" else self.on_grid
+            moved = rule(u - step)
+            self.notes.note(
+                "GridUpdate",
+                layer,
+                None,
+                {"weight": self.d, "step": fine, "moved": self.d},
+                weight=by_place(u),
+                step=by_place(step),
+                moved=by_place(moved),
+            )
+        self.u[layer - 1] = moved
+        step = self.fine(of_biases * self.rate(epoch, 0))
+        self.notes.note(
+            "FineStep",
+            layer,
+            None,
+            {"gradient": b_fl, "out": fine},
+            gradient=by_place([of_biases]),
+            out=by_place([step]),
+        )
+        self.b[layer - 1] = each(within(fine, 24), b - step)
+        self.notes.note(
+            "FineUpdate",
+            layer,
+            None,
+            fine,
+            values=by_place([b]),
+            step=by_place([step]),
+            moved=by_place([self.b[layer - 1]]),
+        )
+
+    def groups(self, batch):
+        """The groups of a batch, with their names."""
+        size = self.recipe.group or batch
+        return [
+            (at // size if size < batch else None, slice(at, at + size))
+            for at in range(0, batch, size)
+        ]
+
+    def step(self, images, labels, epoch, pixel_max):
+        """A step; the outputs, and how many sums saturated."""
+        self.notes, operands, outputs, cuts = Notes(self.recipe.rows), [], [], 0
+        count = len(self.stages)
+        gradients = [[0, 0] for _ in range(count)]
+        for name, part in self.groups(len(images)):
+            ways = self.forward(self.pixels(images[part], pixel_max), name, operands)
+            _, y, cut, _, _ = ways[-1]
+            outputs += [list(row) for row in y.reshape(len(y), -1)]
+            cuts += sum(int(way[2].sum()) for way in ways)
+            delta = self.output_error(y, labels[part], name)
+            delta = self.masked(delta, ~cut.astype(bool), count, name)
+            for layer in range(count, 0, -1):
+                rows = delta.reshape(-1, self.stages[layer - 1].outputs)
+                gradient = gradients[layer - 1]
+                gradient[0] = ways[layer - 1][0].T @ rows + gradient[0]
+                gradient[1] = rows.sum(axis=0) + gradient[1]
+                if layer > 1:
+                    delta = self.back(layer, delta, operands[layer - 1][0], ways, name)
+                if part.stop >= len(images):
+                    self.update(layer, *gradient, epoch)
+        return outputs, cuts
 
 
 BNN = {"activation": "sign", "network": "6FC-5FC", "learning_rate": 2}
@@ -335,6 +526,8 @@ VARIANTS = {
     },
     "coarse words": {"formats": LiFormats(activation_fl=1, error_fl=5, input_fl=0)},
     "no hidden layer": {"network": ""},
+    "more columns than outputs": {"columns": 8, "rows": 4, "update": "sr", "grid": "3"},
+    "one column": {"columns": 1, "rows": 1, "network": "2FC-3FC", "binarize": "stochastic"},
     "bnn": BNN,
     "bnn, nearest": {**BNN, "rounding": "nearest"},
     "bnn, drawn": {**BNN, "binarize": "stochastic"},
@@ -353,6 +546,30 @@ VARIANTS = {
         "activation": "sign",
         "formats": LiFormats(activation_fl=15, error_fl=15),
     },
+    "errors that meet beyond a word": {
+        "network": "2C1-MP3s1p1",
+        "formats": LiFormats(activation_fl=8, error_fl=15),
+    },
+    "conv, more columns than channels": {"network": "3C2s2-2C2p1-4FC", "columns": 7, "batch": 5},
+    "error product of four phases": {"network": "3C2-4C3s2p1-5FC", "batch": 5},
+    "error product of nine phases": {"network": "4C1-2C4s3p2", "update": "sr", "grid": "2"},
+    "places that no window sees": {"network": "4C2-3C1s2-2FC", "batch": 4, "grid": "3"},
+    "phases that no window sees": {"network": "4C1-5C2s3p1", "columns": 2},
+    "conv of a single place": {"network": "3C3s2-2C3s4p2-4C3p1", "batch": 5, "rows": 3},
+    "dense over a pooled image": {"network": "5C2-MP2s1-4FC", "binarize": "stochastic"},
+    "dense over a wide image": {"network": "4C2-3FC", "columns": 6, "activation": "sign"},
+    "groups": {"batch": 5, "group": 2, "network": "5FC-4FC", "update": "sr", "grid": "2"},
+    "groups, drawn": {"batch": 8, "group": 4, "binarize": "stochastic"},
+    "groups, nearest": {"batch": 7, "group": 4, "network": "2C2-MP2-3FC", "rounding": "nearest"},
+    "groups, conv": {"batch": 7, "group": 4, "network": "4C2-MP2s1-3C2s2p1-5FC", "update": "sr"},
+    "groups, pooled, drawn": {
+        "batch": 5,
+        "group": 2,
+        "network": "4C3p1-MP2-4FC",
+        "binarize": "stochastic",
+    },
+    "groups, bnn": {"batch": 5, "group": 2, **BNN},
+    "group of the batch": {"group": 3, **CONV},
 }
 
 
@@ -369,10 +586,14 @@ def settings(**changes):
     }
 
 
+def shape_for(recipe):
+    return (4, 5, 2) if "C" in recipe.network.replace("FC", "") else (2, 3, 1)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_steps_agree_with_exact_fractions(name):
     recipe = LiRecipe(**settings(**VARIANTS[name]))
-    shape = (4, 5, 2) if "C" in recipe.network.replace("FC", "") else (2, 3, 1)
+    shape = shape_for(recipe)
     trainer = LiTrainer(recipe, shape=shape, classes=4, pixel_max=16)
     real = RealLi(recipe, trainer)
     random = np.random.default_rng(1)
@@ -384,14 +605,14 @@ def test_steps_agree_with_exact_fractions(name):
         # With a record and without is the same.
         record = [] if trainer.epoch else None
         score = trainer.step(images, labels, record)
-        sums, found = real.step(images, labels.tolist(), trainer.epoch, 16)
+        outputs, found = real.step(images, labels.tolist(), trainer.epoch, 16)
         cut += found
         if record is not None:
-            forward = [entry for entry in record if entry.name.startswith("forward")]
-            for entry, y in zip(forward, sums, strict=True):
-                fl = recipe.formats.activation_fl
-                assert (reals(entry.out, fl) == y.reshape(entry.out.shape)).all()
-        outputs = [list(row) for row in sums[-1].reshape(recipe.batch, -1)]
+            assert [entry.operation for entry in record] == plan(recipe, shape, 4)
+            same_operations(record, real.notes)
+            for entry in record:
+                assert_consistent(entry, trainer)
+                assert_fine(entry, recipe)
         classes = [row.index(max(row)) for row in outputs]
         assert score.wrong == sum(a != b for a, b in zip(classes, labels.tolist()))
         loss = -sum(
@@ -404,8 +625,77 @@ def test_steps_agree_with_exact_fractions(name):
             fl = fine if recipe.update == "bc" else real.d
             assert (reals(trainer.weights[layer], fl) == real.u[layer]).all()
             assert (reals(trainer.biases[layer], fine) == real.b[layer]).all()
+        for lanes, mine in ((real.array, trainer._array), (real.single, trainer._elementwise)):
+            assert [lane.state for lane in lanes.lanes] == mine.states
     assert any((now != then).any() for now, then in zip(trainer.weights, first))
     assert (cut > 0) or "saturated" not in name
+    assert (real.beyond > 0) or "beyond" not in name
+
+
+@pytest.mark.parametrize(
+    "name", ["bc, drawn", "nearest", "conv", "groups", "groups, pooled, drawn"]
+)
+def test_evaluations_agree_with_exact_fractions(name):
+    """Whole batches, the last one filled with zero images, whose draws leap."""
+    recipe = LiRecipe(**settings(**VARIANTS[name]))
+    shape = shape_for(recipe)
+    trainer = LiTrainer(recipe, shape=shape, classes=4, pixel_max=16)
+    random = np.random.default_rng(2)
+    images = random.integers(0, 17, (2 * recipe.batch + 1, *shape), np.uint8)
+    labels = random.integers(0, 4, len(images))
+    trainer.step(images[: recipe.batch], labels[: recipe.batch])
+    real = RealLi(recipe, trainer)  # its lanes are at the seeds
+    real.notes = Notes(recipe.rows)
+    filled = np.concatenate([images, np.zeros((recipe.batch - 1, *shape), np.uint8)])
+    operands, outputs = [], []
+    for at in range(0, len(filled), recipe.batch):
+        for group, part in real.groups(recipe.batch):
+            x = real.pixels(filled[at : at + recipe.batch][part], 16)
+            y = real.forward(x, group, operands, training=False)[-1][1]
+            outputs += [list(row) for row in y.reshape(len(y), -1)]
+    outputs = outputs[: len(images)]
+    classes = [row.index(max(row)) for row in outputs]
+    assert trainer.predict(images).tolist() == classes
+    score = trainer.evaluate(images, labels)
+    assert score.images == len(images)
+    assert score.wrong == sum(a != b for a, b in zip(classes, labels.tolist()))
+    loss = -sum(
+        math.log(max(real.probabilities(row)[label], Fraction(1, 2**16)))
+        for row, label in zip(outputs, labels.tolist())
+    )
+    assert score.loss == pytest.approx(loss, rel=1e-12)
+
+
+def assert_fine(entry, recipe):
+    """What the operations on fine codes wrote follows from what they read."""
+    operation, tensors = entry.operation, entry.tensors
+    one, fine_one = 2**recipe.grid_fl, 2**recipe.formats.fine_fl
+
+    def from_quantizer(out):
+        return 2 * np.clip(out, 0, 1) - 1 if recipe.binary else np.clip(out, -one, one)
+
+    match operation:
+        case ops.GridWeight():
+            buffer = tensors["buffer"]
+            if recipe.binarize == "stochastic":
+                draw = recipe.generator.draw
+                chance = probability_code(buffer, recipe.formats.fine_fl, draw)
+                assert np.array_equal(tensors["z"], 2**draw - chance)
+                assert np.array_equal(tensors["code"], 1 - 2 * tensors["out"])
+            else:
+                assert np.array_equal(tensors["z"], buffer + fine_one * recipe.binary)
+                assert np.array_equal(tensors["code"], from_quantizer(tensors["out"]))
+            assert abs(tensors["code"]).max() <= one
+        case ops.GridUpdate():
+            fine = tensors["weight"] * (fine_one // one)
+            z = fine - tensors["step"] + fine_one * recipe.binary
+            assert np.array_equal(tensors["z"], z)
+            assert np.array_equal(tensors["moved"], from_quantizer(tensors["out"]))
+        case ops.FineStep():
+            assert np.array_equal(tensors["z"], tensors["gradient"] * entry.scalars["number"])
+        case ops.FineUpdate():
+            moved = tensors["values"] - tensors["step"]
+            assert np.array_equal(tensors["moved"], np.clip(moved, operation.low, operation.high))
 
 
 @pytest.mark.parametrize("update", ["r", "sr"])
@@ -428,15 +718,23 @@ def trainer_and_batch(shape=(2, 3, 1), **changes):
     return trainer, random.integers(0, 17, (batch, *shape), np.uint8), random.integers(0, 4, batch)
 
 
+def tensor_of(record, kind, layer, name):
+    """A tensor of the only operation of a kind in a layer."""
+    (entry,) = (
+        entry for entry in record if (kind_of(entry), entry.operation.layer) == (kind, layer)
+    )
+    return entry.tensors[name]
+
+
 def updated(trainer, weights, steps):
     """Weights of the last layer after an update by so much, reals on the grid's own scale."""
-    recipe, plan = trainer.recipe, trainer.plans[-1]
-    point = recipe.formats.error_fl + plan.input_fraction
-    rate, conversion = recipe.step(0, point, plan.scale)
+    recipe, formats = trainer.recipe, trainer._formats[-1]
+    point = recipe.formats.error_fl + formats.input_fraction
+    rate, conversion = recipe.step(0, point, formats.scale)
     assert rate & (rate - 1) == 0  # a power of two: sums can be made for every step
     trainer.weights[-1] = np.array(weights, np.float64).reshape(trainer.weights[-1].shape)
     sums = np.array(steps).reshape(trainer.weights[-1].shape) * 2.0**conversion.fraction / rate
-    trainer._update(trainer.layers - 1, sums, np.zeros(sums.shape[1]), None)
+    trainer._take_step(trainer.layers - 1, sums, np.zeros(sums.shape[1]), None)
     return trainer.weights[-1].reshape(-1).tolist()
 
 
@@ -475,7 +773,7 @@ def test_zero_goes_to_plus_one_on_the_binary_grid():
     trainer.weights[0][:] = [0, 1, -1, 0, 0]
     record = []
     trainer.step(images, labels, record)
-    b = next(entry.b for entry in record if entry.name == "forward 1")
+    b = tensor_of(record, "forward Product", 1, "b")
     assert b[:-1].tolist() == [[1, 1, -1, 1, 1]] * 6
 
 
@@ -484,10 +782,10 @@ def test_sign_of_zero_is_plus_one():
     trainer, images, labels = trainer_and_batch(activation="sign")
     record = []
     trainer.step(np.zeros_like(images), labels, record)
-    a = next(entry.a for entry in record if entry.name == "forward 2")
+    a = tensor_of(record, "forward Product", 2, "a")
     assert (a[:, :-1] == 1).all()
     # |y| <= 1 there, so the error comes back, to the biases alone.
-    gradient = next(entry.out for entry in record if entry.name == "gradient 1")
+    gradient = tensor_of(record, "gradient Product", 1, "out")
     assert not gradient[:-1].any() and gradient[-1].any()
 
 
@@ -497,7 +795,7 @@ def test_the_error_of_a_sign_passes_up_to_one(bias, passes):
     trainer.biases[0][:] = bias * 2**20
     record = []
     trainer.step(np.zeros_like(images), labels, record)
-    gradient = next(entry.out for entry in record if entry.name == "gradient 1")
+    gradient = tensor_of(record, "gradient Product", 1, "out")
     assert gradient[-1].any() == passes
 
 
@@ -567,17 +865,19 @@ def test_probability_codes():
 def test_a_drawn_weight_is_plus_one_if_its_draw_is_below_the_code():
     """All weights of a layer at once, before its product, layer after layer."""
     trainer, images, labels = trainer_and_batch(binarize="stochastic", rounding="nearest")
-    lanes = Lanes(trainer.recipe.generator, 3, 3)
+    lanes = LoopLanes(trainer.recipe.generator, 3, 3)
     fine = [weight.astype(np.int64) for weight in trainer.weights]
     record = []
     trainer.step(images, labels, record)
-    names = [entry.name for entry in record]
+    kinds = [(kind_of(entry), entry.operation.layer) for entry in record]
     for layer, u in enumerate(fine, 1):
-        entry = record[names.index(f"forward {layer}")]
-        assert names.index(f"weight {layer}") < names.index(f"forward {layer}")
-        words = np.array(lanes.elementwise(u.size)).reshape(u.shape)
+        entry = record[kinds.index(("forward Product", layer))]
+        assert kinds.index(("GridWeight", layer)) < kinds.index(("forward Product", layer))
+        words = np.empty(u.shape, int)
+        for place, word in lanes.update(*u.shape).items():
+            words[place] = word
         wanted = np.where(words < probability_code(u, 20, 16), 1, -1)
-        assert np.array_equal(entry.b[:-1], wanted)
+        assert np.array_equal(entry.tensors["b"][:-1], wanted)
 
 
 def test_a_drawn_weight_is_plus_one_as_often_as_it_should():
@@ -603,33 +903,104 @@ def test_evaluation_draws_no_weights_and_moves_nothing():
     assert other.predict(images).tolist() == classes.tolist()
 
 
+def steps(layer, rule, draws):
+    """The update of a layer."""
+    return [
+        *((kind, layer, False) for kind in ("gradient Product", "FineStep")),
+        (rule, layer, draws),
+        *((kind, layer, False) for kind in ("FineStep", "FineUpdate")),
+    ]
+
+
+BIASES = [("Convert", 1, False), ("Convert", 2, False)]
+BUFFERS = [("GridWeight", 1, False), ("GridWeight", 2, False)]
+FORWARD = [("forward Product", 1, True), ("Relu", 1, False)]
+LOSS = [
+    ("forward Product", 2, True),
+    *(("Softmax", 2, False), ("OutputError", 2, False), ("Convert", 2, True), ("Mask", 2, False)),
+    *(("error Product", 2, True), ("Mask", 1, False), ("Mask", 1, False)),
+]
+DRAWN = [("GridWeight", 1, True), ("GridWeight", 2, True)]
+NEAREST = [*BUFFERS[:1], *BIASES[:1], *FORWARD, *BUFFERS[1:], *BIASES[1:], *LOSS]
+
+
 @pytest.mark.parametrize(
-    ("changes", "drawn"),
-    [({}, []), ({"binarize": "stochastic"}, []), ({"update": "sr", "grid": "3"}, ["update"])],
+    ("changes", "wanted"),
+    [
+        ({}, [*NEAREST, *steps(2, "FineUpdate", False), *steps(1, "FineUpdate", False)]),
+        (
+            {"rounding": "nearest"},
+            [
+                *((kind, layer, False) for kind, layer, _ in NEAREST),
+                *steps(2, "FineUpdate", False),
+                *steps(1, "FineUpdate", False),
+            ],
+        ),
+        (
+            {"binarize": "stochastic"},
+            [
+                *(DRAWN[0], BIASES[0], *FORWARD, DRAWN[1], BIASES[1], *LOSS),
+                *steps(2, "FineUpdate", False),
+                *steps(1, "FineUpdate", False),
+            ],
+        ),
+        (
+            {"update": "sr", "grid": "3"},
+            [
+                *(BIASES[0], *FORWARD, BIASES[1], *LOSS),
+                *steps(2, "GridUpdate", True),
+                *steps(1, "GridUpdate", True),
+            ],
+        ),
+        (
+            {"update": "r", "activation": "sign"},
+            [
+                *(BIASES[0], FORWARD[0], ("Sign", 1, False), BIASES[1], *LOSS),
+                *steps(2, "GridUpdate", False),
+                *steps(1, "GridUpdate", False),
+            ],
+        ),
+        (
+            {"binarize": "stochastic", "batch": 5, "group": 2},
+            [
+                *(DRAWN[0], BIASES[0], *FORWARD, DRAWN[1], BIASES[1], *LOSS),
+                *[*FORWARD, *LOSS] * 2,
+                *steps(2, "FineUpdate", False),
+                *steps(1, "FineUpdate", False),
+            ],
+        ),
+        (
+            {"network": "3C2-MP2s1-2C1s2", "update": "sr"},
+            [
+                *(BIASES[0], FORWARD[0], ("Pool", 1, False), FORWARD[1]),
+                *(BIASES[1], ("forward Product", 2, True), ("Relu", 2, False)),
+                *(("Convert", 3, False), ("forward Product", 3, True)),
+                *(("Softmax", 3, False), ("OutputError", 3, False), ("Convert", 3, True)),
+                *(("Mask", 3, False), ("error Product", 3, True)),
+                *(("Mask", 2, False), ("Mask", 2, False)),
+                *steps(3, "GridUpdate", True),
+                *[("error Product", 2, True)] * 4,
+                *(("Mask", 1, False), ("Unpool", 1, False), ("Mask", 1, False)),
+                *steps(2, "GridUpdate", True),
+                *steps(1, "GridUpdate", True),
+            ],
+        ),
+    ],
+    ids=["bc", "nearest", "drawn", "sr", "r with signs", "groups, drawn", "convolutions"],
 )
-def test_a_record_lists_the_operations_in_order(changes, drawn):
-    trainer, images, labels = trainer_and_batch(**changes)
+def test_a_record_lists_the_operations_in_order(changes, wanted):
+    shape = (4, 5, 1)
+    trainer, images, labels = trainer_and_batch(shape, **changes)
     record = []
     trainer.step(images, labels, record)
-    buffers = ["weight"] if trainer.recipe.update == "bc" else []
-    forward = [*buffers, "bias", "forward"]
-    assert [entry.name for entry in record] == [
-        *(f"{name} 1" for name in forward),
-        *(f"{name} 2" for name in forward),
-        "output error",
-        "gradient 2",
-        "error 2",
-        "gradient 1",
-        "step 1 weights",
-        *(f"{name} 1 weights" for name in drawn),
-        "step 1 biases",
-        "step 2 weights",
-        *(f"{name} 2 weights" for name in drawn),
-        "step 2 biases",
-    ]
+    found = [(kind_of(entry), entry.operation.layer, entry.operation.draws) for entry in record]
+    assert found == wanted
+    assert [entry.operation for entry in record] == plan(trainer.recipe, shape, 4)
+    assert_passed_on(record)
     for entry in record:
-        if isinstance(entry, Product):
-            assert abs(entry.a).max() < 1 << 16 and abs(entry.b).max() < 1 << 16
+        if isinstance(entry.operation, ops.Product):
+            assert abs(entry.tensors["a"]).max(initial=0) < 1 << 16
+            assert abs(entry.tensors["b"]).max(initial=0) < 1 << 16
 
 
 @pytest.mark.parametrize(
@@ -640,6 +1011,10 @@ def test_a_record_lists_the_operations_in_order(changes, drawn):
         {"update": "sr", "grid": "3", "rounding": "nearest"},
         {"update": "r", "grid": "3", "network": "3C2-MP2s1-2C1"},
         {"activation": "sign", "network": "5FC-5FC"},
+        {"update": "sr", "grid": "3", "network": "3C2-2C2s2p1", "columns": 4},
+        {"network": "3C1-4C1s3", "batch": 4},
+        {"binarize": "stochastic", "network": "3C2-MP2s1-5FC", "group": 2, "batch": 5},
+        {"update": "sr", "network": "4C2-2C3s2p1-3FC", "rows": 1, "group": 3, "batch": 4},
     ],
     ids=str,
 )
@@ -649,25 +1024,16 @@ def test_a_step_can_be_redone_from_where_its_lanes_stood(changes):
     before, record = trainer.draws, []
     trainer.step(images, labels, record)
     assert trainer.step_start == before
-    generator = trainer.recipe.generator
-    array, single = Lanes(generator, 0, 3), Lanes(generator, 3, 3)
-    for lanes, made in ((array, before.array), (single, before.elementwise)):
-        for lane in lanes.lanes:
-            lane.walk(made * generator.leap)
+    assert_redone(trainer, before, record)
     for entry in record:
-        z = entry.a @ entry.b if isinstance(entry, Product) else entry.z
-        if entry.conversion is None:
-            assert np.array_equal(z, entry.out)
-            continue
-        r = np.zeros(z.shape, np.int64)
-        if entry.conversion.rounding is Rounding.STOCHASTIC:
-            words = single.elementwise(z.size) if z.ndim == 1 else array.array(2, *z.shape)
-            s = max(entry.conversion.dropped, 0)
-            r = np.array([int(u * 2**s) for u in single.addends(words, s)]).reshape(z.shape)
-        assert np.array_equal(entry.conversion(z, r), entry.out)
-        assert isinstance(entry, Product | Convert)
-    for lanes, mine in ((array, trainer._array), (single, trainer._elementwise)):
-        assert [lane.state for lane in lanes.lanes] == mine.states
+        assert_consistent(entry, trainer)
+        assert_fine(entry, trainer.recipe)
+    leaps = {"array": 0, "elementwise": 0}
+    for entry in record:
+        of_array = isinstance(entry.operation, ops.Product)
+        leaps["array" if of_array else "elementwise"] += entry.operation.leaps
+    assert trainer.draws.array - before.array == leaps["array"]
+    assert trainer.draws.elementwise - before.elementwise == leaps["elementwise"]
 
 
 @pytest.mark.parametrize(
@@ -811,8 +1177,11 @@ def test_steps_beyond_the_mantissa_are_exact():
     sums = np.array([2.0**45 - 1, 1 - 2.0**45, 2.0**40 + 1, -3])
     to_fine = trainer.recipe.step(0, 28, 0)[1]
     conversion = replace(to_fine, fraction=60)
-    record = []
-    found = trainer._fine_step("step", sums, 4095, conversion, record)
+    record, operation = [], trainer.planner.weight_step(0)
+    found = trainer._fine_step(operation, sums[None], 4095, conversion, record)
     wanted = [round(Fraction(4095 * int(g), 2**40)) for g in sums]
-    assert found.tolist() == wanted
-    assert record[0].z.tolist() == [4095 * int(g) for g in sums]
+    assert found.tolist() == [wanted]
+    assert record[0].tensors["z"].tolist() == [[4095 * int(g) for g in sums]]
+    assert record[0].tensors["out"].tolist() == [wanted]
+    assert record[0].scalars == {"fraction": 60, "number": 4095}
+    assert record[0].operation is operation

@@ -107,8 +107,8 @@ def test_updates_of_many_weights(monkeypatch, threads, width, rate):
     n = random.integers(-127, 128, (61, 59))
     g = random.integers(-(1 << width), (1 << width) + 1, n.shape)
     g[0, :3] = 0, 1 << width, -(1 << width)
-    words = random.integers(0, 1 << 16, n.size).astype(np.uint16)
-    words[:6] = 0xFFFF
+    words = random.integers(0, 1 << 16, n.shape).astype(np.uint16)
+    words[0, :6] = 0xFFFF
     check_update(n, g, rate, 127, words, 16)
 
 

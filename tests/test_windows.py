@@ -10,7 +10,7 @@ from golden.training.windows import (
     max_pool,
     padded,
     patches,
-    patches_last,
+    scratch_patches,
     spread,
     spread_places,
     unpool,
@@ -51,18 +51,15 @@ def test_patches_are_what_the_window_sees(shape, kind):
         for image in x:
             for top, left in places(window, shape):
                 row = []
-                for c in range(shape[2]):
-                    for ky in range(window.height):
-                        for kx in range(window.width):
-                            seen = pixel(image, top + ky, left + kx)
-                            row.append(0 if seen is None else seen[c])
+                for ky in range(window.height):
+                    for kx in range(window.width):
+                        seen = pixel(image, top + ky, left + kx)
+                        row.extend([0] * shape[2] if seen is None else seen)
                 rows.append(row)
         seen = patches(x, window)
         assert seen.dtype == kind
         assert np.array_equal(seen, rows)
-        last = patches_last(views(x, window))
-        order = np.arange(seen.shape[1]).reshape(shape[2], window.height, window.width)
-        assert np.array_equal(last, seen[:, order.transpose(1, 2, 0).reshape(-1)])
+        assert np.array_equal(scratch_patches(views(x, window)), seen)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -70,23 +67,22 @@ def test_patches_are_what_the_window_sees(shape, kind):
 def test_spread_adds_up_where_it_was_seen(shape, kind):
     random = np.random.default_rng(1)
     for window in WINDOWS:
-        size = (2, len(places(window, shape)), shape[2], window.height, window.width)
+        size = (2, len(places(window, shape)), window.height, window.width, shape[2])
         seen = random.integers(-9, 10, size).astype(kind)
         wanted = np.zeros((2, *shape), kind)
         for b, (place, (top, left)) in itertools.product(
             range(2), enumerate(places(window, shape))
         ):
-            for c, ky, kx in np.ndindex(size[2:]):
+            for ky, kx in np.ndindex(size[2:4]):
                 target = pixel(wanted[b], top + ky, left + kx)
                 if target is not None:
-                    target[c] += seen[b, place, c, ky, kx]
+                    target += seen[b, place, ky, kx]
         rows = size[0] * size[1]
         found = spread(seen.reshape(rows, -1), window, shape, 2)
         assert found.dtype == kind
         assert np.array_equal(found, wanted)
-        by_place = seen.reshape(2, *window.places(*shape[:2]), shape[2], -1).transpose(
-            4, 1, 2, 0, 3
-        )
+        by_place = seen.reshape(2, *window.places(*shape[:2]), -1, shape[2])
+        by_place = by_place.transpose(3, 1, 2, 0, 4)
         spread_out = spread_places(by_place, window, shape)
         assert np.array_equal(spread_out.transpose(2, 0, 1, 3), wanted)
 

@@ -22,9 +22,9 @@ from golden.training.hwgq import HwgqTrainer
 from golden.training.hwgq_recipe import HwgqRecipe
 from golden.training.li import LiTrainer
 from golden.training.li_recipe import Activation, Binarize, LiFormats, LiRecipe, Update
-from golden.training.loop import SYSTEMS, new_trainer
-from golden.training.recipe import Recipe
-from golden.training.record import Convert, Entry, Product, Quantize, Record
+from golden.training.loop import SYSTEMS, new_trainer, plan
+from golden.training.recipe import Recipe, SampleOrder
+from golden.training.record import Entry, Record
 from golden.training.runs import Interrupted, Run, train
 from golden.training.score import Draws, Epoch, Histogram, LayerReport, Score
 from golden.training.toml import load
@@ -37,7 +37,6 @@ __all__ = [
     "Activation",
     "Binarize",
     "Bits",
-    "Convert",
     "DorefaBits",
     "DorefaRecipe",
     "DorefaTrainer",
@@ -61,11 +60,10 @@ __all__ = [
     "LiTrainer",
     "Loss",
     "PixelScale",
-    "Product",
-    "Quantize",
     "Recipe",
     "Record",
     "Run",
+    "SampleOrder",
     "Saturation",
     "SaturationGradient",
     "Score",
@@ -78,5 +76,6 @@ __all__ = [
     "WageTrainer",
     "load",
     "new_trainer",
+    "plan",
     "train",
 ]

@@ -19,8 +19,8 @@ from golden.training.score import Epoch, Histogram, LayerReport, Score
 
 #: The latest checkpoint of a run's folder, and the one before it.
 LATEST, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
-#: Changes when older checkpoints can no longer be read.
-FORMAT = 1
+#: Changes when trainings can no longer go on from older checkpoints to the same bits.
+FORMAT = 2
 
 _NO_BARS = Histogram(counts=np.zeros(0, np.int64), edges=np.zeros(1))
 
@@ -84,8 +84,11 @@ class Checkpoint:
         if found != digest(arrays):
             raise DamagedError(f"{path}: damaged: its SHA-256 is not that of its contents")
         about = json.loads(str(arrays.pop("about")))
-        if about.pop("format") != FORMAT:
-            raise DamagedError(f"{path}: of another format than {FORMAT}, which is read here")
+        if (found_format := about.pop("format")) != FORMAT:
+            raise DamagedError(
+                f"{path}: of format {found_format}, {FORMAT} is wanted: "
+                "another version of gradloom made it, whose draws came in another order"
+            )
         history = [_epoch(told) for told in about.pop("history")]
         return cls(state=arrays, history=history, **about)
 

@@ -1,7 +1,7 @@
 """Products of a layer with weights, exact: forward, gradient, error.
 
 Tensors are (batch, height, width, channels), weights (inputs, outputs) with their rows in the order
-(channel, ky, kx). All hold whole numbers, in any type; results are floats that hold them exactly
+(ky, kx, channel). All hold whole numbers, in any type; results are floats that hold them exactly
 (`golden.products`). The `_operands` functions give the same product as the array multiplies it.
 
 Sums of whole numbers do not depend on their order as long as none leaves the mantissa: products are
@@ -17,12 +17,12 @@ import numpy as np
 from golden import threads
 from golden.products import carrier
 from golden.threads import each, scratch, slices
-from golden.training.network import Stage, Window
+from golden.training.network import Phase, Stage
 from golden.training.windows import (
     Tensor,
     max_pool,
     patches,
-    patches_last,
+    scratch_patches,
     spread_places,
     unpool,
     views,
@@ -42,14 +42,14 @@ def forward(stage: Stage, x: Tensor, w: Tensor, x_bound: int, w_bound: int) -> T
     them alone.
     """
     kind = carrier(x_bound * w_bound, stage.inputs)
-    x, w = _seen(stage, x.astype(kind, copy=False)), _inner(stage, w.astype(kind, copy=False))
+    x, w = _seen(stage, x.astype(kind, copy=False)), w.astype(kind, copy=False)
     sums = np.empty((len(x), *stage.sums), kind)
     if stage.dense:
         product(x, w, sums.reshape(len(x), -1))
         return sums
 
     def piece(part: slice) -> None:
-        np.matmul(patches_last(x[part]), w, out=sums[part].reshape(-1, stage.outputs))
+        np.matmul(scratch_patches(x[part]), w, out=sums[part].reshape(-1, stage.outputs))
 
     each(piece, _pieces(stage, len(x), kind))
     return sums
@@ -65,12 +65,12 @@ def forward_pooled(
     if pool is None:
         return forward(stage, x, w, x_bound, w_bound), None
     kind = carrier(x_bound * w_bound, stage.inputs)
-    x, w = _seen(stage, x.astype(kind, copy=False)), _inner(stage, w.astype(kind, copy=False))
+    x, w = _seen(stage, x.astype(kind, copy=False)), w.astype(kind, copy=False)
     sums = np.empty((len(x), *stage.pooled), kind)
     first = np.empty(sums.shape, np.min_scalar_type(pool.height * pool.width - 1))
 
     def piece(part: slice) -> None:
-        seen = x[part] if stage.dense else patches_last(x[part])
+        seen = x[part] if stage.dense else scratch_patches(x[part])
         whole = np.matmul(seen, w, out=scratch((len(seen), stage.outputs), kind, "sums"))
         sums[part], first[part] = max_pool(whole.reshape(-1, *stage.sums), pool)
 
@@ -90,7 +90,7 @@ def gradient(
     whole = carrier(term, len(x))
     if stage.dense:  # one product, and nothing to add it to
         x, e = x.astype(whole, copy=False), e.astype(whole, copy=False)
-        return product(as_rows(stage, x).T, e.reshape(-1, outputs))
+        return product(x.reshape(len(x), -1).T, e.reshape(-1, outputs))
     exact = ((1 << 24) - 1) // max(term, 1)  # images whose sum float32 holds
     kind = np.float32 if exact else whole
     x, e = _seen(stage, x.astype(kind, copy=False)), e.astype(kind, copy=False)
@@ -99,22 +99,20 @@ def gradient(
     def piece(part: slice) -> None:
         errors = _unpooled(stage, e, first, part).reshape(-1, outputs)
         sums = scratch(total.shape, kind, "sums")
-        np.matmul(patches_last(x[part]).T, errors, out=sums)
+        np.matmul(scratch_patches(x[part]).T, errors, out=sums)
         with lock:
             np.add(total, sums, out=total)
 
     each(piece, _pieces(stage, len(x), kind, exact or len(x)))
-    return _outer(stage, total)
+    return total
 
 
 def error(
     stage: Stage, e: Tensor, w: Tensor, e_bound: int, w_bound: int, first: Tensor | None = None
 ) -> Tensor:
-    """Sums of errors times weights for every input, as the array has them: rows (batch, y, x) and
-    columns channels, but for a dense layer rows of the batch and columns inputs.
+    """Sums of errors times weights for every input, (batch, *stage.image).
 
-    `as_image` makes a tensor of it. With `first`, from `forward_pooled`, `e` is of the pooled sums
-    and so is `e_bound`.
+    With `first`, from `forward_pooled`, `e` is of the pooled sums and so is `e_bound`.
     """
     window = stage.window
     if first is not None and stage.pool is not None:
@@ -122,11 +120,12 @@ def error(
     kind = carrier(e_bound * w_bound, window.height * window.width * stage.outputs)
     e, w = e.astype(kind, copy=False), w.astype(kind, copy=False)
     if stage.dense:
-        return product(_unpooled(stage, e, first, slice(None)).reshape(len(e), -1), w.T)
+        errors = _unpooled(stage, e, first, slice(None)).reshape(len(e), -1)
+        return product(errors, w.T).reshape(-1, *stage.image)
     rows, columns, outputs = stage.sums
     channels = stage.image[2]
-    by_offset = w.reshape(channels, window.height * window.width, outputs).transpose(1, 2, 0)
-    back = np.ascontiguousarray(by_offset)
+    by_offset = w.reshape(window.height * window.width, channels, outputs)
+    back = np.ascontiguousarray(by_offset.transpose(0, 2, 1))
     sums = np.empty((len(e), *stage.image), kind)
 
     def piece(part: slice) -> None:
@@ -141,7 +140,7 @@ def error(
         sums[part] = spread_places(seen, window, stage.image).transpose(2, 0, 1, 3)
 
     each(piece, _pieces(stage, len(e), kind))
-    return sums.reshape(-1, channels)
+    return sums
 
 
 def pool(stage: Stage, y: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -216,7 +215,7 @@ def _pieces(
 
 def _seen(stage: Stage, x: Tensor) -> Tensor:
     """What the windows see, image by image, without a copy where it is large."""
-    return as_rows(stage, x) if stage.dense else views(x, stage.window)
+    return x.reshape(len(x), -1) if stage.dense else views(x, stage.window)
 
 
 def _unpooled(stage: Stage, e: Tensor, first: Tensor | None, part: slice) -> Tensor:
@@ -227,67 +226,35 @@ def _unpooled(stage: Stage, e: Tensor, first: Tensor | None, part: slice) -> Ten
     return whole
 
 
-def _inner(stage: Stage, w: Tensor) -> Tensor:
-    """Weights with the channel last in their rows; a dense layer's stay as they are."""
-    if stage.dense:
-        return w
-    window, channels = stage.window, stage.image[2]
-    by_channel = w.reshape(channels, window.height, window.width, stage.outputs)
-    return by_channel.transpose(1, 2, 0, 3).reshape(-1, stage.outputs)
-
-
-def _outer(stage: Stage, w: Tensor) -> Tensor:
-    """The inverse of `_inner`."""
-    if stage.dense:
-        return w
-    window, channels = stage.window, stage.image[2]
-    by_place = w.reshape(window.height, window.width, channels, stage.outputs)
-    return by_place.transpose(2, 0, 1, 3).reshape(-1, stage.outputs)
-
-
-def as_image(stage: Stage, rows: Tensor) -> Tensor:
-    """What `error` gave, or what was made of it, as a tensor (batch, *stage.image)."""
-    height, width, channels = stage.image
-    if stage.dense:
-        return rows.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    return rows.reshape(-1, height, width, channels)
-
-
-def as_rows(stage: Stage, image: Tensor) -> Tensor:
-    """The inverse of `as_image`."""
-    if stage.dense:
-        return image.transpose(0, 3, 1, 2).reshape(len(image), -1)
-    return image.reshape(-1, stage.image[2])
-
-
 def forward_operands(stage: Stage, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """A and B of the forward product: rows (batch, y, x), columns outputs."""
     return patches(x, stage.window), w
 
 
 def gradient_operands(stage: Stage, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-    """A and B of the gradient product: rows (channel, ky, kx), columns outputs."""
+    """A and B of the gradient product: rows (ky, kx, channel), columns outputs."""
     return patches(x, stage.window).T, e.reshape(-1, stage.outputs)
 
 
-def error_operands(stage: Stage, e: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """A and B of the error product, for the rows and columns of `error`.
-
-    A convolution's errors are laid out with zeros between them (its stride) and around them, and
-    seen through the same window; its weights stand in B turned by half a turn.
+def error_operands(
+    stage: Stage, e: Tensor, w: Tensor, phase: Phase | None = None
+) -> tuple[Tensor, Tensor]:
+    """A and B of an error product: of a dense stage rows of the batch and columns (y, x, channel);
+    of a convolution's phase rows (batch, y, x), columns channels and terms (ky, kx, output).
     """
-    if stage.dense:
+    if phase is None:
         return e.reshape(len(e), -1), w.T
-    window, (height, width, channels) = stage.window, stage.image
-    rows, columns = stage.sums[:2]
-    step, p = window.stride, window.padding
-    spaced = np.zeros(
-        (len(e), height + window.height - 1, width + window.width - 1, stage.outputs), e.dtype
+    window, (rows, columns, outputs) = stage.window, stage.sums
+    # Weight (ky, kx) at input (y, x) meets the error of place ((y + p - ky) / s, (x + p - kx) / s).
+    y, x = (
+        (np.array(places)[:, None] + window.padding - np.array(taps, int)) // window.stride
+        for places, taps in ((phase.ys, phase.kys), (phase.xs, phase.kxs))
     )
-    # An error of place (y, x) meets input (y * step + ky - p, x * step + kx - p) by weight
-    # (ky, kx).
-    top, left = window.height - 1 - p, window.width - 1 - p
-    spaced[:, top : top + step * rows : step, left : left + step * columns : step] = e
-    turned = w.reshape(channels, window.height, window.width, stage.outputs)[:, ::-1, ::-1]
-    b = turned.transpose(3, 1, 2, 0).reshape(-1, channels)
-    return patches(spaced, Window(height=window.height, width=window.width)), b
+    inside = ((y >= 0) & (y < rows))[:, None, :, None] & ((x >= 0) & (x < columns))[:, None]
+    y, x = y.clip(0, rows - 1), x.clip(0, columns - 1)
+    met = e[:, y[:, None, :, None], x[:, None]] * inside[..., None]
+    by_tap = w.reshape(window.height, window.width, -1, outputs)
+    taps = by_tap[phase.kys.start :: window.stride, phase.kxs.start :: window.stride]
+    terms = phase.taps * outputs
+    b = taps.transpose(0, 1, 3, 2).reshape(terms, stage.image[2])
+    return met.reshape(len(e) * phase.places, terms), b

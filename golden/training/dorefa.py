@@ -15,10 +15,10 @@ gradient. The noise is NumPy's, drawn from the recipe's PCG64 between the epochs
 
 import numpy as np
 
-from golden.training.dorefa_recipe import FLOAT_BITS, DorefaRecipe, Edges
+from golden.training.dorefa_recipe import DorefaRecipe
 from golden.training.float_layers import Scaled
-from golden.training.network import Shape
 from golden.training.sgd import SgdTrainer
+from golden.training.sgd_plan import DorefaPlanner
 from golden.training.trainer import Mask
 from golden.training.windows import Tensor
 
@@ -30,8 +30,6 @@ def codes(r: Tensor, bits: int) -> Tensor:
 
 class DorefaTrainer(SgdTrainer[DorefaRecipe]):
     """Trains with weights, activations and errors of few bits.
-
-    The record of a step has the products of codes: forward, and error products.
 
     Parameters
     ----------
@@ -45,16 +43,11 @@ class DorefaTrainer(SgdTrainer[DorefaRecipe]):
         Pixel value that stands for 1.
     """
 
-    def __init__(self, recipe: DorefaRecipe, *, shape: Shape, classes: int, pixel_max: int):
-        super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max, batch_norm=True)
-
-    def _quantized(self, layer: int) -> bool:
-        """Whether a layer's weights and errors are."""
-        return self.recipe.edges == Edges.QUANTIZED or 0 < layer < self.layers - 1
+    PLANNER = DorefaPlanner
 
     def _forward_weight(self, layer: int) -> Scaled:
         weight, bits = self.weights[layer], self.recipe.bits.weight
-        if not self._quantized(layer):
+        if not self.planner.whole_weights(layer):
             return Scaled(words=weight)
         if bits == 1:
             signs = np.where(weight < 0, -1, 1).astype(self.KIND)
@@ -65,7 +58,7 @@ class DorefaTrainer(SgdTrainer[DorefaRecipe]):
         return Scaled(words=2 * n - top, scale=1 / top, bound=top)
 
     def _weight_gradient(self, layer: int, g: Tensor) -> Tensor:
-        if not self._quantized(layer) or self.recipe.bits.weight == 1:
+        if not self.planner.whole_weights(layer) or self.recipe.bits.weight == 1:
             return g
         tanh = np.tanh(self.weights[layer])
         return g * (1 - tanh**2) / _largest(tanh)
@@ -79,7 +72,7 @@ class DorefaTrainer(SgdTrainer[DorefaRecipe]):
 
     def _error(self, layer: int, d: Tensor) -> Scaled:
         bits = self.recipe.bits.gradient
-        if bits == FLOAT_BITS or not self._quantized(layer):
+        if not self.planner.quantizes_errors(layer):
             return Scaled(words=d)
         top = (1 << bits) - 1
         largest = np.abs(d).max(axis=(1, 2, 3), keepdims=True)

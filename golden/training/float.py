@@ -8,14 +8,14 @@ import numpy as np
 
 from golden.training.float_layers import Scaled
 from golden.training.float_recipe import FloatRecipe
-from golden.training.network import Shape
 from golden.training.sgd import SgdTrainer
+from golden.training.sgd_plan import FloatPlanner
 from golden.training.trainer import Mask
 from golden.training.windows import Tensor
 
 
 class FloatTrainer(SgdTrainer[FloatRecipe]):
-    """Trains in float32; nothing runs on the array, so a record of a step stays empty.
+    """Trains in float32; nothing runs on the array.
 
     BLAS adds floats in an order that depends on the machine and on its threads. On one machine with
     as many threads a training comes out the same, bit for bit, and goes on so from a saved state;
@@ -33,14 +33,7 @@ class FloatTrainer(SgdTrainer[FloatRecipe]):
         Pixel value that stands for 1.
     """
 
-    def __init__(self, recipe: FloatRecipe, *, shape: Shape, classes: int, pixel_max: int):
-        super().__init__(
-            recipe,
-            shape=shape,
-            classes=classes,
-            pixel_max=pixel_max,
-            batch_norm=recipe.batch_norm,
-        )
+    PLANNER = FloatPlanner
 
     def _forward_weight(self, layer: int) -> Scaled:
         return Scaled(words=self.weights[layer])

@@ -1,7 +1,7 @@
 """Parts of a floating-point training: losses, batch normalisation, products of scaled words.
 
 Tensors are (batch, height, width, channels) of one float type, which is kept, and weights
-(inputs, outputs) with their rows in the order (channel, ky, kx).
+(inputs, outputs) with their rows in the order (ky, kx, channel).
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,7 @@ import numpy as np
 from golden.fixed import Codes
 from golden.training import convolution
 from golden.training.float_recipe import Loss
-from golden.training.integer import note_product
 from golden.training.network import Stage
-from golden.training.record import Record
 from golden.training.windows import Tensor, patches, spread
 
 #: Added to a batch normalisation's variance.
@@ -125,18 +123,15 @@ class Scaled:
         return self.words * self.scale
 
 
-def forward(stage: Stage, x: Scaled, w: Scaled, name: str, record: Record | None) -> Tensor:
-    """Sums of a layer, (batch, *stage.sums), of the type of `x`.
+def forward(stage: Stage, x: Scaled, w: Scaled) -> Tensor:
+    """Sums of words of a layer, (batch, *stage.sums), not yet scaled.
 
-    Where input and weights are whole numbers, so are the products, which are exact, go to the
-    record by `name`, and are scaled then.
+    Where input and weights are whole numbers, so are they, and exact; else they are of the type of
+    `x`.
     """
     if x.bound is None or w.bound is None:
-        seen = patches(x.words, stage.window) @ w.words
-        return seen.reshape(len(x.words), *stage.sums) * (x.scale * w.scale)
-    sums = convolution.forward(stage, x.words, w.words, x.bound, w.bound)
-    note_product(record, name, convolution.forward_operands, stage, x.words, w.words, sums)
-    return sums.astype(x.words.dtype, copy=False) * (x.scale * w.scale)
+        return (patches(x.words, stage.window) @ w.words).reshape(len(x.words), *stage.sums)
+    return convolution.forward(stage, x.words, w.words, x.bound, w.bound)
 
 
 def gradient(stage: Stage, x: Scaled, e: Scaled) -> Tensor:
@@ -144,16 +139,13 @@ def gradient(stage: Stage, x: Scaled, e: Scaled) -> Tensor:
     return patches(x.words, stage.window).T @ e.reals.reshape(-1, stage.outputs) * x.scale
 
 
-def error(stage: Stage, e: Scaled, w: Scaled, name: str, record: Record | None) -> Tensor:
-    """Sums of errors times weights for every input, (batch, *stage.image); see `forward`."""
-    if e.bound is None or w.bound is None:
-        seen = e.words.reshape(-1, stage.outputs) @ w.words.T
-        if stage.dense:
-            sums = convolution.as_image(stage, seen)
-        else:
-            sums = spread(seen, stage.window, stage.image, len(e.words))
-    else:
-        rows = convolution.error(stage, e.words, w.words, e.bound, w.bound)
-        note_product(record, name, convolution.error_operands, stage, e.words, w.words, rows)
-        sums = convolution.as_image(stage, rows).astype(e.words.dtype, copy=False)
-    return sums * (e.scale * w.scale)
+def error(stage: Stage, e: Scaled, w: Scaled) -> Tensor:
+    """Sums of words of errors times weights for every input, (batch, *stage.image), not yet scaled;
+    see `forward`.
+    """
+    if e.bound is not None and w.bound is not None:
+        return convolution.error(stage, e.words, w.words, e.bound, w.bound)
+    seen = e.words.reshape(-1, stage.outputs) @ w.words.T
+    if stage.dense:
+        return seen.reshape(-1, *stage.image)
+    return spread(seen, stage.window, stage.image, len(e.words))

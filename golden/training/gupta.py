@@ -7,28 +7,23 @@ decay inside. Words travel in float64, which holds them and their sums exactly.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from golden.carried import Carried, saturate_carried
-from golden.fixed import Codes
-from golden.lfsr import Lanes
 from golden.products import carrier
-from golden.training import convolution, softmax
-from golden.training.gupta_recipe import WORD, GuptaRecipe, SaturationGradient
+from golden.training import convolution
+from golden.training.gupta_plan import GuptaPlanner
+from golden.training.gupta_recipe import WORD, GuptaRecipe
 from golden.training.gupta_update import Gradient, exact_sum, largest_sum, update
-from golden.training.integer import IntegerTrainer, note_product
-from golden.training.network import Shape, Stage
+from golden.training.network import Shape
 from golden.training.recipe import exact
-from golden.training.record import Convert, Record
-from golden.training.score import Score
-from golden.training.trainer import Mask, pixel_table
+from golden.training.record import Record, note, note_gradient
+from golden.training.trainer import pixel_table
 from golden.training.windows import Tensor
-
-#: A product's A and B, of a stage and the tensors that it multiplies.
-Operands = Callable[[Stage, Tensor, Tensor], tuple[Tensor, Tensor]]
+from golden.training.words import Operands, WordTrainer
 
 #: The largest magnitude of a word.
 _TOP = 1 << (WORD - 1)
@@ -41,7 +36,7 @@ class Gradients(NamedTuple):
     biases: Gradient
 
 
-class GuptaTrainer(IntegerTrainer[GuptaRecipe]):
+class GuptaTrainer(WordTrainer[GuptaRecipe]):
     """Trains layers with ReLU and max-pooling between them and softmax cross-entropy after them.
 
     Parameters
@@ -67,8 +62,11 @@ class GuptaTrainer(IntegerTrainer[GuptaRecipe]):
 
     STATE = ("weights", "biases", "weight_updates", "bias_updates")
 
+    planner: GuptaPlanner
+
     def __init__(self, recipe: GuptaRecipe, *, shape: Shape, classes: int, pixel_max: int):
         super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
+        self.planner = GuptaPlanner(recipe, self.stages)
         for stage in self.stages:  # what no float holds is refused here
             window = stage.window
             for terms in (
@@ -101,114 +99,28 @@ class GuptaTrainer(IntegerTrainer[GuptaRecipe]):
     def _unit(self, layer: int) -> float:
         return 2.0**-self.recipe.formats.fl
 
-    def _one(self, layer: int) -> float:
-        """The code of 1 among the inputs of a layer, which its biases meet."""
+    def _ones(self, layer: int) -> float:
         return float(1 << self.recipe.input_format(layer).fl)
 
-    def _sums(self, layer: int, x: Tensor) -> Tensor:
-        """Exact sums of a layer, (batch, *sums)."""
-        sums = convolution.forward(self.stages[layer], x, self.weights[layer], _TOP, _TOP)
-        sums += self.biases[layer] * self._one(layer)
-        return sums
-
-    def _forward(self, layer: int, x: Tensor, lanes: Lanes) -> tuple[Tensor, Mask | None]:
-        """Outputs of a layer before ReLU and pooling, and where they came out of range."""
+    def _sums(self, layer: int, x: Tensor, operands: Operands) -> tuple[Carried, int]:
         stage = self.stages[layer]
-        bound = (stage.inputs + 1) * _TOP * _TOP
-        return self._rounded_carried(self._sums(layer, x), self.recipe.forward(layer), bound, lanes)
+        sums = convolution.forward(stage, x, operands.weights, _TOP, _TOP)
+        sums += operands.biases * self._ones(layer)
+        return sums, (stage.inputs + 1) * _TOP * _TOP
 
-    def _outputs(self, pixels: Tensor, lanes: Lanes) -> Tensor:
-        x = y = pixels
-        for layer, stage in enumerate(self.stages):
-            y, _ = self._forward(layer, x, lanes)
-            y, _ = convolution.pool(stage, y)
-            x = np.maximum(y, 0)
-        return y.reshape(len(y), -1)
-
-    def _probabilities(self, y: Tensor) -> Codes:
-        return softmax.softmax(y.astype(np.int64), self.recipe.formats.activation.fl)
-
-    def _scored(self, outputs: Tensor, labels: Codes) -> Score:
-        return softmax.cross_entropy(outputs, self._probabilities(outputs), labels)
-
-    def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
-        recipe = self.recipe
-        inputs = [pixels]
-        outside: list[Mask | None] = []  # of every layer, where Convert saturated
-        taken: list[Any] = []  # and which of a pooling's values went on
-        for layer, stage in enumerate(self.stages):
-            y, saturated = self._forward(layer, inputs[-1], self._array)
-            note_product(
-                record,
-                f"forward {layer + 1}",
-                self._forward_operands(layer),
-                stage,
-                inputs[-1],
-                self.weights[layer],
-                y,
-                recipe.forward(layer),
-            )
-            if self.watching:
-                self.saturated[layer] = 0.0 if saturated is None else float(np.mean(saturated))
-            outside.append(saturated)
-            y, first = convolution.pool(stage, y)
-            taken.append(first)
-            inputs.append(np.maximum(y, 0))
-        y = y.reshape(len(y), -1)
-        probability = self._probabilities(y)
-        score = softmax.cross_entropy(y, probability, labels)
-        probability[np.arange(len(labels)), labels] -= 1 << softmax.FRACTION
-        delta = self._convert("output error", probability, recipe.output_error, record)
-        delta = self._passed(outside[-1], delta.reshape(len(y), 1, 1, -1).astype(np.float64))
-        gradients: dict[int, Gradients] = {}
-        for layer in reversed(range(self.layers)):
-            gradients[layer] = self._gradient(layer, inputs[layer], delta, record)
-            if layer:
-                below = self._error(layer, delta, record)
-                below *= inputs[layer] > 0
-                under = self.stages[layer - 1]
-                if under.pool is not None:
-                    below = convolution.unpooled(under, below, taken[layer - 1])
-                    if under.pool.overlap > 1:  # errors met and added up
-                        saturate_carried(below, recipe.formats.weight)
-                delta = self._passed(outside[layer - 1], below)
-        for layer in range(self.layers):
-            self._update(layer, gradients[layer], record)
-        return score
-
-    def _passed(self, saturated: Mask | None, delta: Tensor) -> Tensor:
-        """`delta` less the errors of values that came out of range, if they are to stop there."""
-        if saturated is not None and self.recipe.saturation_gradient == SaturationGradient.ZERO:
-            delta *= ~saturated
-        return delta
-
-    def _forward_operands(self, layer: int) -> Operands:
-        """A and B with the biases as a last row, which meets a column of ones."""
-
-        def operands(stage: Stage, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-            a, b = convolution.forward_operands(stage, x, w)
-            ones = np.full((len(a), 1), self._one(layer))
-            return np.hstack([a, ones]), np.vstack([b, self.biases[layer]])
-
-        return operands
-
-    def _gradient_operands(self, layer: int) -> Operands:
-        """A with a last row of ones, and B."""
-
-        def operands(stage: Stage, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-            a, b = convolution.gradient_operands(stage, x, e)
-            return np.vstack([a, np.full((1, a.shape[1]), self._one(layer))]), b
-
-        return operands
+    def _error_sums(self, layer: int, delta: Tensor, weights: Carried) -> tuple[Carried, int]:
+        stage = self.stages[layer]
+        terms = stage.window.height * stage.window.width * stage.outputs
+        return convolution.error(stage, delta, weights, _TOP, _TOP), terms * _TOP * _TOP
 
     def _gradient(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> Gradients:
         """Exact gradient sums of weights and biases."""
         stage, errors = self.stages[layer], delta.reshape(-1, self.stages[layer].outputs)
-        one = self._one(layer)
+        one = self._ones(layer)
         most = max(float(x.max()), one)  # no input is negative
         if stage.dense:
             largest = int(most * float((np.ones(len(errors)) @ np.abs(errors)).max()))
-            of_weights = Gradient(convolution.as_rows(stage, x).T, errors, largest)
+            of_weights = Gradient(x.reshape(len(x), -1).T, errors, largest)
         else:
             sums = convolution.gradient(stage, x, delta, _TOP, _TOP)
             largest = int(max(sums.max(), -sums.min()))
@@ -216,72 +128,63 @@ class GuptaTrainer(IntegerTrainer[GuptaRecipe]):
         biases = np.ones(len(errors)) @ errors * one
         of_biases = Gradient(biases, None, int(np.abs(biases).max()))
         if record is not None:
-            note_product(
-                record,
-                f"gradient {layer + 1}",
-                self._gradient_operands(layer),
-                stage,
-                x,
-                delta,
-                np.vstack([of_weights.whole, biases]),
-            )
+            out = np.vstack([of_weights.whole, biases])
+            note_gradient(record, self.planner.gradient(layer), stage, x, delta, out, one)
         return Gradients(of_weights, of_biases)
 
-    def _error(self, layer: int, delta: Tensor, record: Record | None) -> Tensor:
-        """Rounded errors of the inputs of a layer, (batch, *image)."""
-        stage, conversion = self.stages[layer], self.recipe.error
-        weight = self.weights[layer]
-        sums = convolution.error(stage, delta, weight, _TOP, _TOP)
-        terms = stage.window.height * stage.window.width * stage.outputs
-        rows, _ = self._rounded_carried(sums, conversion, terms * _TOP * _TOP, self._array)
-        note_product(
-            record,
-            f"error {layer + 1}",
-            convolution.error_operands,
-            stage,
-            delta,
-            weight,
-            rows,
-            conversion,
-        )
-        return convolution.as_image(stage, rows)
-
-    def _update(self, layer: int, gradients: Gradients, record: Record | None) -> None:
-        """New weights and biases."""
-        recipe = self.recipe
+    def _update(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> None:
+        # One pass for both: the biases are the last row.
+        recipe, operation = self.recipe, self.planner.weight_update(layer)
+        gradients = self._gradient(layer, x, delta, record)
         factors, conversion = recipe.factors(self.epoch, layer), recipe.update(self.epoch, layer)
-        plain = factors.without_decay
-        for name, factor, gradient, words, last, reach in (
-            ("weights", factors, gradients.weights, self.weights, self.weight_updates, self._reach),
-            ("biases", plain, gradients.biases, self.biases, self.bias_updates, None),
+        words = self._elementwise_words(operation)
+        noted: list[dict[str, Tensor]] = []
+        for factor, gradient, row, word, last, reach in (
+            (
+                factors,
+                gradients.weights,
+                slice(-1),
+                self.weights[layer],
+                self.weight_updates,
+                self._reach[layer],
+            ),
+            (
+                factors.without_decay,
+                gradients.biases,
+                -1,
+                self.biases[layer],
+                self.bias_updates,
+                _TOP,
+            ),
         ):
-            word, v = words[layer], last[layer] if last else None
-            z, updates = None, v
+            v = last[layer] if last else None
+            updates = v
             if record is not None:
                 sums = gradient.whole
                 bound = largest_sum(factor, gradient.largest)
                 z = exact_sum(factor, sums, sums if v is None else v, word, bound)
-                updates = np.empty_like(word) if v is None else v
-            drawn = self._elementwise_words(word.size, conversion)
+                noted.append({"gradient": sums, "weight": word.copy(), "z": z})
+                if v is None:
+                    updates = np.empty_like(word)
+                else:
+                    noted[-1]["last"] = v.copy()
             now = update(
                 factor,
                 conversion,
                 gradient,
                 v,
                 word,
-                drawn,
+                None if words is None else words[row],
                 recipe.generator.draw,
-                _TOP if reach is None else reach[layer],
+                reach,
                 updates,
             )
-            if reach is not None:
-                reach[layer] = now
-            if record is not None and z is not None and updates is not None:
-                record.append(
-                    Convert(
-                        name=f"update {layer + 1} {name}",
-                        z=z.reshape(-1),
-                        conversion=conversion,
-                        out=updates.astype(np.int64).reshape(-1),
-                    )
-                )
+            if row != -1:
+                self._reach[layer] = now
+            if record is not None and updates is not None:
+                noted[-1] |= {"out": updates, "moved": word}
+        if record is not None:
+            weights, biases = noted
+            tensors = {name: np.vstack([weights[name], biases[name]]) for name in weights}
+            scalars = {name: getattr(factors, name) for name in operation.SCALARS}
+            note(record, operation, tensors, scalars)

@@ -138,6 +138,7 @@ class GuptaRecipe(Recipe):
     The others are those of `Recipe`.
     """
 
+    GROUPS: ClassVar[bool] = True
     SYSTEM: ClassVar[str] = "gupta"
 
     network: str = "64FC"
@@ -175,6 +176,7 @@ class GuptaRecipe(Recipe):
             batch=self.batch,
             epochs=self.epochs,
             seed=self.seed,
+            order=self.order,
             learning_rate=self.learning_rate,
             learning_rate_factor=self.learning_rate_factor,
             momentum=self.momentum,

@@ -24,14 +24,13 @@ from golden.training.float_layers import EPSILON, Scaled
 from golden.training.hwgq_recipe import HwgqRecipe
 from golden.training.network import Shape
 from golden.training.sgd import SgdTrainer
+from golden.training.sgd_plan import HwgqPlanner
 from golden.training.trainer import Mask
 from golden.training.windows import Tensor, max_pool
 
 
 class HwgqTrainer(SgdTrainer[HwgqRecipe]):
     """Trains with weights of one bit and half-wave Gaussian quantizers.
-
-    The record of a step has the products of the forward pass.
 
     Parameters
     ----------
@@ -45,15 +44,10 @@ class HwgqTrainer(SgdTrainer[HwgqRecipe]):
         Pixel value that stands for 1.
     """
 
+    PLANNER = HwgqPlanner
+
     def __init__(self, recipe: HwgqRecipe, *, shape: Shape, classes: int, pixel_max: int):
-        super().__init__(
-            recipe,
-            shape=shape,
-            classes=classes,
-            pixel_max=pixel_max,
-            batch_norm=True,
-            last_bias=False,
-        )
+        super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
         quantizer = recipe.quantizer
         self._words = np.array(quantizer.words, self.KIND)
         self._thresholds = [self.KIND(step) for step in quantizer.thresholds]

@@ -1,10 +1,10 @@
-"""Training on the array: exact products, lanes of random bits, a record of every operation.
+"""Training on the array: exact products, and lanes of random bits.
 
 Whole numbers travel in floats where they come from BLAS; none is larger than the mantissa holds, so
 nothing is lost (`golden.products`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from golden.carried import round_carried, saturate_carried
 from golden.datasets import Bytes
-from golden.fixed import Codes, Conversion, Rounding
+from golden.fixed import Codes
 from golden.lfsr import Lanes, Words, dither
-from golden.products import array_draws, array_leaps, elementwise_draws, elementwise_leaps
 from golden.threads import blas_alone, each, slices
 from golden.training.network import Shape, Stage
-from golden.training.record import Convert, Product, Record
+from golden.training.ops import Operation, Product
+from golden.training.record import Record
 from golden.training.score import Draws, Score
 from golden.training.trainer import Mask, R, Trainer
 from golden.training.windows import Tensor
@@ -77,44 +77,62 @@ class IntegerTrainer(Trainer[R]):
     def _evaluation_lanes(self) -> Lanes:
         return self._seeds.copy()
 
-    def _elementwise_words(self, size: int, conversion: Conversion | None = None) -> Words | None:
-        """Draws for `size` values at the elementwise rounders, whose lanes move on; None where
-        `conversion` does not round stochastically.
+    def _elementwise_words(self, operation: Operation) -> Words | None:
+        """Draws for an operation at the elementwise rounders, whose lanes move on; None where it
+        draws nothing.
         """
-        if conversion is not None and conversion.rounding is not Rounding.STOCHASTIC:
+        if not operation.draws or operation.order is None:
             return None
-        leaps = elementwise_leaps(self._elementwise.count, size)
-        self.draws = replace(self.draws, elementwise=self.draws.elementwise + leaps)
-        return elementwise_draws(self._elementwise, size)
+        made = self.draws.elementwise + operation.leaps
+        self.draws = replace(self.draws, elementwise=made)
+        return operation.order.words(self._elementwise)
 
-    def _elementwise_dither(self, size: int, dropped: int) -> Codes:
-        """Random addends for `size` values at the elementwise rounders, whose lanes move on."""
-        words = self._elementwise_words(size)
+    def _dither(self, operation: Operation, dropped: int) -> Codes:
+        """Random addends for an operation at the elementwise rounders, whose lanes move on."""
+        words = self._elementwise_words(operation)
         assert words is not None
         return dither(words, dropped, self.recipe.generator.draw)
 
-    def _array_words(
-        self, height: int, width: int, conversion: Conversion, lanes: Lanes
-    ) -> Words | None:
-        """Draws for a product at the foot of the array's columns, whose lanes move on; None where
-        `conversion` does not round stochastically: a purely nearest rounder has no generator.
+    def _array_words(self, products: Sequence[Product], stage: Stage, lanes: Lanes) -> Words | None:
+        """Draws at the foot of the array's columns for a forward product or all error products of
+        a stage, with rows (batch, y, x); None where they draw nothing. The lanes move on.
         """
-        if conversion.rounding is not Rounding.STOCHASTIC:
+        if not products[0].draws:
             return None
-        recipe = self.recipe
         if lanes is self._array:
-            leaps = array_leaps(recipe.rows, recipe.columns, height, width)
-            self.draws = replace(self.draws, array=self.draws.array + leaps)
-        return array_draws(lanes, recipe.rows, recipe.columns, height, width)
+            made = self.draws.array + sum(product.leaps for product in products)
+            self.draws = replace(self.draws, array=made)
+        if len(products) == 1:
+            return products[0].order.words(lanes)
+        height, width, channels = stage.image
+        whole = None
+        for product, phase in zip(products, stage.phases, strict=True):
+            words = product.order.words(lanes)
+            if whole is None:
+                samples = product.order.matrix.samples
+                whole = np.empty((samples, height, width, channels), words.dtype)
+            part = whole[:, phase.ys.start :: phase.ys.step, phase.xs.start :: phase.xs.step]
+            part[...] = words.reshape(part.shape)
+        assert whole is not None
+        return whole.reshape(-1, channels)
 
     def _rounded_carried(
-        self, sums: Tensor, conversion: Conversion, bound: int, lanes: Lanes
+        self,
+        sums: Tensor,
+        products: Sequence[Product],
+        stage: Stage,
+        bound: int,
+        lanes: Lanes,
     ) -> tuple[Tensor, Mask | None]:
-        """Sums of a product, (..., columns), in float64 and up to `bound` in magnitude, rounded in
-        place at the foot of the array's columns; and where they came out of range, None if nowhere.
+        """Sums of a forward product, or of all error products of a stage, in float64 and up to
+        `bound` in magnitude, rounded in place at the foot of the array's columns; and where they
+        came out of range, None if nowhere.
         """
-        z = sums.reshape(-1, sums.shape[-1])
-        words = self._array_words(*z.shape, conversion, lanes)
+        conversion = products[0].conversion
+        assert conversion is not None
+        words = self._array_words(products, stage, lanes)
+        shape = (-1, sums.shape[-1]) if words is None else words.shape
+        z: Tensor = sums.reshape(shape)
         target, draw = conversion.target, self.recipe.generator.draw
         outside: list[tuple[slice, Mask]] = []
 
@@ -125,7 +143,8 @@ class IntegerTrainer(Trainer[R]):
                 outside.append((rows, (y < target.minimum) | (y > target.maximum)))
                 saturate_carried(y, target)
 
-        each(block, slices(len(z), _BLOCK // z.shape[1], z.shape[1]))
+        width = z.shape[-1]
+        each(block, slices(len(z), _BLOCK // width, width))
         if not outside:
             return z.reshape(sums.shape), None
         mask = np.zeros(z.shape, np.bool_)
@@ -133,32 +152,7 @@ class IntegerTrainer(Trainer[R]):
             mask[rows] = part
         return z.reshape(sums.shape), mask.reshape(sums.shape)
 
-    def _convert(self, name: str, z: Codes, conversion: Conversion, record: Record | None) -> Codes:
-        """A tensor of wide codes rounded elementwise."""
-        flat = z.reshape(-1)
-        words = self._elementwise_words(flat.size, conversion)
-        r = 0 if words is None else dither(words, conversion.dropped, self.recipe.generator.draw)
-        out = conversion(flat, r)
-        if record is not None:
-            record.append(Convert(name=name, z=flat, conversion=conversion, out=out))
-        return out.reshape(z.shape)
 
-
-def note_product(
-    record: Record | None,
-    name: str,
-    operands: Callable[..., tuple[Tensor, Tensor]],
-    stage: Stage,
-    left: Tensor,
-    right: Tensor,
-    out: Tensor,
-    conversion: Conversion | None = None,
-) -> None:
-    """Record a product of a stage as the array multiplies it, if anyone asked.
-
-    `operands` is one of `golden.training.convolution`'s, which `left` and `right` go to.
-    """
-    if record is not None:
-        a, b = (operand.astype(np.int64) for operand in operands(stage, left, right))
-        product = out.reshape(len(a), b.shape[1]).astype(np.int64)
-        record.append(Product(name=name, a=a, b=b, conversion=conversion, out=product))
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors of all groups of a batch as one, without a copy where there is one group."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

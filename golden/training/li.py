@@ -9,24 +9,23 @@ there words travel in float64, which holds them and their sums exactly.
 
 import math
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from golden.carried import Carried, fits, round_carried, saturate_carried
-from golden.fixed import Codes, Conversion, Fixed, Rounding, round_shift
-from golden.lfsr import Lanes
-from golden.training import convolution, softmax
-from golden.training.integer import IntegerTrainer, note_product
-from golden.training.li_recipe import Activation, Binarize, LiRecipe, Plan, Update
+from golden.fixed import Codes, Conversion, Rounding, round_shift
+from golden.training import convolution
+from golden.training.li_plan import LiPlanner
+from golden.training.li_recipe import Activation, Binarize, LiRecipe, Update
 from golden.training.network import Shape, Stage
-from golden.training.record import Convert, Record
-from golden.training.score import Score
+from golden.training.ops import FineStep
+from golden.training.record import Record, note, note_gradient
 from golden.training.trainer import Mask, pixel_table
-from golden.training.windows import Tensor, max_pool, unpool
+from golden.training.windows import Tensor
+from golden.training.words import Operands, WordTrainer
 
 
-class LiTrainer(IntegerTrainer[LiRecipe]):
+class LiTrainer(WordTrainer[LiRecipe]):
     """Trains layers with ReLU or sign between them and softmax cross-entropy after them.
 
     Parameters
@@ -42,8 +41,6 @@ class LiTrainer(IntegerTrainer[LiRecipe]):
 
     Attributes
     ----------
-    plans
-        Points and bounds of every layer.
     weights
         Stored weights u of every layer, (inputs, outputs), whole numbers in float64: codes of the
         grid (R, SR; -1 and +1 on the binary one), or of the fine format (BC).
@@ -54,6 +51,8 @@ class LiTrainer(IntegerTrainer[LiRecipe]):
 
     STATE = ("weights", "biases")
 
+    planner: LiPlanner
+
     def __init__(self, recipe: LiRecipe, *, shape: Shape, classes: int, pixel_max: int):
         super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
         pixels = recipe.formats.input
@@ -63,9 +62,10 @@ class LiTrainer(IntegerTrainer[LiRecipe]):
         self._error_bound = -recipe.formats.error.minimum
         #: 1 as a code of the grid, and of the fine format.
         self._one, self._fine_one = 1 << recipe.grid_fl, 1 << recipe.formats.fine_fl
-        self.plans = [recipe.plan(stage, not layer) for layer, stage in enumerate(self.stages)]
-        for stage, plan in zip(self.stages, self.plans):
-            recipe.require_width(plan, math.prod(stage.sums[:2]))
+        self.planner = LiPlanner(recipe, self.stages)
+        self._formats = self.planner.formats
+        for stage, formats in zip(self.stages, self._formats):
+            recipe.require_width(formats, math.prod(stage.sums[:2]))
         self.weights: list[Carried] = [self._first_weights(stage) for stage in self.stages]
         self.biases = [np.zeros(stage.outputs) for stage in self.stages]
 
@@ -78,7 +78,7 @@ class LiTrainer(IntegerTrainer[LiRecipe]):
     def _unit(self, layer: int) -> float:
         buffer = self.recipe.update == Update.BC
         fraction = self.recipe.formats.fine_fl if buffer else self.recipe.grid_fl
-        return 2.0 ** -(fraction + self.plans[layer].scale)
+        return 2.0 ** -(fraction + self._formats[layer].scale)
 
     def _to_quantizer(self, u: Carried) -> Carried:
         """What the quantizer takes for fine codes: on the binary grid (u + 1) / 2."""
@@ -107,195 +107,128 @@ class LiTrainer(IntegerTrainer[LiRecipe]):
         recipe, u = self.recipe, self.weights[layer]
         if recipe.update != Update.BC:
             return u
-        name, bound = f"weight {layer + 1}", 2 * self._fine_one
+        operation = self.planner.grid_weight(layer)
         if recipe.binarize == Binarize.DETERMINISTIC:
             z = self._to_quantizer(u)
-            return self._from_quantizer(self._converted(name, z, recipe.quantizer, bound, record))
-        # +1 is wanted if r < the probability's code, which has the bits of a draw. Convert rounds
-        # down if r < 2^draw - z: with 2^draw - code for z it gives 0 for +1, and 1 for -1.
-        draw = recipe.generator.draw
-        code = probability_code(u.astype(np.int64), recipe.formats.fine_fl, draw)
-        to_bit = Conversion(fraction=draw, target=Fixed(2, 0), rounding=Rounding.STOCHASTIC)
-        z = ((1 << draw) - code).astype(np.float64)
-        return 1 - 2 * self._converted(name, z, to_bit, 1 << draw, record)
+            out = self._converted(operation, z, 2 * self._fine_one)
+            code = self._from_quantizer(out.copy())
+        else:
+            # +1 is wanted if r < the probability's code, which has the bits of a draw. Convert
+            # rounds down if r < 2^draw - z: with 2^draw - code for z it gives 0 for +1, 1 for -1.
+            draw = recipe.generator.draw
+            chance = probability_code(u.astype(np.int64), recipe.formats.fine_fl, draw)
+            z = ((1 << draw) - chance).astype(np.float64)
+            out = self._converted(operation, z, 1 << draw)
+            code = 1 - 2 * out
+        note(record, operation, {"buffer": u, "z": z, "out": out, "code": code})
+        return code
 
-    def _converted(
-        self, name: str, z: Carried, conversion: Conversion, bound: int, record: Record | None
-    ) -> Carried:
-        """A tensor of wide codes up to `bound` in magnitude, rounded elementwise in place."""
-        words = self._elementwise_words(z.size, conversion)
-        if words is not None:
-            words = words.reshape(z.shape)
-        wide = None if record is None else z.astype(np.int64).reshape(-1)
-        y = round_carried(z, conversion, bound, words, self.recipe.generator.draw)
-        saturate_carried(y, conversion.target)
-        if record is not None and wide is not None:
-            out = y.astype(np.int64).reshape(-1)
-            record.append(Convert(name=name, z=wide, conversion=conversion, out=out))
-        return y
+    def _operands(self, layer: int, record: Record | None) -> Operands:
+        weights = self._forward_weights(layer, record)
+        operation, fine = self.planner.bias(layer), self.biases[layer]
+        biases = self._converted(operation, fine, -self.recipe.formats.fine.minimum)
+        note(record, operation, {"z": fine, "out": biases})
+        return Operands(weights, biases)
 
-    def _sums(
-        self, layer: int, x: Tensor, w: Carried, bias: Carried, lanes: Lanes
-    ) -> tuple[Carried, Mask | None]:
-        """Sums of a layer with its biases, rounded, and where they saturated."""
-        stage, plan = self.stages[layer], self.plans[layer]
-        sums = convolution.forward(stage, x, w, plan.input_bound, self._one)
-        z = sums + bias * float(1 << plan.ones)
-        bound = stage.inputs * plan.input_bound * self._one + plan.bias_bound
-        return self._rounded_carried(z, plan.forward, bound, lanes)
+    def _evaluated_operands(self, layer: int) -> Operands:
+        # BC's weights are the grid's nearest, also where training draws them (ours).
+        weights, fine = self.weights[layer], self.biases[layer].astype(np.int64)
+        if self.recipe.update == Update.BC:
+            weights = self._nearest(weights)
+        return Operands(weights, self._formats[layer].bias(fine).astype(np.float64))
+
+    def _ones(self, layer: int) -> float:
+        return float(1 << self._formats[layer].ones)
+
+    def _sums(self, layer: int, x: Tensor, operands: Operands) -> tuple[Carried, int]:
+        stage, formats = self.stages[layer], self._formats[layer]
+        sums = convolution.forward(stage, x, operands.weights, formats.input_bound, self._one)
+        z = sums + operands.biases * self._ones(layer)
+        return z, stage.inputs * formats.input_bound * self._one + formats.bias_bound
+
+    def _error_sums(self, layer: int, delta: Tensor, weights: Carried) -> tuple[Carried, int]:
+        stage = self.stages[layer]
+        sums = convolution.error(stage, delta, weights, self._error_bound, self._one)
+        terms = stage.window.height * stage.window.width * stage.outputs
+        return sums.astype(np.float64, copy=False), terms * self._error_bound * self._one
 
     def _activation(self, y: Carried) -> Carried:
         if self.recipe.activation == Activation.SIGN:
             return np.where(y >= 0, 1.0, -1.0)
-        return np.maximum(y, 0)
+        return super()._activation(y)
 
     def _passes(self, y: Carried) -> Mask:
-        """Where the error gets back through the activation."""
         if self.recipe.activation == Activation.SIGN:
             return np.abs(y) <= 1 << self.recipe.formats.activation_fl
-        return y > 0
-
-    def _outputs(self, pixels: Tensor, lanes: Lanes) -> Carried:
-        """Logits; BC's weights are the grid's nearest, also where training draws them (ours)."""
-        x = y = pixels
-        for layer, stage in enumerate(self.stages):
-            w, conversion = self.weights[layer], self.plans[layer].bias
-            if self.recipe.update == Update.BC:
-                w = self._nearest(w)
-            bias = conversion(self.biases[layer].astype(np.int64)).astype(np.float64)
-            y, _ = self._sums(layer, x, w, bias, lanes)
-            if stage.pool is not None:
-                y, _ = max_pool(y, stage.pool)
-            x = self._activation(y)
-        return y.reshape(len(y), -1)
-
-    def _probabilities(self, y: Carried) -> Codes:
-        return softmax.softmax(y.astype(np.int64), self.recipe.formats.activation_fl)
-
-    def _scored(self, outputs: Tensor, labels: Codes) -> Score:
-        return softmax.cross_entropy(outputs, self._probabilities(outputs), labels)
-
-    def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
-        recipe = self.recipe
-        weights: list[Carried] = []
-        inputs = [pixels]
-        outside: list[Mask | None] = []  # of every layer, where a sum saturated
-        taken: list[Tensor | None] = []  # which of a pooling's values went on
-        passes: list[Mask] = []  # and which of those the error comes back through
-        y = pixels
-        for layer, stage in enumerate(self.stages):
-            plan = self.plans[layer]
-            weights.append(self._forward_weights(layer, record))
-            fine = self.biases[layer].copy()
-            bias = self._converted(
-                f"bias {layer + 1}", fine, plan.bias, -recipe.formats.fine.minimum, record
-            )
-            y, saturated = self._sums(layer, inputs[-1], weights[-1], bias, self._array)
-            note_product(
-                record,
-                f"forward {layer + 1}",
-                partial(_with_biases, plan=plan, bias=bias),
-                stage,
-                inputs[-1],
-                weights[-1],
-                y,
-                plan.forward,
-            )
-            if self.watching:
-                self.saturated[layer] = 0.0 if saturated is None else float(np.mean(saturated))
-            outside.append(saturated)
-            y, first = (y, None) if stage.pool is None else max_pool(y, stage.pool)
-            taken.append(first)
-            passes.append(self._passes(y))
-            inputs.append(self._activation(y))
-        logits = y.reshape(len(y), -1)
-        probability = self._probabilities(logits)
-        score = softmax.cross_entropy(logits, probability, labels)
-        probability[np.arange(len(labels)), labels] -= 1 << softmax.FRACTION
-        delta = self._converted(
-            "output error",
-            probability.astype(np.float64).reshape(y.shape),
-            recipe.output_error,
-            1 << softmax.FRACTION,
-            record,
-        )
-        _drop(delta, outside[-1])
-        gradients: dict[int, tuple[Carried, Carried]] = {}
-        for layer in reversed(range(self.layers)):
-            gradients[layer] = self._gradient(layer, inputs[layer], delta, record)
-            if layer:
-                delta = self._error(layer, delta, weights[layer], record)
-                delta = delta * passes[layer - 1]
-                under, first = self.stages[layer - 1], taken[layer - 1]
-                if under.pool is not None and first is not None:
-                    delta = unpool(delta, first, under.pool, under.sums)
-                    saturate_carried(delta, recipe.formats.error)  # where windows overlap
-                _drop(delta, outside[layer - 1])
-        for layer in range(self.layers):
-            self._update(layer, *gradients[layer], record)
-        return score
+        return super()._passes(y)
 
     def _gradient(
         self, layer: int, x: Tensor, delta: Carried, record: Record | None
     ) -> tuple[Carried, Carried]:
         """Exact gradient sums of weights and biases."""
-        stage, plan = self.stages[layer], self.plans[layer]
-        of_weights = convolution.gradient(stage, x, delta, plan.input_bound, self._error_bound)
-        of_biases = delta.reshape(-1, stage.outputs).sum(axis=0) * float(1 << plan.ones)
+        stage, formats = self.stages[layer], self._formats[layer]
+        of_weights = convolution.gradient(stage, x, delta, formats.input_bound, self._error_bound)
+        one = self._ones(layer)
+        of_biases = delta.reshape(-1, stage.outputs).sum(axis=0) * one
         if record is not None:
             out = np.vstack([of_weights, of_biases])
-            operands = partial(_with_ones, plan=plan)
-            note_product(record, f"gradient {layer + 1}", operands, stage, x, delta, out)
+            note_gradient(record, self.planner.gradient(layer), stage, x, delta, out, one)
         return of_weights.astype(np.float64, copy=False), of_biases
 
-    def _error(self, layer: int, delta: Carried, w: Carried, record: Record | None) -> Carried:
-        """Rounded errors of the inputs of a layer, (batch, *image)."""
-        stage, conversion = self.stages[layer], self.plans[layer].error
-        sums = convolution.error(stage, delta, w, self._error_bound, self._one)
-        terms = stage.window.height * stage.window.width * stage.outputs
-        bound = terms * self._error_bound * self._one
-        rows, _ = self._rounded_carried(
-            sums.astype(np.float64, copy=False), conversion, bound, self._array
-        )
-        operands, name = convolution.error_operands, f"error {layer + 1}"
-        note_product(record, name, operands, stage, delta, w, rows, conversion)
-        return convolution.as_image(stage, rows)
+    def _update(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> None:
+        self._take_step(layer, *self._gradient(layer, x, delta, record), record)
 
-    def _update(
+    def _take_step(
         self, layer: int, of_weights: Carried, of_biases: Carried, record: Record | None
     ) -> None:
-        """New weights and biases; a step is rounded once, from the exact sums, to a fine code."""
-        recipe, plan, name = self.recipe, self.plans[layer], f"{layer + 1}"
-        formats, top = recipe.formats, float(self._fine_one)
-        point = formats.error_fl + plan.input_fraction
-        rate = recipe.step(self.epoch, point, plan.scale)
-        step = self._fine_step(f"step {name} weights", of_weights, *rate, record)
+        """New weights and biases by their exact gradient sums; a step is rounded once, from them,
+        to a fine code.
+        """
+        recipe, formats, planner = self.recipe, self._formats[layer], self.planner
+        words, top, u = recipe.formats, float(self._fine_one), self.weights[layer]
+        point = words.error_fl + formats.input_fraction
+        rate = recipe.step(self.epoch, point, formats.scale)
+        step = self._fine_step(planner.weight_step(layer), of_weights, *rate, record)
         if recipe.update == Update.BC:
-            self.weights[layer] = np.clip(self.weights[layer] - step, -top, top)
+            self.weights[layer] = np.clip(u - step, -top, top)
+            noted = {"values": u, "step": step, "moved": self.weights[layer]}
+            note(record, planner.buffer_update(layer), noted)
         else:
-            fine = self.weights[layer] * float(1 << (formats.fine_fl - recipe.grid_fl))
+            fine = u * float(1 << (words.fine_fl - recipe.grid_fl))
             z = self._to_quantizer(fine - step)
-            bound = 2 * self._fine_one - formats.fine.minimum
-            y = self._converted(f"update {name} weights", z, recipe.quantizer, bound, record)
-            self.weights[layer] = self._from_quantizer(y)
-        rate = recipe.step(self.epoch, formats.error_fl + plan.ones, 0)
-        step = self._fine_step(f"step {name} biases", of_biases, *rate, record)
-        self.biases[layer] = saturate_carried(self.biases[layer] - step, formats.fine)
+            bound = 2 * self._fine_one - words.fine.minimum
+            operation = planner.grid_update(layer)
+            out = self._converted(operation, z, bound)
+            self.weights[layer] = self._from_quantizer(out.copy())
+            moved = {"z": z, "out": out, "moved": self.weights[layer]}
+            note(record, operation, {"weight": u, "step": step, **moved})
+        rate = recipe.step(self.epoch, words.error_fl + formats.ones, 0)
+        step = self._fine_step(planner.bias_step(layer), of_biases, *rate, record)
+        biases = self.biases[layer]
+        self.biases[layer] = saturate_carried(biases - step, words.fine)
+        noted = {"values": biases, "step": step, "moved": self.biases[layer]}
+        note(record, planner.bias_update(layer), noted)
 
     def _fine_step(
         self,
-        name: str,
+        operation: FineStep,
         gradient: Carried,
-        rate: int,
+        number: int,
         conversion: Conversion,
         record: Record | None,
     ) -> Carried:
-        """Gradient sums times a rate, as fine codes."""
-        bound = rate * int(np.abs(gradient).max())
+        """Gradient sums times a number, as fine codes."""
+        scalars = {"fraction": conversion.fraction, "number": number}
+        bound = number * int(np.abs(gradient).max())
+        z: Tensor
         if fits(bound, conversion):
-            return self._converted(name, gradient * float(rate), conversion, bound, record)
-        z = rate * gradient.astype(np.int64)
-        return self._convert(name, z, conversion, record).astype(np.float64)
+            z = gradient * float(number)
+            step = self._converted(operation, z, bound, scalars)
+        else:
+            z = number * gradient.astype(np.int64)  # to nearest: it draws nothing
+            step = conversion(z).astype(np.float64)
+        note(record, operation, {"gradient": gradient, "z": z, "out": step}, scalars)
+        return step
 
 
 def probability_code(u: Codes, fraction: int, draw: int) -> Codes:
@@ -307,24 +240,3 @@ def probability_code(u: Codes, fraction: int, draw: int) -> Codes:
     doubled = np.clip(u + one, 0, 2 * one)  # with fraction + 1 fraction bits
     spare = fraction + 1 - draw
     return round_shift(doubled, spare, Rounding.NEAREST_EVEN) if spare > 0 else doubled << -spare
-
-
-def _drop(delta: Carried, outside: Mask | None) -> None:
-    """No error where a sum saturated; in place."""
-    if outside is not None:
-        delta *= ~outside
-
-
-def _with_biases(
-    stage: Stage, x: Tensor, w: Tensor, *, plan: Plan, bias: Carried
-) -> tuple[Tensor, Tensor]:
-    """Operands of the forward product; the biases are its last term."""
-    a, b = convolution.forward_operands(stage, x, w)
-    ones = np.full((len(a), 1), float(1 << plan.ones))
-    return np.hstack([a, ones]), np.vstack([b, bias])
-
-
-def _with_ones(stage: Stage, x: Tensor, e: Tensor, *, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Operands of the gradient product; its last row is for the biases."""
-    a, b = convolution.gradient_operands(stage, x, e)
-    return np.vstack([a, np.full((1, a.shape[1]), float(1 << plan.ones))]), b

@@ -102,7 +102,7 @@ class LiFormats:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class LayerFormats:
     """The points and bounds of a layer.
 
     Parameters
@@ -184,6 +184,7 @@ class LiRecipe(Recipe):
     The others are those of `Recipe`.
     """
 
+    GROUPS: ClassVar[bool] = True
     SYSTEM: ClassVar[str] = "li"
 
     network: str = "64FC"
@@ -230,6 +231,7 @@ class LiRecipe(Recipe):
             batch=self.batch,
             epochs=self.epochs,
             seed=self.seed,
+            order=self.order,
             learning_rate=self.learning_rate,
             learning_rate_factor=self.learning_rate_factor,
             momentum=0,
@@ -266,7 +268,7 @@ class LiRecipe(Recipe):
         rounding = Rounding.NEAREST_DOWN if nearest else Rounding.STOCHASTIC
         return Conversion(fraction=fraction, target=target, rounding=rounding)
 
-    def plan(self, stage: Stage, first: bool) -> Plan:
+    def layer_formats(self, stage: Stage, first: bool) -> LayerFormats:
         """Points and bounds of a layer; the `first` one gets pixels.
 
         The scale is a power of two next to sqrt(2 / inputs) / (root mean square of the first
@@ -290,7 +292,7 @@ class LiRecipe(Recipe):
                 f"{stage.text}: sums of {input_fraction} + {self.grid_fl} + {scale} fraction bits "
                 f"(input, grid, scale): at most {2 * WORD - 3} are allowed, as biases are words"
             )
-        return Plan(
+        return LayerFormats(
             scale=scale,
             input_fraction=input_fraction,
             input_bound=1 if signs else (1 << (formats.input_fl if first else WORD - 1)),
@@ -332,12 +334,12 @@ class LiRecipe(Recipe):
         )
         return number, conversion
 
-    def require_width(self, plan: Plan, places: int) -> None:
+    def require_width(self, formats: LayerFormats, places: int) -> None:
         """Raise a ValueError unless every product of a gradient sum and a rate fits 62 bits.
 
         `places` are those of the layer in one image.
         """
-        bound = max(plan.input_bound, 1 << plan.ones) << (WORD - 1)
+        bound = max(formats.input_bound, 1 << formats.ones) << (WORD - 1)
         width = ((bound * places * self.batch) << RATE_BITS).bit_length() + 1
         if width > WIDEST:
             raise ValueError(

@@ -8,36 +8,82 @@ from golden.training.dorefa_recipe import DorefaRecipe
 from golden.training.float import FloatTrainer
 from golden.training.float_recipe import FloatRecipe
 from golden.training.gupta import GuptaTrainer
+from golden.training.gupta_plan import GuptaPlanner
 from golden.training.gupta_recipe import GuptaRecipe
 from golden.training.hwgq import HwgqTrainer
 from golden.training.hwgq_recipe import HwgqRecipe
 from golden.training.li import LiTrainer
+from golden.training.li_plan import LiPlanner
 from golden.training.li_recipe import LiRecipe
+from golden.training.network import Shape, stages
+from golden.training.ops import Operation
+from golden.training.plan import Planner
 from golden.training.recipe import Recipe
+from golden.training.sgd_plan import DorefaPlanner, FloatPlanner, HwgqPlanner
 from golden.training.trainer import Trainer
 from golden.training.wage import WageTrainer
+from golden.training.wage_plan import WagePlanner
 from golden.training.wage_recipe import WageRecipe
 
 
 class System(NamedTuple):
-    """The recipe of a system, and what carries it out."""
+    """The recipe of a system, what lists the operations of its step, and what carries them out."""
 
     recipe: type[Recipe]
+    planner: type[Planner[Any]]
     trainer: type[Trainer[Any]]
 
 
 #: The arithmetics that there are, by name.
 SYSTEMS: dict[str, System] = {
-    recipe.SYSTEM: System(recipe, trainer)
-    for recipe, trainer in (
-        (GuptaRecipe, GuptaTrainer),
-        (WageRecipe, WageTrainer),
-        (LiRecipe, LiTrainer),
-        (HwgqRecipe, HwgqTrainer),
-        (DorefaRecipe, DorefaTrainer),
-        (FloatRecipe, FloatTrainer),
+    recipe.SYSTEM: System(recipe, planner, trainer)
+    for recipe, planner, trainer in (
+        (GuptaRecipe, GuptaPlanner, GuptaTrainer),
+        (WageRecipe, WagePlanner, WageTrainer),
+        (LiRecipe, LiPlanner, LiTrainer),
+        (HwgqRecipe, HwgqPlanner, HwgqTrainer),
+        (DorefaRecipe, DorefaPlanner, DorefaTrainer),
+        (FloatRecipe, FloatPlanner, FloatTrainer),
     )
 }
+
+
+def _system(recipe: Recipe) -> System:
+    system = SYSTEMS.get(recipe.SYSTEM) if isinstance(recipe, Recipe) else None
+    if system is None or not isinstance(recipe, system.recipe):
+        raise TypeError(f"recipe = {recipe!r}: a recipe of {', '.join(SYSTEMS)} is wanted")
+    return system
+
+
+def plan(recipe: Recipe, shape: Shape, classes: int) -> list[Operation]:
+    """The operations of a training step, in order.
+
+    Parameters
+    ----------
+    recipe
+        What is trained.
+    shape
+        Height, width and channels of an image.
+    classes
+        Classes of the data set.
+
+    Raises
+    ------
+    TypeError
+        `recipe` is not of a system.
+    ValueError
+        The network does not fit the images.
+
+    Examples
+    --------
+    >>> from golden.training import load
+    >>> for operation in plan(load("digits-gupta"), (8, 8, 1), 10)[:3]:
+    ...     print(operation, operation.leaps)
+    Product: activation 0, weight 1 -> sum 1, unclipped 1 256
+    Relu: sum 1 -> activation 1, active 1 0
+    Product: activation 1, weight 2 -> sum 2, unclipped 2 64
+    """
+    return list(_system(recipe).planner(recipe, stages(recipe.network, shape, classes)).step())
 
 
 def new_trainer(recipe: Recipe, dataset: Dataset) -> Trainer[Any]:
@@ -50,9 +96,6 @@ def new_trainer(recipe: Recipe, dataset: Dataset) -> Trainer[Any]:
     ValueError
         The network does not fit the images.
     """
-    system = SYSTEMS.get(recipe.SYSTEM) if isinstance(recipe, Recipe) else None
-    if system is None or not isinstance(recipe, system.recipe):
-        raise TypeError(f"recipe = {recipe!r}: a recipe of {', '.join(SYSTEMS)} is wanted")
-    return system.trainer(
+    return _system(recipe).trainer(
         recipe, shape=dataset.shape, classes=dataset.classes, pixel_max=dataset.pixel_max
     )

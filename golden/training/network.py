@@ -60,6 +60,41 @@ class Window:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Places of an image that meet the same weights of a window in an error product.
+
+    A window of stride s moves by s, so at a place (y, x) of an image with padding p stand only the
+    weights (ky, kx) with ky = y + p and kx = x + p, modulo s.
+
+    Parameters
+    ----------
+    top, left
+        y + p and x + p modulo the stride.
+    ys, xs
+        Rows and columns of its places.
+    kys, kxs
+        Rows and columns of its weights.
+    """
+
+    top: int
+    left: int
+    ys: range
+    xs: range
+    kys: range
+    kxs: range
+
+    @property
+    def places(self) -> int:
+        """Places of an image."""
+        return len(self.ys) * len(self.xs)
+
+    @property
+    def taps(self) -> int:
+        """Places of a window; 0 where no window sees the places."""
+        return len(self.kys) * len(self.kxs)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """A layer of a network's text.
 
@@ -122,6 +157,25 @@ class Stage:
     def dense(self) -> bool:
         """Whether it has one window alone, the whole image without padding."""
         return (self.window.height, self.window.width) == self.image[:2] and not self.window.padding
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of a convolution's error product that have places, row by row."""
+        window, step = self.window, self.window.stride
+        height, width, _ = self.image
+        found = (
+            Phase(
+                top=top,
+                left=left,
+                ys=range((top - window.padding) % step, height, step),
+                xs=range((left - window.padding) % step, width, step),
+                kys=range(top, window.height, step),
+                kxs=range(left, window.width, step),
+            )
+            for top in range(step)
+            for left in range(step)
+        )
+        return tuple(phase for phase in found if phase.places)
 
 
 def parse(network: str) -> tuple[Layer, ...]:

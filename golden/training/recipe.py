@@ -1,6 +1,7 @@
 """The part of a recipe that every training shares."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar
 
@@ -10,6 +11,15 @@ from golden.training import network
 
 #: A number that a recipe takes exactly: 0.1 is one tenth.
 Rate = int | float | str | Fraction
+
+
+class SampleOrder(StrEnum):
+    """The order in which an epoch takes the training images."""
+
+    #: A permutation of the recipe's PCG64.
+    PERMUTATION = "permutation"
+    #: The states of an LFSR, with another key each epoch: what hardware can make.
+    LFSR = "lfsr"
 
 
 def exact(name: str, value: Rate, low: Rate, high: Rate) -> Fraction:
@@ -37,13 +47,22 @@ class Recipe:
     epochs
         Passes over the training images.
     seed
-        Seed of NumPy's PCG64, which draws the first weights and then one permutation an epoch.
+        Seed of NumPy's PCG64, which draws the first weights and then one permutation per epoch.
+    order
+        The order in which an epoch takes the images: `permutation`, or `lfsr`, which hardware can
+        make (see `golden.training.samples`).
+    group
+        Samples that go through forward pass and errors together, a multiple of `rows`; None takes
+        the batch. The groups of a batch follow each other, the last one has what is left.
     generator
         Random bits of the rounders.
     rows, columns
         Size of the array. Its column c rounds with lane c; the elementwise rounders are as many as
         the columns and have the lanes after those.
     """
+
+    #: Whether `group` may be less than the batch.
+    GROUPS: ClassVar[bool] = False
 
     #: Name of the system; a recipe that can be trained has one.
     SYSTEM: ClassVar[str] = ""
@@ -52,6 +71,8 @@ class Recipe:
     batch: int
     epochs: int
     seed: int = 0
+    order: SampleOrder = SampleOrder.PERMUTATION
+    group: int | None = None
     generator: Generator = field(default_factory=Generator)
     rows: int = 28
     columns: int = 28
@@ -65,6 +86,27 @@ class Recipe:
         check.whole("rows", self.rows, 1, 1024)
         check.whole("columns", self.columns, 1, MOST_LANES // 2)
         self.generator.require_lanes(2 * self.columns)
+        check.one_of("order", self.order, SampleOrder)
+        if self.group is not None:
+            check.whole("group", self.group, 1, self.batch)
+            if self.group < self.batch and not self.GROUPS:
+                raise ValueError(
+                    f"group = {self.group}: {self.SYSTEM} takes its whole batch = {self.batch} "
+                    "at once"
+                )
+            if self.group < self.batch and self.group % self.rows:
+                raise ValueError(
+                    f"group = {self.group}: a multiple of rows = {self.rows} is wanted, or the "
+                    f"whole batch = {self.batch}"
+                )
+
+    @property
+    def groups(self) -> tuple[slice, ...]:
+        """The samples of each group of a batch."""
+        size = self.group or self.batch
+        return tuple(
+            slice(first, min(first + size, self.batch)) for first in range(0, self.batch, size)
+        )
 
     def baseline(self) -> "Recipe":
         """The float32 training of the same network on the same batches, to compare with."""

@@ -1,103 +1,132 @@
 """What a training step did, operation by operation: enough to do it again on other hardware and
 compare every word.
 
-A trainer appends one entry for each hardware operation, in the order in which they run; the order
-of the draws follows from it. All codes are int64.
+A trainer appends one entry for each operation of its plan (`golden.training.plan`), in order.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from golden.fixed import Codes, Conversion
+import numpy as np
+from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Product:
-    """A product on the array.
-
-    Parameters
-    ----------
-    name
-        Which one, as in "forward 1", "error 2" or "gradient 1"; layers count from 1.
-    a, b
-        Operands, (M, K) and (K, N); the columns of `b` are the array's columns.
-    conversion
-        What the rounders at the foot of the columns did; None where the sums drained raw and no
-        lane moved.
-    out
-        The result, (M, N).
-    """
-
-    name: str
-    a: Codes
-    b: Codes
-    conversion: Conversion | None
-    out: Codes
+from golden.training.convolution import error_operands, forward_operands, gradient_operands
+from golden.training.network import Stage
+from golden.training.ops import Operation
+from golden.training.windows import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Convert:
-    """A pass of wide codes through the elementwise rounders.
+class Entry:
+    """An operation, and the values that went in and came out.
 
     Parameters
     ----------
-    name
-        Which one, as in "output error" or "update 1 weights".
-    z
-        Wide codes, flat, in the order in which they meet the draws.
-    conversion
-        What the rounders did.
-    out
-        The result, of the shape of `z`.
+    operation
+        Which one.
+    tensors
+        What it reads and writes by the operation's names, in rows and columns as its `tensors()`
+        have them: int64 codes, or floats of an operation that is not exact.
+    scalars
+        Its scalars, by their names in `SCALARS`.
     """
 
-    name: str
-    z: Codes
-    conversion: Conversion
-    out: Codes
+    operation: Operation
+    tensors: Mapping[str, NDArray[Any]]
+    scalars: Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Quantize:
-    """A pass of a tensor through one of the WAGE units.
-
-    ============ =============== ======================= ========================
-    unit         inputs          settings                out
-    ============ =============== ======================= ========================
-    weight       n               bits, stored            code
-    activation   acc             bits, shift             code, active, unclipped
-    shift        values          ceil                    maximum, exponent, zero
-    error        values, keep    bits, exponent,         code
-                                 stochastic
-    update       n, gradient     bits, half, exponent,   n
-                                 rate
-    ============ =============== ======================= ========================
-
-    Parameters
-    ----------
-    unit
-        Which unit.
-    name
-        Which pass, as in "activation 1"; layers count from 1.
-    inputs
-        Tensors that stream through. `values` of a hidden layer are zero already where the forward
-        pass clipped; `keep` is the ReLU mask, applied to the result (all ones for the output
-        layer).
-    settings
-        What the unit is set to. `stochastic`, `ceil` and `half` (saturation at a half) are 0 or
-        1, `rate` is log2 of the learning rate.
-    out
-        The results. `active` is acc > 0, `unclipped` is acc <= limit << shift, both 0 or 1. Where
-        all values are zero, maximum and exponent are 0 and `zero` is 1.
-    """
-
-    unit: str
-    name: str
-    inputs: dict[str, Codes]
-    settings: dict[str, int]
-    out: dict[str, Codes]
-
-
-#: One hardware operation.
-Entry = Product | Convert | Quantize
 #: A step's operations, in order.
 Record = list[Entry]
+
+#: A tensor, or what makes it where somebody asks.
+Made = NDArray[Any] | Callable[[], NDArray[Any]]
+
+
+def note(
+    record: Record | None,
+    operation: Operation,
+    tensors: Mapping[str, Made],
+    scalars: Mapping[str, int] | None = None,
+) -> None:
+    """Append an operation to a record, if there is one.
+
+    `tensors` are copied, samples outermost, in any shape and type; every name of the operation is
+    wanted.
+    """
+    if record is None:
+        return
+    found = {}
+    for name, tensor in operation.tensors().items():
+        made = tensors[name]
+        values = made() if callable(made) else made
+        values = values.astype(values.dtype if not operation.exact else np.int64)
+        found[name] = tensor.matrix.of(values)
+    scalars = scalars or {}
+    if scalars.keys() != set(operation.SCALARS) or tensors.keys() != found.keys():
+        raise ValueError(f"{operation}: {sorted(tensors)} and {sorted(scalars)} were noted")
+    record.append(Entry(operation=operation, tensors=found, scalars=dict(scalars)))
+
+
+def note_forward(
+    record: Record | None,
+    product: Operation,
+    stage: Stage,
+    x: Tensor,
+    w: Tensor,
+    ones: float | None = None,
+    **out: Made,
+) -> None:
+    """Record a forward product of a tensor (batch, *stage.image) and weights.
+
+    With `ones`, the last row of the weights is for biases, which meet a column of them.
+    """
+
+    def seen() -> Tensor:
+        a, _ = forward_operands(stage, x, w)
+        return a if ones is None else np.hstack([a, np.full((len(a), 1), ones, a.dtype)])
+
+    note(record, product, {"a": seen, "b": w, **out})
+
+
+def note_errors(
+    record: Record | None,
+    products: Sequence[Operation],
+    stage: Stage,
+    e: Tensor,
+    w: Tensor,
+    out: Tensor,
+) -> None:
+    """Record the error products of a stage, from the errors of its sums and the weights to the
+    results (batch, *stage.image).
+    """
+    if record is None:
+        return
+    for product, phase in zip(products, (None,) if stage.dense else stage.phases, strict=True):
+        a, b = error_operands(stage, e, w, phase)
+        part = out
+        if phase is not None:
+            part = out[:, phase.ys.start :: phase.ys.step, phase.xs.start :: phase.xs.step]
+        note(record, product, {"a": a, "b": b, "out": part})
+
+
+def note_gradient(
+    record: Record | None,
+    product: Operation,
+    stage: Stage,
+    x: Tensor,
+    e: Tensor,
+    out: Made,
+    ones: float | None = None,
+) -> None:
+    """Record the gradient product of a stage, from the errors of its sums.
+
+    With `ones`, a last row of them makes the gradients of biases.
+    """
+    if record is None:
+        return
+    a, b = gradient_operands(stage, x, e)
+    if ones is not None:
+        a = np.vstack([a, np.full((1, a.shape[1]), ones, a.dtype)])
+    note(record, product, {"a": a, "b": b, "out": out})

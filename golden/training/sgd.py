@@ -7,8 +7,9 @@ comes before the activation, which never falls, so the outcome is the same as af
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,8 +26,9 @@ from golden.training.float_layers import (
 )
 from golden.training.float_recipe import FloatStart, SgdRecipe
 from golden.training.network import Shape
-from golden.training.record import Record
+from golden.training.record import Record, note, note_errors, note_forward, note_gradient
 from golden.training.score import Score
+from golden.training.sgd_plan import SgdPlanner
 from golden.training.trainer import Mask, Trainer, winners
 from golden.training.windows import Tensor, max_pool, unpool
 
@@ -59,6 +61,31 @@ class Pass:
     active: Mask | None
 
 
+@dataclass(kw_only=True, eq=False)
+class Back:
+    """What comes of a layer's way back.
+
+    Parameters
+    ----------
+    e
+        Errors of its sums, as they are multiplied.
+    by_bias, by_gamma
+        Derivatives by its biases and by the factors of its normalisation.
+    """
+
+    e: Scaled
+    by_bias: Tensor
+    by_gamma: Tensor
+
+
+class Slopes(NamedTuple):
+    """Gradients of all that a layer has to learn."""
+
+    weights: Tensor
+    biases: Tensor
+    gammas: Tensor
+
+
 class SgdTrainer(Trainer[S]):
     """Stochastic gradient descent with momentum and weight decay; a subclass says what weights,
     activations and errors become before they are multiplied.
@@ -73,10 +100,6 @@ class SgdTrainer(Trainer[S]):
         Classes of the data set.
     pixel_max
         Pixel value that stands for 1.
-    batch_norm
-        Whether the sums of every layer but the last are normalised.
-    last_bias
-        Whether the last layer has a bias.
 
     Attributes
     ----------
@@ -101,28 +124,20 @@ class SgdTrainer(Trainer[S]):
         "bias_velocities",
         "gamma_velocities",
     )
+    planner: SgdPlanner[S]
+    #: What lists the operations of a step.
+    PLANNER: type[SgdPlanner[Any]] = SgdPlanner
     #: Type of all tensors.
     KIND: type[np.floating] = np.float32
 
-    def __init__(
-        self,
-        recipe: S,
-        *,
-        shape: Shape,
-        classes: int,
-        pixel_max: int,
-        batch_norm: bool,
-        last_bias: bool = True,
-    ):
+    def __init__(self, recipe: S, *, shape: Shape, classes: int, pixel_max: int):
         super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
         self.pixel_max = pixel_max
         self._table = np.arange(pixel_max + 1).astype(self.KIND)
-        last = len(self.stages) - 1
-        outputs = [stage.outputs for stage in self.stages]
-        normalised = [
-            size if batch_norm and layer < last else 0 for layer, size in enumerate(outputs)
-        ]
-        biased = [size if last_bias or layer < last else 0 for layer, size in enumerate(outputs)]
+        self.planner = self.PLANNER(recipe, self.stages)
+        sizes = list(enumerate(stage.outputs for stage in self.stages))
+        normalised = [size if self.planner.normalised(layer) else 0 for layer, size in sizes]
+        biased = [size if self.planner.biased(layer) else 0 for layer, size in sizes]
         self.weights = [self._first_weights(stage.inputs, stage.outputs) for stage in self.stages]
         self.biases = [np.zeros(size, self.KIND) for size in biased]
         self.gammas = [np.ones(size, self.KIND) for size in normalised]
@@ -172,7 +187,8 @@ class SgdTrainer(Trainer[S]):
     def _outputs(self, pixels: Tensor, lanes: Any) -> Tensor:
         x = self._input(pixels)
         for layer, stage in enumerate(self.stages):
-            y = forward(stage, x, self._forward_weight(layer), "", None)
+            w = self._forward_weight(layer)
+            y = _scaled(forward(stage, x, w), x, w)
             if self.gammas[layer].size:
                 deviation = np.sqrt(self.variances[layer] + EPSILON)
                 y = (y - self.means[layer]) * (self.gammas[layer] / deviation)
@@ -199,8 +215,32 @@ class SgdTrainer(Trainer[S]):
         passes, outputs = self._train_forward(pixels, record)
         score = self._scored(outputs, labels)
         _, d = loss_and_error(self.recipe.loss, outputs, labels)
-        self._update(*self._gradients(passes, d / len(labels), record))
+        d = d / len(labels)
+        note(record, self.planner.loss(), {"outputs": outputs, "label": labels, "error": d})
+        for layer, slopes in self._slopes(passes, d, record):
+            self._update(layer, slopes, record)
         return score
+
+    def _slopes(
+        self, passes: list[Pass], d: Tensor, record: Record | None
+    ) -> Iterator[tuple[int, Slopes]]:
+        """Each layer and its gradients, the last layer first, from the derivative by the outputs.
+
+        A layer may be updated as soon as it has come.
+        """
+        last = self.layers - 1
+        way = self._through(last, d.reshape(len(d), *self.stages[-1].pooled), passes[last], record)
+        for layer in reversed(range(self.layers)):
+            stage, done, e, below = self.stages[layer], passes[layer], way.e, way
+            if layer:
+                d = self._error_sums(layer, e, done.w, record)
+                below = self._through(layer - 1, d, passes[layer - 1], record)
+            g = self._weight_gradient(layer, gradient(stage, done.x, e))
+            if record is not None:
+                product = self.planner.float_gradient(layer)
+                note_gradient(record, product, stage, done.x.reals, e.reals, g)
+            yield layer, Slopes(weights=g, biases=way.by_bias, gammas=way.by_gamma)
+            way = below
 
     def _train_forward(self, pixels: Tensor, record: Record | None) -> tuple[list[Pass], Tensor]:
         """The layers by the statistics of the batch, which go into the running ones, and outputs,
@@ -209,10 +249,12 @@ class SgdTrainer(Trainer[S]):
         x, passes = self._input(pixels), []
         for layer, stage in enumerate(self.stages):
             w = self._forward_weight(layer)
-            y = forward(stage, x, w, f"forward {layer + 1}", record)
+            y = self._sums(layer, x, w, record)
             normalised, first, active = None, None, None
             if self.gammas[layer].size:
                 normalised = Normalised.of(y, self.gammas[layer], self.biases[layer])
+                noted = {"bias": self.biases[layer], "gamma": self.gammas[layer]}
+                note(record, self.planner.offset(layer), {"values": y, "out": normalised.y} | noted)
                 y = normalised.y
                 for running, now in (
                     (self.means, normalised.mean),
@@ -220,53 +262,92 @@ class SgdTrainer(Trainer[S]):
                 ):
                     running[layer] = (1 - BATCH_SHARE) * running[layer] + BATCH_SHARE * now
             elif self.biases[layer].size:
-                y = y + self.biases[layer]
+                plain, y = y, y + self.biases[layer]
+                noted = {"values": plain, "bias": self.biases[layer], "out": y}
+                note(record, self.planner.offset(layer), noted)
             if stage.pool is not None:
+                whole = y
                 y, first = max_pool(y, stage.pool)
+                (pool,) = self.planner.pool(layer)
+                note(record, pool, {"values": whole, "pooled": y, "first": first})
             below = x
             if layer < self.layers - 1:
                 x, active, beyond = self._activation(y)
+                noted = {"values": y, "out": x.words, "active": active}
+                note(record, self.planner.activate(layer), noted)
                 if self.watching:
                     self.saturated[layer] = beyond
             passes.append(Pass(x=below, w=w, normalised=normalised, first=first, active=active))
         return passes, y.reshape(len(pixels), -1)
 
-    def _gradients(
-        self, passes: list[Pass], d: Tensor, record: Record | None
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Gradients by stored weights, biases and gammas, from the derivative by the outputs."""
-        weights, biases, gammas = [], [], []
-        d = d.reshape(len(d), *self.stages[-1].pooled)
-        for layer, (stage, done) in reversed(list(enumerate(zip(self.stages, passes)))):
-            if done.active is not None:
-                d = d * done.active
-            if stage.pool is not None and done.first is not None:
-                d = unpool(d, done.first, stage.pool, stage.sums)
-            by_gamma = np.zeros_like(self.gammas[layer])
-            if done.normalised is not None:
-                d, by_gamma, by_bias = done.normalised.back(d, self.gammas[layer])
-            else:
-                by_bias = d.reshape(-1, stage.outputs).sum(axis=0)
-            e = self._error(layer, d)
-            weights.append(self._weight_gradient(layer, gradient(stage, done.x, e)))
-            biases.append(by_bias[: self.biases[layer].size])
-            gammas.append(by_gamma)
-            if layer:
-                d = error(stage, e, done.w, f"error {layer + 1}", record)
-        return weights[::-1], biases[::-1], gammas[::-1]
+    def _sums(self, layer: int, x: Scaled, w: Scaled, record: Record | None) -> Tensor:
+        """Sums of a layer as reals."""
+        stage, planner, product = self.stages[layer], self.planner, self.planner.product(layer)
+        words = forward(stage, x, w)
+        y = _scaled(words, x, w)
+        if record is not None and planner.whole_weights(layer):
+            stored = {"weight": self.weights[layer], "code": w.words}
+            note(record, planner.make_weights(layer), stored)
+            note_forward(record, product, stage, x.words, w.words, out=words)
+            note(record, planner.scale(layer), {"values": words, "out": y})
+        elif record is not None:
+            note_forward(record, product, stage, x.reals, w.reals, out=y)
+        return y
 
-    def _update(self, weights: list[Tensor], biases: list[Tensor], gammas: list[Tensor]) -> None:
-        decay = float(self.recipe.decay)
-        for layer in range(self.layers):
-            by_weight = weights[layer] + decay * self.weights[layer]
-            self.weight_velocities[layer] = self._moved(self.weight_velocities[layer], by_weight)
-            self.weights[layer] = self._limited(self.weights[layer] + self.weight_velocities[layer])
-            self.bias_velocities[layer] = self._moved(self.bias_velocities[layer], biases[layer])
-            self.biases[layer] = self.biases[layer] + self.bias_velocities[layer]
-            self.gamma_velocities[layer] = self._moved(self.gamma_velocities[layer], gammas[layer])
-            self.gammas[layer] = self.gammas[layer] + self.gamma_velocities[layer]
+    def _error_sums(self, layer: int, e: Scaled, w: Scaled, record: Record | None) -> Tensor:
+        """Sums of errors times weights for the inputs of a layer, as reals."""
+        stage, planner = self.stages[layer], self.planner
+        words = error(stage, e, w)
+        d = _scaled(words, e, w)
+        if record is not None and planner.whole_errors(layer):
+            note_errors(record, planner.error_products(layer), stage, e.words, w.words, words)
+            note(record, planner.scale_errors(layer), {"values": words, "out": d})
+        elif record is not None:
+            (product,) = planner.error_products(layer)
+            note(record, product, {"errors": e.reals, "weight": w.reals, "out": d})
+        return d
+
+    def _through(self, layer: int, d: Tensor, done: Pass, record: Record | None) -> Back:
+        """The way back from a layer's results to its sums."""
+        stage, planner = self.stages[layer], self.planner
+        if done.active is not None:
+            raw, d = d, d * done.active
+            note(record, planner.mask(layer), {"values": raw, "keep": done.active, "out": d})
+        if stage.pool is not None and done.first is not None:
+            pooled, d = d, unpool(d, done.first, stage.pool, stage.sums)
+            (operation,) = planner.unpool(layer)
+            note(record, operation, {"errors": pooled, "first": done.first, "spread": d})
+        by_gamma = np.zeros_like(self.gammas[layer])
+        if done.normalised is not None:
+            plain = d
+            d, by_gamma, by_bias = done.normalised.back(d, self.gammas[layer])
+            note(record, planner.normalise_back(layer), {"errors": plain, "out": d})
+        else:
+            by_bias = d.reshape(-1, stage.outputs).sum(axis=0)
+        e = self._error(layer, d)
+        if planner.quantizes_errors(layer):
+            note(record, planner.quantize_errors(layer), {"values": d, "code": e.words})
+        return Back(e=e, by_bias=by_bias[: self.biases[layer].size], by_gamma=by_gamma)
+
+    def _update(self, layer: int, slopes: Slopes, record: Record | None) -> None:
+        """All that a layer has to learn, by its gradients."""
+        before = self.weights[layer]
+        by_weight = slopes.weights + float(self.recipe.decay) * before
+        self.weight_velocities[layer] = self._moved(self.weight_velocities[layer], by_weight)
+        self.weights[layer] = self._limited(before + self.weight_velocities[layer])
+        self.bias_velocities[layer] = self._moved(self.bias_velocities[layer], slopes.biases)
+        self.biases[layer] = self.biases[layer] + self.bias_velocities[layer]
+        self.gamma_velocities[layer] = self._moved(self.gamma_velocities[layer], slopes.gammas)
+        self.gammas[layer] = self.gammas[layer] + self.gamma_velocities[layer]
+        noted = {"weight": before, "gradient": slopes.weights, "moved": self.weights[layer]}
+        note(record, self.planner.update(layer), noted)
 
     def _moved(self, velocity: Tensor, g: Tensor) -> Tensor:
         """The update that follows one, by a gradient."""
         recipe = self.recipe
         return float(recipe.momentum) * velocity - float(recipe.rate(self.epoch)) * g
+
+
+def _scaled(words: Tensor, left: Scaled, right: Scaled) -> Tensor:
+    """Sums of products of words as reals, of the type of the words on the left."""
+    return words.astype(left.words.dtype, copy=False) * (left.scale * right.scale)

@@ -14,8 +14,10 @@ from golden import check
 from golden.datasets import Bytes, Dataset
 from golden.fixed import Codes
 from golden.training.network import Shape, stages
-from golden.training.recipe import Recipe
+from golden.training.plan import Planner
+from golden.training.recipe import Recipe, SampleOrder
 from golden.training.record import Record
+from golden.training.samples import lfsr_order
 from golden.training.score import Draws, Epoch, LayerReport, Score
 from golden.training.windows import Tensor
 
@@ -67,6 +69,8 @@ class Trainer(ABC, Generic[R]):
     STATE: tuple[str, ...] = ("weights",)
 
     weights: list[Tensor]
+    #: The operations of a step; a subclass makes them.
+    planner: Planner[Any]
     #: Input of every pixel value; a subclass makes it.
     _table: Tensor
 
@@ -116,9 +120,10 @@ class Trainer(ABC, Generic[R]):
         return self._step(self._pixels(images), np.asarray(labels, np.int64), record)
 
     def evaluate(self, images: Bytes, labels: Bytes) -> Score:
-        """Score on `images`, by batches of the recipe's size with what is left as the last one.
+        """Score on `images`, by batches of the recipe's size.
 
-        The training's own random bits do not move: every evaluation begins at the seeds.
+        Images of zeros fill up the last batch; they are not scored. The training's own random bits
+        do not move: every evaluation begins at the seeds.
         """
         score = Score()
         for outputs, part in self._evaluated(images):
@@ -131,10 +136,14 @@ class Trainer(ABC, Generic[R]):
 
     def _evaluated(self, images: Bytes) -> Iterator[tuple[Tensor, slice]]:
         """Outputs for `images`, batch by batch, and which images they are for."""
-        lanes = self._evaluation_lanes()
-        for start in range(0, len(images), self.recipe.batch):
-            part = slice(start, start + self.recipe.batch)
-            yield self._outputs(self._pixels(images[part]), lanes), part
+        lanes, batch = self._evaluation_lanes(), self.recipe.batch
+        for start in range(0, len(images), batch):
+            part = slice(start, min(start + batch, len(images)))
+            chosen = np.asarray(images[part])
+            missing = batch - len(chosen)
+            if missing:
+                chosen = np.concatenate([chosen, np.zeros((missing, *chosen.shape[1:]), np.uint8)])
+            yield self._outputs(self._pixels(chosen), lanes)[: len(chosen) - missing], part
 
     def walk(self, dataset: Dataset) -> Iterator[Epoch | None]:
         """Train from here to the recipe's last epoch, a step at a time.
@@ -142,18 +151,19 @@ class Trainer(ABC, Generic[R]):
         Yields None after a step and what the epoch came to after its last one. At each yield the
         state is whole: what is saved then goes on as if nothing had happened.
         """
-        batch = self.recipe.batch
-        steps = len(dataset.train_images) // batch
-        if not steps:
+        batch, images = self.recipe.batch, len(dataset.train_images)
+        # An epoch in the order of an LFSR may leave one image out.
+        least = images - (self.recipe.order == SampleOrder.LFSR)
+        if least < batch:
             raise ValueError(
-                f"batch = {batch}: {dataset.name} has only "
-                f"{len(dataset.train_images)} images to train with"
+                f"batch = {batch}: {dataset.name} has only {least} images to train with in an epoch"
             )
         while self.epoch < self.recipe.epochs:
             started = time.perf_counter()
             if not self.position:
-                self._order = self.random.permutation(len(dataset.train_images))
+                self._order = self._samples(images)
                 self.train, self._seconds = Score(), 0.0
+            steps = len(self._order) // batch
             chosen = self._order[self.position * batch :][:batch]
             self.position += 1
             last = self.position == steps
@@ -180,6 +190,12 @@ class Trainer(ABC, Generic[R]):
                 )
             self._seconds += time.perf_counter() - started
             yield report
+
+    def _samples(self, images: int) -> Codes:
+        """Which image comes when in the epoch that begins."""
+        if self.recipe.order == SampleOrder.LFSR:
+            return lfsr_order(images, self.epoch)
+        return self.random.permutation(images)
 
     def epochs(self, dataset: Dataset) -> Iterator[Epoch]:
         """Train for as many epochs as the recipe says are left, and yield what each came to."""

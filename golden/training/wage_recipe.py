@@ -169,6 +169,7 @@ class WageRecipe(Recipe):
             batch=self.batch,
             epochs=self.epochs,
             seed=self.seed,
+            order=self.order,
             loss=Loss.SSE,
             learning_rate="0.01",
             learning_rate_factor="0.95",

@@ -109,24 +109,23 @@ def update(
     saturation
         Largest magnitude of a stored weight.
     words
-        Draws of `draw` bits, (n.size,).
+        Draws of `draw` bits, of the shape of `n`.
     out
         Where the new weights go; `n` will do.
     """
     out = np.empty_like(n) if out is None else out
     largest = maximum + (1 << max(dropped, 0))
     if largest > 1 << 53:
-        r = dither(words, dropped, draw).reshape(n.shape)
+        r = dither(words, dropped, draw)
         out[...] = update_weight(n, gradient.astype(np.int64), dropped, 0, saturation, r)
         return out
     kind = np.dtype(np.float32 if largest <= 1 << 24 else np.float64)
     whole = np.dtype(f"u{kind.itemsize}")
     sign = whole.type(1 << (8 * kind.itemsize - 1))  # the bit of a float that says it is negative
-    old, g, new = n.reshape(-1), gradient.reshape(-1), out.reshape(-1)
 
     def block(part: slice) -> None:
-        steps = scratch((part.stop - part.start,), kind, "steps")
-        np.multiply(g[part], 2.0 ** min(draw - dropped, 0), out=steps, dtype=kind)
+        steps = scratch(n[part].shape, kind, "steps")
+        np.multiply(gradient[part], 2.0 ** min(draw - dropped, 0), out=steps, dtype=kind)
         if dropped > 0:
             # The draw grows the magnitude: it has the sign of the sum.
             r = scratch(steps.shape, kind, "draws")
@@ -140,9 +139,9 @@ def update(
             steps += bits.view(kind)
         steps *= kind.type(2.0 ** -min(dropped, draw))
         np.trunc(steps, out=steps)
-        np.subtract(old[part], steps, out=steps, dtype=kind, casting="unsafe")
+        np.subtract(n[part], steps, out=steps, dtype=kind, casting="unsafe")
         np.clip(steps, -saturation, saturation, out=steps)
-        np.copyto(new[part], steps, casting="unsafe")
+        np.copyto(out[part], steps, casting="unsafe")
 
-    each(block, slices(n.size, _BLOCK))
+    each(block, _blocks(n))
     return out

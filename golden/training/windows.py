@@ -1,11 +1,9 @@
 """What a convolution and a max-pooling look at, on tensors (batch, height, width, channels).
 
-A product has one row a place, (batch, y, x) in that order; its terms are (channel, ky, kx), and so
-are the rows of a stage's weights, (inputs, outputs). All tensors hold whole numbers or reals of one
-type, which is kept; nothing here rounds.
-
-The functions `_last` have the terms as (ky, kx, channel): in that order what a window sees lies in
-memory in long runs, which copy and add fast.
+A product has one row per place, (batch, y, x) in that order; its terms are (ky, kx, channel), and
+so are the rows of a stage's weights, (inputs, outputs). In that order what a window sees lies in
+memory in long runs, which copy and add fast. All tensors hold whole numbers or reals of one type,
+which is kept; nothing here rounds.
 """
 
 from collections.abc import Iterator
@@ -40,13 +38,14 @@ def views(x: Tensor, window: Window) -> Tensor:
 
 
 def patches(x: Tensor, window: Window) -> Tensor:
-    """What the window sees: (batch * places, channels * height * width), a copy or `x` itself."""
-    return views(x, window).reshape(-1, x.shape[3] * window.height * window.width)
+    """What the window sees: (batch * places, height * width * channels), a copy or `x` itself."""
+    seen = views(x, window).transpose(0, 1, 2, 4, 5, 3)
+    return seen.reshape(-1, window.height * window.width * x.shape[3])
 
 
-def patches_last(seen: Tensor) -> Tensor:
-    """`views` as (batch * places, height * width * channels), in any memory order; the thread's
-    next call overwrites it.
+def scratch_patches(seen: Tensor) -> Tensor:
+    """`patches` of what `views` returned, in any memory order; the thread's next call overwrites
+    it.
     """
     _, _, columns, channels, height, width = seen.shape
     terms = channels * height * width
@@ -63,8 +62,8 @@ def spread(seen: Tensor, window: Window, shape: Shape, batch: int) -> Tensor:
     Returns a tensor (batch, *shape).
     """
     places = window.places(*shape[:2])
-    by_place = seen.reshape(batch, *places, shape[2], window.height * window.width)
-    return spread_places(by_place.transpose(4, 1, 2, 0, 3), window, shape).transpose(2, 0, 1, 3)
+    by_place = seen.reshape(batch, *places, window.height * window.width, shape[2])
+    return spread_places(by_place.transpose(3, 1, 2, 0, 4), window, shape).transpose(2, 0, 1, 3)
 
 
 def spread_places(seen: Tensor, window: Window, shape: Shape) -> Tensor:
