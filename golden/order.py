@@ -23,6 +23,15 @@ def _blocks(size: int, block: int) -> int:
     return -(-size // block)
 
 
+def _items(values: NDArray[Any]) -> NDArray[Any]:
+    """Each vector along the last axis as one item: whatever is transposed so copies whole vectors,
+    several times as fast.
+    """
+    item = np.dtype((np.void, values.itemsize * values.shape[-1]))
+    found: NDArray[Any] = values.view(item)[..., 0]
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
     """A tensor in rows and columns, as products and elementwise units take it.
@@ -178,11 +187,13 @@ class TileOrder(Order):
             raise ValueError(f"{lanes.count} lanes for an array of {self.columns} columns")
         blocks = self._across + self._down if self.by_columns else self._down + self._across
         drained = lanes.lend(self.leaps).reshape(*blocks, self.rows, self.columns)
-        axes = (2, 4, 3, 0, 1, 5) if self.by_columns else (0, 4, 1, 2, 3, 5)
+        met = min(matrix.channels, self.columns)  # lanes that meet values of this product at all
+        items = _items(drained[..., ::-1, :met])
+        items = items.transpose((2, 4, 3, 0, 1) if self.by_columns else (0, 4, 1, 2, 3))
         padded = (
-            drained[..., ::-1, :]
-            .transpose(axes)
-            .reshape(-1, matrix.row_places, matrix.column_places, self._across[1] * self.columns)
+            np.ascontiguousarray(items)
+            .view(drained.dtype)
+            .reshape(-1, matrix.row_places, matrix.column_places, self._across[1] * met)
         )
         return padded[: matrix.samples, :, :, : matrix.channels].reshape(matrix.shape)
 
@@ -278,9 +289,7 @@ class ColumnOrder(Order):
     def values(self, vectors: NDArray[Any]) -> NDArray[Any]:
         """The matrix that passed as vectors."""
         rows, columns = self.matrix.shape
-        # One item per vector: transposed so, whole vectors are copied, several times as fast.
-        item = np.dtype((np.void, vectors.itemsize * self.width))
-        blocks = np.ascontiguousarray(vectors).view(item).reshape(-1, rows)
+        blocks = _items(np.ascontiguousarray(vectors)).reshape(-1, rows)
         by_rows = np.ascontiguousarray(blocks.T).view(vectors.dtype)
         return by_rows.reshape(rows, -1)[:, :columns]
 
