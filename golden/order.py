@@ -199,10 +199,8 @@ class TileOrder(Order):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowOrder(Order):
-    """An elementwise pass through V rounders, row by row.
-
-    Each row, and of a row with places each place, is padded to whole vectors of V values.
+class VectorOrder(Order):
+    """A pass through V rounders side by side, a vector of V values at a time.
 
     Parameters
     ----------
@@ -211,7 +209,7 @@ class RowOrder(Order):
     first_lane
         Lane of the first rounder.
     width
-        Rounders side by side, V.
+        Rounders, V.
     """
 
     matrix: Matrix
@@ -220,12 +218,27 @@ class RowOrder(Order):
 
     @property
     def _vectors(self) -> int:
-        """Vectors of a place of a row."""
+        """Vectors of a row at one place."""
         return _blocks(self.matrix.channels, self.width)
 
     @property
     def leaps(self) -> int:
         return self.matrix.shape[0] * self.matrix.column_places * self._vectors
+
+    @abstractmethod
+    def vectors(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A matrix as it passes, (leaps, V), zeros for padding."""
+
+    @abstractmethod
+    def values(self, vectors: NDArray[Any]) -> NDArray[Any]:
+        """The matrix that passed as vectors."""
+
+    def words(self, lanes: Lanes) -> Words:
+        return self.matrix.tensor(self.values(lanes.lend(self.leaps)))
+
+
+class RowOrder(VectorOrder):
+    """A pass row by row. A row is padded to whole vectors, or each of its places if it has some."""
 
     def coordinates(self) -> tuple[Codes, Codes]:
         rows, columns = self.matrix.shape
@@ -235,45 +248,19 @@ class RowOrder(Order):
         return np.broadcast_to(self.first_lane + channel % self.width, draw.shape), draw
 
     def vectors(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A matrix as it passes, (leaps, V), zeros for padding."""
         rows = values.reshape(-1, self.matrix.column_places, self.matrix.channels)
         short = -self.matrix.channels % self.width
         return np.pad(rows, ((0, 0), (0, 0), (0, short))).reshape(-1, self.width)
 
     def values(self, vectors: NDArray[Any]) -> NDArray[Any]:
-        """The matrix that passed as vectors."""
         rows = vectors.reshape(self.matrix.shape[0], self.matrix.column_places, -1)
         return rows[:, :, : self.matrix.channels].reshape(self.matrix.shape)
 
-    def words(self, lanes: Lanes) -> Words:
-        return self.matrix.tensor(self.values(lanes.lend(self.leaps)))
 
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnOrder(Order):
-    """A pass of weights through V rounders, by blocks of V columns, in each through all rows.
-
-    Parameters
-    ----------
-    matrix
-        The weights, (inputs, outputs); a row for biases, if there is one, is the last.
-    first_lane
-        Lane of the first rounder.
-    width
-        Rounders side by side, V.
+class ColumnOrder(VectorOrder):
+    """A pass of weights, (inputs, outputs), by blocks of V columns, in each through all rows; a row
+    for biases, if there is one, is the last.
     """
-
-    matrix: Matrix
-    first_lane: int
-    width: int
-
-    @property
-    def _across(self) -> int:
-        return _blocks(self.matrix.channels, self.width)
-
-    @property
-    def leaps(self) -> int:
-        return self._across * self.matrix.samples
 
     def coordinates(self) -> tuple[Codes, Codes]:
         row, column = np.indices(self.matrix.shape)
@@ -281,17 +268,12 @@ class ColumnOrder(Order):
         return self.first_lane + column % self.width, draw
 
     def vectors(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A matrix as it passes, (leaps, V), zeros for padding."""
         rows, columns = values.shape
         padded = np.pad(values, ((0, 0), (0, -columns % self.width)))
         return padded.reshape(rows, -1, self.width).swapaxes(0, 1).reshape(-1, self.width)
 
     def values(self, vectors: NDArray[Any]) -> NDArray[Any]:
-        """The matrix that passed as vectors."""
         rows, columns = self.matrix.shape
         blocks = _items(np.ascontiguousarray(vectors)).reshape(-1, rows)
         by_rows = np.ascontiguousarray(blocks.T).view(vectors.dtype)
         return by_rows.reshape(rows, -1)[:, :columns]
-
-    def words(self, lanes: Lanes) -> Words:
-        return self.values(lanes.lend(self.leaps))

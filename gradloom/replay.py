@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import golden
 from golden.fixed import Codes, Conversion, Fixed, Rounding
-from golden.order import ColumnOrder, Matrix, RowOrder, TileOrder
+from golden.order import Matrix, TileOrder, VectorOrder
 from golden.training import Entry, Recipe, Record, Trainer
 from golden.training.ops import (
     Convert,
@@ -370,7 +370,7 @@ def _add(station: Station, entry: Entry) -> None:
     """Append an operation's stimulus and results to its station."""
     operation, config = entry.operation, station.config
     order = operation.order
-    assert isinstance(order, RowOrder | ColumnOrder)
+    assert isinstance(order, VectorOrder)
     ports, scalars = _PORTS.get(type(operation), ({"z": "i_data", "out": "o_data"}, ()))
     vectors = order.leaps
     settings = {name: entry.scalars[name] for name in scalars}

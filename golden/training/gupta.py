@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from golden.carried import Carried, saturate_carried
+from golden.lfsr import Words
 from golden.products import carrier
 from golden.training import convolution
 from golden.training.gupta_plan import GuptaPlanner
-from golden.training.gupta_recipe import WORD, GuptaRecipe
+from golden.training.gupta_recipe import WORD, GuptaRecipe, UpdateFactors
 from golden.training.gupta_update import Gradient, exact_sum, largest_sum, update
 from golden.training.network import Shape
 from golden.training.recipe import exact
@@ -138,53 +139,42 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
         gradients = self._gradient(layer, x, delta, record)
         factors, conversion = recipe.factors(self.epoch, layer), recipe.update(self.epoch, layer)
         words = self._elementwise_words(operation)
-        noted: list[dict[str, Tensor]] = []
-        for factor, gradient, row, word, last, reach in (
-            (
-                factors,
-                gradients.weights,
-                slice(-1),
-                self.weights[layer],
-                self.weight_updates,
-                self._reach[layer],
-            ),
-            (
-                factors.without_decay,
-                gradients.biases,
-                -1,
-                self.biases[layer],
-                self.bias_updates,
-                _TOP,
-            ),
-        ):
+        of_weights, of_biases = (None, None) if words is None else (words[:-1], words[-1])
+        noted: list[dict[str, Tensor]] | None = None if record is None else []
+
+        def move(
+            factor: UpdateFactors,
+            gradient: Gradient,
+            word: Carried,
+            last: list[Carried],
+            drawn: Words | None,
+            reach: int,
+        ) -> int:
+            """Update a tensor, and return a bound of its magnitudes."""
             v = last[layer] if last else None
-            updates = v
-            if record is not None:
+            updates, before = v, {}
+            if noted is not None:
                 sums = gradient.whole
                 bound = largest_sum(factor, gradient.largest)
                 z = exact_sum(factor, sums, sums if v is None else v, word, bound)
-                noted.append({"gradient": sums, "weight": word.copy(), "z": z})
+                before = {"gradient": sums, "weight": word.copy(), "z": z}
                 if v is None:
                     updates = np.empty_like(word)
                 else:
-                    noted[-1]["last"] = v.copy()
-            now = update(
-                factor,
-                conversion,
-                gradient,
-                v,
-                word,
-                None if words is None else words[row],
-                recipe.generator.draw,
-                reach,
-                updates,
-            )
-            if row != -1:
-                self._reach[layer] = now
-            if record is not None and updates is not None:
-                noted[-1] |= {"out": updates, "moved": word}
-        if record is not None:
-            weights, biases = noted
-            tensors = {name: np.vstack([weights[name], biases[name]]) for name in weights}
+                    before["last"] = v.copy()
+            draw = recipe.generator.draw
+            now = update(factor, conversion, gradient, v, word, drawn, draw, reach, updates)
+            if noted is not None and updates is not None:
+                noted.append(before | {"out": updates, "moved": word})
+            return now
+
+        weight, bias, reach = self.weights[layer], self.biases[layer], self._reach[layer]
+        self._reach[layer] = move(
+            factors, gradients.weights, weight, self.weight_updates, of_weights, reach
+        )
+        plain = factors.without_decay
+        move(plain, gradients.biases, bias, self.bias_updates, of_biases, _TOP)
+        if noted is not None:
+            tensors = {name: np.vstack([part[name] for part in noted]) for name in noted[0]}
             scalars = {name: getattr(factors, name) for name in operation.SCALARS}
             note(record, operation, tensors, scalars)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from golden.fixed import Conversion, Fixed, Rounding
-from golden.order import ColumnOrder, Matrix, Order, RowOrder, TileOrder
+from golden.order import ColumnOrder, Matrix, Order, RowOrder, TileOrder, VectorOrder
 from golden.training.network import Window
 
 
@@ -327,7 +327,7 @@ class ShiftExponent(Operation):
     SCALARS = ("maximum", "exponent")
 
     ceil: bool
-    order: RowOrder | ColumnOrder
+    order: VectorOrder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -403,7 +403,7 @@ class Convert(Operation):
     target: Fixed
     rounding: Rounding
     fraction: int | None
-    order: RowOrder | ColumnOrder
+    order: VectorOrder
 
     @property
     def draws(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from golden.fixed import Conversion, Fixed
-from golden.order import ColumnOrder, RowOrder
+from golden.order import VectorOrder
 from golden.training.ops import (
     Convert,
     Kind,
@@ -161,7 +161,7 @@ class WordPlanner(Planner[R]):
         wide: Tensor,
         out: Tensor,
         conversion: Conversion,
-        order: RowOrder | ColumnOrder,
+        order: VectorOrder,
     ) -> Convert:
         """An elementwise conversion."""
         return Convert(
