@@ -20,6 +20,7 @@ from golden.training.gupta_update import SLAB, Gradient, exact_sum, largest_sum,
 from golden.training.loop import new_trainer
 from golden.training.ops import FixedPointUpdate, Product
 from golden.training.softmax import LOG2_E, TABLE, exponentials, softmax
+from golden.training.toml import load
 
 # Tensors are dictionaries {(sample, (y, x), channel): value} here, weights {(row, column): value};
 # samples count from 0 in each group.
@@ -1193,8 +1194,8 @@ def last_error(recipe):
 
 
 def test_digits_are_learnt():
-    """The default recipe: <2,14>, stochastic, 64-64-10 neurons."""
-    errors = [last_error(GuptaRecipe(seed=seed)) for seed in range(3)]
+    """<2,14>, stochastic, 64-64-10 neurons."""
+    errors = [last_error(load("digits-gupta", [f"seed={seed}"])) for seed in range(3)]
     assert np.median(errors) < 4
 
 

@@ -28,6 +28,7 @@ from golden.training import (
     WageRecipe,
     WageTrainer,
     convolution,
+    load,
     new_trainer,
     plan,
     train,
@@ -808,10 +809,10 @@ def test_every_field_is_read_beyond_its_check(kind):
 
 
 def test_digits_are_learnt():
-    """The default recipe: 64-128-10 neurons, 2-8-8-8 bits."""
+    """64-128-10 neurons, 2-8-8-8 bits."""
     errors = []
     for seed in range(5):
-        _, history = train(WageRecipe(seed=seed), digits())
+        _, history = train(load("digits-wage", [f"seed={seed}"]), digits())
         errors.append(history[-1].test.error)
     assert np.median(errors) < 4.5
     assert max(errors) < 6
