@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from drawn import LoopLanes
-from test_training_gupta import (
+from noted import (
     Notes,
     assert_consistent,
     assert_passed_on,
@@ -15,7 +15,9 @@ from test_training_gupta import (
     by_place,
     kind_of,
     note_errors,
+    probabilities,
     same_operations,
+    uniform,
 )
 
 from golden.datasets import digits
@@ -27,15 +29,6 @@ from golden.training.li import LiTrainer, probability_code
 from golden.training.li_recipe import LiFormats, LiRecipe, scale_exponent
 
 HALF = Fraction(1, 2)
-
-
-def addend(generator, word, s):
-    """r / 2^s for the r that a draw gives where s bits are dropped."""
-    if s <= 0:
-        return Fraction(0)
-    if s <= generator.draw:
-        return Fraction(word % 2**s, 2**s)
-    return Fraction(2 * word + 1, 2 ** (generator.draw + 1))
 
 
 def down(x):
@@ -139,7 +132,7 @@ class RealLi:
         scaled = z * 2**fl
         if words is not None:
             generator = self.recipe.generator
-            r = each(lambda word: addend(generator, word, s), gathered(words, z.shape))
+            r = each(lambda word: uniform(generator, word, s), gathered(words, z.shape))
             y = each(lambda x, r: Fraction(math.floor(x + r), 2**fl), scaled, r)
         else:
             y = each(lambda x: Fraction(down(x), 2**fl), scaled)
@@ -163,7 +156,7 @@ class RealLi:
         """D (floor(w / D) + [p < w / D - floor(w / D)]), then clipped."""
         step = 2 if self.binary else Fraction(1, 2**self.d)
         s = self.recipe.formats.fine_fl + (1 if self.binary else -self.d)
-        r = each(lambda word: addend(self.recipe.generator, word, s), self.update_words(u.shape))
+        r = each(lambda word: uniform(self.recipe.generator, word, s), self.update_words(u.shape))
         shift = 1 if self.binary else 0
 
         def drawn(x, r):
@@ -197,15 +190,6 @@ class RealLi:
     def fine(self, x):
         fl = self.recipe.formats.fine_fl
         return each(lambda x: within(fl, 24)(Fraction(round(x * 2**fl), 2**fl)), x)
-
-    def probabilities(self, row):
-        powers = []
-        for y in row:
-            power = (max(row) - y) * Fraction(94548, 2**16)  # log2 e with 16 fraction bits
-            whole = math.floor(power)
-            index = math.floor((power - whole) * 1024)
-            powers.append(round(2.0**16 * 2.0 ** (-index / 1024)) >> min(whole, 31))
-        return [Fraction(e * 2**16 // sum(powers), 2**16) for e in powers]
 
     def pool(self, stage, y):
         """What goes on, the place in the sums that it came from, and which of its window it was."""
@@ -349,7 +333,7 @@ class RealLi:
     def output_error(self, y, labels, name):
         """Errors of the outputs as words, less those of sums that saturated."""
         fl, last, outputs = self.recipe.formats.error_fl, len(self.stages), y.shape[3]
-        p = np.array([self.probabilities(list(row)) for row in y.reshape(len(y), -1)], object)
+        p = np.array([probabilities(list(row)) for row in y.reshape(len(y), -1)], object)
         p = p.reshape(y.shape)
         units = {"outputs": self.recipe.formats.activation_fl, "probability": 16}
         self.notes.note("Softmax", last, name, units, outputs=placed(y), probability=placed(p))
@@ -616,7 +600,7 @@ def test_steps_agree_with_exact_fractions(name):
         classes = [row.index(max(row)) for row in outputs]
         assert score.wrong == sum(a != b for a, b in zip(classes, labels.tolist()))
         loss = -sum(
-            math.log(max(real.probabilities(row)[label], Fraction(1, 2**16)))
+            math.log(max(probabilities(row)[label], Fraction(1, 2**16)))
             for row, label in zip(outputs, labels.tolist())
         )
         assert score.loss == pytest.approx(loss)
@@ -660,7 +644,7 @@ def test_evaluations_agree_with_exact_fractions(name):
     assert score.images == len(images)
     assert score.wrong == sum(a != b for a, b in zip(classes, labels.tolist()))
     loss = -sum(
-        math.log(max(real.probabilities(row)[label], Fraction(1, 2**16)))
+        math.log(max(probabilities(row)[label], Fraction(1, 2**16)))
         for row, label in zip(outputs, labels.tolist())
     )
     assert score.loss == pytest.approx(loss, rel=1e-12)
