@@ -91,7 +91,7 @@ class Bench:
     assumed
         What is left out of the proof, for the table.
     cut
-        Kinds of Yosys's cells whose outputs are free, as `$mul`.
+        Selections of cells whose outputs are free, as Yosys has them: `module/t:$mul`.
 
     Attributes
     ----------

@@ -104,11 +104,11 @@ def questions(number: int, prop: Property) -> list[Question]:
 
 def script(bench: Bench, asked: list[Question]) -> str:
     """What Yosys is to do."""
-    cuts = [f"cutpoint {bench.module}/t:{kind}" for kind in bench.cut]
+    cuts = [f"cutpoint {cells}" for cells in bench.cut]
     probes = [
         line
         for path, (signal, name) in bench.probes.items()
-        for line in (f"delete -input bench/w:{name}", f"connect -set {name} \\dut.{path}")
+        for line in (f"delete -input w:{name}", f"connect -nounset -set {name} \\dut.{path}")
     ]
     lines = [
         "read_verilog unit.v",
@@ -140,7 +140,7 @@ def script(bench: Bench, asked: list[Question]) -> str:
         state = "declared" if question.kind == "power-up" or question.wants_model else "any"
         dump = ""
         if not question.wants_model and question.kind != "induction":
-            dump = f"-dump_vcd {position}.vcd -show-ports"
+            dump = f"-dump_vcd {position}.vcd -show-ports -show-regs"
         lines += [
             f"design -load {state}",
             "cd bench",
@@ -201,7 +201,7 @@ def decide(
     FlowError
         There is no Yosys, or it failed.
     """
-    text = bench.rtlil
+    text = _connected(bench.rtlil, bench.module, verilog)
     asked = [
         question
         for number, prop in enumerate(bench.properties)
@@ -227,6 +227,26 @@ def decide(
             own = [(asked[k], replies[k]) for k in range(len(asked)) if asked[k].number == number]
             answers.append((prop, _verdict(prop, own, patience)))
     return answers
+
+
+def _connected(rtlil: str, module: str, verilog: str) -> str:
+    """The bench without connections to ports that the module in `verilog` does not have: a part of
+    a unit is written without those that it has no use for.
+    """
+    head = re.search(rf"^module {module} .*?\);\n", verilog, re.M | re.S)
+    if not head:
+        raise ValueError(f"there is no module {module} in the Verilog")
+    ports = set(re.findall(r"(\w+)(?: = [^,\n]*)?,?$", head[0], re.M))
+    lines, inside = [], False
+    for line in rtlil.splitlines(keepends=True):
+        if re.match(r"  cell \\\S+ \\dut$", line):
+            inside = True
+        elif line == "  end\n":
+            inside = False
+        connection = re.match(r"    connect \\(\S+) ", line)
+        if not (inside and connection and connection[1] not in ports):
+            lines.append(line)
+    return "".join(lines)
 
 
 def _run(

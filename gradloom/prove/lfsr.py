@@ -1,6 +1,6 @@
 """Random bits (docs/numerics.md, section 2): steps, leaps and the lanes' seeds."""
 
-from amaranth.hdl import Mux, Value
+from amaranth.hdl import Mux, Signal, Value
 
 from golden.lfsr import Generator, LfsrConfig
 from gradloom.prove.bench import Bench, Induction
@@ -30,21 +30,27 @@ def advanced(state: int, steps: int, generator: Generator) -> int:
     return state
 
 
+def model(bench: Bench, generator: Generator, lane: int, draws: Value) -> Signal:
+    """The state of a lane that leaps where `draws` is 1, step by step."""
+    seed = advanced(generator.seed, lane << (generator.bits - 8), generator)
+    state = bench.register(f"model_{lane}", generator.bits, seed)
+    after: Value = state
+    for _ in range(generator.leap):
+        after = step(bench.wire(after), generator.taps)
+    bench.update(state, Mux(draws, after, state))
+    return state
+
+
 def specify(bench: Bench, config: LfsrConfig) -> None:
     """The properties of the lanes."""
     generator = config.generator
     lanes, follows, starts = [], [], []
     for lane in range(config.first_lane, config.first_lane + config.lanes):
         state = bench.probe(f"state_{lane}", generator.bits)
-        seed = advanced(generator.seed, lane << (generator.bits - 8), generator)
-        model = bench.register(f"model_{lane}", generator.bits, seed)
-        after: Value = model
-        for _ in range(generator.leap):
-            after = step(bench.wire(after), generator.taps)
-        bench.update(model, Mux(bench["o_ready"], after, model))
+        expected = model(bench, generator, lane, bench["o_ready"])
         lanes.append(state)
-        follows.append(state == model)
-        starts.append(model != seed)
+        follows.append(state == expected)
+        starts.append(expected != expected.init)
     bench.prove(
         "leap",
         f"a draw takes every lane {generator.leap} single steps on, no draw leaves it, and lane c "

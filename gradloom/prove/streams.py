@@ -10,8 +10,8 @@ from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import every, implies, some
 
 
-def held(bench: Bench) -> None:
-    """The output stream's properties."""
+def held(bench: Bench, within: int = 12) -> None:
+    """The output stream's properties; results are there `within` so many clocks."""
     outputs = [port.name for port in bench.ports if port.direction == "out"]
     payload = bench.whole(name for name in outputs if name.startswith("o_") and name != "o_valid")
     stalled = bench["o_valid"] & ~bench["o_ready"] & ~bench.rst
@@ -23,7 +23,7 @@ def held(bench: Bench) -> None:
         ),
         AnyState(1),
         {"stalled": bench.past(stalled) & (payload != 0)},
-        within=12,
+        within=within,
     )
     bench.prove(
         "zero",
@@ -31,7 +31,7 @@ def held(bench: Bench) -> None:
         implies(~bench["o_valid"], payload == 0),
         AnyState(0),
         {"not valid after a result": ~bench["o_valid"] & bench.past(bench["o_valid"])},
-        within=12,
+        within=within,
     )
 
 

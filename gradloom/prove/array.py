@@ -1,0 +1,303 @@
+# amaranth: UnusedElaboratable=no
+# (components are made for their ports alone)
+"""The array: operands to the nodes, sums in them, rows out of the foot, places in the buffer.
+
+The specification knows one time, that of the stream: an operand is accepted, and its terms belong to
+the tile that it is of. Node (r, c) does its part r + c clocks later, and so does every segment of an
+accumulator; so all is looked at late enough for the last of them to have it.
+"""
+
+from typing import Any
+
+from amaranth.hdl import C, Mux, Signal, Value, signed
+
+import hdl
+from golden.array import ArrayConfig
+from golden.macc import PRODUCT_LATENCY
+from golden.rounder import PIPELINE_LATENCY, RounderConfig
+from gradloom.ports import flatten
+from gradloom.prove import lfsr, macc, rounder, streams
+from gradloom.prove.bench import AnyState, Bench, Induction
+from gradloom.prove.integers import chosen, every, implies, some
+
+#: Nodes up to which the whole array is proved at one time.
+MOST_NODES = 12
+
+
+def benches(name: str, config: ArrayConfig, component: Any) -> list[Bench]:
+    """The benches of the array's parts, and of the whole if it is small."""
+    if config.rows * config.columns > MOST_NODES:
+        raise ValueError(
+            f"rows x columns = {config.rows} x {config.columns}: arrays of at most {MOST_NODES} "
+            f"nodes can be proved"
+        )
+    found = []
+    if config.block is not None:
+        found.append(macc.bench(f"{name}_macc", config.macc))
+    if config.macc.ternary or config.multipliers not in (None, (config.rows, config.columns)):
+        found.append(
+            macc.bench(f"{name}_ternary_macc", config.node(0, config.columns - 1))
+        )
+    if config.conversions:
+        rounds = RounderConfig(
+            width=config.macc.width, conversions=config.conversions, generator=config.generator
+        )
+        pipeline = hdl.rounder.RoundingPipeline(rounds)
+        found.append(Bench(f"{name}_rounding_pipeline", flatten(pipeline)))
+        rounder.specify(found[-1], rounds)
+    fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer, rows=config.rows)
+    found.append(Bench(f"{name}_buffer", flatten(fifo)))
+    streams.specify_fifo(found[-1], config.buffer, config.rows)
+
+    free = config.block is not None and not macc.multiplied(config.macc)
+    found.append(
+        Bench(
+            name,
+            flatten(component),
+            cut=(f"{name}_macc/t:$mul",) if free else (),
+            assumed="product" if free else "",
+        )
+    )
+    _Array(found[-1], config).specify()
+    return found
+
+
+class _Array:
+    def __init__(self, bench: Bench, config: ArrayConfig):
+        self.bench = bench
+        self.config = config
+        self.accepted = bench.wire(bench["i_valid"] & bench["i_ready"])
+        self.ends = bench.wire(self.accepted & bench["i_last"])
+        self.segments = config.macc.segments
+        product = config.macc.product_latency
+        #: Clocks from an operand to the sum that has it in the last segment of the last node.
+        self.late = 1 + product + (config.rows - 1) + (config.columns - 1) + (self.segments - 1)
+        self.through = PIPELINE_LATENCY if config.conversions else 0
+
+    def specify(self) -> None:
+        """All properties."""
+        streams.held(self.bench, self.config.latency + self.config.rows + 4)
+        self._ready_and_places()
+        self._operands()
+        self._rows()
+
+    def _ready_and_places(self) -> None:
+        bench, config = self.bench, self.config
+        rows = config.rows
+        fifo = streams.Fifo(bench, "buffer.", config.buffer, rows)
+        lasts = [bench.since(self.ends, clock) for clock in range(1, config.latency - 2 + rows)]
+        near = some(lasts[: rows - 1])
+        flying = sum(
+            Mux(last, min(rows, config.latency - 2 + rows - clock), 0)
+            for clock, last in enumerate(lasts, 1)
+        )
+        if rows > 1:
+            fifo.consistent &= bench.probe("spaced", 1) == ~near
+        bench.prove(
+            "places",
+            "in flight + stored + free = all places; only a `last` operand waits, for R clocks "
+            "since the one before and for R free places",
+            fifo.consistent
+            & (flying + fifo.stored + fifo.free == config.buffer)
+            & (bench["i_ready"] == (~bench["i_last"] | (~near & (fifo.free >= rows)))),
+            Induction(config.latency + rows),
+            {
+                "refused for want of places": bench["i_last"] & ~near & ~bench["i_ready"],
+                **({"refused for its distance": near & ~bench["i_ready"]} if rows > 1 else {}),
+            },
+            within=config.buffer + rows + 4,
+        )
+
+    def _wait(self, row: int, column: int) -> int:
+        """Clocks from a stream's operand to the node's ports."""
+        node = self.config.node(row, column)
+        return 1 + row + column + self.config.macc.product_latency - node.product_latency
+
+    def _taken(self, row: int, column: int) -> tuple[Value, Value]:
+        """What a node is to have of the operand at the stream: zeros where it has no part in it."""
+        bench, config = self.bench, self.config
+        a, b = bench["i_a"][row], bench["i_b"][column]
+        node = config.node(row, column)
+        if config.multipliers is not None:
+            low = b[:2].as_signed()
+            ternary = Mux(low == -2, 0, low)
+            b = Mux(bench["i_multiply"], 0 if node.ternary else b, ternary)
+        return a, b
+
+    def _operands(self) -> None:
+        bench, config = self.bench, self.config
+        holds = []
+        for row in range(config.rows):
+            for column in range(config.columns):
+                wait = self._wait(row, column)
+                path = f"node_{row}_{column}"
+                node = config.node(row, column)
+                a = bench.probe(f"{path}.a", node.a.width).as_signed()
+                b = bench.probe(f"{path}.b", node.b.width).as_signed()
+                own_a, own_b = self._taken(row, column)
+                if node.ternary:
+                    b, own_b = Mux(b == -2, 0, b), Mux(own_b == -2, 0, own_b)
+                accepted = bench.past(self.accepted, wait)
+                nothing = (a == 0) | (b == 0)
+                past_a = bench.past(bench.wire(own_a), wait)
+                past_b = bench.past(bench.wire(own_b), wait)
+                same = Mux(accepted, (a == past_a) & (b == past_b), nothing)
+                holds.append(implies(bench.since(C(1), wait), same))
+        clocks = config.rows + config.columns + PRODUCT_LATENCY
+        bench.prove(
+            "operands",
+            "node (r, c) has row r of A and column c of B of the operand that was accepted r + c + "
+            "1 clocks before (a ternary node of a mixed array, 4 more); a gap is a zero",
+            every(holds),
+            AnyState(clocks),
+            {
+                "an operand": bench.past(self.accepted, clocks),
+                "a gap": ~bench.past(self.accepted, clocks),
+            },
+            within=clocks + 3,
+        )
+
+    def _term(self, row: int, column: int) -> Value:
+        """What a node adds for the operand of `late` clocks ago."""
+        bench, node = self.bench, self.config.node(row, column)
+        if macc.multiplied(node):
+            a, b = self._taken(row, column)
+            product = macc.term(node, a, b)
+            return bench.past(bench.wire(product), self.late)
+        # A register of the multiplier, whose output is free but for zeros.
+        found = bench.probe(f"node_{row}_{column}.product_0", node.a.width + node.b.width)
+        ago = 1 + row + column + 3
+        bench.assume(implies(~bench.past(self.accepted, ago), found == 0))
+        return bench.past(found, self.late - ago).as_signed()
+
+    def _rows(self) -> None:
+        bench, config = self.bench, self.config
+        rows, columns = config.rows, config.columns
+        accepted, ends = bench.since(self.accepted, self.late), bench.since(self.ends, self.late)
+        # The first operand that is accepted after a reset or after a `last` begins a tile.
+        begins, known = bench.register("begins", 1, 1), bench.register("known", 1)
+        bench.update(begins, Mux(self.accepted, self.ends, begins))
+        firsts = [bench.since(self.accepted & begins, clock) for clock in range(1, self.late + 1)]
+        first = firsts[-1]
+        bench.update(known, known | first)
+
+        # The sums so far, and those of the tile that has ended last.
+        equal = []
+        done: list[list[Signal]] = []
+        for row in range(rows):
+            done.append([])
+            for column in range(columns):
+                node = config.node(row, column)
+                total = bench.register(f"sum_{row}_{column}", node.width)
+                finished = bench.register(f"done_{row}_{column}", signed(node.width))
+                now = bench.wire((Mux(first, 0, total) + self._term(row, column))[: node.width])
+                bench.update(total, Mux(accepted, now, total))
+                bench.update(finished, Mux(ends, now, finished))
+                done[row].append(finished)
+                for number, (low, high) in enumerate(node.cuts):
+                    part = bench.probe(f"node_{row}_{column}.accumulator_{number}", high - low)
+                    ago = (rows - 1 - row) + (columns - 1 - column) + (self.segments - 1 - number)
+                    equal.append(bench.past(part, ago) == total[low:high])
+        same = bench.probe("begins", 1) == begins
+        same &= implies(~begins, known | some(firsts))
+        sums = bench.wire(same & implies(known, every(equal)))
+        complete = known & bench.past(ends) & every(total != 0 for line in done for total in line)
+        bench.prove(
+            "sums",
+            "a node's accumulator is the sum of its tile's products so far, modulo 2^width",
+            sums,
+            Induction(self.late + 3),
+            {"a tile without a zero": complete},
+            within=self.late + 6,
+        )
+
+        # Rows leave from R-1 down to 0, a clock each.
+        row = bench.register("row", range(rows))
+        leaving = bench.register("leaving", 1)
+        bench.update(leaving, ends | (leaving & (row != 0)))
+        bench.update(row, Mux(ends, rows - 1, Mux(row == 0, 0, row - 1)))
+        shown = [
+            bench.past(bench.wire(chosen(row, [line[column] for line in done])))
+            for column in range(columns)
+        ]
+        valid, last = bench.since(leaving), bench.past(row == 0)
+        entering = bench.probe("buffer.i_valid", 1)
+        data = self._lanes("buffer.i_payload_data", config.result_width)
+        marked = bench.probe("buffer.i_payload_last", 1)
+        holds = entering == bench.since(valid, self.through)
+        holds &= implies(entering, marked == bench.past(last, self.through))
+        if not config.conversions:
+            feet = implies(valid, every(a == b for a, b in zip(data, shown, strict=True)))
+        else:
+            feet = implies(valid, every(self._foot(column, shown[column], ends) for column in range(columns)))
+        bench.prove(
+            "rows",
+            "a tile's rows leave the foot whole, row R-1 first, a clock each; `last` marks row 0"
+            + ("" if not config.conversions else "; each column's rounder gets its sums"),
+            sums & holds & feet,
+            Induction(self.late + rows + 6),
+            {"row 0": valid & last & (shown[0] != 0), "row R-1": valid & ends},
+            within=self.late + rows + 6,
+        )
+        if config.conversions:
+            self._rounders(data)
+
+    def _lanes(self, path: str, width: int) -> list[Value]:
+        whole = self.bench.probe(path, width * self.config.columns)
+        return [
+            whole[column * width : (column + 1) * width].as_signed()
+            for column in range(self.config.columns)
+        ]
+
+    def _foot(self, column: int, sums: Value, ends: Value) -> Value:
+        """What a rounder gets; column C-1 is the last to have a row."""
+        bench, config = self.bench, self.config
+        lag = config.columns - 1 - column
+        data = bench.probe(f"rounder_{column}.i_data", config.macc.width)
+        holds = bench.past(data, lag).as_signed() == sums
+        if len(config.conversions) > 1:
+            bits = (len(config.conversions) - 1).bit_length()
+            choice = bench.register(f"choice_{column}", bits)
+            bench.update(choice, Mux(ends, bench.past(bench["i_choice"], self.late), choice))
+            found = bench.probe(f"rounder_{column}.i_choice", bits)
+            holds &= bench.past(found, lag) == bench.past(choice)
+        if config.stochastic:
+            # With each row that passes, and else not, the column's generator leaps.
+            holds &= bench.past(bench.probe(f"lfsr_{column}.o_ready", 1), lag)
+        return holds
+
+    def _rounders(self, data: list[Value]) -> None:
+        bench, config = self.bench, self.config
+        columns = config.columns
+        width = config.result_width
+        same = []
+        for column in range(columns):
+            rounded = bench.probe(f"rounder_{column}.o_data", width)
+            same.append(data[column].as_unsigned() == bench.past(rounded, columns - 1 - column))
+            if config.stochastic:
+                word = bench.probe(f"lfsr_{column}.o_data", config.generator.draw)
+                same.append(bench.probe(f"rounder_{column}.random", config.generator.draw) == word)
+        bench.prove(
+            "columns",
+            "what the rounders make of a row comes together again, and each has its own generator's"
+            " words",
+            every(same),
+            AnyState(columns),
+            {"a row of codes that are not 0": every(code != 0 for code in data)},
+            within=config.latency + config.rows,
+        )
+        if config.stochastic:
+            follows, leaps = [], []
+            for column in range(columns):
+                draws = bench.probe(f"lfsr_{column}.o_ready", 1)
+                model = lfsr.model(bench, config.generator, column, draws)
+                follows.append(bench.probe(f"lfsr_{column}.state_0", config.generator.bits) == model)
+                leaps.append(draws)
+            bench.prove(
+                "lanes",
+                "column c's generator is lane c: its seed, and a leap for each row",
+                every(follows),
+                Induction(1),
+                {"a leap": every(leaps)},
+                within=config.latency + config.rows,
+            )
