@@ -9,6 +9,7 @@ writes. `prove` is the whole of it; `decide` proves any bench on any Verilog.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import hdl
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 #: What a pipeline is to do, by its unit's name.
-_PIPELINES = {
+_PIPELINES: dict[str, Callable[[Bench, Any], None]] = {
     "rounder": rounder.specify,
     "wage-activation": wage_activation.specify,
     "wage-error": wage_error.specify,
@@ -113,7 +114,7 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
         return [macc.bench(unit.module, config)]
     if unit.name == "array":
         return array.benches(unit.module, config, component)
-    pipeline: hdl.pipeline.Pipeline = component.pipeline  # type: ignore[attr-defined]
+    pipeline = component.pipeline  # type: ignore[attr-defined]
     kind = "rounding_pipeline" if unit.name == "rounder" else "pipeline"
     inside = flatten(pipeline)
     arithmetic = Bench(f"{unit.module}_{kind}", inside)
@@ -234,9 +235,7 @@ def prove(
         for number in range(len(benches(unit, config)))
     ]
     if scheduler or (workers or 1) > 1:
-        yield from jobs.run(
-            _job, tasks, scheduler=scheduler, workers=workers, listener=listener
-        )
+        yield from jobs.run(_job, tasks, scheduler=scheduler, workers=workers, listener=listener)
         return
     for number, task in enumerate(tasks):
-        yield number, _job(*task, lambda text, number=number: listener(number, text))
+        yield number, _job(*task, partial(listener, number))

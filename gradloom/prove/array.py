@@ -2,14 +2,14 @@
 # (components are made for their ports alone)
 """The array: operands to the nodes, sums in them, rows out of the foot, places in the buffer.
 
-The specification knows one time, that of the stream: an operand is accepted, and its terms belong to
-the tile that it is of. Node (r, c) does its part r + c clocks later, and so does every segment of an
-accumulator; so all is looked at late enough for the last of them to have it.
+The specification has one time, that of the stream: an operand is accepted, and its terms belong to
+its tile. Node (r, c) does its part r + c clocks later, and a segment of an accumulator later still;
+so everything is looked at when the last of them has it.
 """
 
 from typing import Any
 
-from amaranth.hdl import C, Mux, Signal, Value, signed
+from amaranth.hdl import C, Cat, Mux, Value
 
 import hdl
 from golden.array import ArrayConfig
@@ -35,9 +35,7 @@ def benches(name: str, config: ArrayConfig, component: Any) -> list[Bench]:
     if config.block is not None:
         found.append(macc.bench(f"{name}_macc", config.macc))
     if config.macc.ternary or config.multipliers not in (None, (config.rows, config.columns)):
-        found.append(
-            macc.bench(f"{name}_ternary_macc", config.node(0, config.columns - 1))
-        )
+        found.append(macc.bench(f"{name}_ternary_macc", config.node(0, config.columns - 1)))
     if config.conversions:
         rounds = RounderConfig(
             width=config.macc.width, conversions=config.conversions, generator=config.generator
@@ -181,46 +179,54 @@ class _Array:
         first = firsts[-1]
         bench.update(known, known | first)
 
-        # The sums so far, and those of the tile that has ended last.
-        equal = []
-        done: list[list[Signal]] = []
+        # The sums so far, and the accumulators as they are when the last segment of all has come.
+        equal, nonzero = [], []
+        found: list[list[Value]] = []
         for row in range(rows):
-            done.append([])
+            found.append([])
             for column in range(columns):
                 node = config.node(row, column)
                 total = bench.register(f"sum_{row}_{column}", node.width)
-                finished = bench.register(f"done_{row}_{column}", signed(node.width))
                 now = bench.wire((Mux(first, 0, total) + self._term(row, column))[: node.width])
                 bench.update(total, Mux(accepted, now, total))
-                bench.update(finished, Mux(ends, now, finished))
-                done[row].append(finished)
-                for number, (low, high) in enumerate(node.cuts):
-                    part = bench.probe(f"node_{row}_{column}.accumulator_{number}", high - low)
-                    ago = (rows - 1 - row) + (columns - 1 - column) + (self.segments - 1 - number)
-                    equal.append(bench.past(part, ago) == total[low:high])
+                near = (rows - 1 - row) + (columns - 1 - column)
+                parts = [
+                    bench.past(
+                        bench.probe(f"node_{row}_{column}.accumulator_{number}", high - low),
+                        near + self.segments - 1 - number,
+                    )
+                    for number, (low, high) in enumerate(node.cuts)
+                ]
+                found[row].append(Cat(parts).as_signed())
+                equal.append(Cat(parts) == total)
+                nonzero.append(total != 0)
         same = bench.probe("begins", 1) == begins
         same &= implies(~begins, known | some(firsts))
-        sums = bench.wire(same & implies(known, every(equal)))
-        complete = known & bench.past(ends) & every(total != 0 for line in done for total in line)
         bench.prove(
             "sums",
             "a node's accumulator is the sum of its tile's products so far, modulo 2^width",
-            sums,
+            same & implies(known, every(equal)),
             Induction(self.late + 3),
-            {"a tile without a zero": complete},
+            {"a tile without a zero": known & bench.past(ends) & every(nonzero)},
             within=self.late + 6,
         )
 
-        # Rows leave from R-1 down to 0, a clock each.
-        row = bench.register("row", range(rows))
-        leaving = bench.register("leaving", 1)
-        bench.update(leaving, ends | (leaving & (row != 0)))
-        bench.update(row, Mux(ends, rows - 1, Mux(row == 0, 0, row - 1)))
-        shown = [
-            bench.past(bench.wire(chosen(row, [line[column] for line in done])))
-            for column in range(columns)
-        ]
-        valid, last = bench.since(leaving), bench.past(row == 0)
+        # What the accumulators hold after a tile's last term leaves, row R-1 first, a clock each.
+        complete = bench.since(ends)
+        position = bench.register("position", range(rows))
+        valid = bench.register("leaving", 1)
+        bench.update(valid, complete | (valid & (position != 0)))
+        bench.update(position, Mux(complete, rows - 1, Mux(position == 0, 0, position - 1)))
+        last = position == 0
+        shown = []
+        for column in range(columns):
+            tile = []
+            for row in range(rows):
+                sums = found[row][column]
+                kept = bench.register(f"tile_{row}_{column}", sums.shape())
+                bench.update(kept, Mux(complete, sums, kept))
+                tile.append(kept)
+            shown.append(bench.wire(chosen(position, tile)))
         entering = bench.probe("buffer.i_valid", 1)
         data = self._lanes("buffer.i_payload_data", config.result_width)
         marked = bench.probe("buffer.i_payload_last", 1)
@@ -229,14 +235,16 @@ class _Array:
         if not config.conversions:
             feet = implies(valid, every(a == b for a, b in zip(data, shown, strict=True)))
         else:
-            feet = implies(valid, every(self._foot(column, shown[column], ends) for column in range(columns)))
+            feet = implies(
+                valid, every(self._foot(column, shown[column], ends) for column in range(columns))
+            )
         bench.prove(
             "rows",
-            "a tile's rows leave the foot whole, row R-1 first, a clock each; `last` marks row 0"
-            + ("" if not config.conversions else "; each column's rounder gets its sums"),
-            sums & holds & feet,
+            "a tile's sums leave the foot in whole rows, row R-1 first, a clock each; `last` marks "
+            "row 0" + ("" if not config.conversions else "; each column's rounder gets its sums"),
+            holds & feet,
             Induction(self.late + rows + 6),
-            {"row 0": valid & last & (shown[0] != 0), "row R-1": valid & ends},
+            {"row 0": valid & last & (shown[0] != 0), "row R-1": valid & (position == rows - 1)},
             within=self.late + rows + 6,
         )
         if config.conversions:
@@ -291,7 +299,9 @@ class _Array:
             for column in range(columns):
                 draws = bench.probe(f"lfsr_{column}.o_ready", 1)
                 model = lfsr.model(bench, config.generator, column, draws)
-                follows.append(bench.probe(f"lfsr_{column}.state_0", config.generator.bits) == model)
+                follows.append(
+                    bench.probe(f"lfsr_{column}.state_0", config.generator.bits) == model
+                )
                 leaps.append(draws)
             bench.prove(
                 "lanes",

@@ -85,7 +85,8 @@ def questions(number: int, prop: Property) -> list[Question]:
             Question(
                 number,
                 "induction",
-                f"-tempinduct -tempinduct-inductonly -maxsteps {steps} -initsteps {steps - 1} {holds}",
+                f"-tempinduct -tempinduct-inductonly -initsteps {steps - 1} -maxsteps {steps} "
+                f"{holds}",
                 cone,
             )
         )
@@ -201,7 +202,7 @@ def decide(
     FlowError
         There is no Yosys, or it failed.
     """
-    text = _connected(bench.rtlil, bench.module, verilog)
+    text = _connected(bench.text, bench.module, verilog)
     asked = [
         question
         for number, prop in enumerate(bench.properties)
@@ -312,7 +313,6 @@ def _run(
     if killed.is_set() and current is not None:
         replies[current] = _Reply("time", patience)
     elif status:
-        import os; os.environ.get("PVDEBUG") and print("\n".join(lines[-40:]))
         raise FlowError(f"{tool.name} failed: {own_words(lines, status)}")
     return replies
 

@@ -58,7 +58,7 @@ def power(exponent: Value | int) -> Value:
 
 
 def nearest_even(value: Value, s: Value | int) -> Value:
-    """value / 2^s to the nearest whole number; of two, to the even one."""
+    """Value / 2^s to the nearest whole number; of two, to the even one."""
     floor = value >> s
     left = value - (floor << s)  # 0 to 2^s - 1
     up = (left << 1 > power(s)) | ((left << 1 == power(s)) & floor[0])

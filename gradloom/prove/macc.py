@@ -52,7 +52,6 @@ def bench(module: str, config: MaccConfig) -> Bench:
 def specify(bench: Bench, config: MaccConfig) -> None:
     """The properties of a node."""
     segments, width = config.segments, config.width
-    m = bench.m
 
     hops = ("a", "b", "first", "load", "hold")
     bench.prove(
@@ -127,9 +126,7 @@ def specify(bench: Bench, config: MaccConfig) -> None:
         f"a sum of at most {config.depth} terms is exact: it stays within {width} bits",
         implies(
             summed & (terms <= config.depth),
-            (magnitude(exact) <= bound)
-            & (exact == exact[:width].as_signed())
-            & (terms > 0),
+            (magnitude(exact) <= bound) & (exact == exact[:width].as_signed()) & (terms > 0),
         ),
         method,
         {"a negative sum": summed & (terms <= config.depth) & (exact < 0)},

@@ -39,7 +39,9 @@ class Results:
             return [self.bench.past(lane, self.clocks) for lane in value]
         return self.bench.past(value, self.clocks)
 
-    def every(self, name: str, says: str, holds: list[Value], covers: dict[str, list[Value]]) -> None:
+    def every(
+        self, name: str, says: str, holds: list[Value], covers: dict[str, list[Value]]
+    ) -> None:
         """A property that holds in every lane of each result; its cases show in some lane."""
         self.prove(
             name,

@@ -12,7 +12,7 @@ from gradloom.prove.pipelines import Results
 
 
 def rounded(conversion: Conversion, z: Value, word: Value) -> Value:
-    """z / 2^s as a whole number, s the bits dropped; nothing is saturated yet."""
+    """Z / 2^s as a whole number, s the bits dropped; nothing is saturated yet."""
     s = conversion.fraction - conversion.target.fl
     if s <= 0:
         return z << -s
@@ -53,7 +53,7 @@ def specify(bench: Bench, config: RounderConfig) -> None:
         ]
 
     def scaled(conversion: Conversion, z: Value) -> tuple[Value, Value]:
-        """z / 2^s rounded down, and what is left over."""
+        """Z / 2^s rounded down, and what is left over."""
         s = max(conversion.fraction - conversion.target.fl, 0)
         floor = z >> s if s else rounded(conversion, z, C(0))
         return floor, z - (floor << s) if s else C(0)
@@ -73,7 +73,9 @@ def specify(bench: Bench, config: RounderConfig) -> None:
 
     moves = {
         "rounded down": each(
-            lambda c, z, word, code: inside(c, z) & scaled(c, z)[1].bool() & (code == scaled(c, z)[0])
+            lambda c, z, word, code: (
+                inside(c, z) & scaled(c, z)[1].bool() & (code == scaled(c, z)[0])
+            )
         ),
         "rounded up": each(lambda c, z, word, code: inside(c, z) & (code == scaled(c, z)[0] + 1)),
     }

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Mux, Signal, Value
+from amaranth.hdl import Array, Mux, Signal
 
 from golden.buffer import BUFFER_LATENCY
 from gradloom.ports import Port
 from gradloom.prove.bench import AnyState, Bench, Induction
-from gradloom.prove.integers import every, implies, some
+from gradloom.prove.integers import every, implies
 
 
 def held(bench: Bench, within: int = 12) -> None:
@@ -18,9 +18,7 @@ def held(bench: Bench, within: int = 12) -> None:
     bench.prove(
         "held",
         "while a result is not taken, it stays valid and keeps its payload",
-        implies(
-            bench.past(stalled), bench["o_valid"] & (payload == bench.past(payload))
-        ),
+        implies(bench.past(stalled), bench["o_valid"] & (payload == bench.past(payload))),
         AnyState(1),
         {"stalled": bench.past(stalled) & (payload != 0)},
         within=within,
@@ -95,9 +93,7 @@ def specify_fifo(bench: Bench, depth: int, rows: int) -> None:
     )
 
     # One value is followed, whichever; `pick` says when it comes.
-    payload = bench.whole(
-        port.name for port in bench.ports if port.name.startswith("i_payload")
-    )
+    payload = bench.whole(port.name for port in bench.ports if port.name.startswith("i_payload"))
     shown = bench.whole(
         port.name
         for port in bench.ports
@@ -185,10 +181,7 @@ def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: st
         "result and no place is free",
         fifo.consistent
         & (flying + fifo.stored + fifo.free == depth)
-        & (
-            bench["i_ready"]
-            == ((fifo.free > 0) | (~bench[brings] if brings else 0))
-        ),
+        & (bench["i_ready"] == ((fifo.free > 0) | (~bench[brings] if brings else 0))),
         Induction(clocks + 1),
         {"all places stored": fifo.stored == depth, "all free": fifo.free == depth},
         within=depth + clocks + 3,

@@ -1,6 +1,5 @@
 """WAGE's Shift (docs/numerics.md, section 4) on its pipeline."""
 
-from functools import reduce
 from math import isqrt
 
 from amaranth.hdl import C, Mux, Value
@@ -17,7 +16,10 @@ def exponent(maximum: Value, width: int, ceil: bool) -> Value:
         thresholds = [(1 << e) + 1 for e in range(width - 1)]
     else:
         thresholds = [isqrt(1 << (2 * e + 1)) + 1 for e in range(width - 1)]
-    return reduce(lambda count, threshold: count + (maximum >= threshold), thresholds, C(0))
+    count: Value = C(0)
+    for threshold in thresholds:
+        count = count + (maximum >= threshold)
+    return count
 
 
 def specify(bench: Bench, config: ShiftExponentConfig) -> None:

@@ -87,7 +87,10 @@ def specify(bench: Bench, config: WeightUpdateConfig) -> None:
         ],
         {
             "rounded up": [
-                ~zero & (shift > 0) & (magnitude(n) <= top) & (magnitude(new) < top)
+                ~zero
+                & (shift > 0)
+                & (magnitude(n) <= top)
+                & (magnitude(new) < top)
                 & (magnitude(move) << s > magnitude(gradient))
                 for (n, gradient, _, new), move in zip(lanes, moved)
             ],
