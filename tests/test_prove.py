@@ -2,8 +2,11 @@
 # (a bench needs a component for its ports alone)
 """Proofs hold for the units, and fail for units that are broken on purpose."""
 
+import ast
 import json
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -18,6 +21,7 @@ import hdl
 import hdl.pipeline
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
+from gradloom import prove
 from gradloom.cli import cli
 from gradloom.ports import flatten
 from gradloom.prove import AnyState, Bench, Bounded, Induction, Proof, benches, prove_verilog
@@ -34,7 +38,7 @@ def proofs(name, config, verilog=None, patience=120, part=None):
     found = {}
     for bench in benches(unit, config):
         if part is None or bench.module == part:
-            for proof in prove_verilog(verilog, unit, bench, patience):
+            for proof in prove_verilog(verilog, bench, patience=patience):
                 found[proof.module, proof.property] = proof
     return found
 
@@ -384,6 +388,30 @@ def test_a_fault_in_every_unit_is_found(fault, monkeypatch):
     assert_found(fault, monkeypatch)
 
 
+def test_specifications_share_no_arithmetic_with_hardware_and_model():
+    """They take configurations of the model, and ports of the hardware."""
+    taken = set()
+    for path in sorted(Path(prove.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("golden", "hdl"):
+                taken |= {name.name for name in node.names}
+            elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "hdl":
+                taken.add(node.attr)
+    constants = {"BUFFER_LATENCY", "PIPELINE_LATENCY", "PRODUCT_LATENCY"}
+    descriptions = {"Conversion", "Generator", "Rounding"}
+    ports = {"Buffer", "Lfsr", "Macc", "rounder"}
+    configs = {name for name in taken if name.endswith("Config")}
+    assert taken - constants - descriptions - ports - configs == set()
+
+
+def test_the_example_of_the_documentation(capsys):
+    page = (Path(__file__).parent.parent / "docs/verification.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```\n\n```\n", page, re.S)
+    (said,) = re.findall(r"```python\n.*?```\n\n```\n(.*?)```", page, re.S)
+    exec(compile(code, "prove_halve.py", "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out == said
+
+
 # What is not decided, or says nothing
 
 
@@ -407,7 +435,7 @@ def toggled(holds, method, covers, within=None):
     verilog = generate(unit, golden.LfsrConfig())
     bench = Bench("lfsr", flatten(Toggle()))
     bench.prove("it", "it holds", holds(bench), method, covers(bench), within)
-    (proof,) = prove_verilog(verilog, unit, bench)
+    (proof,) = prove_verilog(verilog, bench)
     return proof
 
 
@@ -470,7 +498,7 @@ def test_a_call_that_takes_too_long_is_ended_and_the_others_go_on():
     bench.prove("hard", "it holds", difference, AnyState(0), {})
     bench.prove("easy", "it holds", a + b >= b, AnyState(0), {})
     verilog = generate(unit, golden.LfsrConfig())
-    hard, easy = prove_verilog(verilog, unit, bench, patience=2)
+    hard, easy = prove_verilog(verilog, bench, patience=2)
     assert (hard.verdict, hard.why) == ("undecided", "power-up, reset, any state: more than 2 s")
     assert easy.verdict == "proved"
 

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -58,7 +58,6 @@ class Answer:
     why: str = ""
     vcd: str = ""
     start: str = ""
-    vacuous: list[str] = field(default_factory=list)
 
 
 def questions(number: int, prop: Property) -> list[Question]:
@@ -126,7 +125,8 @@ def script(bench: Bench, asked: list[Question]) -> str:
         "design -save declared",
         "setattr -unset init w:*",
         "opt_expr",
-        "opt_merge",
+        # Registers of equal inputs are not merged here: they may begin with different values.
+        "opt_merge t:* t:$*dff* %d",
         "opt_clean",
         "dffunmap",
         "design -save any",
@@ -234,10 +234,11 @@ def _connected(rtlil: str, module: str, verilog: str) -> str:
     """The bench without connections to ports that the module in `verilog` does not have: a part of
     a unit is written without those that it has no use for.
     """
-    head = re.search(rf"^module {module} .*?\);\n", verilog, re.M | re.S)
+    head = re.search(rf"^module {module}\s*(?:#\(.*?\)\s*)?\((.*?)\);", verilog, re.M | re.S)
     if not head:
         raise ValueError(f"there is no module {module} in the Verilog")
-    ports = set(re.findall(r"(\w+)(?: = [^,\n]*)?,?$", head[0], re.M))
+    # Of `output reg [3:0] o_data = 4'h0` the name is the last word before a first value.
+    ports = {re.findall(r"\w+", port.partition("=")[0])[-1] for port in head[1].split(",")}
     lines, inside = [], False
     for line in rtlil.splitlines(keepends=True):
         if re.match(r"  cell \\\S+ \\dut$", line):
