@@ -102,6 +102,13 @@ def questions(number: int, prop: Property) -> list[Question]:
     return asked
 
 
+def search(number: int, prop: Property) -> Question:
+    """The call that looks for a counterexample further from the start."""
+    clocks = 2 * prop.within + 16
+    holds = f"-prove holds_{number} 1 -set assumed 1"
+    return Question(number, "power-up", f"-seq {clocks} {holds}", f"holds_{number}")
+
+
 def script(bench: Bench, asked: list[Question]) -> str:
     """What Yosys is to do."""
     cuts = [f"cutpoint {cells}" for cells in bench.cut]
@@ -203,30 +210,32 @@ def decide(
         There is no Yosys, or it failed.
     """
     text = _connected(bench.text, bench.module, verilog)
-    asked = [
-        question
+
+    def ask(asked: list[Question]) -> list[tuple[Question, _Reply]]:
+        replies: list[tuple[Question, _Reply]] = []
+        # A call that runs out of time takes Yosys with it.
+        while left := asked[len(replies) :]:
+            with tempfile.TemporaryDirectory(prefix="gradloom-prove-") as name:
+                folder = Path(name)
+                (folder / "unit.v").write_text(verilog)
+                (folder / "bench.il").write_text(text)
+                (folder / "prove.ys").write_text(script(bench, left))
+                replies += zip(left, _run(folder, left, bench, patience, say))
+        return replies
+
+    chosen = [
+        (number, prop)
         for number, prop in enumerate(bench.properties)
         if only is None or prop.name == only
-        for question in questions(number, prop)
     ]
-    replies: dict[int, _Reply] = {}
-    left = list(range(len(asked)))
-    while left:
-        with tempfile.TemporaryDirectory(prefix="gradloom-prove-") as name:
-            folder = Path(name)
-            (folder / "unit.v").write_text(verilog)
-            (folder / "bench.il").write_text(text)
-            (folder / "prove.ys").write_text(script(bench, [asked[k] for k in left]))
-            done = _run(folder, [asked[k] for k in left], bench, patience, say)
-        for position, reply in done.items():
-            replies[left[position]] = reply
-        # A call that ran out of time took Yosys with it.
-        left = [k for position, k in enumerate(left) if position not in done]
+    replies = ask([question for number, prop in chosen for question in questions(number, prop)])
+    # Where an induction does not close, there may be a fault that takes longer to show.
+    still_open = [question.number for question, reply in replies if reply.said == "open"]
+    replies += ask([search(number, bench.properties[number]) for number in still_open])
     answers = []
-    for number, prop in enumerate(bench.properties):
-        if only is None or prop.name == only:
-            own = [(asked[k], replies[k]) for k in range(len(asked)) if asked[k].number == number]
-            answers.append((prop, _verdict(prop, own, patience)))
+    for number, prop in chosen:
+        own = [(question, reply) for question, reply in replies if question.number == number]
+        answers.append((prop, _verdict(prop, own, patience)))
     return answers
 
 
@@ -257,8 +266,8 @@ def _run(
     bench: Bench,
     patience: float,
     say: Callable[[str], None],
-) -> dict[int, _Reply]:
-    """What Yosys replies, by position; what is missing was not asked for want of a Yosys."""
+) -> list[_Reply]:
+    """What Yosys replies; what is missing was not asked for want of a Yosys."""
     tool = find_tool("yosys")
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, *tool.command, "prove.ys"],
@@ -270,7 +279,7 @@ def _run(
         errors="replace",
     )
     assert process.stdout is not None
-    replies: dict[int, _Reply] = {}
+    replies: list[_Reply] = []
     current: int | None = None
     began = 0.0
     timer: threading.Timer | None = None
@@ -288,7 +297,7 @@ def _run(
                 lines.append(line)
                 if line.startswith("@begin "):
                     current = int(line.split()[1])
-                    replies[current] = _Reply()
+                    replies.append(_Reply())
                     began = time.perf_counter()
                     prop = bench.properties[asked[current].number]
                     say(f"{prop.name}: {asked[current].kind}")
