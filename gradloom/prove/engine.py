@@ -105,8 +105,13 @@ def questions(number: int, prop: Property) -> list[Question]:
 def search(number: int, prop: Property) -> Question:
     """The call that looks for a counterexample further from the start."""
     clocks = 2 * prop.within + 16
-    holds = f"-prove holds_{number} 1 -set assumed 1"
-    return Question(number, "power-up", f"-seq {clocks} {holds}", f"holds_{number}")
+    return Question(
+        number,
+        "power-up",
+        f"-tempinduct -tempinduct-baseonly -maxsteps {clocks} -prove holds_{number} 1 "
+        "-set assumed 1",
+        f"holds_{number}",
+    )
 
 
 def script(bench: Bench, asked: list[Question]) -> str:
@@ -167,6 +172,8 @@ _SAID = {
     "SAT proof finished - model found: FAIL!": "model",
     "SAT solving finished - model found:": "model",
     "SAT solving finished - no model found.": "none",
+    "Reached maximum number of time steps -> proved base case for N steps: SUCCESS!": "holds",
+    "SAT temporal induction proof finished - model found for base case: FAIL!": "model",
     "Induction step proven: SUCCESS!": "holds",
     "Reached maximum number of time steps -> proof failed.": "open",
 }
@@ -311,8 +318,9 @@ def _run(
                     if dumped.exists():
                         replies[current].vcd = dumped.read_text()
                     current = None
-                elif current is not None and line.strip() in _SAID:
-                    replies[current].said = _SAID[line.strip()]
+                elif current is not None:
+                    said = re.sub(r"for \d+ steps", "for N steps", line.strip())
+                    replies[current].said = _SAID.get(said, replies[current].said)
         status = process.wait()
     finally:
         if timer is not None:
