@@ -247,8 +247,8 @@ FAULTS = [
         "wage-weight",
         golden.WeightQuantizerConfig(),
         hdl.buffer,
-        "read.addr.eq(first)",
-        "read.addr.eq(first ^ 1)",
+        "first.eq(first + 1)",
+        "first.eq(first - 1)",
         "wage_weight_buffer",
         "order",
     ),
@@ -547,6 +547,12 @@ def test_the_worst_verdict_is_the_status(verdicts, status, monkeypatch):
     result = run("lfsr")
     assert result.exit_code == status
     assert result.stdout.count("a reason") == len(set(verdicts) - {"proved", "bounded"})
+
+
+def test_options_before_the_unit_are_not_lost_in_silence():
+    result = run("--json", "rounder")
+    assert result.exit_code == 2
+    assert "--json: to be given after the unit" in result.stderr
 
 
 def test_arrays_that_are_too_large_are_refused():
