@@ -16,12 +16,13 @@ space := $(empty) $(empty)
 install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	--editable ".$(if $(1)$(COMPILER),[$(subst $(space),$(comma),$(strip $(1) $(COMPILER)))])"
 
-.PHONY: help demo test test-long lint format bench docs clean distclean
+.PHONY: help demo test test-long prove lint format bench docs clean distclean
 
 help:
 	@echo 'make demo       the demonstration: generate, simulate, compare clock for clock'
 	@echo 'make test       the tests that take seconds (PYTEST_ARGS="-k lfsr" to choose)'
 	@echo 'make test-long  the tests marked long'
+	@echo 'make prove      proofs that every unit does what its specification says, some minutes'
 	@echo 'make lint       ruff and mypy, changing nothing'
 	@echo 'make format     ruff, changing files'
 	@echo 'make bench      the scripts of bench/ that need nothing else'
@@ -40,6 +41,9 @@ test: $(VENV)/.test
 test-long: $(VENV)/.all
 	$(BIN)/python -m pytest -n 2 -m long $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -n 2 tests/test_build.py tests/test_docs.py
+
+prove: $(VENV)/.test
+	$(BIN)/gradloom prove --waves build/prove
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check

@@ -34,7 +34,7 @@ PACKAGES = {
 OLDEST = {"yosys": (0, 50), "nextpnr": (0, 8)}
 
 #: On Linux a tool goes when the process that wanted it does, even if that is killed.
-_LAUNCH = (
+LAUNCH = (
     "import ctypes, os, sys\n"
     "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 9)\n"
     "os.execvp(sys.argv[1], sys.argv[1:])"
@@ -141,7 +141,7 @@ def run(tool: Tool, arguments: list[str], folder: Path, listener: Listener) -> s
         It failed; the message has the tool's own words.
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", _LAUNCH, *tool.command, *arguments],
+        [sys.executable, "-c", LAUNCH, *tool.command, *arguments],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -33,10 +33,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.array import ArrayConfig
+from golden.lfsr import LfsrConfig
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.buffer import Buffer
 from hdl.cells import CELLS, Cells
 from hdl.delay import copies, delayed, late
+from hdl.lfsr import words
 from hdl.macc import Macc
 from hdl.rounder import RoundingPipeline
 
@@ -368,15 +370,20 @@ multiply: 1, if the array is mixed})
                     RounderConfig(
                         width=config.macc.width,
                         conversions=config.conversions,
-                        first_lane=column,
                         generator=config.generator,
                     ),
                     cells=self.cells,
                 )
-                m.d.comb += [rounder.i_valid.eq(valid[column]), rounder.i_data[0].eq(level)]
+                m.d.comb += [
+                    rounder.i.valid.eq(valid[column]),
+                    rounder.i.payload.data[0].eq(level),
+                ]
                 if choice is not None:
-                    m.d.comb += rounder.i_choice.eq(choices[column])
-                value = rounder.o_data[0]
+                    m.d.comb += rounder.i.payload.choice.eq(choices[column])
+                if rounder.draws:
+                    lane = LfsrConfig(generator=config.generator, first_lane=column)
+                    m.d.comb += rounder.random.eq(words(m, f"lfsr_{column}", lane, valid[column]))
+                value = rounder.o.payload.data[0]
             deskewed = delayed(m, value, columns - 1 - column, f"deskew_{column}")[-1]
             m.d.comb += buffer.i_payload.data[column].eq(deskewed)
         # Every queue of the buffer is told by registers of its own.

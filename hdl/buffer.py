@@ -10,10 +10,10 @@ from functools import reduce
 from operator import or_
 from typing import Any, NamedTuple
 
-from amaranth.hdl import C, Cat, Module, Mux, ShapeLike, Signal, Value, ValueLike
+from amaranth.hdl import C, Cat, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 
 from hdl.delay import APART
 
@@ -195,22 +195,3 @@ class Buffer(wiring.Component):
         with m.Elif(returns & ~self.claim):
             m.d.sync += claims.eq(Cat(1, claims))
         m.d.comb += self.ready.eq(claims[0])
-
-
-def serve(
-    m: Module, i: stream.Interface, o: stream.Interface, *, depth: int, claims: ValueLike = 1
-) -> tuple[Signal, Buffer]:
-    """Put a buffer of `depth` places before the stream `o` and let the stream `i` claim them.
-
-    Where `claims` is 0 an operand needs no place. Returns whether an operand is accepted at this
-    clock, and the buffer, whose `i_valid` and `i_payload` are the caller's to drive.
-    """
-    m.submodules.buffer = buffer = Buffer(o.payload.shape(), depth=depth)
-    accepted = Signal()
-    m.d.comb += [
-        i.ready.eq(~Value.cast(claims)[0] | buffer.ready),
-        accepted.eq(i.valid & i.ready),
-        buffer.claim.eq(accepted & claims),
-    ]
-    connect(m, buffer.o, flipped(o))
-    return accepted, buffer

@@ -12,7 +12,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
-from golden.lfsr import Generator, LfsrConfig
+from golden.lfsr import LfsrConfig
 
 
 def apply(columns: list[int], state: int) -> int:
@@ -73,12 +73,10 @@ class Lfsr(wiring.Component):
         return m
 
 
-def words(
-    m: Module, generator: Generator, lanes: int, first_lane: int, draws: Value
-) -> list[Value]:
-    """A word of random bits a lane; all lanes leap where `draws` is 1."""
-    m.submodules.lfsr = lfsr = Lfsr(
-        LfsrConfig(generator=generator, lanes=lanes, first_lane=first_lane)
-    )
+def words(m: Module, name: str, config: LfsrConfig, draws: Value) -> data.View:
+    """A word of random bits for every lane, from a submodule `name`; all leap where `draws` is
+    1.
+    """
+    m.submodules[name] = lfsr = Lfsr(config)
     m.d.comb += lfsr.o.ready.eq(draws)
-    return [Value.cast(lfsr.o.payload.data[lane]) for lane in range(lanes)]
+    return lfsr.o.payload.data

@@ -10,15 +10,13 @@ and from the sum's highest bit.
 from collections.abc import Sequence
 
 from amaranth.hdl import C, Cat, Module, Mux, ShapeLike, Signal, Value, ValueLike, signed
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
 from golden.fixed import Conversion, Rounding
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
-from hdl.buffer import serve
 from hdl.cells import CELLS, SUM_LATENCY, Cells
 from hdl.delay import late
-from hdl.lfsr import words
+from hdl.pipeline import Pipeline, Streamed
 
 
 def dither(word: Value, dropped: int) -> Value:
@@ -41,7 +39,7 @@ def select(m: Module, choice: Value, target: Value, values: Sequence[ValueLike])
             m.d.comb += target.eq(values[-1])
 
 
-class RoundingPipeline(wiring.Component):
+class RoundingPipeline(Pipeline):
     """The rounders alone: a vector a clock, five clocks through, no back-pressure.
     The array has one a column.
 
@@ -54,59 +52,42 @@ class RoundingPipeline(wiring.Component):
 
     Members
     -------
-    i_valid : In(1)
-        A vector is there; every lane's generator leaps.
-    i_data : In(lanes codes of `width` bits)
-        Wide codes.
-    i_choice : In
-        Number of the conversion, where there is more than one.
-    o_valid, o_data : Out
-        Five clocks later, the rounded codes; not specified while `o_valid` is low.
+    i : In(stream of {data: lanes codes of `width` bits; choice, if there are several conversions})
+        Wide codes, and the number of the conversion for them.
+    random : In(lanes words of `draw` bits), where a conversion is stochastic
+        A draw of every lane.
+    o : Out(stream of {data: lanes codes})
+        Five clocks later, the rounded codes; not specified while `valid` is low.
     """
 
-    i_valid: Signal
-    i_data: data.View
-    i_choice: Signal  # where there is more than one conversion
-    o_valid: Signal
-    o_data: data.View
-
     def __init__(self, config: RounderConfig, *, cells: Cells = CELLS["generic"]):
-        self.config = config
         self.cells = cells
-        members = {
-            "i_valid": In(1),
-            "i_data": In(data.ArrayLayout(signed(config.width), config.lanes)),
-            "o_valid": Out(1),
-            "o_data": Out(data.ArrayLayout(signed(config.result_width), config.lanes)),
+        operand: dict[str, ShapeLike] = {
+            "data": data.ArrayLayout(signed(config.width), config.lanes)
         }
         if len(config.conversions) > 1:
-            members["i_choice"] = In(range(len(config.conversions)))
-        super().__init__(members)
+            operand["choice"] = range(len(config.conversions))
+        result = {"data": data.ArrayLayout(signed(config.result_width), config.lanes)}
+        super().__init__(config, operand=operand, result=result, draws=config.stochastic)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
 
-        valid = [self.i_valid]
+        valid = [self.i.valid]
         choice: list[Value] = [C(0)] * 5
         if len(config.conversions) > 1:
-            choice[0] = self.i_choice
+            choice[0] = self.i.payload.choice
         for number, stage in enumerate(("addend", "low", "sum", "field", "saturated")):
             valid.append(Signal(name=f"valid_{stage}"))
             m.d.sync += valid[-1].eq(valid[-2])
             if len(config.conversions) > 1 and number < 4:
-                choice[number + 1] = Signal.like(
-                    self.i_choice, name=f"choice_{stage}", reset_less=True
-                )
+                choice[number + 1] = Signal.like(choice[0], name=f"choice_{stage}", reset_less=True)
                 m.d.sync += choice[number + 1].eq(choice[number])
-        m.d.comb += self.o_valid.eq(valid[-1])
-
-        random: list[Value] = [C(0, 1)] * config.lanes
-        if config.stochastic:
-            random = words(m, config.generator, config.lanes, config.first_lane, self.i_valid)
+        m.d.comb += self.o.valid.eq(valid[-1])
 
         for lane in range(config.lanes):
-            self._lane(m, lane, random[lane], choice)
+            self._lane(m, lane, Value.cast(self.random[lane]) if self.draws else C(0, 1), choice)
         return m
 
     def _addend(self, conversion: Conversion, z: Value, word: Value) -> Value:
@@ -130,7 +111,7 @@ class RoundingPipeline(wiring.Component):
 
     def _lane(self, m: Module, lane: int, word: Value, choice: list[Value]) -> None:
         conversions = self.config.conversions
-        z, result = self.i_data[lane], self.o_data[lane]
+        z, result = self.i.payload.data[lane], self.o.payload.data[lane]
 
         # The addend that the rounding calls for.
         addends = [self._addend(conversion, z, word) for conversion in conversions]
@@ -269,7 +250,7 @@ class RoundingPipeline(wiring.Component):
         return ~(some.any() | sign), full, full & sign
 
 
-class Rounder(wiring.Component):
+class Rounder(Streamed):
     """Convert on streams: a vector of wide codes a clock, rounded and saturated.
 
     Parameters
@@ -288,35 +269,5 @@ class Rounder(wiring.Component):
         Rounded codes, `config.latency` clocks later; narrower targets are sign-extended.
     """
 
-    i: stream.Interface
-    o: stream.Interface
-
     def __init__(self, config: RounderConfig, *, cells: Cells = CELLS["generic"]):
-        self.config = config
-        self.cells = cells
-        operand: dict[str, ShapeLike] = {
-            "data": data.ArrayLayout(signed(config.width), config.lanes)
-        }
-        if len(config.conversions) > 1:
-            operand["choice"] = range(len(config.conversions))
-        result = {"data": data.ArrayLayout(signed(config.result_width), config.lanes)}
-        super().__init__(
-            {
-                "i": In(stream.Signature(data.StructLayout(operand))),
-                "o": Out(stream.Signature(data.StructLayout(result))),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.pipeline = pipeline = RoundingPipeline(self.config, cells=self.cells)
-        accepted, buffer = serve(m, self.i, self.o, depth=self.config.latency + 1)
-        m.d.comb += [
-            pipeline.i_valid.eq(accepted),
-            pipeline.i_data.eq(self.i.payload.data),
-            buffer.i_valid.eq(pipeline.o_valid),
-            buffer.i_payload.data.eq(pipeline.o_data),
-        ]
-        if len(self.config.conversions) > 1:
-            m.d.comb += pipeline.i_choice.eq(self.i.payload.choice)
-        return m
+        super().__init__(RoundingPipeline, config, cells=cells)

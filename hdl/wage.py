@@ -8,9 +8,9 @@ so errors and gradients pass twice: once through `ShiftExponent`, once through `
 work on the magnitude, add what the dropped bits call for, shift.
 """
 
-from amaranth.hdl import C, Cat, Module, Mux, ShapeLike, Signal, Value, signed, unsigned
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Member, Out
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data
+from amaranth.lib.wiring import In
 
 from golden.fixed import Rounding
 from golden.wage import (
@@ -21,20 +21,8 @@ from golden.wage import (
     WeightQuantizerConfig,
     WeightUpdateConfig,
 )
-from hdl.buffer import serve
 from hdl.delay import late
-from hdl.lfsr import words
-
-
-def streams(
-    operand: dict[str, ShapeLike], result: dict[str, ShapeLike], **ports: Member
-) -> dict[str, Member]:
-    """Members of a unit with one stream in, one out, and plain ports."""
-    return {
-        "i": In(stream.Signature(data.StructLayout(operand))),
-        "o": Out(stream.Signature(data.StructLayout(result))),
-        **ports,
-    }
+from hdl.pipeline import Pipeline, Streamed
 
 
 def highest(bits: int) -> int:
@@ -42,7 +30,42 @@ def highest(bits: int) -> int:
     return (1 << (bits - 1)) - 1
 
 
-class WeightQuantizer(wiring.Component):
+class WeightPipeline(Pipeline):
+    """Q_W, one clock through; the ports are those of `WeightQuantizer`."""
+
+    kind = "Pipeline"
+
+    def __init__(self, config: WeightQuantizerConfig):
+        super().__init__(
+            config,
+            operand={"data": data.ArrayLayout(signed(config.stored), config.lanes)},
+            result={"data": data.ArrayLayout(signed(config.bits), config.lanes)},
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        m.d.comb += self.o.valid.eq(late(m, self.i.valid, "valid", reset_less=False))
+        dropped, top = config.stored - config.bits, highest(config.bits)
+        for lane in range(config.lanes):
+            weight = self.i.payload.data[lane]
+            rounded = Signal(signed(config.bits + 1), name=f"rounded_{lane}")
+            if dropped:
+                # To nearest, ties to even: just under half,
+                # and a whole half where the kept part is odd.
+                m.d.comb += rounded.eq(
+                    (weight + ((1 << (dropped - 1)) - 1) + weight[dropped]) >> dropped
+                )
+            else:
+                m.d.comb += rounded.eq(weight)
+            clipped = Mux(rounded > top, top, Mux(rounded < -top, -top, rounded))
+            m.d.comb += self.o.payload.data[lane].eq(
+                late(m, clipped[: config.bits].as_signed(), f"weight_{lane}")
+            )
+        return m
+
+
+class WeightQuantizer(Streamed):
     """Q_W: stored weights to forward weights; at 2 bits, to -1, 0, +1.
 
     Parameters
@@ -58,84 +81,33 @@ class WeightQuantizer(wiring.Component):
         Forward weights, `config.latency` clocks later.
     """
 
-    i: stream.Interface
-    o: stream.Interface
-
     def __init__(self, config: WeightQuantizerConfig):
-        self.config = config
-        super().__init__(
-            streams(
-                {"data": data.ArrayLayout(signed(config.stored), config.lanes)},
-                {"data": data.ArrayLayout(signed(config.bits), config.lanes)},
-            )
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        config = self.config
-        accepted, buffer = serve(m, self.i, self.o, depth=config.latency + 1)
-        m.d.comb += buffer.i_valid.eq(late(m, accepted, "valid", reset_less=False))
-        dropped, top = config.stored - config.bits, highest(config.bits)
-        for lane in range(config.lanes):
-            weight = self.i.payload.data[lane]
-            rounded = Signal(signed(config.bits + 1), name=f"rounded_{lane}")
-            if dropped:
-                # To nearest, ties to even: just under half,
-                # and a whole half where the kept part is odd.
-                m.d.comb += rounded.eq(
-                    (weight + ((1 << (dropped - 1)) - 1) + weight[dropped]) >> dropped
-                )
-            else:
-                m.d.comb += rounded.eq(weight)
-            clipped = Mux(rounded > top, top, Mux(rounded < -top, -top, rounded))
-            m.d.comb += buffer.i_payload.data[lane].eq(
-                late(m, clipped[: config.bits].as_signed(), f"weight_{lane}")
-            )
-        return m
+        super().__init__(WeightPipeline, config)
 
 
-class ActivationQuantizer(wiring.Component):
-    """ReLU and Q_A: sums to activations, and where they were clipped.
+class ActivationPipeline(Pipeline):
+    """ReLU and Q_A, three clocks through; the ports are those of `ActivationQuantizer`."""
 
-    Parameters
-    ----------
-    config
-        Widths, largest shift, lanes.
+    kind = "Pipeline"
 
-    Members
-    -------
-    i : In(stream of {data: lanes codes of `width` bits})
-        Sums.
-    shift : In
-        Bits dropped, k_W - 1 + log2 alpha of the layer; read with each operand.
-    o : Out(stream of {data: lanes codes of `bits` bits; active: lanes bits; unclipped: lanes bits})
-        Activations, `config.latency` clocks later; whether the sum was above zero (the ReLU's
-        mask); whether it was within the activations' range (the clip's mask).
-    """
-
-    i: stream.Interface
     shift: Signal
-    o: stream.Interface
 
     def __init__(self, config: ActivationQuantizerConfig):
-        self.config = config
         super().__init__(
-            streams(
-                {"data": data.ArrayLayout(signed(config.width), config.lanes)},
-                {
-                    "data": data.ArrayLayout(signed(config.bits), config.lanes),
-                    "active": data.ArrayLayout(1, config.lanes),
-                    "unclipped": data.ArrayLayout(1, config.lanes),
-                },
-                shift=In(range(config.most_shift + 1)),
-            )
+            config,
+            operand={"data": data.ArrayLayout(signed(config.width), config.lanes)},
+            result={
+                "data": data.ArrayLayout(signed(config.bits), config.lanes),
+                "active": data.ArrayLayout(1, config.lanes),
+                "unclipped": data.ArrayLayout(1, config.lanes),
+            },
+            ports={"shift": In(range(config.most_shift + 1))},
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        accepted, buffer = serve(m, self.i, self.o, depth=config.latency + 1)
-        m.d.comb += buffer.i_valid.eq(late(m, accepted, "valid", 3, reset_less=False))
+        m.d.comb += self.o.valid.eq(late(m, self.i.valid, "valid", 3, reset_less=False))
         most, top = config.most_shift, highest(config.bits)
         shift = late(m, Mux(self.shift > most, most, self.shift)[: len(self.shift)], "shift_taken")
         for lane in range(config.lanes):
@@ -155,7 +127,7 @@ class ActivationQuantizer(wiring.Component):
                 over.eq((kept > top) | ((kept == top) & shifted[:most].any())),
             ]
             code = Mux(kept >= top, top, kept[: config.bits] + up)[: config.bits]
-            result = buffer.i_payload
+            result = self.o.payload
             m.d.comb += [
                 result.data[lane].eq(late(m, code, f"activation_{lane}")),
                 result.active[lane].eq(late(m, active, f"active_out_{lane}")),
@@ -164,58 +136,67 @@ class ActivationQuantizer(wiring.Component):
         return m
 
 
-class ShiftExponent(wiring.Component):
-    """The maximum magnitude of a tensor and the exponent of Shift: log2 of it, rounded.
-
-    Rounding a logarithm to nearest asks whether the maximum is above 2^(e + 1/2), e its leading
-    one: since sqrt 2 is irrational there are no ties, and one constant compare answers it.
+class ActivationQuantizer(Streamed):
+    """ReLU and Q_A: sums to activations, and where they were clipped.
 
     Parameters
     ----------
     config
-        Width, rounding of the exponent, lanes.
+        Widths, largest shift, lanes.
 
     Members
     -------
-    i : In(stream of {data: lanes codes; keep: lanes bits; last: 1})
-        The tensor, a vector at a time. A value whose `keep` is 0 counts as zero.
-        `ready` is low only on a `last` vector, while exponents wait to be taken.
-    o : Out(stream of {maximum; exponent; zero: 1})
-        One a tensor, `config.latency` clocks after its `last` vector.
-        Where the whole tensor is zero, `zero` says so and the exponent is 0.
+    i : In(stream of {data: lanes codes of `width` bits})
+        Sums.
+    shift : In
+        Bits dropped, k_W - 1 + log2 alpha of the layer; read with each operand.
+    o : Out(stream of {data: lanes codes of `bits` bits; active: lanes bits; unclipped: lanes bits})
+        Activations, `config.latency` clocks later; whether the sum was above zero (the ReLU's
+        mask); whether it was within the activations' range (the clip's mask).
     """
 
-    i: stream.Interface
-    o: stream.Interface
+    shift: Signal
+
+    def __init__(self, config: ActivationQuantizerConfig):
+        super().__init__(ActivationPipeline, config)
+
+
+class ExponentPipeline(Pipeline):
+    """A maximum and its exponent, `config.latency` - 2 clocks through; the ports are those of
+    `ShiftExponent`.
+    """
+
+    kind = "Pipeline"
 
     def __init__(self, config: ShiftExponentConfig):
-        self.config = config
         super().__init__(
-            streams(
-                {
-                    "data": data.ArrayLayout(signed(config.width), config.lanes),
-                    "keep": data.ArrayLayout(1, config.lanes),
-                    "last": 1,
-                },
-                {"maximum": unsigned(config.width), "exponent": range(config.width), "zero": 1},
-            )
+            config,
+            operand={
+                "data": data.ArrayLayout(signed(config.width), config.lanes),
+                "keep": data.ArrayLayout(1, config.lanes),
+                "last": 1,
+            },
+            result={
+                "maximum": unsigned(config.width),
+                "exponent": range(config.width),
+                "zero": 1,
+            },
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, width = self.config, self.config.width
-        accepted, buffer = serve(
-            m, self.i, self.o, depth=config.latency + 1, claims=self.i.payload.last
-        )
 
         # A gap counts as a vector of zeros.
         level = []
         for lane in range(config.lanes):
             value = self.i.payload.data[lane]
             magnitude = Mux(value[-1], -value, value)[:width]
-            counts = accepted & self.i.payload.keep[lane]
+            counts = self.i.valid & self.i.payload.keep[lane]
             level.append(late(m, Mux(counts, magnitude, 0), f"magnitude_{lane}", reset_less=False))
-        ends = late(m, accepted & self.i.payload.last, "ends", 1 + config.levels, reset_less=False)
+        ends = late(
+            m, self.i.valid & self.i.payload.last, "ends", 1 + config.levels, reset_less=False
+        )
         for depth in range(config.levels):
             pairs = list(zip(level[::2], level[1::2]))
             odd = [level[-1]] if len(level) % 2 else []
@@ -249,12 +230,37 @@ class ShiftExponent(wiring.Component):
         ]
         exponent = late(m, (leading + above)[: len(leading)], "exponent")
         m.d.comb += [
-            buffer.i_valid.eq(late(m, ends, "valid", 3, reset_less=False)),
-            buffer.i_payload.maximum.eq(late(m, found, "maximum_out")),
-            buffer.i_payload.exponent.eq(exponent),
-            buffer.i_payload.zero.eq(late(m, found == 0, "zero")),
+            self.o.valid.eq(late(m, ends, "valid", 3, reset_less=False)),
+            self.o.payload.maximum.eq(late(m, found, "maximum_out")),
+            self.o.payload.exponent.eq(exponent),
+            self.o.payload.zero.eq(late(m, found == 0, "zero")),
         ]
         return m
+
+
+class ShiftExponent(Streamed):
+    """The maximum magnitude of a tensor and the exponent of Shift: log2 of it, rounded.
+
+    Rounding a logarithm to nearest asks whether the maximum is above 2^(e + 1/2), e its leading
+    one: since sqrt 2 is irrational there are no ties, and one constant compare answers it.
+
+    Parameters
+    ----------
+    config
+        Width, rounding of the exponent, lanes.
+
+    Members
+    -------
+    i : In(stream of {data: lanes codes; keep: lanes bits; last: 1})
+        The tensor, a vector at a time. A value whose `keep` is 0 counts as zero.
+        `ready` is low only on a `last` vector, while exponents wait to be taken.
+    o : Out(stream of {maximum; exponent; zero: 1})
+        One a tensor, `config.latency` clocks after its `last` vector.
+        Where the whole tensor is zero, `zero` says so and the exponent is 0.
+    """
+
+    def __init__(self, config: ShiftExponentConfig):
+        super().__init__(ExponentPipeline, config, claims="last")
 
 
 def _root(square: int) -> int:
@@ -304,7 +310,45 @@ def scale(
     return scaled, late(m, value[-1], f"negative_{lane}", 3)
 
 
-class ErrorQuantizer(wiring.Component):
+class ErrorPipeline(Pipeline):
+    """Q_E, five clocks through; the ports are those of `ErrorQuantizer`."""
+
+    kind = "Pipeline"
+
+    exponent: Signal
+    zero: Signal
+
+    def __init__(self, config: ErrorQuantizerConfig):
+        super().__init__(
+            config,
+            operand={
+                "data": data.ArrayLayout(signed(config.width), config.lanes),
+                "keep": data.ArrayLayout(1, config.lanes),
+            },
+            result={"data": data.ArrayLayout(signed(config.bits), config.lanes)},
+            draws=config.rounding is Rounding.STOCHASTIC,
+            ports={"exponent": In(range(config.width)), "zero": In(1)},
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        m.d.comb += self.o.valid.eq(late(m, self.i.valid, "valid", 5, reset_less=False))
+        exponent = Signal(range(config.width))
+        m.d.comb += exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent))
+        top = highest(config.bits)
+        for lane in range(config.lanes):
+            value = self.i.payload.data[lane]
+            word = Value.cast(self.random[lane]) if self.draws else None
+            scaled, negative = scale(m, value, word, exponent, config.bits - 1, lane)
+            keep = late(m, self.i.payload.keep[lane] & ~self.zero, f"keep_{lane}", 4)
+            code = Mux(scaled > top, top, scaled)[: config.bits - 1]
+            code = Mux(keep, Mux(negative, -code, code), 0)[: config.bits]
+            m.d.comb += self.o.payload.data[lane].eq(late(m, code.as_signed(), f"error_{lane}"))
+        return m
+
+
+class ErrorQuantizer(Streamed):
     """Q_E: errors over the power of two of their tensor, as signed words.
 
     Parameters
@@ -325,47 +369,73 @@ class ErrorQuantizer(wiring.Component):
         Quantized errors, `config.latency` clocks later.
     """
 
-    i: stream.Interface
     exponent: Signal
     zero: Signal
-    o: stream.Interface
 
     def __init__(self, config: ErrorQuantizerConfig):
-        self.config = config
+        super().__init__(ErrorPipeline, config)
+
+
+class UpdatePipeline(Pipeline):
+    """Q_G and the update, six clocks through; the ports are those of `WeightUpdate`."""
+
+    kind = "Pipeline"
+
+    exponent: Signal
+    zero: Signal
+    rate: Signal
+
+    def __init__(self, config: WeightUpdateConfig):
+        weights = data.ArrayLayout(signed(config.bits), config.lanes)
         super().__init__(
-            streams(
-                {
-                    "data": data.ArrayLayout(signed(config.width), config.lanes),
-                    "keep": data.ArrayLayout(1, config.lanes),
-                },
-                {"data": data.ArrayLayout(signed(config.bits), config.lanes)},
-                exponent=In(range(config.width)),
-                zero=In(1),
-            )
+            config,
+            operand={
+                "weight": weights,
+                "gradient": data.ArrayLayout(signed(config.width), config.lanes),
+            },
+            result={"weight": weights},
+            draws=True,
+            ports={
+                "exponent": In(range(config.width)),
+                "zero": In(1),
+                "rate": In(signed(RATE_BITS)),
+            },
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        accepted, buffer = serve(m, self.i, self.o, depth=config.latency + 1)
-        m.d.comb += buffer.i_valid.eq(late(m, accepted, "valid", 5, reset_less=False))
-        random: list[Value | None] = [None] * config.lanes
-        if config.rounding is Rounding.STOCHASTIC:
-            random = [*words(m, config.generator, config.lanes, config.first_lane, accepted)]
+        m.d.comb += self.o.valid.eq(late(m, self.i.valid, "valid", 6, reset_less=False))
+
+        # exponent - rate is -7 at least: so many bits can be appended.
+        most_left = (1 << (RATE_BITS - 1)) - 1
+        most_dropped = config.width - 1 + (1 << (RATE_BITS - 1))
         exponent = Signal(range(config.width))
-        m.d.comb += exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent))
-        top = highest(config.bits)
+        shift = Signal(range(most_dropped + most_left + 1))
+        m.d.comb += [
+            exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent)),
+            shift.eq(exponent + most_left - self.rate),
+        ]
+        top = config.saturation
+        far = top + (1 << (config.bits - 1))  # from any code to the opposite limit
         for lane in range(config.lanes):
-            value = self.i.payload.data[lane]
-            scaled, negative = scale(m, value, random[lane], exponent, config.bits - 1, lane)
-            keep = late(m, self.i.payload.keep[lane] & ~self.zero, f"keep_{lane}", 4)
-            code = Mux(scaled > top, top, scaled)[: config.bits - 1]
-            code = Mux(keep, Mux(negative, -code, code), 0)[: config.bits]
-            m.d.comb += buffer.i_payload.data[lane].eq(late(m, code.as_signed(), f"error_{lane}"))
+            gradient = self.i.payload.gradient[lane]
+            word = Value.cast(self.random[lane])
+            scaled, negative = scale(m, gradient, word, shift, most_left, lane)
+            moves = late(m, (gradient != 0) & ~self.zero, f"moves_{lane}", 4)
+            limited = Mux(scaled > far, far, scaled)[: far.bit_length()]
+            step = late(m, Mux(moves, Mux(negative, -limited, limited), 0), f"step_{lane}")
+            weight = late(m, self.i.payload.weight[lane], f"weight_{lane}", 5)
+            updated = Signal(signed(len(step) + 1), name=f"updated_{lane}")
+            m.d.comb += updated.eq(weight - step)
+            clipped = Mux(updated > top, top, Mux(updated < -top, -top, updated))[: config.bits]
+            m.d.comb += self.o.payload.weight[lane].eq(
+                late(m, clipped.as_signed(), f"weight_out_{lane}")
+            )
         return m
 
 
-class WeightUpdate(wiring.Component):
+class WeightUpdate(Streamed):
     """Q_G with stochastic rounding, and the saturating update:
     stored weights and gradients to stored weights.
 
@@ -389,57 +459,9 @@ class WeightUpdate(wiring.Component):
         Updated weights, `config.latency` clocks later.
     """
 
-    i: stream.Interface
     exponent: Signal
     zero: Signal
     rate: Signal
-    o: stream.Interface
 
     def __init__(self, config: WeightUpdateConfig):
-        self.config = config
-        weights = data.ArrayLayout(signed(config.bits), config.lanes)
-        super().__init__(
-            streams(
-                {
-                    "weight": weights,
-                    "gradient": data.ArrayLayout(signed(config.width), config.lanes),
-                },
-                {"weight": weights},
-                exponent=In(range(config.width)),
-                zero=In(1),
-                rate=In(signed(RATE_BITS)),
-            )
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        config = self.config
-        accepted, buffer = serve(m, self.i, self.o, depth=config.latency + 1)
-        m.d.comb += buffer.i_valid.eq(late(m, accepted, "valid", 6, reset_less=False))
-        random = words(m, config.generator, config.lanes, config.first_lane, accepted)
-
-        # exponent - rate is -7 at least: so many bits can be appended.
-        most_left = (1 << (RATE_BITS - 1)) - 1
-        most_dropped = config.width - 1 + (1 << (RATE_BITS - 1))
-        exponent = Signal(range(config.width))
-        shift = Signal(range(most_dropped + most_left + 1))
-        m.d.comb += [
-            exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent)),
-            shift.eq(exponent + most_left - self.rate),
-        ]
-        top = config.saturation
-        far = top + (1 << (config.bits - 1))  # from any code to the opposite limit
-        for lane in range(config.lanes):
-            gradient = self.i.payload.gradient[lane]
-            scaled, negative = scale(m, gradient, random[lane], shift, most_left, lane)
-            moves = late(m, (gradient != 0) & ~self.zero, f"moves_{lane}", 4)
-            limited = Mux(scaled > far, far, scaled)[: far.bit_length()]
-            step = late(m, Mux(moves, Mux(negative, -limited, limited), 0), f"step_{lane}")
-            weight = late(m, self.i.payload.weight[lane], f"weight_{lane}", 5)
-            updated = Signal(signed(len(step) + 1), name=f"updated_{lane}")
-            m.d.comb += updated.eq(weight - step)
-            clipped = Mux(updated > top, top, Mux(updated < -top, -top, updated))[: config.bits]
-            m.d.comb += buffer.i_payload.weight[lane].eq(
-                late(m, clipped.as_signed(), f"weight_out_{lane}")
-            )
-        return m
+        super().__init__(UpdatePipeline, config)

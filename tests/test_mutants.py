@@ -21,6 +21,7 @@ import hdl.cells.base
 import hdl.cells.generic
 import hdl.lfsr
 import hdl.macc
+import hdl.pipeline
 import hdl.rounder
 import hdl.wage
 from golden.fixed import Conversion, Fixed, Rounding
@@ -62,6 +63,9 @@ class Mutant:
         if self.module is hdl.cells.base:
             cells = type("Mutant", (hdl.cells.Generic,), {"ternary": copy.Cells.ternary})
             return getattr(hdl, self.unit)(self.config, cells=cells())
+        if self.module is hdl.pipeline:
+            unit = getattr(hdl, self.unit)
+            return type("Mutant", (unit,), {"elaborate": copy.Streamed.elaborate})(self.config)
         return getattr(copy, self.unit)(self.config)
 
     def original(self):
@@ -128,6 +132,20 @@ def mutants(module, unit, config, *rows):
 
 
 MUTANTS = [
+    *(
+        Mutant(name, unit, (change,), config, hdl.pipeline)
+        for unit, config in (("Rounder", DRAWN), ("WeightUpdate", UPDATE), ("ShiftExponent", SHIFT))
+        for name, change in (
+            ("draws without operands", ('"lfsr", lanes, accepted', '"lfsr", lanes, C(1)')),
+            (
+                "operands twice",
+                ("pipeline.i.valid.eq(accepted)", "pipeline.i.valid.eq(self.i.valid)"),
+            ),
+            ("a place too few", ("config.latency + 1", "config.latency")),
+            ("every operand claims", ("if self._claims else", "if 0 else")),
+        )
+        if (unit == "ShiftExponent") == (name == "every operand claims")
+    ),
     *mutants(
         hdl.lfsr,
         "Lfsr",
@@ -164,7 +182,7 @@ MUTANTS = [
             "no reset",
             ('Signal(name=f"valid_{stage}")', 'Signal(name=f"valid_{stage}", reset_less=True)'),
         ),
-        ("a clock late", ("m.d.comb += self.o_valid.eq", "m.d.sync += self.o_valid.eq")),
+        ("a clock late", ("m.d.comb += self.o.valid.eq", "m.d.sync += self.o.valid.eq")),
     ),
     *mutants(
         hdl.rounder,
@@ -176,7 +194,6 @@ MUTANTS = [
         hdl.rounder,
         "Rounder",
         DRAWN,
-        ("leaps at every clock", ("config.first_lane, self.i_valid)", "config.first_lane, 1)")),
         ("high bits of the word", ("return word[: max(dropped, 0)]", "return word[-dropped:]")),
     ),
     *mutants(
@@ -264,6 +281,7 @@ MUTANTS = [
         ),
         ("no reset of the markers", ('"last", reset_less=False)', '"last")')),
         ("every column the same lane", ("first_lane=column", "first_lane=0")),
+        ("lanes leap without rows", ("lane, valid[column]", "lane, valid[column] | 1")),
         ("a row less in the tile", ("m.Elif(row == 0)", "m.Elif(row == 1)")),
     ),
     *mutants(
@@ -311,7 +329,7 @@ MUTANTS = [
         ("maximum of the last vector", ("Mux(ends, 0, largest)", "0")),
         ("maximum of all tensors", ("Mux(ends, 0, largest)", "largest")),
         ("lesser of two", ("Mux(a > b, a, b)", "Mux(a > b, b, a)")),
-        ("masked values count", ("accepted & self.i.payload.keep[lane]", "accepted")),
+        ("masked values count", ("self.i.valid & self.i.payload.keep[lane]", "self.i.valid")),
         ("ends a clock late", ('"ends", 1 + config.levels', '"ends", 2 + config.levels')),
     ),
     *mutants(
@@ -336,10 +354,6 @@ MUTANTS = [
         UPDATE,
         ("step - n", ("weight - step", "step - weight")),
         ("rate doubles", ("most_left - self.rate)", "most_left - self.rate + 1)")),
-        (
-            "draws without operands",
-            ("config.first_lane, accepted)\n\n", "config.first_lane, 1)\n\n"),
-        ),
         ("a clock late", ('"valid", 6, reset_less=False)', '"valid", 7, reset_less=False)')),
         ("operands of different clocks", ('f"weight_{lane}", 5)', 'f"weight_{lane}", 4)')),
     ),

@@ -1,6 +1,7 @@
 """The command line.
 
-Exit status: 0 all agreed or was done, 1 a difference, 2 bad arguments or a missing tool.
+Exit status: 0 all agreed or was done, 1 a difference, 2 bad arguments or a missing tool, 3 a proof
+that stays open.
 """
 
 import sys
@@ -9,7 +10,7 @@ from typing import NoReturn
 import click
 
 # They add their commands.
-from gradloom.cli import build, compare, data, generate, sweep, train  # noqa: F401
+from gradloom.cli import build, compare, data, generate, prove, sweep, train  # noqa: F401
 from gradloom.cli.base import cli, fail
 
 

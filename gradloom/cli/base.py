@@ -1,7 +1,7 @@
 """What the commands share: progress, errors in one line, a command for every unit."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import click
@@ -44,6 +44,17 @@ def shown(*columns: ProgressColumn) -> Progress:
     )
 
 
+def defaults(options: Iterable[click.Parameter]) -> dict[str, Any]:
+    """The values of options that are not given, by their names."""
+    ctx = click.Context(click.Command("defaults"))
+    return {
+        option.name or "": option.type_cast_value(
+            ctx, () if option.multiple else option.get_default(ctx)
+        )
+        for option in options
+    }
+
+
 class UnitCommand(click.Command):
     """A command on a unit: its help ends with the unit's ports, latency and throughput."""
 
@@ -53,17 +64,12 @@ class UnitCommand(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The unit's description at the default parameters."""
-        defaults = {
-            param.name: param.get_default(ctx) if not param.multiple else ()
-            for param in self.unit.options
-        }
-        defaults = {
-            param.name: param.type_cast_value(ctx, defaults[param.name])
-            for param in self.unit.options
-        }
         formatter.write_paragraph()
         formatter.write("With the parameters at their defaults:\n")
-        for line in self.unit.describe(self.unit.configure(**defaults)).splitlines():
+        own = {option.name for option in self.unit.options}
+        options = [param for param in self.params if param.name in own]
+        config = self.unit.configure(**defaults(options))
+        for line in self.unit.describe(config).splitlines():
             formatter.write(f"{line}\n")
 
 

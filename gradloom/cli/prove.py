@@ -1,0 +1,194 @@
+"""`gradloom prove`: units against their specifications, for every input and every state."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.console import Console
+from rich.table import Table
+
+from gradloom.cli.base import UnitCommand, cli, defaults, fail, stderr
+from gradloom.units import UNITS, Unit
+
+#: Where a verdict leads.
+_STATUS = {"proved": 0, "bounded": 0, "failed": 1, "vacuous": 1, "undecided": 3}
+
+#: Parameters that a proof takes where none are given: an array of 64 nodes is not feasible.
+_SMALL = {"array": {"rows": 2, "columns": 2, "a": "1,2", "b": "1,2", "depth": 7}}
+
+_OPTIONS = (
+    click.Option(
+        ["--timeout"],
+        type=click.IntRange(1),
+        default=120,
+        show_default=True,
+        help="Seconds that one call of the solver may take.",
+    ),
+    click.Option(
+        ["--waves"],
+        type=click.Path(path_type=Path, file_okay=False),
+        default="prove",
+        show_default=True,
+        help="Folder for the waveforms of counterexamples.",
+    ),
+    click.Option(
+        ["--workers"],
+        type=click.IntRange(1),
+        help="Processes of this machine side by side; without it, one module after the other.",
+    ),
+    click.Option(
+        ["--scheduler"], metavar="ADDRESS", help="Of a dask scheduler that runs the proofs."
+    ),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print the results as JSON."),
+)
+
+
+@cli.group(
+    name="prove",
+    invoke_without_command=True,
+    params=list(_OPTIONS),
+    help="Prove that units do what their specifications say, for every input and every state. "
+    "Without a unit: all of them. "
+    "Exit status: 0 all is proved, 1 something is wrong, 3 something stays open.",
+)
+@click.pass_context
+def prove_group(ctx: click.Context, /, **settings: Any) -> None:
+    """Prove all units, or let the command of one do it."""
+    if ctx.invoked_subcommand is None:
+        _prove([(unit, _usual(unit)) for unit in UNITS.values()], **settings)
+        return
+    given = [
+        option.opts[0]
+        for option in _OPTIONS
+        if ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        unit = ctx.invoked_subcommand
+        raise click.UsageError(f"{', '.join(given)}: to be given after the unit, prove {unit} ...")
+
+
+def _usual(unit: Unit) -> Any:
+    """The configuration that is proved if nothing is said."""
+    return unit.configure(**defaults(_options(unit)))
+
+
+def _options(unit: Unit) -> tuple[click.Option, ...]:
+    """The unit's options; some begin at other values here."""
+    small = _SMALL.get(unit.name, {})
+    options = []
+    for option in unit.options:
+        if option.name in small:
+            copy = click.Option(
+                [*option.opts],
+                type=option.type,
+                default=small[option.name],
+                show_default=True,
+                help=option.help,
+            )
+            options.append(copy)
+        else:
+            options.append(option)
+    return tuple(options)
+
+
+def _prove(
+    configurations: Sequence[tuple[Unit, Any]],
+    *,
+    timeout: int,
+    waves: Path,
+    workers: int | None,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
+    from boards.jobs import JobsError
+    from boards.tools import FlowError
+    from gradloom.prove import Proof, prove
+
+    found: dict[int, list[Proof]] = {}
+    try:
+        with stderr.status("starting Yosys") as status:
+            for number, proofs in prove(
+                configurations,
+                patience=timeout,
+                scheduler=scheduler,
+                workers=workers,
+                listener=lambda number, text: status.update(text),
+            ):
+                found[number] = proofs
+    except (FlowError, JobsError) as error:
+        fail(str(error))
+    proofs = [proof for number in sorted(found) for proof in found[number]]
+    files = {}
+    for proof in proofs:
+        if proof.waveform:
+            waves.mkdir(parents=True, exist_ok=True)
+            path = waves / f"{proof.module}-{proof.property.replace(' ', '-')}.vcd"
+            path.write_text(proof.waveform)
+            files[proof] = path
+    if as_json:
+        click.echo(
+            json.dumps(
+                [
+                    {**proof.as_dict(), "file": str(files[proof]) if proof in files else None}
+                    for proof in proofs
+                ],
+                indent=2,
+            )
+        )
+    else:
+        _print(proofs, files)
+    statuses = {_STATUS[proof.verdict] for proof in proofs}
+    sys.exit(1 if 1 in statuses else max(statuses))
+
+
+def _print(proofs: Sequence[Any], files: dict[Any, Path]) -> None:
+    """The table, and after it what went wrong."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("module", "property", "verdict", "method", "assumed"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("s", justify="right")
+    for proof in proofs:
+        table.add_row(
+            proof.module,
+            proof.property,
+            proof.verdict,
+            proof.method,
+            proof.assumed,
+            f"{proof.seconds:.1f}",
+        )
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+    for proof in proofs:
+        if proof.verdict in ("proved", "bounded"):
+            continue
+        click.echo(f"\n{proof.module}, {proof.property}: {proof.verdict}, {proof.why}")
+        click.echo(f"  it was to hold that: {proof.says}")
+        for line in proof.counterexample:
+            click.echo(f"  {line}")
+        if proof in files:
+            click.echo(f"  waveform: {files[proof]}")
+
+
+def _add() -> None:
+    own = [option.name for option in _OPTIONS]
+    for unit in UNITS.values():
+
+        def callback(unit: Unit = unit, **given: Any) -> None:
+            settings = {name: given.pop(name) for name in own if name}
+            _prove([(unit, unit.configure(**given))], **settings)
+
+        prove_group.add_command(
+            UnitCommand(
+                unit,
+                callback=callback,
+                params=[*_options(unit), *_OPTIONS],
+                help=f"Prove {unit.name}: {unit.summary}",
+                short_help=unit.summary,
+            )
+        )
+
+
+_add()

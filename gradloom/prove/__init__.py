@@ -1,0 +1,241 @@
+# amaranth: UnusedElaboratable=no
+# (a component is made for its ports alone)
+"""Proofs that a unit's Verilog does what docs/numerics.md says, for every input and state.
+
+A unit's specification is one file here, written from that page as arithmetic on integers, without
+the hardware's or the model's. What is proved is the module in the Verilog that `gradloom generate`
+writes. `prove` does it for units, `prove_verilog` for any bench on any Verilog.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import hdl
+from boards import jobs
+from golden.lfsr import LfsrConfig
+from gradloom.ports import flatten
+from gradloom.prove import (
+    array,
+    lfsr,
+    macc,
+    rounder,
+    streams,
+    wage_activation,
+    wage_error,
+    wage_shift,
+    wage_update,
+    wage_weight,
+)
+from gradloom.prove.bench import AnyState, Bench, Bounded, Induction
+from gradloom.prove.counterexample import read, waveform, words
+from gradloom.prove.engine import Verdict, decide
+from gradloom.units import UNITS, Unit
+from gradloom.verilog import generate
+
+__all__ = [
+    "AnyState",
+    "Bench",
+    "Bounded",
+    "Induction",
+    "Proof",
+    "benches",
+    "prove",
+    "prove_verilog",
+]
+
+#: What a pipeline is to do, by its unit's name.
+_PIPELINES: dict[str, Callable[[Bench, Any], None]] = {
+    "rounder": rounder.specify,
+    "wage-activation": wage_activation.specify,
+    "wage-error": wage_error.specify,
+    "wage-shift": wage_shift.specify,
+    "wage-update": wage_update.specify,
+    "wage-weight": wage_weight.specify,
+}
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What became of one property of a unit.
+
+    Parameters
+    ----------
+    unit, module, property
+        Of what: the unit's name, the module in its Verilog, the property's name.
+    says
+        The property as a sentence.
+    verdict
+        "proved" for all time, "bounded" to the clocks of the method, "failed", "vacuous" or
+        "undecided".
+    method
+        How.
+    assumed
+        What is left out of the proof.
+    seconds
+        Of Yosys.
+    why
+        More on a verdict that is none of the first two.
+    counterexample
+        A line a clock, of a failed one.
+    waveform
+        A VCD file's text, of a failed one.
+    """
+
+    unit: str
+    module: str
+    property: str
+    says: str
+    verdict: Verdict
+    method: str
+    assumed: str
+    seconds: float
+    why: str
+    counterexample: tuple[str, ...]
+    waveform: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without the waveform."""
+        values = asdict(self)
+        del values["waveform"]
+        return {**values, "seconds": round(self.seconds, 2)}
+
+
+def benches(unit: Unit, config: Any) -> list[Bench]:
+    """The benches of a unit, one a module that is proved."""
+    component = unit.component(config)
+    if unit.name == "lfsr":
+        bench = Bench(unit.module, flatten(component))
+        lfsr.specify(bench, config)
+        return [bench]
+    if unit.name == "macc":
+        return [macc.bench(unit.module, config)]
+    if unit.name == "array":
+        return array.benches(unit.module, config, component)
+    pipeline = component.pipeline  # type: ignore[attr-defined]
+    kind = "rounding_pipeline" if unit.name == "rounder" else "pipeline"
+    inside = flatten(pipeline)
+    arithmetic = Bench(f"{unit.module}_{kind}", inside)
+    _PIPELINES[unit.name](arithmetic, config)
+    found = [arithmetic]
+    if pipeline.draws:
+        lanes = LfsrConfig(
+            generator=config.generator, lanes=config.lanes, first_lane=config.first_lane
+        )
+        found.append(Bench(f"{unit.module}_lfsr", flatten(hdl.Lfsr(lanes))))
+        lfsr.specify(found[-1], lanes)
+    depth = config.latency + 1
+    fifo = hdl.Buffer(component.o.payload.shape(), depth=depth)  # type: ignore[attr-defined]
+    found.append(Bench(f"{unit.module}_buffer", flatten(fifo)))
+    streams.specify_fifo(found[-1], depth, 1)
+    found.append(Bench(unit.module, flatten(component)))
+    brings = "i_last" if unit.name == "wage-shift" else None
+    streams.specify_streamed(found[-1], config, inside, brings)
+    return found
+
+
+def prove_verilog(
+    verilog: str,
+    bench: Bench,
+    *,
+    unit: str = "",
+    patience: float = 120,
+    only: str | None = None,
+    say: jobs.Say = lambda text: None,
+) -> list[Proof]:
+    """Decide what a bench demands of a module in the text `verilog`.
+
+    Parameters
+    ----------
+    verilog
+        The unit as its user gets it.
+    bench
+        The module and its properties.
+    unit
+        The unit's name, for the results; the module's without it.
+    patience
+        Seconds that Yosys may take for one call; a property has three, and one a case that must be
+        reachable.
+    only
+        The name of a property, if not all are wanted.
+    say
+        Told what is being decided.
+
+    Raises
+    ------
+    boards.tools.FlowError
+        There is no Yosys, or it failed.
+    """
+    proofs = []
+    for prop, answer in decide(verilog, bench, patience, say, only):
+        signals = read(answer.vcd)
+        holds = f"holds_{bench.properties.index(prop)}"
+        why = answer.why
+        if answer.verdict == "failed":
+            why = f"counterexample from {answer.start}"
+        proofs.append(
+            Proof(
+                unit=unit or bench.module,
+                module=bench.module,
+                property=prop.name,
+                says=prop.says,
+                verdict=answer.verdict,
+                method=str(prop.method),
+                assumed=bench.assumed,
+                seconds=answer.seconds,
+                why=why,
+                counterexample=tuple(words(bench.ports, signals)),
+                waveform=waveform(bench.ports, signals, {holds: "holds"}) if signals else "",
+            )
+        )
+    return proofs
+
+
+def _job(name: str, config: Any, number: int, patience: float, say: jobs.Say) -> list[Proof]:
+    """Prove the bench `number` of a unit."""
+    unit = UNITS[name]
+    bench = benches(unit, config)[number]
+    return prove_verilog(generate(unit, config), bench, unit=name, patience=patience, say=say)
+
+
+def prove(
+    configurations: Sequence[tuple[Unit, Any]],
+    *,
+    patience: float = 120,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    listener: Callable[[int, str], None] = lambda number, text: None,
+) -> Iterator[tuple[int, list[Proof]]]:
+    """Prove units, a module at a time; what became of each as it is done, with its number.
+
+    Parameters
+    ----------
+    configurations
+        Units and their configurations.
+    patience
+        Seconds that Yosys may take for one call.
+    scheduler, workers
+        Where the proofs run: see `boards.jobs.run`. Without either they come one after the other.
+    listener
+        Told a job's number and what it is doing.
+
+    Raises
+    ------
+    ValueError
+        A configuration is too large to be proved.
+    boards.tools.FlowError
+        There is no Yosys, or it failed.
+    boards.jobs.JobsError
+        The jobs could not be run.
+    """
+    tasks = [
+        (unit.name, config, number, patience)
+        for unit, config in configurations
+        for number in range(len(benches(unit, config)))
+    ]
+    if scheduler or (workers or 1) > 1:
+        yield from jobs.run(_job, tasks, scheduler=scheduler, workers=workers, listener=listener)
+        return
+    for number, task in enumerate(tasks):
+        yield number, _job(*task, partial(listener, number))

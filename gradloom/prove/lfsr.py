@@ -1,0 +1,82 @@
+"""Random bits (docs/numerics.md, section 2): steps, leaps and the lanes' seeds."""
+
+from amaranth.hdl import Mux, Signal, Value
+
+from golden.lfsr import Generator, LfsrConfig
+from gradloom.prove.bench import Bench, Induction
+from gradloom.prove.integers import every
+
+
+def step(state: Value, mask: int) -> Value:
+    """One step: x -> (x >> 1) ^ (mask if x & 1 else 0)."""
+    return (state >> 1) ^ Mux(state[0], mask, 0)
+
+
+def advanced(state: int, steps: int, generator: Generator) -> int:
+    """`state` after that many steps, by doubling the map that takes a step."""
+
+    def image(rows: list[int], state: int) -> int:
+        result = 0
+        for bit, row in enumerate(rows):
+            result ^= row if state >> bit & 1 else 0
+        return result
+
+    rows = [generator.taps, *(1 << bit for bit in range(generator.bits - 1))]
+    while steps:
+        if steps & 1:
+            state = image(rows, state)
+        rows = [image(rows, row) for row in rows]
+        steps >>= 1
+    return state
+
+
+def model(bench: Bench, generator: Generator, lane: int, draws: Value) -> Signal:
+    """The state of a lane that leaps where `draws` is 1, step by step."""
+    seed = advanced(generator.seed, lane << (generator.bits - 8), generator)
+    state = bench.register(f"model_{lane}", generator.bits, seed)
+    after: Value = state
+    for _ in range(generator.leap):
+        after = step(bench.wire(after), generator.taps)
+    bench.update(state, Mux(draws, after, state))
+    return state
+
+
+def specify(bench: Bench, config: LfsrConfig) -> None:
+    """The properties of the lanes."""
+    generator = config.generator
+    lanes, follows, starts = [], [], []
+    for lane in range(config.first_lane, config.first_lane + config.lanes):
+        state = bench.probe(f"state_{lane}", generator.bits)
+        expected = model(bench, generator, lane, bench["o_ready"])
+        lanes.append(state)
+        follows.append(state == expected)
+        starts.append(expected != expected.init)
+    bench.prove(
+        "leap",
+        f"a draw takes every lane {generator.leap} single steps on, no draw leaves it, and lane c "
+        f"starts at the seed advanced by c 2^{generator.bits - 8} steps",
+        every(follows),
+        Induction(1),
+        {"after a leap": every(starts), "at the seed": ~every(starts)},
+        within=2,
+    )
+    bench.prove(
+        "never 0",
+        "no state is ever 0",
+        every(state != 0 for state in lanes),
+        Induction(1),
+        {"the top bit alone": every(state[-1] for state in lanes[:1])},
+        within=generator.bits + 2,
+    )
+    bench.prove(
+        "word",
+        "the words are the low bits of the states, and always valid",
+        bench["o_valid"]
+        & every(
+            word == state[: generator.draw]
+            for word, state in zip(bench["o_data"], lanes, strict=True)
+        ),
+        Induction(1),
+        {"a word that is not 0": every(word != 0 for word in bench["o_data"])},
+        within=4,
+    )

@@ -1,0 +1,130 @@
+"""Convert (docs/numerics.md, section 1) on the rounding pipeline."""
+
+from collections.abc import Callable
+
+from amaranth.hdl import C, Value
+
+from golden.fixed import Conversion, Rounding
+from golden.rounder import RounderConfig
+from gradloom.prove.bench import Bench
+from gradloom.prove.integers import chosen, clip, draw_of, implies, nearest_even
+from gradloom.prove.pipelines import Results
+
+
+def rounded(conversion: Conversion, z: Value, word: Value) -> Value:
+    """Z / 2^s as a whole number, s the bits dropped; nothing is saturated yet."""
+    s = conversion.fraction - conversion.target.fl
+    if s <= 0:
+        return z << -s
+    floor = z >> s
+    left, half = z - (floor << s), 1 << (s - 1)
+    match conversion.rounding:
+        case Rounding.STOCHASTIC:
+            return (z + draw_of(word, s)) >> s
+        case Rounding.NEAREST_DOWN:
+            return floor + (left > half)
+        case Rounding.NEAREST_UP:
+            return floor + (left >= half)
+        case Rounding.NEAREST_AWAY:
+            return floor + ((left > half) | ((left == half) & (z > 0)))
+        case Rounding.NEAREST_EVEN:
+            return nearest_even(z, s)
+    raise AssertionError(conversion.rounding)
+
+
+def limits(conversion: Conversion) -> tuple[int, int]:
+    """The lowest and the highest code of the target."""
+    top = 1 << (conversion.target.il + conversion.target.fl - 1)
+    return -top, top - 1
+
+
+def specify(bench: Bench, config: RounderConfig) -> None:
+    """The properties of the rounding pipeline."""
+    results = Results(bench, config)
+    z, words = results.operand("i_data"), results.words(config.lanes)
+    choice = results.operand("i_choice") if "i_choice" in bench else C(0)
+    lanes = list(zip(z, words, bench["o_data"], strict=True))
+
+    def each(what: Callable[[Conversion, Value, Value, Value], Value]) -> list[Value]:
+        """Of every lane, `what` for the conversion that was chosen."""
+        return [
+            chosen(choice, [what(conversion, *lane) for conversion in config.conversions])
+            for lane in lanes
+        ]
+
+    def scaled(conversion: Conversion, z: Value) -> tuple[Value, Value]:
+        """Z / 2^s rounded down, and what is left over."""
+        s = max(conversion.fraction - conversion.target.fl, 0)
+        floor = z >> s if s else rounded(conversion, z, C(0))
+        return floor, z - (floor << s) if s else C(0)
+
+    def inside(conversion: Conversion, z: Value) -> Value:
+        low, high = limits(conversion)
+        floor, _ = scaled(conversion, z)
+        return (floor >= low) & (floor <= high)
+
+    results.every(
+        "equality",
+        "the code is saturate((z + r) >> s), or z / 2^s to nearest; z << -s where no bit is "
+        "dropped",
+        each(lambda c, z, word, code: code == clip(rounded(c, z, word), *limits(c))),
+        {"a code that is not 0": each(lambda c, z, word, code: code != 0)},
+    )
+
+    moves = {
+        "rounded down": each(
+            lambda c, z, word, code: (
+                inside(c, z) & scaled(c, z)[1].bool() & (code == scaled(c, z)[0])
+            )
+        ),
+        "rounded up": each(lambda c, z, word, code: inside(c, z) & (code == scaled(c, z)[0] + 1)),
+    }
+    if any(conversion.dropped > 0 for conversion in config.conversions):
+        results.every(
+            "one step",
+            "a code within the limits is never off by a whole step: z / 2^s rounded down or up",
+            each(
+                lambda c, z, word, code: implies(
+                    inside(c, z),
+                    (code == scaled(c, z)[0])
+                    | ((code == scaled(c, z)[0] + 1) & scaled(c, z)[1].bool()),
+                )
+            ),
+            moves,
+        )
+        results.every(
+            "exact values",
+            "a value that the target can represent never moves, whatever the word",
+            each(
+                lambda c, z, word, code: implies(
+                    inside(c, z) & (scaled(c, z)[1] == 0), code == scaled(c, z)[0]
+                )
+            ),
+            {
+                "an exact value that is not 0": each(
+                    lambda c, z, word, code: (
+                        inside(c, z) & (scaled(c, z)[1] == 0) & (scaled(c, z)[0] != 0)
+                    )
+                )
+            },
+        )
+    if any(saturates(conversion, config.width) for conversion in config.conversions):
+        results.every(
+            "saturation",
+            "beyond the limits the code is the limit: it never wraps",
+            each(
+                lambda c, z, word, code: (
+                    implies(scaled(c, z)[0] > limits(c)[1], code == limits(c)[1])
+                    & implies(scaled(c, z)[0] < limits(c)[0], code == limits(c)[0])
+                )
+            ),
+            {
+                "above": each(lambda c, z, word, code: scaled(c, z)[0] > limits(c)[1]),
+                "below": each(lambda c, z, word, code: scaled(c, z)[0] < limits(c)[0]),
+            },
+        )
+
+
+def saturates(conversion: Conversion, width: int) -> bool:
+    """Whether codes of `width` bits reach beyond the target's limits."""
+    return width - conversion.dropped > conversion.target.width

@@ -1,0 +1,197 @@
+"""Streams with credits: the output FIFO, and what puts a pipeline between two streams."""
+
+from typing import Any
+
+from amaranth.hdl import Array, Mux, Signal, Value
+
+from golden.buffer import BUFFER_LATENCY
+from gradloom.ports import Port
+from gradloom.prove.bench import AnyState, Bench, Induction
+from gradloom.prove.integers import every, implies
+
+
+def held(bench: Bench, within: int = 12) -> None:
+    """The output stream's properties; results are there `within` so many clocks."""
+    outputs = [port.name for port in bench.ports if port.direction == "out"]
+    payload = bench.whole(name for name in outputs if name.startswith("o_") and name != "o_valid")
+    stalled = bench["o_valid"] & ~bench["o_ready"] & ~bench.rst
+    bench.prove(
+        "held",
+        "while a result is not taken, it stays valid and keeps its payload",
+        implies(bench.past(stalled), bench["o_valid"] & (payload == bench.past(payload))),
+        AnyState(1),
+        {"stalled": bench.past(stalled) & (payload != 0)},
+        within=within,
+    )
+    bench.prove(
+        "zero",
+        "the payload is 0 while it is not valid",
+        implies(~bench["o_valid"], payload == 0),
+        AnyState(0),
+        {"not valid after a result": ~bench["o_valid"] & bench.past(bench["o_valid"])},
+        within=within,
+    )
+
+
+def shown(bench: Bench) -> Value:
+    """Whether the unit's output stream is that of the FIFO inside, called `buffer`."""
+    return every(
+        bench.whole([port.name]) == bench.probe(f"buffer.{port.name}", port.bits)
+        for port in bench.ports
+        if port.name.startswith("o_")
+    )
+
+
+class Fifo:
+    """The state of an output FIFO, as its registers have it.
+
+    Parameters
+    ----------
+    bench
+        A bench of the FIFO, or of what contains it.
+    prefix
+        Path of the instance.
+    depth, rows
+        Places, and those that one claim takes.
+    """
+
+    def __init__(self, bench: Bench, prefix: str, depth: int, rows: int):
+        self.bits = (depth - 2).bit_length()
+        self.level = bench.probe(f"{prefix}level_0", (depth - 1).bit_length())
+        self.some = bench.probe(f"{prefix}some_0", 1)
+        self.more = bench.probe(f"{prefix}more_0", 1)
+        claims = self.claims = bench.probe(f"{prefix}claims", depth // rows)
+        self.valid = bench["o_valid"]
+        self.stored = self.level + self.valid
+        self.free = rows * sum(claims[k] for k in range(len(claims)))
+        consistent = [
+            # Credits are a row of ones.
+            (claims & (claims + 1)) == 0,
+            self.some == (self.level > 0),
+            self.more == (self.level > 1),
+            implies(~self.valid, self.level <= 1),
+        ]
+        if rows > 1:
+            left = bench.probe(f"{prefix}left", (rows - 1).bit_length())
+            completes = bench.probe(f"{prefix}completes", 1)
+            consistent += [left < rows, completes == (left == rows - 1)]
+            self.free = self.free + left
+        self.consistent = every(consistent)
+
+
+def specify_fifo(bench: Bench, depth: int, rows: int) -> None:
+    """The properties of the FIFO, for a user who brings what was claimed, and no more."""
+    fifo = Fifo(bench, "", depth, rows)
+    claim, came = bench["claim"], bench["i_valid"]
+    leaves = bench["o_valid"] & bench["o_ready"]
+    flying = bench.register("flying", range(depth + 1))
+    bench.update(flying, flying + Mux(claim, rows, 0) - came)
+    bench.assume(implies(claim, bench["ready"]))
+    bench.assume(implies(came, flying > 0))
+    held(bench)
+
+    places = fifo.consistent & (flying + fifo.stored + fifo.free == depth)
+    bench.prove(
+        "places",
+        "in flight + stored + free = all places: credits never overrun, and `ready` is high where "
+        "a claim can be met",
+        places & (bench["ready"] == (fifo.free >= rows)),
+        Induction(1),
+        {"full": (fifo.stored == depth) & ~bench["ready"], "empty": fifo.stored == 0},
+        within=depth * 2 + 4,
+    )
+
+    # One value is followed, whichever; `pick` says when it comes.
+    payload = bench.whole(port.name for port in bench.ports if port.name.startswith("i_payload"))
+    shown = bench.whole(
+        port.name
+        for port in bench.ports
+        if port.name.startswith("o_") and port.name not in ("o_valid", "o_ready")
+    )
+    pick = bench.free("pick", 1)
+    following = bench.register("following", 1)
+    ahead = bench.register("ahead", range(depth + 1))
+    value = bench.register("value", len(payload))
+    first = bench.probe("read__addr", fifo.bits)
+    last = bench.probe("write__addr", fifo.bits)
+    words = [bench.probe(f"storage_0[{k}]", len(payload)) for k in range(1 << fifo.bits)]
+    begins = ~following & came & pick
+    arrives = following & leaves & (ahead == 0)
+    bench.update(following, (following & ~arrives) | begins)
+    bench.update(ahead, Mux(begins, fifo.stored, ahead) - leaves)
+    bench.update(value, Mux(begins, payload, value))
+    where = Signal(fifo.bits)
+    bench.m.d.comb += where.eq(first + ahead - fifo.valid)
+    at_output = fifo.valid & (ahead == 0)
+    bench.prove(
+        "order",
+        "every value leaves once, after those that came before it and before those that came "
+        "after: nothing is lost or doubled under any stall",
+        places
+        & ((fifo.level - (last - first))[: fifo.bits] == 0)
+        & implies(following, ahead < fifo.stored)
+        & implies(following & at_output, shown == value)
+        & implies(following & ~at_output, Array(words)[where] == value),
+        Induction(1),
+        {"followed to the output": following & at_output & (value != 0)},
+        within=12,
+    )
+
+
+def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: str | None) -> None:
+    """The properties of a pipeline between streams, given those of the pipeline and the FIFO.
+
+    Parameters
+    ----------
+    bench
+        A bench of the unit.
+    config
+        Its configuration.
+    pipeline
+        The ports of the pipeline inside.
+    brings
+        The port that says whether an operand brings a result, if not every one does.
+    """
+    clocks = config.latency - BUFFER_LATENCY
+    depth = config.latency + 1
+    accepted = bench["i_valid"] & bench["i_ready"]
+    claims = accepted & bench[brings] if brings else accepted
+
+    same = [bench.probe("pipeline.i_valid", 1) == accepted]
+    results = [bench.probe("buffer.i_valid", 1) == bench.probe("pipeline.o_valid", 1)]
+    for port in pipeline:
+        inside = bench.probe(f"pipeline.{port.name}", port.bits)
+        if port.name == "random":
+            same += [
+                inside == bench.probe("lfsr.o_data", port.bits),
+                bench.probe("lfsr.o_ready", 1) == accepted,
+            ]
+        elif port.direction == "in" and port.name != "i_valid":
+            same.append(inside == bench.whole([port.name]))
+        elif port.direction == "out" and port.name != "o_valid":
+            field = port.name.removeprefix("o_")
+            results.append(inside == bench.probe(f"buffer.i_payload_{field}", port.bits))
+    bench.prove(
+        "operands",
+        "the pipeline gets the operands that are accepted, each once, with the ports of that clock"
+        " and, where it draws, a word of every lane, which then leaps; its results go to the FIFO, "
+        "whose output is the unit's",
+        every(same) & every(results) & shown(bench),
+        AnyState(0),
+        {"accepted": accepted, "offered and refused": bench["i_valid"] & ~bench["i_ready"]},
+        within=depth + 3,
+    )
+
+    fifo = Fifo(bench, "buffer.", depth, 1)
+    flying = sum(bench.since(claims, clock) for clock in range(1, clocks + 1))
+    bench.prove(
+        "places",
+        "in flight + stored + free = all places; an operand is refused only where it brings a "
+        "result and no place is free",
+        fifo.consistent
+        & (flying + fifo.stored + fifo.free == depth)
+        & (bench["i_ready"] == ((fifo.free > 0) | (~bench[brings] if brings else 0))),
+        Induction(clocks + 1),
+        {"all places stored": fifo.stored == depth, "all free": fifo.free == depth},
+        within=depth + clocks + 3,
+    )
