@@ -375,15 +375,15 @@ multiply: 1, if the array is mixed})
                     cells=self.cells,
                 )
                 m.d.comb += [
-                    rounder.i.valid.eq(valid[column]),
-                    rounder.i.payload.data[0].eq(level),
+                    rounder.operand.valid.eq(valid[column]),
+                    rounder.operand.payload.data[0].eq(level),
                 ]
                 if choice is not None:
-                    m.d.comb += rounder.i.payload.choice.eq(choices[column])
+                    m.d.comb += rounder.operand.payload.choice.eq(choices[column])
                 if rounder.draws:
                     lane = LfsrConfig(generator=config.generator, first_lane=column)
                     m.d.comb += rounder.random.eq(words(m, f"lfsr_{column}", lane, valid[column]))
-                value = rounder.o.payload.data[0]
+                value = rounder.result.payload.data[0]
             deskewed = delayed(m, value, columns - 1 - column, f"deskew_{column}")[-1]
             m.d.comb += buffer.i_payload.data[column].eq(deskewed)
         # Every queue of the buffer is told by registers of its own.

@@ -10,7 +10,7 @@ from operator import xor
 
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from golden.lfsr import LfsrConfig
 
@@ -25,6 +25,32 @@ def squared(columns: list[int], times: int) -> list[int]:
     for _ in range(times):
         columns = [apply(columns, column) for column in columns]
     return columns
+
+
+def _lanes(m: Module, config: LfsrConfig, draws: Value, words: data.View) -> None:
+    """Registers of the lanes, which all leap where `draws` is 1, and their `words`."""
+    generator = config.generator
+    step = [generator.taps, *(1 << bit for bit in range(generator.bits - 1))]
+    leap = squared(step, generator.leap.bit_length() - 1)
+    lane_jump = squared(step, generator.lane_steps.bit_length() - 1)
+    seed = generator.seed
+    for lane in range(config.first_lane + config.lanes):
+        if lane >= config.first_lane:
+            state = Signal(generator.bits, init=seed, name=f"state_{lane}")
+            after = Cat(
+                reduce(xor, (state[k] for k, column in enumerate(leap) if column >> bit & 1))
+                for bit in range(generator.bits)
+            )
+            with m.If(draws):
+                m.d.sync += state.eq(after)
+            word = words[lane - config.first_lane]
+            m.d.comb += word.eq(state[: generator.draw])
+        seed = apply(lane_jump, seed)
+
+
+def _words(config: LfsrConfig) -> data.ArrayLayout:
+    """A word of every lane."""
+    return data.ArrayLayout(config.generator.draw, config.lanes)
 
 
 class Lfsr(wiring.Component):
@@ -46,30 +72,43 @@ class Lfsr(wiring.Component):
 
     def __init__(self, config: LfsrConfig):
         self.config = config
-        words = data.ArrayLayout(config.generator.draw, config.lanes)
-        super().__init__({"o": Out(stream.Signature(data.StructLayout({"data": words})))})
+        super().__init__({"o": Out(stream.Signature(data.StructLayout({"data": _words(config)})))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        generator, lanes = self.config.generator, self.config.lanes
-        step = [generator.taps, *(1 << bit for bit in range(generator.bits - 1))]
-        leap = squared(step, generator.leap.bit_length() - 1)
-        lane_jump = squared(step, generator.lane_steps.bit_length() - 1)
-
         m.d.comb += self.o.valid.eq(1)
-        seed = generator.seed
-        for lane in range(self.config.first_lane + lanes):
-            if lane >= self.config.first_lane:
-                state = Signal(generator.bits, init=seed, name=f"state_{lane}")
-                after = Cat(
-                    reduce(xor, (state[k] for k, column in enumerate(leap) if column >> bit & 1))
-                    for bit in range(generator.bits)
-                )
-                with m.If(self.o.ready):
-                    m.d.sync += state.eq(after)
-                word = self.o.payload.data[lane - self.config.first_lane]
-                m.d.comb += word.eq(state[: generator.draw])
-            seed = apply(lane_jump, seed)
+        _lanes(m, self.config, self.o.ready, self.o.payload.data)
+        return m
+
+
+class Lanes(wiring.Component):
+    """The same lanes inside another unit.
+
+    Its ports are no stream `o`: in a waveform they stand in one scope with the unit's own.
+
+    Parameters
+    ----------
+    config
+        Generator and lanes.
+
+    Members
+    -------
+    draw : In(1)
+        All lanes leap.
+    word : Out(lanes words of `draw` bits)
+        The low bits of the lanes' states.
+    """
+
+    draw: Signal
+    word: data.View
+
+    def __init__(self, config: LfsrConfig):
+        self.config = config
+        super().__init__({"draw": In(1), "word": Out(_words(config))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        _lanes(m, self.config, self.draw, self.word)
         return m
 
 
@@ -77,6 +116,6 @@ def words(m: Module, name: str, config: LfsrConfig, draws: Value) -> data.View:
     """A word of random bits for every lane, from a submodule `name`; all leap where `draws` is
     1.
     """
-    m.submodules[name] = lfsr = Lfsr(config)
-    m.d.comb += lfsr.o.ready.eq(draws)
-    return lfsr.o.payload.data
+    m.submodules[name] = lanes = Lanes(config)
+    m.d.comb += lanes.draw.eq(draws)
+    return lanes.word

@@ -38,16 +38,19 @@ class Pipeline(wiring.Component):
 
     Members
     -------
-    i : In(stream of `operand`, always ready)
+    operand : In(stream of `operand`, always ready)
         An operand, where `valid`.
-    o : Out(stream of `result`, always ready)
+    result : Out(stream of `result`, always ready)
         Results; the payload is not specified while `valid` is low.
     random : In(lanes words), where it draws
-        Random words for the operand that is there. They have been used where `i.valid` is high.
+        Random words for the operand that is there. They have been used where `operand.valid` is
+        high.
     """
 
-    i: stream.Interface
-    o: stream.Interface
+    # Not i and o: signals of those names are the unit's around it, and in a waveform both would
+    # stand in one scope.
+    operand: stream.Interface
+    result: stream.Interface
     random: data.View
 
     def __init__(
@@ -62,8 +65,8 @@ class Pipeline(wiring.Component):
         self.config = config
         self.draws = draws
         members: dict[str, Member] = {
-            "i": In(stream.Signature(data.StructLayout(operand), always_ready=True)),
-            "o": Out(stream.Signature(data.StructLayout(result), always_ready=True)),
+            "operand": In(stream.Signature(data.StructLayout(operand), always_ready=True)),
+            "result": Out(stream.Signature(data.StructLayout(result), always_ready=True)),
             **(ports or {}),
         }
         if draws:
@@ -110,9 +113,10 @@ class Streamed(wiring.Component):
         self._ports = {
             name: member
             for name, member in self.pipeline.signature.members.items()
-            if name not in ("i", "o", "random")
+            if name not in ("operand", "result", "random")
         }
-        operand, result = self.pipeline.i.payload.shape(), self.pipeline.o.payload.shape()
+        operand = self.pipeline.operand.payload.shape()
+        result = self.pipeline.result.payload.shape()
         streams = {"i": In(stream.Signature(operand)), "o": Out(stream.Signature(result))}
         super().__init__({**streams, **self._ports})
 
@@ -130,7 +134,10 @@ class Streamed(wiring.Component):
             buffer.claim.eq(accepted & claims),
         ]
 
-        m.d.comb += [pipeline.i.valid.eq(accepted), pipeline.i.payload.eq(self.i.payload)]
+        m.d.comb += [
+            pipeline.operand.valid.eq(accepted),
+            pipeline.operand.payload.eq(self.i.payload),
+        ]
         m.d.comb += [getattr(pipeline, name).eq(getattr(self, name)) for name in self._ports]
         if pipeline.draws:
             lanes = LfsrConfig(
@@ -138,6 +145,9 @@ class Streamed(wiring.Component):
             )
             m.d.comb += pipeline.random.eq(words(m, "lfsr", lanes, accepted))
 
-        m.d.comb += [buffer.i_valid.eq(pipeline.o.valid), buffer.i_payload.eq(pipeline.o.payload)]
+        m.d.comb += [
+            buffer.i_valid.eq(pipeline.result.valid),
+            buffer.i_payload.eq(pipeline.result.payload),
+        ]
         connect(m, buffer.o, flipped(self.o))
         return m

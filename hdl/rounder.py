@@ -52,11 +52,11 @@ class RoundingPipeline(Pipeline):
 
     Members
     -------
-    i : In(stream of {data: lanes codes of `width` bits; choice, if there are several conversions})
+    operand : In(stream of {data: lanes codes of `width` bits; choice, if there are several})
         Wide codes, and the number of the conversion for them.
     random : In(lanes words of `draw` bits), where a conversion is stochastic
         A draw of every lane.
-    o : Out(stream of {data: lanes codes})
+    result : Out(stream of {data: lanes codes})
         Five clocks later, the rounded codes; not specified while `valid` is low.
     """
 
@@ -74,17 +74,17 @@ class RoundingPipeline(Pipeline):
         m = Module()
         config = self.config
 
-        valid = [self.i.valid]
+        valid = [self.operand.valid]
         choice: list[Value] = [C(0)] * 5
         if len(config.conversions) > 1:
-            choice[0] = self.i.payload.choice
+            choice[0] = self.operand.payload.choice
         for number, stage in enumerate(("addend", "low", "sum", "field", "saturated")):
             valid.append(Signal(name=f"valid_{stage}"))
             m.d.sync += valid[-1].eq(valid[-2])
             if len(config.conversions) > 1 and number < 4:
                 choice[number + 1] = Signal.like(choice[0], name=f"choice_{stage}", reset_less=True)
                 m.d.sync += choice[number + 1].eq(choice[number])
-        m.d.comb += self.o.valid.eq(valid[-1])
+        m.d.comb += self.result.valid.eq(valid[-1])
 
         for lane in range(config.lanes):
             self._lane(m, lane, Value.cast(self.random[lane]) if self.draws else C(0, 1), choice)
@@ -111,7 +111,7 @@ class RoundingPipeline(Pipeline):
 
     def _lane(self, m: Module, lane: int, word: Value, choice: list[Value]) -> None:
         conversions = self.config.conversions
-        z, result = self.i.payload.data[lane], self.o.payload.data[lane]
+        z, result = self.operand.payload.data[lane], self.result.payload.data[lane]
 
         # The addend that the rounding calls for.
         addends = [self._addend(conversion, z, word) for conversion in conversions]

@@ -45,10 +45,10 @@ class WeightPipeline(Pipeline):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.d.comb += self.o.valid.eq(late(m, self.i.valid, "valid", reset_less=False))
+        m.d.comb += self.result.valid.eq(late(m, self.operand.valid, "valid", reset_less=False))
         dropped, top = config.stored - config.bits, highest(config.bits)
         for lane in range(config.lanes):
-            weight = self.i.payload.data[lane]
+            weight = self.operand.payload.data[lane]
             rounded = Signal(signed(config.bits + 1), name=f"rounded_{lane}")
             if dropped:
                 # To nearest, ties to even: just under half,
@@ -59,7 +59,7 @@ class WeightPipeline(Pipeline):
             else:
                 m.d.comb += rounded.eq(weight)
             clipped = Mux(rounded > top, top, Mux(rounded < -top, -top, rounded))
-            m.d.comb += self.o.payload.data[lane].eq(
+            m.d.comb += self.result.payload.data[lane].eq(
                 late(m, clipped[: config.bits].as_signed(), f"weight_{lane}")
             )
         return m
@@ -107,11 +107,11 @@ class ActivationPipeline(Pipeline):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.d.comb += self.o.valid.eq(late(m, self.i.valid, "valid", 3, reset_less=False))
+        m.d.comb += self.result.valid.eq(late(m, self.operand.valid, "valid", 3, reset_less=False))
         most, top = config.most_shift, highest(config.bits)
         shift = late(m, Mux(self.shift > most, most, self.shift)[: len(self.shift)], "shift_taken")
         for lane in range(config.lanes):
-            acc = late(m, self.i.payload.data[lane], f"acc_{lane}")
+            acc = late(m, self.operand.payload.data[lane], f"acc_{lane}")
 
             # The positive part, with as many places below the point as the shift could need.
             positive = Signal(config.width - 1, name=f"positive_{lane}")
@@ -127,7 +127,7 @@ class ActivationPipeline(Pipeline):
                 over.eq((kept > top) | ((kept == top) & shifted[:most].any())),
             ]
             code = Mux(kept >= top, top, kept[: config.bits] + up)[: config.bits]
-            result = self.o.payload
+            result = self.result.payload
             m.d.comb += [
                 result.data[lane].eq(late(m, code, f"activation_{lane}")),
                 result.active[lane].eq(late(m, active, f"active_out_{lane}")),
@@ -190,13 +190,12 @@ class ExponentPipeline(Pipeline):
         # A gap counts as a vector of zeros.
         level = []
         for lane in range(config.lanes):
-            value = self.i.payload.data[lane]
+            value = self.operand.payload.data[lane]
             magnitude = Mux(value[-1], -value, value)[:width]
-            counts = self.i.valid & self.i.payload.keep[lane]
+            counts = self.operand.valid & self.operand.payload.keep[lane]
             level.append(late(m, Mux(counts, magnitude, 0), f"magnitude_{lane}", reset_less=False))
-        ends = late(
-            m, self.i.valid & self.i.payload.last, "ends", 1 + config.levels, reset_less=False
-        )
+        ends = self.operand.valid & self.operand.payload.last
+        ends = late(m, ends, "ends", 1 + config.levels, reset_less=False)
         for depth in range(config.levels):
             pairs = list(zip(level[::2], level[1::2]))
             odd = [level[-1]] if len(level) % 2 else []
@@ -230,10 +229,10 @@ class ExponentPipeline(Pipeline):
         ]
         exponent = late(m, (leading + above)[: len(leading)], "exponent")
         m.d.comb += [
-            self.o.valid.eq(late(m, ends, "valid", 3, reset_less=False)),
-            self.o.payload.maximum.eq(late(m, found, "maximum_out")),
-            self.o.payload.exponent.eq(exponent),
-            self.o.payload.zero.eq(late(m, found == 0, "zero")),
+            self.result.valid.eq(late(m, ends, "valid", 3, reset_less=False)),
+            self.result.payload.maximum.eq(late(m, found, "maximum_out")),
+            self.result.payload.exponent.eq(exponent),
+            self.result.payload.zero.eq(late(m, found == 0, "zero")),
         ]
         return m
 
@@ -333,18 +332,20 @@ class ErrorPipeline(Pipeline):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.d.comb += self.o.valid.eq(late(m, self.i.valid, "valid", 5, reset_less=False))
+        m.d.comb += self.result.valid.eq(late(m, self.operand.valid, "valid", 5, reset_less=False))
         exponent = Signal(range(config.width))
         m.d.comb += exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent))
         top = highest(config.bits)
         for lane in range(config.lanes):
-            value = self.i.payload.data[lane]
+            value = self.operand.payload.data[lane]
             word = Value.cast(self.random[lane]) if self.draws else None
             scaled, negative = scale(m, value, word, exponent, config.bits - 1, lane)
-            keep = late(m, self.i.payload.keep[lane] & ~self.zero, f"keep_{lane}", 4)
+            keep = late(m, self.operand.payload.keep[lane] & ~self.zero, f"keep_{lane}", 4)
             code = Mux(scaled > top, top, scaled)[: config.bits - 1]
             code = Mux(keep, Mux(negative, -code, code), 0)[: config.bits]
-            m.d.comb += self.o.payload.data[lane].eq(late(m, code.as_signed(), f"error_{lane}"))
+            m.d.comb += self.result.payload.data[lane].eq(
+                late(m, code.as_signed(), f"error_{lane}")
+            )
         return m
 
 
@@ -405,7 +406,7 @@ class UpdatePipeline(Pipeline):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.d.comb += self.o.valid.eq(late(m, self.i.valid, "valid", 6, reset_less=False))
+        m.d.comb += self.result.valid.eq(late(m, self.operand.valid, "valid", 6, reset_less=False))
 
         # exponent - rate is -7 at least: so many bits can be appended.
         most_left = (1 << (RATE_BITS - 1)) - 1
@@ -419,17 +420,17 @@ class UpdatePipeline(Pipeline):
         top = config.saturation
         far = top + (1 << (config.bits - 1))  # from any code to the opposite limit
         for lane in range(config.lanes):
-            gradient = self.i.payload.gradient[lane]
+            gradient = self.operand.payload.gradient[lane]
             word = Value.cast(self.random[lane])
             scaled, negative = scale(m, gradient, word, shift, most_left, lane)
             moves = late(m, (gradient != 0) & ~self.zero, f"moves_{lane}", 4)
             limited = Mux(scaled > far, far, scaled)[: far.bit_length()]
             step = late(m, Mux(moves, Mux(negative, -limited, limited), 0), f"step_{lane}")
-            weight = late(m, self.i.payload.weight[lane], f"weight_{lane}", 5)
+            weight = late(m, self.operand.payload.weight[lane], f"weight_{lane}", 5)
             updated = Signal(signed(len(step) + 1), name=f"updated_{lane}")
             m.d.comb += updated.eq(weight - step)
             clipped = Mux(updated > top, top, Mux(updated < -top, -top, updated))[: config.bits]
-            m.d.comb += self.o.payload.weight[lane].eq(
+            m.d.comb += self.result.payload.weight[lane].eq(
                 late(m, clipped.as_signed(), f"weight_out_{lane}")
             )
         return m

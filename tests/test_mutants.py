@@ -139,7 +139,7 @@ MUTANTS = [
             ("draws without operands", ('"lfsr", lanes, accepted', '"lfsr", lanes, C(1)')),
             (
                 "operands twice",
-                ("pipeline.i.valid.eq(accepted)", "pipeline.i.valid.eq(self.i.valid)"),
+                ("pipeline.operand.valid.eq(accepted)", "pipeline.operand.valid.eq(self.i.valid)"),
             ),
             ("a place too few", ("config.latency + 1", "config.latency")),
             ("every operand claims", ("if self._claims else", "if 0 else")),
@@ -161,7 +161,7 @@ MUTANTS = [
         ),
         ("no reset", ('name=f"state_{lane}")', 'name=f"state_{lane}", reset_less=True)')),
         ("a clock late", ("m.d.comb += word.eq(", "m.d.sync += word.eq(")),
-        ("leaps at every clock", ("with m.If(self.o.ready):", "with m.If(1):")),
+        ("leaps at every clock", ("with m.If(draws):", "with m.If(1):")),
     ),
     *mutants(
         hdl.rounder,
@@ -182,7 +182,7 @@ MUTANTS = [
             "no reset",
             ('Signal(name=f"valid_{stage}")', 'Signal(name=f"valid_{stage}", reset_less=True)'),
         ),
-        ("a clock late", ("m.d.comb += self.o.valid.eq", "m.d.sync += self.o.valid.eq")),
+        ("a clock late", ("m.d.comb += self.result.valid.eq", "m.d.sync += self.result.valid.eq")),
     ),
     *mutants(
         hdl.rounder,
@@ -329,7 +329,10 @@ MUTANTS = [
         ("maximum of the last vector", ("Mux(ends, 0, largest)", "0")),
         ("maximum of all tensors", ("Mux(ends, 0, largest)", "largest")),
         ("lesser of two", ("Mux(a > b, a, b)", "Mux(a > b, b, a)")),
-        ("masked values count", ("self.i.valid & self.i.payload.keep[lane]", "self.i.valid")),
+        (
+            "masked values count",
+            ("self.operand.valid & self.operand.payload.keep[lane]", "self.operand.valid"),
+        ),
         ("ends a clock late", ('"ends", 1 + config.levels', '"ends", 2 + config.levels')),
     ),
     *mutants(

@@ -256,8 +256,8 @@ FAULTS = [
         "wage-weight",
         golden.WeightQuantizerConfig(),
         hdl.pipeline,
-        "i.valid.eq(accepted)",
-        "i.valid.eq(self.i.valid)",
+        "operand.valid.eq(accepted)",
+        "operand.valid.eq(self.i.valid)",
         "wage_weight",
         "places",
     ),
@@ -359,10 +359,10 @@ def test_a_fault_has_a_counterexample_in_the_words_of_the_ports(monkeypatch, tmp
     first, last = proof.counterexample[0], proof.counterexample[-1]
     fields = dict(field.split("=") for field in first.split() if "=" in field)
     answer = dict(field.split("=") for field in last.split() if "=" in field)
-    wide = int(fields["i_data"])
-    assert fields["i_valid"] == answer["o_valid"] == "1"
+    wide = int(fields["operand_data"])
+    assert fields["operand_valid"] == answer["result_valid"] == "1"
     assert not -(2**29) <= wide < 2**29
-    assert (int(answer["o_data"]) > 0) == (wide < 0)
+    assert (int(answer["result_data"]) > 0) == (wide < 0)
     # The same is in a waveform that other programs read.
     path = tmp_path / "fault.vcd"
     path.write_text(proof.waveform)
@@ -371,7 +371,7 @@ def test_a_fault_has_a_counterexample_in_the_words_of_the_ports(monkeypatch, tmp
         scope.full_name: {variable.name for variable in scope.vars()}
         for scope in pywellen.Waveform(str(path)).all_scopes()
     }
-    assert {"clk", "rst", "i_data", "random", "o_data"} <= scopes["ports"]
+    assert {"clk", "rst", "operand_data", "random", "result_data"} <= scopes["ports"]
     assert scopes["property"] == {"holds"}
     assert "overflow" in scopes["dut"]
 
@@ -395,7 +395,7 @@ def test_specifications_share_no_arithmetic_with_hardware_and_model():
                 taken.add(node.attr)
     constants = {"BUFFER_LATENCY", "PIPELINE_LATENCY", "PRODUCT_LATENCY"}
     descriptions = {"Conversion", "Generator", "Rounding"}
-    ports = {"Buffer", "Lfsr", "Macc", "rounder"}
+    ports = {"Buffer", "Lanes", "Lfsr", "Macc", "rounder"}
     configs = {name for name in taken if name.endswith("Config")}
     assert taken - constants - descriptions - ports - configs == set()
 

@@ -90,11 +90,11 @@ def test_an_array_has_one_module_for_its_nodes_and_one_for_its_rounders():
         "array_buffer",
         "array_macc",
         "array_rounding_pipeline",
-        "array_lfsr",
+        "array_lanes",
     ]
     assert len(re.findall(r"^  array_macc node_\d_\d \($", text, re.M)) == 12
     assert len(re.findall(r"^  array_rounding_pipeline rounder_\d \($", text, re.M)) == 4
-    seeds = re.findall(r"^  array_lfsr #\(.SEED\(32'd(\d+)\)\) lfsr_\d \($", text, re.M)
+    seeds = re.findall(r"^  array_lanes #\(.SEED\(32'd(\d+)\)\) lfsr_\d \($", text, re.M)
     lanes = config.generator
     assert [int(seed) for seed in seeds] == [
         lanes.advance(lanes.seed, lane * lanes.lane_steps) for lane in range(4)

@@ -33,6 +33,7 @@ from gradloom.prove.counterexample import read, waveform, words
 from gradloom.prove.engine import Verdict, decide
 from gradloom.units import UNITS, Unit
 from gradloom.verilog import generate
+from hdl.lfsr import Lanes
 
 __all__ = [
     "AnyState",
@@ -123,7 +124,7 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
         lanes = LfsrConfig(
             generator=config.generator, lanes=config.lanes, first_lane=config.first_lane
         )
-        found.append(Bench(f"{unit.module}_lfsr", flatten(hdl.Lfsr(lanes))))
+        found.append(Bench(f"{unit.module}_lanes", flatten(Lanes(lanes))))
         lfsr.specify(found[-1], lanes)
     depth = config.latency + 1
     fifo = hdl.Buffer(component.o.payload.shape(), depth=depth)  # type: ignore[attr-defined]

@@ -262,7 +262,7 @@ class _Array:
         """What a rounder gets; column C-1 is the last to have a row."""
         bench, config = self.bench, self.config
         lag = config.columns - 1 - column
-        data = bench.probe(f"rounder_{column}.i_data", config.macc.width)
+        data = bench.probe(f"rounder_{column}.operand_data", config.macc.width)
         holds = bench.past(data, lag).as_signed() == sums
         if len(config.conversions) > 1:
             bits = (len(config.conversions) - 1).bit_length()
@@ -272,7 +272,7 @@ class _Array:
             holds &= bench.past(found, lag) == bench.past(choice)
         if config.stochastic:
             # With each row that passes, and else not, the column's generator leaps.
-            holds &= bench.past(bench.probe(f"lfsr_{column}.o_ready", 1), lag)
+            holds &= bench.past(bench.probe(f"lfsr_{column}.draw", 1), lag)
         return holds
 
     def _rounders(self, data: list[Value]) -> None:
@@ -281,10 +281,10 @@ class _Array:
         width = config.result_width
         same = []
         for column in range(columns):
-            rounded = bench.probe(f"rounder_{column}.o_data", width)
+            rounded = bench.probe(f"rounder_{column}.result_data", width)
             same.append(data[column].as_unsigned() == bench.past(rounded, columns - 1 - column))
             if config.stochastic:
-                word = bench.probe(f"lfsr_{column}.o_data", config.generator.draw)
+                word = bench.probe(f"lfsr_{column}.word", config.generator.draw)
                 same.append(bench.probe(f"rounder_{column}.random", config.generator.draw) == word)
         bench.prove(
             "columns",
@@ -298,7 +298,7 @@ class _Array:
         if config.stochastic:
             follows, leaps = [], []
             for column in range(columns):
-                draws = bench.probe(f"lfsr_{column}.o_ready", 1)
+                draws = bench.probe(f"lfsr_{column}.draw", 1)
                 model = lfsr.model(bench, config.generator, column, draws)
                 follows.append(
                     bench.probe(f"lfsr_{column}.state_0", config.generator.bits) == model

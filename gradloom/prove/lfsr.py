@@ -1,6 +1,6 @@
 """Random bits (docs/numerics.md, section 2): steps, leaps and the lanes' seeds."""
 
-from amaranth.hdl import Mux, Signal, Value
+from amaranth.hdl import C, Mux, Signal, Value
 
 from golden.lfsr import Generator, LfsrConfig
 from gradloom.prove.bench import Bench, Induction
@@ -42,12 +42,13 @@ def model(bench: Bench, generator: Generator, lane: int, draws: Value) -> Signal
 
 
 def specify(bench: Bench, config: LfsrConfig) -> None:
-    """The properties of the lanes."""
-    generator = config.generator
+    """The properties of the lanes, as a unit or inside another one."""
+    generator, unit = config.generator, "o_valid" in bench
+    draws, words = (bench[name] for name in (("o_ready", "o_data") if unit else ("draw", "word")))
     lanes, follows, starts = [], [], []
     for lane in range(config.first_lane, config.first_lane + config.lanes):
         state = bench.probe(f"state_{lane}", generator.bits)
-        expected = model(bench, generator, lane, bench["o_ready"])
+        expected = model(bench, generator, lane, draws)
         lanes.append(state)
         follows.append(state == expected)
         starts.append(expected != expected.init)
@@ -71,12 +72,9 @@ def specify(bench: Bench, config: LfsrConfig) -> None:
     bench.prove(
         "word",
         "the words are the low bits of the states, and always valid",
-        bench["o_valid"]
-        & every(
-            word == state[: generator.draw]
-            for word, state in zip(bench["o_data"], lanes, strict=True)
-        ),
+        (bench["o_valid"] if unit else C(1))
+        & every(word == state[: generator.draw] for word, state in zip(words, lanes, strict=True)),
         Induction(1),
-        {"a word that is not 0": every(word != 0 for word in bench["o_data"])},
+        {"a word that is not 0": every(word != 0 for word in words)},
         within=4,
     )

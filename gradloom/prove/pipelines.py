@@ -23,13 +23,13 @@ class Results:
     def __init__(self, bench: Bench, config: Any):
         self.bench = bench
         self.clocks = config.latency - BUFFER_LATENCY
-        self.valid: Value = bench["o_valid"]
+        self.valid: Value = bench["result_valid"]
         self.prove(
             "latency",
             f"a result is there {self.clocks} clocks after each operand that no reset has followed,"
             " and at no other time",
-            bench["o_valid"] == bench.since(bench["i_valid"], self.clocks),
-            {"a result": bench["o_valid"], "none": ~bench["o_valid"]},
+            bench["result_valid"] == bench.since(bench["operand_valid"], self.clocks),
+            {"a result": bench["result_valid"], "none": ~bench["result_valid"]},
         )
 
     def operand(self, name: str) -> Any:

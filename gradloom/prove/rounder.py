@@ -41,9 +41,9 @@ def limits(conversion: Conversion) -> tuple[int, int]:
 def specify(bench: Bench, config: RounderConfig) -> None:
     """The properties of the rounding pipeline."""
     results = Results(bench, config)
-    z, words = results.operand("i_data"), results.words(config.lanes)
-    choice = results.operand("i_choice") if "i_choice" in bench else C(0)
-    lanes = list(zip(z, words, bench["o_data"], strict=True))
+    z, words = results.operand("operand_data"), results.words(config.lanes)
+    choice = results.operand("operand_choice") if "operand_choice" in bench else C(0)
+    lanes = list(zip(z, words, bench["result_data"], strict=True))
 
     def each(what: Callable[[Conversion, Value, Value, Value], Value]) -> list[Value]:
         """Of every lane, `what` for the conversion that was chosen."""

@@ -1,5 +1,6 @@
 """Streams with credits: the output FIFO, and what puts a pipeline between two streams."""
 
+import re
 from typing import Any
 
 from amaranth.hdl import Array, Mux, Signal, Value
@@ -157,19 +158,20 @@ def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: st
     accepted = bench["i_valid"] & bench["i_ready"]
     claims = accepted & bench[brings] if brings else accepted
 
-    same = [bench.probe("pipeline.i_valid", 1) == accepted]
-    results = [bench.probe("buffer.i_valid", 1) == bench.probe("pipeline.o_valid", 1)]
+    same = [bench.probe("pipeline.operand_valid", 1) == accepted]
+    results = [bench.probe("buffer.i_valid", 1) == bench.probe("pipeline.result_valid", 1)]
     for port in pipeline:
         inside = bench.probe(f"pipeline.{port.name}", port.bits)
         if port.name == "random":
             same += [
-                inside == bench.probe("lfsr.o_data", port.bits),
-                bench.probe("lfsr.o_ready", 1) == accepted,
+                inside == bench.probe("lfsr.word", port.bits),
+                bench.probe("lfsr.draw", 1) == accepted,
             ]
-        elif port.direction == "in" and port.name != "i_valid":
-            same.append(inside == bench.whole([port.name]))
-        elif port.direction == "out" and port.name != "o_valid":
-            field = port.name.removeprefix("o_")
+        elif port.direction == "in" and port.name != "operand_valid":
+            outside = re.sub("^operand_", "i_", port.name)
+            same.append(inside == bench.whole([outside]))
+        elif port.direction == "out" and port.name != "result_valid":
+            field = port.name.removeprefix("result_")
             results.append(inside == bench.probe(f"buffer.i_payload_{field}", port.bits))
     bench.prove(
         "operands",

@@ -16,10 +16,10 @@ def specify(bench: Bench, config: ActivationQuantizerConfig) -> None:
     limit = top << s
     lanes = list(
         zip(
-            results.operand("i_data"),
-            bench["o_data"],
-            bench["o_active"],
-            bench["o_unclipped"],
+            results.operand("operand_data"),
+            bench["result_data"],
+            bench["result_active"],
+            bench["result_unclipped"],
             strict=True,
         )
     )

@@ -30,10 +30,10 @@ def specify(bench: Bench, config: ErrorQuantizerConfig) -> None:
     s = Mux(k > fraction, k - fraction, 0).as_unsigned()
     lanes = list(
         zip(
-            results.operand("i_data"),
+            results.operand("operand_data"),
             results.words(config.lanes),
-            results.operand("i_keep"),
-            bench["o_data"],
+            results.operand("operand_keep"),
+            bench["result_data"],
             strict=True,
         )
     )

@@ -25,22 +25,22 @@ def exponent(maximum: Value, width: int, ceil: bool) -> Value:
 def specify(bench: Bench, config: ShiftExponentConfig) -> None:
     """The properties of the maximum and its exponent."""
     clocks = config.latency - BUFFER_LATENCY
-    ends = bench["i_valid"] & bench["i_last"]
-    maximum, width = bench["o_maximum"], config.width
+    ends = bench["operand_valid"] & bench["operand_last"]
+    maximum, width = bench["result_maximum"], config.width
     bench.prove(
         "latency",
         f"an exponent is there {clocks} clocks after each tensor's last vector that no reset has "
         "followed, and at no other time",
-        bench["o_valid"] == bench.since(ends, clocks),
+        bench["result_valid"] == bench.since(ends, clocks),
         AnyState(clocks),
-        {"an exponent": bench["o_valid"], "none": ~bench["o_valid"]},
+        {"an exponent": bench["result_valid"], "none": ~bench["result_valid"]},
     )
 
     # The largest magnitude of the tensor so far, this clock's vector included.
     before = bench.register("before", width)
     so_far: Value = before
-    for value, keep in zip(bench["i_data"], bench["i_keep"], strict=True):
-        counts = bench["i_valid"] & keep
+    for value, keep in zip(bench["operand_data"], bench["operand_keep"], strict=True):
+        counts = bench["operand_valid"] & keep
         so_far = largest(so_far, Mux(counts, magnitude(value), 0))
     bench.update(before, Mux(ends, 0, so_far))
     # Both have seen the same vectors, the unit's register later.
@@ -48,13 +48,13 @@ def specify(bench: Bench, config: ShiftExponentConfig) -> None:
     bench.prove(
         "maximum",
         "the maximum is that of the magnitudes of all values of the tensor that are kept",
-        same & implies(bench["o_valid"], maximum == bench.since(so_far, clocks)),
+        same & implies(bench["result_valid"], maximum == bench.since(so_far, clocks)),
         Induction(clocks + 1),
         {
-            "not the last vector's": bench["o_valid"]
-            & (bench.past(bench["i_data"][0], clocks) == 0)
+            "not the last vector's": bench["result_valid"]
+            & (bench.past(bench["operand_data"][0], clocks) == 0)
             & (maximum > 5),
-            "the lowest code's": bench["o_valid"] & (maximum == 1 << (width - 1)),
+            "the lowest code's": bench["result_valid"] & (maximum == 1 << (width - 1)),
         },
         within=clocks + 3,
     )
@@ -67,12 +67,12 @@ def specify(bench: Bench, config: ShiftExponentConfig) -> None:
             else "the first whole number above 2^(e + 1/2), for every e"
         ),
         implies(
-            bench["o_valid"] & (maximum <= 1 << (width - 1)),
-            bench["o_exponent"] == exponent(maximum, width, config.ceil),
+            bench["result_valid"] & (maximum <= 1 << (width - 1)),
+            bench["result_exponent"] == exponent(maximum, width, config.ceil),
         ),
         AnyState(3),
         {
-            f"exponent {e}": bench["o_valid"] & (bench["o_exponent"] == e)
+            f"exponent {e}": bench["result_valid"] & (bench["result_exponent"] == e)
             for e in sorted({0, 1, width // 2, width - 1})
         },
         within=clocks + 2,
@@ -80,8 +80,8 @@ def specify(bench: Bench, config: ShiftExponentConfig) -> None:
     bench.prove(
         "zero",
         "`zero` where the maximum is 0, and only there",
-        implies(bench["o_valid"], bench["o_zero"] == (maximum == 0)),
+        implies(bench["result_valid"], bench["result_zero"] == (maximum == 0)),
         AnyState(3),
-        {"a zero tensor": bench["o_valid"] & bench["o_zero"]},
+        {"a zero tensor": bench["result_valid"] & bench["result_zero"]},
         within=clocks + 2,
     )

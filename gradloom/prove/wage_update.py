@@ -20,10 +20,10 @@ def specify(bench: Bench, config: WeightUpdateConfig) -> None:
     left = Mux(shift < 0, -shift, 0).as_unsigned()
     lanes = list(
         zip(
-            results.operand("i_weight"),
-            results.operand("i_gradient"),
+            results.operand("operand_weight"),
+            results.operand("operand_gradient"),
             results.words(config.lanes),
-            bench["o_weight"],
+            bench["result_weight"],
             strict=True,
         )
     )

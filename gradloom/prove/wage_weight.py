@@ -9,7 +9,7 @@ from gradloom.prove.pipelines import Results
 def specify(bench: Bench, config: WeightQuantizerConfig) -> None:
     """The properties of the weight quantizer."""
     results = Results(bench, config)
-    lanes = list(zip(results.operand("i_data"), bench["o_data"], strict=True))
+    lanes = list(zip(results.operand("operand_data"), bench["result_data"], strict=True))
     s, top = config.stored - config.bits, (1 << (config.bits - 1)) - 1
 
     results.every(
