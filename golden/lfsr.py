@@ -202,6 +202,9 @@ def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
 #: stay in a cache.
 _MOST_SCALE = 64
 
+#: Words that are made anyway, as to leap over them would take as long.
+_FEW = 1 << 18
+
 
 class Lanes:
     """Lanes in training order: hands out draws in bulk and remembers where each lane is.
@@ -237,29 +240,43 @@ class Lanes:
             for draw in range(generator.bits):
                 self._ahead[draw, lane] = state & low
                 state = generator.advance(state, generator.leap)
-        self._rows: Words = self._ahead[:0]
+        self._room: Words = np.empty(0, kind)
 
     def copy(self) -> "Lanes":
         """Lanes at the same place that move on their own."""
         twin = object.__new__(Lanes)
-        twin.__dict__.update(self.__dict__, _rows=self._rows[:0])
+        twin.__dict__.update(self.__dict__, _room=self._room[:0])
         return twin
 
     def take(self, draws: int) -> Words:
         """The next `draws` draws of every lane, (draws, lanes); the lanes move on."""
         return self.lend(draws).copy()
 
-    def lend(self, draws: int) -> Words:
-        """`take`, but of words that the lanes' next draw overwrites."""
+    def lend(self, draws: int, lanes: int | None = None) -> Words:
+        """`take`, but of words that the lanes' next draw overwrites; of the first `lanes` alone, if
+        told.
+        """
+        wanted = self.count if lanes is None else lanes
+        if draws * (self.count - wanted) < _FEW:
+            words, self._ahead = self._extended(self._ahead, draws)
+        else:
+            others = self._leapt(self._ahead[:, wanted:], draws)
+            words, ahead = self._extended(self._ahead[:, :wanted], draws)
+            self._ahead = np.hstack([ahead[: len(others)], others])
+        self.made += draws
+        return words[:, :wanted]
+
+    def _extended(self, ahead: Words, draws: int) -> tuple[Words, Words]:
+        """So many draws, from the first of them, and what of the draws after them to go on from."""
         bits, taps = self.generator.bits, self.generator.taps
-        have = len(self._ahead)
+        have, lanes = ahead.shape
         # Many are made faster by long steps, which need more to start from.
         keep = max(have, bits * min(1 << (draws // bits).bit_length() >> 1, _MOST_SCALE))
         rows = draws + keep
-        if rows > len(self._rows):
-            self._rows = np.empty((rows, self.count), self._ahead.dtype)
-        words = self._rows[:rows]
-        words[:have] = self._ahead
+        if rows * lanes > len(self._room):
+            self._room = np.empty(rows * lanes, ahead.dtype)
+        words = self._room[: rows * lanes].reshape(rows, lanes)
+        words[:have] = ahead
         offsets = [bits - 1 - bit for bit in range(bits) if taps >> bit & 1]
         reach = bits - max(offsets)  # rows a block of one can make at a time
         while have < rows:
@@ -272,9 +289,17 @@ class Lanes:
             for other in others:
                 target ^= other
             have += block
-        self._ahead = words[draws:].copy()
-        self.made += draws
-        return words[:draws]
+        return words[:draws], words[draws:].copy()
+
+    def _leapt(self, ahead: Words, draws: int) -> Words:
+        """The `bits` draws that stand so many draws further on than `ahead`."""
+        bits, taps = self.generator.bits, self.generator.taps
+        # d[n] is the sum of d[t] for the terms x^t of x^n modulo the polynomial.
+        power = _power(bits, taps, draws)
+        near, _ = self._extended(ahead, 2 * bits)
+        terms = [near[term:][:bits] for term in range(bits) if power >> term & 1]
+        leapt: Words = np.bitwise_xor.reduce(terms)
+        return leapt
 
     @property
     def states(self) -> list[int]:
