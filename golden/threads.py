@@ -6,6 +6,7 @@ BLAS has threads of its own, which wait for work at full speed and so take the c
 whoever works by parts holds it at one.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -184,7 +185,7 @@ def scratch(shape: tuple[int, ...], kind: DTypeLike, name: str = "") -> NDArray[
     """An array of any contents that the thread's next call with that name hands out again."""
     buffers: dict[str, NDArray[np.uint8]] = _own.__dict__.setdefault("buffers", {})
     kind = np.dtype(kind)
-    size = int(np.prod(shape)) * kind.itemsize
+    size = math.prod(shape) * kind.itemsize
     if name not in buffers or buffers[name].size < size:
         buffers[name] = np.empty(size, np.uint8)
     return buffers[name][:size].view(kind).reshape(shape)
