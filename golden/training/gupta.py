@@ -105,8 +105,8 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
 
     def _sums(self, layer: int, x: Tensor, operands: Operands) -> tuple[Carried, int]:
         stage = self.stages[layer]
-        sums = convolution.forward(stage, x, operands.weights, _TOP, _TOP)
-        sums += operands.biases * self._ones(layer)
+        biases = operands.biases * self._ones(layer)
+        sums = convolution.forward(stage, x, operands.weights, _TOP, _TOP, biases)
         return sums, (stage.inputs + 1) * _TOP * _TOP
 
     def _error_sums(self, layer: int, delta: Tensor, weights: Carried) -> tuple[Carried, int]:
