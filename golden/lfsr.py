@@ -193,9 +193,11 @@ def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
     """
     words = np.asarray(words).astype(np.int64)
     s = np.maximum(np.asarray(dropped, np.int64), 0)
-    short = words & ((np.int64(1) << np.minimum(s, draw)) - 1)
-    missing = np.maximum(s - draw, 1)
-    return np.where(s <= draw, short, words << missing | np.int64(1) << (missing - 1))
+    taken = np.minimum(s, draw)
+    missing = s - taken
+    below = np.int64(1) << missing >> 1  # 0 where none is missing
+    r: Codes = (words & (np.int64(1) << taken) - 1) << missing | below
+    return r
 
 
 #: Longest step, in register widths, by which draws are made of earlier ones; blocks of that size

@@ -57,7 +57,8 @@ def forward(
     them alone. `biases`, one an output and of that type, are added to the sums.
     """
     kind = carrier(x_bound * w_bound, stage.inputs)
-    x, w = _seen(stage, x.astype(kind, copy=False)), _wide(stage, w.astype(kind, copy=False))
+    x = _seen(stage, x.astype(kind, copy=False))
+    w = _wide(stage, w.astype(kind, copy=False), _abreast(stage))
     sums = np.empty((len(x), *stage.sums), kind)
     if stage.dense:
         product(x, w, sums.reshape(len(x), -1))
@@ -85,7 +86,8 @@ def forward_pooled(
     if pool is None:
         return forward(stage, x, w, x_bound, w_bound), None
     kind = carrier(x_bound * w_bound, stage.inputs)
-    x, w = _seen(stage, x.astype(kind, copy=False)), _wide(stage, w.astype(kind, copy=False))
+    x = _seen(stage, x.astype(kind, copy=False))
+    w = _wide(stage, w.astype(kind, copy=False), _abreast(stage))
     sums = np.empty((len(x), *stage.pooled), kind)
     first = np.empty(sums.shape, np.min_scalar_type(pool.height * pool.width - 1))
 
@@ -93,7 +95,7 @@ def forward_pooled(
         seen = _patches(stage, x[part])
         whole = scratch((*seen.shape[:2], w.shape[1]), kind, "sums")
         np.matmul(seen, w, out=whole)
-        sums[part], first[part] = max_pool(whole.reshape(-1, *stage.sums), pool)
+        max_pool(whole.reshape(-1, *stage.sums), pool, sums[part], first[part])
 
     each(piece, _pieces(stage, len(x), kind))
     return sums, first
@@ -127,7 +129,7 @@ def gradient(
             np.add(total, of_piece, out=total)
 
     each(piece, _pieces(stage, len(x), kind, exact or len(x)))
-    of_place, *others = _of_places(stage, total)
+    of_place, *others = _of_places(stage, total, _abreast(stage))
     return sum(others, start=of_place).reshape(-1, outputs)
 
 
@@ -146,9 +148,10 @@ def error(
     if stage.dense:
         errors = _unpooled(stage, e, first, slice(None)).reshape(len(e), -1)
         return product(errors, w.T).reshape(-1, *stage.image)
-    sums, abreast = np.empty((len(e), *stage.image), kind), _abreast(stage)
-    if abreast > 1:
-        back = np.ascontiguousarray(_wide(stage, w).T)
+    sums = np.empty((len(e), *stage.image), kind)
+    abreast = _abreast(stage, 2 * _OUTPUTS)  # which here are terms
+    if abreast > 1 and stage.outputs < _OUTPUTS:
+        back = np.ascontiguousarray(_wide(stage, w, abreast).T)
 
         def piece(part: slice) -> None:
             errors = _unpooled(stage, e, first, part)
@@ -186,7 +189,7 @@ def pool(stage: Stage, y: Tensor) -> tuple[Tensor, Tensor | None]:
     first = np.empty(best.shape, np.min_scalar_type(window.height * window.width - 1))
 
     def piece(part: slice) -> None:
-        best[part], first[part] = max_pool(y[part], window)
+        max_pool(y[part], window, best[part], first[part])
 
     each(piece, _images(stage, y))
     return best, first
@@ -252,32 +255,32 @@ def _seen(stage: Stage, x: Tensor) -> Tensor:
     return x.reshape(len(x), -1) if stage.dense else views(x, stage.window, _abreast(stage))
 
 
-def _abreast(stage: Stage) -> int:
+def _abreast(stage: Stage, most: int = _OUTPUTS) -> int:
     """Places of a row that one row of a product makes side by side, from what they see together:
     less is copied, and BLAS has more outputs at a time.
     """
     _, columns, outputs = stage.sums
-    return max(n for n in range(1, 5) if n == 1 or (columns % n == 0 and n * outputs <= _OUTPUTS))
+    return max(n for n in range(1, 5) if n == 1 or (columns % n == 0 and n * outputs <= most))
 
 
-def _wide(stage: Stage, w: Tensor) -> Tensor:
-    """Weights for `_abreast` places, (terms that they see together, places * outputs): zeros where
-    one does not look.
+def _wide(stage: Stage, w: Tensor, abreast: int) -> Tensor:
+    """Weights for so many places abreast, (terms that they see together, places * outputs): zeros
+    where one does not look.
     """
-    abreast, window = _abreast(stage), stage.window
+    window = stage.window
     if abreast == 1:
         return w
     width = window.width + (abreast - 1) * window.stride
     shape = (window.height * width * stage.image[2], abreast * stage.outputs)
     wide = np.zeros(shape, w.dtype)
-    for part in _of_places(stage, wide):
+    for part in _of_places(stage, wide, abreast):
         part[...] = w.reshape(part.shape)
     return wide
 
 
-def _of_places(stage: Stage, wide: Tensor) -> list[Tensor]:
+def _of_places(stage: Stage, wide: Tensor, abreast: int) -> list[Tensor]:
     """The parts of `_wide` that hold a place's weights, (ky, kx, channels, outputs) each."""
-    window, abreast = stage.window, _abreast(stage)
+    window = stage.window
     by_place = wide.reshape(window.height, -1, stage.image[2], abreast, stage.outputs)
     starts = range(0, abreast * window.stride, window.stride)
     return [

@@ -118,8 +118,8 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
         """Exact gradient sums of weights and biases."""
         stage, errors = self.stages[layer], delta.reshape(-1, self.stages[layer].outputs)
         one = self._ones(layer)
-        most = max(float(x.max()), one)  # no input is negative
         if stage.dense:
+            most = max(float(x.max()), one)  # no input is negative
             largest = int(most * float((np.ones(len(errors)) @ np.abs(errors)).max()))
             of_weights = Gradient(x.reshape(len(x), -1).T, errors, largest)
         else:

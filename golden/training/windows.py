@@ -106,26 +106,30 @@ def _offsets(x: Tensor, window: Window) -> Iterator[Tensor]:
             yield x[:, y : y + step * rows : step, column : column + step * columns : step]
 
 
-def max_pool(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+def max_pool(
+    x: Tensor, window: Window, best: Tensor | None = None, first: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The largest value of each place, and where in its window it first stands in row-major order.
 
     Padding is below every value.
 
     Returns
     -------
-    (batch, rows, columns, channels) each; the second one of unsigned integers.
+    (batch, rows, columns, channels) each; the second one of unsigned integers. They are `best` and
+    `first`, if those are given.
     """
     lowest = -np.inf if np.issubdtype(x.dtype, np.floating) else np.iinfo(x.dtype).min
-    parts = _offsets(padded(x, window, lowest), window)
-    best = next(parts).copy()
+    one, *others = _offsets(padded(x, window, lowest), window)
     kind = np.min_scalar_type(window.height * window.width - 1)
-    first = np.zeros(best.shape, kind)
-    for offset, part in enumerate(parts, 1):
-        part = np.ascontiguousarray(part)  # runs of a few channels are slow to compare, twice
-        above = (part > best).astype(kind)
-        np.maximum(best, part, out=best)
-        above *= kind.type(offset)
-        np.maximum(first, above, out=first)  # a later one is above all before
+    best = np.empty(one.shape, x.dtype) if best is None else best
+    first = np.empty(one.shape, kind) if first is None else first
+    best[...] = one
+    first[...] = 0
+    for offset, other in enumerate(others, 1):
+        other = np.ascontiguousarray(other)  # runs of a few channels are slow to take twice
+        above = other > best
+        np.maximum(best, other, out=best)
+        np.maximum(first, above * kind.type(offset), out=first)  # a later one is above all before
     return best, first
 
 
