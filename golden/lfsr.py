@@ -200,9 +200,9 @@ def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
     return r
 
 
-#: Longest step, in register widths, by which draws are made of earlier ones; blocks of that size
-#: stay in a cache.
-_MOST_SCALE = 64
+#: Words that the longest step, by which draws are made of earlier ones, goes back at most: blocks
+#: of that size stay in a cache.
+_MOST_STEP = 1 << 16
 
 #: Words that are made anyway, as to leap over them would take as long.
 _FEW = 1 << 18
@@ -259,22 +259,29 @@ class Lanes:
         told.
         """
         wanted = self.count if lanes is None else lanes
-        if draws * (self.count - wanted) < _FEW:
-            words, self._ahead = self._extended(self._ahead, draws)
-        else:
-            others = self._leapt(self._ahead[:, wanted:], draws)
-            words, ahead = self._extended(self._ahead[:, :wanted], draws)
-            self._ahead = np.hstack([ahead[: len(others)], others])
         self.made += draws
-        return words[:, :wanted]
-
-    def _extended(self, ahead: Words, draws: int) -> tuple[Words, Words]:
-        """So many draws, from the first of them, and what of the draws after them to go on from."""
-        bits, taps = self.generator.bits, self.generator.taps
-        have, lanes = ahead.shape
+        bits = self.generator.bits
+        if draws * (self.count - wanted) >= _FEW:
+            others = self._leapt(self._ahead[:, wanted:], draws)
+            words = self._extended(self._ahead[:, :wanted], draws + bits)
+            self._ahead = np.hstack([words[draws:], others])
+            return words[:draws]
         # Many are made faster by long steps, which need more to start from.
-        keep = max(have, bits * min(1 << (draws // bits).bit_length() >> 1, _MOST_SCALE))
-        rows = draws + keep
+        keep = bits * min(1 << (draws // bits).bit_length() >> 1, self._most_scale(self.count))
+        words = self._extended(self._ahead, draws + max(keep, len(self._ahead)))
+        self._ahead = words[draws:].copy()
+        return words[:draws, :wanted]
+
+    def _most_scale(self, lanes: int) -> int:
+        """The longest step, in register widths: a power of two."""
+        return 1 << (_MOST_STEP // (self.generator.bits * lanes)).bit_length() - 1
+
+    def _extended(self, ahead: Words, rows: int) -> Words:
+        """So many draws, from the first of them: `bits` or more."""
+        bits, taps = self.generator.bits, self.generator.taps
+        ahead = ahead[:rows]
+        have, lanes = ahead.shape
+        most = self._most_scale(lanes)
         if rows * lanes > len(self._room):
             self._room = np.empty(rows * lanes, ahead.dtype)
         words = self._room[: rows * lanes].reshape(rows, lanes)
@@ -282,7 +289,7 @@ class Lanes:
         offsets = [bits - 1 - bit for bit in range(bits) if taps >> bit & 1]
         reach = bits - max(offsets)  # rows a block of one can make at a time
         while have < rows:
-            scale = min(1 << (have // bits).bit_length() - 1, _MOST_SCALE)
+            scale = min(1 << (have // bits).bit_length() - 1, most)
             block = min(reach * scale, rows - have)
             start = have - bits * scale
             first, second, *others = (words[start + offset * scale :][:block] for offset in offsets)
@@ -291,14 +298,14 @@ class Lanes:
             for other in others:
                 target ^= other
             have += block
-        return words[:draws], words[draws:].copy()
+        return words
 
     def _leapt(self, ahead: Words, draws: int) -> Words:
         """The `bits` draws that stand so many draws further on than `ahead`."""
         bits, taps = self.generator.bits, self.generator.taps
         # d[n] is the sum of d[t] for the terms x^t of x^n modulo the polynomial.
         power = _power(bits, taps, draws)
-        near, _ = self._extended(ahead, 2 * bits)
+        near = self._extended(ahead[:bits], 2 * bits)
         terms = [near[term:][:bits] for term in range(bits) if power >> term & 1]
         leapt: Words = np.bitwise_xor.reduce(terms)
         return leapt
