@@ -125,8 +125,8 @@ def each(work: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
 
     Within such work the thread at hand does it alone: the others have work.
     """
-    count = 1 if getattr(_own, "working", False) else min(threads(), len(parts))
-    if count < 2:
+    count = min(threads(), len(parts))
+    if count < 2 or getattr(_own, "working", False):
         for part in parts:
             work(part)
         return
@@ -177,6 +177,8 @@ def slices(size: int, most: int, width: int = 1) -> list[slice]:
     count = max(-(-size // max(most, 1)), 1)
     if size * width >= _FEW:
         count = min(-(-count // threads()) * threads(), max(size, 1))
+    if count == 1:
+        return [slice(0, size)]
     cuts = [size * part // count for part in range(count + 1)]
     return [slice(start, stop) for start, stop in zip(cuts, cuts[1:])]
 
