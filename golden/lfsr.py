@@ -193,14 +193,19 @@ def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
     """
     words = np.asarray(words).astype(np.int64)
     s = np.maximum(np.asarray(dropped, np.int64), 0)
-    short = words & ((np.int64(1) << np.minimum(s, draw)) - 1)
-    missing = np.maximum(s - draw, 1)
-    return np.where(s <= draw, short, words << missing | np.int64(1) << (missing - 1))
+    taken = np.minimum(s, draw)
+    missing = s - taken
+    below = np.int64(1) << missing >> 1  # 0 where none is missing
+    r: Codes = (words & (np.int64(1) << taken) - 1) << missing | below
+    return r
 
 
-#: Longest step, in register widths, by which draws are made of earlier ones; blocks of that size
-#: stay in a cache.
-_MOST_SCALE = 64
+#: Words that the longest step, by which draws are made of earlier ones, goes back at most: blocks
+#: of that size stay in a cache.
+_MOST_STEP = 1 << 16
+
+#: Words that are made anyway, as to leap over them would take as long.
+_FEW = 1 << 18
 
 
 class Lanes:
@@ -237,33 +242,54 @@ class Lanes:
             for draw in range(generator.bits):
                 self._ahead[draw, lane] = state & low
                 state = generator.advance(state, generator.leap)
-        self._rows: Words = self._ahead[:0]
+        self._room: Words = np.empty(0, kind)
 
     def copy(self) -> "Lanes":
         """Lanes at the same place that move on their own."""
         twin = object.__new__(Lanes)
-        twin.__dict__.update(self.__dict__, _rows=self._rows[:0])
+        twin.__dict__.update(self.__dict__, _room=self._room[:0])
         return twin
 
     def take(self, draws: int) -> Words:
         """The next `draws` draws of every lane, (draws, lanes); the lanes move on."""
         return self.lend(draws).copy()
 
-    def lend(self, draws: int) -> Words:
-        """`take`, but of words that the lanes' next draw overwrites."""
-        bits, taps = self.generator.bits, self.generator.taps
-        have = len(self._ahead)
+    def lend(self, draws: int, lanes: int | None = None) -> Words:
+        """`take`, but of words that the lanes' next draw overwrites; of the first `lanes` alone, if
+        told.
+        """
+        wanted = self.count if lanes is None else lanes
+        self.made += draws
+        bits = self.generator.bits
+        if draws * (self.count - wanted) >= _FEW:
+            others = self._leapt(self._ahead[:, wanted:], draws)
+            words = self._extended(self._ahead[:, :wanted], draws + bits)
+            self._ahead = np.hstack([words[draws:], others])
+            return words[:draws]
         # Many are made faster by long steps, which need more to start from.
-        keep = max(have, bits * min(1 << (draws // bits).bit_length() >> 1, _MOST_SCALE))
-        rows = draws + keep
-        if rows > len(self._rows):
-            self._rows = np.empty((rows, self.count), self._ahead.dtype)
-        words = self._rows[:rows]
-        words[:have] = self._ahead
+        keep = bits * min(1 << (draws // bits).bit_length() >> 1, self._most_scale(self.count))
+        words = self._extended(self._ahead, draws + max(keep, len(self._ahead)))
+        self._ahead = words[draws:].copy()
+        return words[:draws, :wanted]
+
+    def _most_scale(self, lanes: int) -> int:
+        """The longest step, in register widths: a power of two."""
+        return 1 << (_MOST_STEP // (self.generator.bits * lanes)).bit_length() - 1
+
+    def _extended(self, ahead: Words, rows: int) -> Words:
+        """So many draws, from the first of them: `bits` or more."""
+        bits, taps = self.generator.bits, self.generator.taps
+        ahead = ahead[:rows]
+        have, lanes = ahead.shape
+        most = self._most_scale(lanes)
+        if rows * lanes > len(self._room):
+            self._room = np.empty(rows * lanes, ahead.dtype)
+        words = self._room[: rows * lanes].reshape(rows, lanes)
+        words[:have] = ahead
         offsets = [bits - 1 - bit for bit in range(bits) if taps >> bit & 1]
         reach = bits - max(offsets)  # rows a block of one can make at a time
         while have < rows:
-            scale = min(1 << (have // bits).bit_length() - 1, _MOST_SCALE)
+            scale = min(1 << (have // bits).bit_length() - 1, most)
             block = min(reach * scale, rows - have)
             start = have - bits * scale
             first, second, *others = (words[start + offset * scale :][:block] for offset in offsets)
@@ -272,9 +298,17 @@ class Lanes:
             for other in others:
                 target ^= other
             have += block
-        self._ahead = words[draws:].copy()
-        self.made += draws
-        return words[:draws]
+        return words
+
+    def _leapt(self, ahead: Words, draws: int) -> Words:
+        """The `bits` draws that stand so many draws further on than `ahead`."""
+        bits, taps = self.generator.bits, self.generator.taps
+        # d[n] is the sum of d[t] for the terms x^t of x^n modulo the polynomial.
+        power = _power(bits, taps, draws)
+        near = self._extended(ahead[:bits], 2 * bits)
+        terms = [near[term:][:bits] for term in range(bits) if power >> term & 1]
+        leapt: Words = np.bitwise_xor.reduce(terms)
+        return leapt
 
     @property
     def states(self) -> list[int]:

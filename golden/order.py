@@ -186,9 +186,9 @@ class TileOrder(Order):
         if lanes.count != self.columns:
             raise ValueError(f"{lanes.count} lanes for an array of {self.columns} columns")
         blocks = self._across + self._down if self.by_columns else self._down + self._across
-        drained = lanes.lend(self.leaps).reshape(*blocks, self.rows, self.columns)
         met = min(matrix.channels, self.columns)  # lanes that meet values of this product at all
-        items = _items(drained[..., ::-1, :met])
+        drained = lanes.lend(self.leaps, met).reshape(*blocks, self.rows, met)
+        items = _items(drained[..., ::-1, :])
         items = items.transpose((2, 4, 3, 0, 1) if self.by_columns else (0, 4, 1, 2, 3))
         padded = (
             np.ascontiguousarray(items)

@@ -6,6 +6,7 @@ BLAS has threads of its own, which wait for work at full speed and so take the c
 whoever works by parts holds it at one.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -124,8 +125,8 @@ def each(work: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
 
     Within such work the thread at hand does it alone: the others have work.
     """
-    count = 1 if getattr(_own, "working", False) else min(threads(), len(parts))
-    if count < 2:
+    count = min(threads(), len(parts))
+    if count < 2 or getattr(_own, "working", False):
         for part in parts:
             work(part)
         return
@@ -176,6 +177,8 @@ def slices(size: int, most: int, width: int = 1) -> list[slice]:
     count = max(-(-size // max(most, 1)), 1)
     if size * width >= _FEW:
         count = min(-(-count // threads()) * threads(), max(size, 1))
+    if count == 1:
+        return [slice(0, size)]
     cuts = [size * part // count for part in range(count + 1)]
     return [slice(start, stop) for start, stop in zip(cuts, cuts[1:])]
 
@@ -184,7 +187,7 @@ def scratch(shape: tuple[int, ...], kind: DTypeLike, name: str = "") -> NDArray[
     """An array of any contents that the thread's next call with that name hands out again."""
     buffers: dict[str, NDArray[np.uint8]] = _own.__dict__.setdefault("buffers", {})
     kind = np.dtype(kind)
-    size = int(np.prod(shape)) * kind.itemsize
+    size = math.prod(shape) * kind.itemsize
     if name not in buffers or buffers[name].size < size:
         buffers[name] = np.empty(size, np.uint8)
     return buffers[name][:size].view(kind).reshape(shape)

@@ -470,6 +470,16 @@ def test_lent_words_are_those_taken(generator, kind):
     assert not np.array_equal(first, kept)
 
 
+@pytest.mark.parametrize("generator", [Generator(), Generator(bits=64, leap=64, draw=32)])
+def test_lanes_that_nobody_asks_for_move_on_too(generator):
+    taken, lending = Lanes(generator, 0, 28), Lanes(generator, 0, 28)
+    asked = ((70000, 8), (7, 8), (33, 1), (290000, 27), (60000, 28), (9710, 1), (5000, 3), (9, 28))
+    for draws, lanes in asked:
+        assert np.array_equal(lending.lend(draws, lanes), taken.take(draws)[:, :lanes])
+        assert lending.states == taken.states
+    assert np.array_equal(lending.take(3000), taken.take(3000))
+
+
 def test_the_first_draw_is_that_of_the_seed():
     assert Generator(seed=0xABCD1234).lane_seed(0) == 0xABCD1234
     assert Lanes(Generator(seed=0xABCD1234), 0, 1).take(1).tolist() == [[0x1234]]

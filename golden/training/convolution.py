@@ -23,6 +23,7 @@ from golden.training.windows import (
     max_pool,
     patches,
     scratch_patches,
+    spread,
     spread_places,
     unpool,
     views,
@@ -31,25 +32,45 @@ from golden.training.windows import (
 #: Bytes that the windows of the images at hand may take up.
 _CACHE = 3 << 19
 
+#: Multiplications of a product that BLAS makes without laying out its operands anew, which takes
+#: half of the time where there are few outputs (OpenBLAS, on processors with AVX-512).
+_SMALL = 1_000_000
+
+#: Outputs of a product from which on BLAS is not faster by having more.
+_OUTPUTS = 32
+
 #: Terms of a product that take as long as an element of another loop.
 _TERMS = 16
 
 
-def forward(stage: Stage, x: Tensor, w: Tensor, x_bound: int, w_bound: int) -> Tensor:
+def forward(
+    stage: Stage,
+    x: Tensor,
+    w: Tensor,
+    x_bound: int,
+    w_bound: int,
+    biases: Tensor | None = None,
+) -> Tensor:
     """Sums of a layer, (batch, *stage.sums).
 
     `x_bound` and `w_bound` are the largest magnitudes that can come; the float type follows from
-    them alone.
+    them alone. `biases`, one an output and of that type, are added to the sums.
     """
     kind = carrier(x_bound * w_bound, stage.inputs)
-    x, w = _seen(stage, x.astype(kind, copy=False)), w.astype(kind, copy=False)
+    x = _seen(stage, x.astype(kind, copy=False))
+    w = _wide(stage, w.astype(kind, copy=False), _abreast(stage))
     sums = np.empty((len(x), *stage.sums), kind)
     if stage.dense:
         product(x, w, sums.reshape(len(x), -1))
-        return sums
+        return sums if biases is None else np.add(sums, biases, out=sums)
+    of_row = None if biases is None else np.tile(biases, stage.sums[1])
 
     def piece(part: slice) -> None:
-        np.matmul(scratch_patches(x[part]), w, out=sums[part].reshape(-1, stage.outputs))
+        seen = _patches(stage, x[part])
+        np.matmul(seen, w, out=sums[part].reshape(len(seen), -1, w.shape[1]))
+        if of_row is not None:
+            rows = sums[part].reshape(-1, len(of_row))
+            rows += of_row
 
     each(piece, _pieces(stage, len(x), kind))
     return sums
@@ -65,14 +86,16 @@ def forward_pooled(
     if pool is None:
         return forward(stage, x, w, x_bound, w_bound), None
     kind = carrier(x_bound * w_bound, stage.inputs)
-    x, w = _seen(stage, x.astype(kind, copy=False)), w.astype(kind, copy=False)
+    x = _seen(stage, x.astype(kind, copy=False))
+    w = _wide(stage, w.astype(kind, copy=False), _abreast(stage))
     sums = np.empty((len(x), *stage.pooled), kind)
     first = np.empty(sums.shape, np.min_scalar_type(pool.height * pool.width - 1))
 
     def piece(part: slice) -> None:
-        seen = x[part] if stage.dense else scratch_patches(x[part])
-        whole = np.matmul(seen, w, out=scratch((len(seen), stage.outputs), kind, "sums"))
-        sums[part], first[part] = max_pool(whole.reshape(-1, *stage.sums), pool)
+        seen = _patches(stage, x[part])
+        whole = scratch((*seen.shape[:2], w.shape[1]), kind, "sums")
+        np.matmul(seen, w, out=whole)
+        max_pool(whole.reshape(-1, *stage.sums), pool, sums[part], first[part])
 
     each(piece, _pieces(stage, len(x), kind))
     return sums, first
@@ -94,17 +117,20 @@ def gradient(
     exact = ((1 << 24) - 1) // max(term, 1)  # images whose sum float32 holds
     kind = np.float32 if exact else whole
     x, e = _seen(stage, x.astype(kind, copy=False)), e.astype(kind, copy=False)
-    total, lock = np.zeros((stage.inputs, outputs), whole), Lock()
+    total, lock = np.zeros((math.prod(x.shape[3:]), _abreast(stage) * outputs), whole), Lock()
 
     def piece(part: slice) -> None:
-        errors = _unpooled(stage, e, first, part).reshape(-1, outputs)
-        sums = scratch(total.shape, kind, "sums")
-        np.matmul(scratch_patches(x[part]).T, errors, out=sums)
+        seen = _patches(stage, x[part])
+        errors = _unpooled(stage, e, first, part).reshape(len(seen), -1, total.shape[1])
+        sums = scratch((len(seen), *total.shape), kind, "sums")
+        np.matmul(seen.swapaxes(1, 2), errors, out=sums)
+        of_piece = sums[0] if len(sums) == 1 else sums.sum(axis=0)
         with lock:
-            np.add(total, sums, out=total)
+            np.add(total, of_piece, out=total)
 
     each(piece, _pieces(stage, len(x), kind, exact or len(x)))
-    return total
+    of_place, *others = _of_places(stage, total, _abreast(stage))
+    return sum(others, start=of_place).reshape(-1, outputs)
 
 
 def error(
@@ -122,22 +148,33 @@ def error(
     if stage.dense:
         errors = _unpooled(stage, e, first, slice(None)).reshape(len(e), -1)
         return product(errors, w.T).reshape(-1, *stage.image)
-    rows, columns, outputs = stage.sums
-    channels = stage.image[2]
-    by_offset = w.reshape(window.height * window.width, channels, outputs)
-    back = np.ascontiguousarray(by_offset.transpose(0, 2, 1))
     sums = np.empty((len(e), *stage.image), kind)
+    abreast = _abreast(stage, 2 * _OUTPUTS)  # which here are terms
+    if abreast > 1 and stage.outputs < _OUTPUTS:
+        back = np.ascontiguousarray(_wide(stage, w, abreast).T)
 
-    def piece(part: slice) -> None:
-        errors = _unpooled(stage, e, first, part)
-        images = len(errors)
-        # Places first, images next: what an offset of the window adds is then long runs.
-        by_place = scratch((rows, columns, images, outputs), kind, "errors")
-        np.copyto(by_place, errors.transpose(1, 2, 0, 3))
-        seen = scratch((len(back), rows * columns * images, channels), kind, "seen")
-        np.matmul(by_place.reshape(-1, outputs), back, out=seen)
-        seen = seen.reshape(-1, rows, columns, images, channels)
-        sums[part] = spread_places(seen, window, stage.image).transpose(2, 0, 1, 3)
+        def piece(part: slice) -> None:
+            errors = _unpooled(stage, e, first, part)
+            seen = scratch((len(errors), errors[0].size // len(back), back.shape[1]), kind, "seen")
+            np.matmul(errors.reshape(*seen.shape[:2], -1), back, out=seen)
+            sums[part] = spread(seen, window, stage.image, len(errors), abreast)
+
+    else:
+        rows, columns, outputs = stage.sums
+        channels = stage.image[2]
+        by_offset = w.reshape(window.height * window.width, channels, outputs)
+        back = np.ascontiguousarray(by_offset.transpose(0, 2, 1))
+
+        def piece(part: slice) -> None:
+            errors = _unpooled(stage, e, first, part)
+            images = len(errors)
+            # Places first, images next: what an offset of the window adds is then long runs.
+            by_place = scratch((rows, columns, images, outputs), kind, "errors")
+            np.copyto(by_place, errors.transpose(1, 2, 0, 3))
+            seen = scratch((len(back), rows * columns * images, channels), kind, "seen")
+            np.matmul(by_place.reshape(-1, outputs), back, out=seen)
+            seen = seen.reshape(-1, rows, columns, images, channels)
+            sums[part] = spread_places(seen, window, stage.image).transpose(2, 0, 1, 3)
 
     each(piece, _pieces(stage, len(e), kind))
     return sums
@@ -152,7 +189,7 @@ def pool(stage: Stage, y: Tensor) -> tuple[Tensor, Tensor | None]:
     first = np.empty(best.shape, np.min_scalar_type(window.height * window.width - 1))
 
     def piece(part: slice) -> None:
-        best[part], first[part] = max_pool(y[part], window)
+        max_pool(y[part], window, best[part], first[part])
 
     each(piece, _images(stage, y))
     return best, first
@@ -165,7 +202,7 @@ def unpooled(stage: Stage, e: Tensor, first: Tensor | None) -> Tensor:
     whole = np.empty((len(e), *stage.sums), e.dtype)
 
     def piece(part: slice) -> None:
-        whole[part] = _unpooled(stage, e, first, part)
+        _unpooled(stage, e, first, part, whole[part])
 
     each(piece, _images(stage, whole))
     return whole
@@ -215,14 +252,60 @@ def _pieces(
 
 def _seen(stage: Stage, x: Tensor) -> Tensor:
     """What the windows see, image by image, without a copy where it is large."""
-    return x.reshape(len(x), -1) if stage.dense else views(x, stage.window)
+    return x.reshape(len(x), -1) if stage.dense else views(x, stage.window, _abreast(stage))
 
 
-def _unpooled(stage: Stage, e: Tensor, first: Tensor | None, part: slice) -> Tensor:
+def _abreast(stage: Stage, most: int = _OUTPUTS) -> int:
+    """Places of a row that one row of a product makes side by side, from what they see together:
+    less is copied, and BLAS has more outputs at a time.
+    """
+    _, columns, outputs = stage.sums
+    return max(n for n in range(1, 5) if n == 1 or (columns % n == 0 and n * outputs <= most))
+
+
+def _wide(stage: Stage, w: Tensor, abreast: int) -> Tensor:
+    """Weights for so many places abreast, (terms that they see together, places * outputs): zeros
+    where one does not look.
+    """
+    window = stage.window
+    if abreast == 1:
+        return w
+    width = window.width + (abreast - 1) * window.stride
+    shape = (window.height * width * stage.image[2], abreast * stage.outputs)
+    wide = np.zeros(shape, w.dtype)
+    for part in _of_places(stage, wide, abreast):
+        part[...] = w.reshape(part.shape)
+    return wide
+
+
+def _of_places(stage: Stage, wide: Tensor, abreast: int) -> list[Tensor]:
+    """The parts of `_wide` that hold a place's weights, (ky, kx, channels, outputs) each."""
+    window = stage.window
+    by_place = wide.reshape(window.height, -1, stage.image[2], abreast, stage.outputs)
+    starts = range(0, abreast * window.stride, window.stride)
+    return [
+        by_place[:, start : start + window.width, :, place] for place, start in enumerate(starts)
+    ]
+
+
+def _patches(stage: Stage, x: Tensor) -> Tensor:
+    """What the windows see in some images of `_seen`, (products, rows, terms): a product for each
+    image where it is small, one for all images elsewhere.
+    """
+    if stage.dense:
+        return x[None]
+    seen = scratch_patches(x)
+    small = seen[0].size * _abreast(stage) * stage.outputs <= _SMALL
+    return seen if small or not seen.flags.c_contiguous else seen.reshape(1, -1, seen.shape[2])
+
+
+def _unpooled(
+    stage: Stage, e: Tensor, first: Tensor | None, part: slice, out: Tensor | None = None
+) -> Tensor:
     """Errors of some images at every place of the sums, (images, *stage.sums)."""
     whole = e[part]
     if first is not None and stage.pool is not None:
-        whole = unpool(whole, first[part], stage.pool, stage.sums)
+        whole = unpool(whole, first[part], stage.pool, stage.sums, out)
     return whole
 
 

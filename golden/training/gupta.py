@@ -105,8 +105,8 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
 
     def _sums(self, layer: int, x: Tensor, operands: Operands) -> tuple[Carried, int]:
         stage = self.stages[layer]
-        sums = convolution.forward(stage, x, operands.weights, _TOP, _TOP)
-        sums += operands.biases * self._ones(layer)
+        biases = operands.biases * self._ones(layer)
+        sums = convolution.forward(stage, x, operands.weights, _TOP, _TOP, biases)
         return sums, (stage.inputs + 1) * _TOP * _TOP
 
     def _error_sums(self, layer: int, delta: Tensor, weights: Carried) -> tuple[Carried, int]:
@@ -118,8 +118,8 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
         """Exact gradient sums of weights and biases."""
         stage, errors = self.stages[layer], delta.reshape(-1, self.stages[layer].outputs)
         one = self._ones(layer)
-        most = max(float(x.max()), one)  # no input is negative
         if stage.dense:
+            most = max(float(x.max()), one)  # no input is negative
             largest = int(most * float((np.ones(len(errors)) @ np.abs(errors)).max()))
             of_weights = Gradient(x.reshape(len(x), -1).T, errors, largest)
         else:

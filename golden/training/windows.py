@@ -7,6 +7,7 @@ which is kept; nothing here rounds.
 """
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,13 @@ def padded(x: Tensor, window: Window, value: float = 0) -> Tensor:
     return wide
 
 
-def views(x: Tensor, window: Window) -> Tensor:
-    """What the window sees, without a copy: (batch, rows, columns, channels, ky, kx)."""
-    seen = sliding_window_view(padded(x, window), (window.height, window.width), axis=(1, 2))
-    return seen[:, :: window.stride, :: window.stride]
+def views(x: Tensor, window: Window, abreast: int = 1) -> Tensor:
+    """What the window sees, without a copy: (batch, rows, columns, channels, ky, kx); or what it
+    sees from so many places of a row together.
+    """
+    width = window.width + (abreast - 1) * window.stride
+    seen = sliding_window_view(padded(x, window), (window.height, width), axis=(1, 2))
+    return seen[:, :: window.stride, :: abreast * window.stride]
 
 
 def patches(x: Tensor, window: Window) -> Tensor:
@@ -44,26 +48,36 @@ def patches(x: Tensor, window: Window) -> Tensor:
 
 
 def scratch_patches(seen: Tensor) -> Tensor:
-    """`patches` of what `views` returned, in any memory order; the thread's next call overwrites
-    it.
+    """`patches` of what `views` returned image by image, (batch, places, terms), in any memory
+    order; the thread's next call overwrites it.
     """
-    _, _, columns, channels, height, width = seen.shape
+    batch, rows, columns, channels, height, width = seen.shape
     terms = channels * height * width
     by_term = channels * width < columns  # runs along a row of places are longer
-    seen = seen.transpose((4, 5, 3, 0, 1, 2) if by_term else (0, 1, 2, 4, 5, 3))
+    seen = seen.transpose((0, 4, 5, 3, 1, 2) if by_term else (0, 1, 2, 4, 5, 3))
     copy = scratch(seen.shape, seen.dtype, "patches")
     np.copyto(copy, seen)
-    return copy.reshape(terms, -1).T if by_term else copy.reshape(-1, terms)
+    if by_term:
+        return copy.reshape(batch, terms, rows * columns).swapaxes(1, 2)
+    return copy.reshape(batch, rows * columns, terms)
 
 
-def spread(seen: Tensor, window: Window, shape: Shape, batch: int) -> Tensor:
-    """The adjoint of `patches`: every element goes back to where it was seen, and they add up.
+def spread(seen: Tensor, window: Window, shape: Shape, batch: int, abreast: int = 1) -> Tensor:
+    """The adjoint of `patches`, or of so many places of a row abreast: every element goes back to
+    where it was seen, and they add up.
 
     Returns a tensor (batch, *shape).
     """
-    places = window.places(*shape[:2])
-    by_place = seen.reshape(batch, *places, window.height * window.width, shape[2])
-    return spread_places(by_place.transpose(3, 1, 2, 0, 4), window, shape).transpose(2, 0, 1, 3)
+    (height, width, channels), (rows, columns) = shape, window.places(*shape[:2])
+    p, step = window.padding, window.stride
+    out = np.zeros((batch, height + 2 * p, width + 2 * p, channels), seen.dtype)
+    across, wide = abreast * step * channels, (window.width + (abreast - 1) * step) * channels
+    seen = seen.reshape(batch, rows, columns // abreast, window.height, wide)
+    lines = out.reshape(batch, height + 2 * p, -1)
+    for y, x in product(range(window.height), range(columns // abreast)):
+        part = lines[:, y : y + step * rows : step, x * across : x * across + wide]
+        part += seen[:, :, x, y]
+    return out[:, p : p + height, p : p + width]
 
 
 def spread_places(seen: Tensor, window: Window, shape: Shape) -> Tensor:
@@ -92,49 +106,55 @@ def _offsets(x: Tensor, window: Window) -> Iterator[Tensor]:
             yield x[:, y : y + step * rows : step, column : column + step * columns : step]
 
 
-def max_pool(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+def max_pool(
+    x: Tensor, window: Window, best: Tensor | None = None, first: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The largest value of each place, and where in its window it first stands in row-major order.
 
     Padding is below every value.
 
     Returns
     -------
-    (batch, rows, columns, channels) each; the second one of unsigned integers.
+    (batch, rows, columns, channels) each; the second one of unsigned integers. They are `best` and
+    `first`, if those are given.
     """
     lowest = -np.inf if np.issubdtype(x.dtype, np.floating) else np.iinfo(x.dtype).min
-    parts = _offsets(padded(x, window, lowest), window)
-    best = next(parts).copy()
+    one, *others = _offsets(padded(x, window, lowest), window)
     kind = np.min_scalar_type(window.height * window.width - 1)
-    first = np.zeros(best.shape, kind)
-    for offset, part in enumerate(parts, 1):
-        above = part > best
-        np.maximum(best, part, out=best)
+    best = np.empty(one.shape, x.dtype) if best is None else best
+    first = np.empty(one.shape, kind) if first is None else first
+    best[...] = one
+    first[...] = 0
+    for offset, other in enumerate(others, 1):
+        other = np.ascontiguousarray(other)  # runs of a few channels are slow to take twice
+        above = other > best
+        np.maximum(best, other, out=best)
         np.maximum(first, above * kind.type(offset), out=first)  # a later one is above all before
     return best, first
 
 
-def _tile(size: int) -> Window:
-    """The window of places that stand side by side."""
-    return Window(height=size, width=size, stride=size)
-
-
-def unpool(d: Tensor, first: Tensor, window: Window, shape: Shape) -> Tensor:
+def unpool(
+    d: Tensor, first: Tensor, window: Window, shape: Shape, out: Tensor | None = None
+) -> Tensor:
     """The adjoint of `max_pool`: every error goes to the place that was taken; overlaps add.
 
-    Returns a tensor (batch, *shape).
+    Returns a tensor (batch, *shape): `out`, if it is given.
     """
-    height, width, channels = shape
-    p, step = window.padding, window.stride
-    if (height, width) == (step * d.shape[1], step * d.shape[2]) and window == _tile(step):
-        offsets = np.arange(step * step, dtype=first.dtype).reshape(step, 1, step, 1)
-        tiles = (first[:, :, None, :, None] == offsets).astype(d.dtype)
-        tiles *= d[:, :, None, :, None]
-        return tiles.reshape(len(d), *shape)
-    out = np.zeros((len(d), height + 2 * p, width + 2 * p, channels), d.dtype)
-    for offset, part in enumerate(_offsets(out, window)):
+    (height, width, channels), p = shape, window.padding
+    if out is None:
+        out = np.empty((len(d), *shape), d.dtype)
+    whole = out
+    if p:
+        whole = np.empty((len(d), height + 2 * p, width + 2 * p, channels), d.dtype)
+    tiled = window.height == window.width == window.stride
+    if not tiled or whole.shape[1:3] != (window.height * d.shape[1], window.width * d.shape[2]):
+        whole[...] = 0  # places of none are left between the windows, or those of several add up
+    for offset, part in enumerate(_offsets(whole, window)):
         taken = first == offset
         if window.overlap == 1:
             np.multiply(d, taken, out=part)
         else:
             part += d * taken
-    return out[:, p : p + height, p : p + width]
+    if p:
+        out[...] = whole[:, p : p + height, p : p + width]
+    return out
