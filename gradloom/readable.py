@@ -63,6 +63,10 @@ _KEYWORDS = frozenset(_RESERVED.split())
 Item = list[str]
 
 
+class UnknownTextError(RuntimeError):
+    """Yosys wrote what is not known here, so that tidying it could change it."""
+
+
 @dataclass
 class Verilog:
     """A module.
@@ -187,7 +191,8 @@ class _Tidy:
     def __init__(self, text: str):
         first, *lines = self._plain_names(text).splitlines()
         match = re.fullmatch(r"module (\w+) ?\((.*)\);", first)
-        assert match, first
+        if match is None:
+            raise UnknownTextError(f"no head of a module: {first}")
         self.module = Verilog(match[1], match[2].split(", "))
         self._statements(lines[:-1])
         self._settle_kept()
@@ -240,7 +245,8 @@ class _Tidy:
             if match := re.match(r"  (?:wire|reg) \[-1:0\] (\w+)", line):
                 # A signal of no bits: Verilog would take it for one of two.
                 mentions = [other for other in lines if match[1] in _WORD.findall(other)]
-                assert mentions == [line], mentions
+                if mentions != [line]:
+                    raise UnknownTextError(f"a signal of no bits is read: {mentions}")
                 continue
             item = [line]
             if line.startswith("  always") and not line.endswith("begin"):
@@ -497,7 +503,8 @@ class _Tidy:
             if origin is None or origin is item or not self._takes_bit(item[number], name):
                 continue
             match = _ASSIGN.fullmatch(origin[0])
-            assert match
+            if match is None:
+                raise UnknownTextError(f"no assignment: {origin[0]}")
             expression = match[4]
             if not (self._is_bitwise(expression) or _COMPARISON.fullmatch(expression)):
                 continue
@@ -726,7 +733,8 @@ def _arranged(module: Verilog, ports: Mapping[str, list[str]]) -> list[Item]:
             match[1] for line in item if (match := re.search(r"(\w+)(?:\[[^]]*\])* <= ", line))
         }
         keep = bool(assigned & module.kept)
-        assert not keep or assigned <= module.kept, assigned
+        if keep and not assigned <= module.kept:
+            raise UnknownTextError(f"one block for registers with and without keep: {assigned}")
         if len(item) == 2:
             plain[keep].append(item[1])
         elif len(item) == 3 and "if (rst)" in item[1]:

@@ -94,6 +94,7 @@ def by_operands(stage, e, w):
         ),
         ("4C3-MP2s3", (7, 8, 1)),
         ("3C5x6-MP3s1p1", (5, 6, 2)),
+        ("3C5x6-MP2s1p1", (5, 6, 2)),
     ],
 )
 def test_pooling_in_between_changes_only_where(network, shape):

@@ -112,7 +112,9 @@ def gradient(
     term = x_bound * e_bound * rows * columns  # no more errors of an image add up, pooled or not
     whole = carrier(term, len(x))
     if stage.dense:  # one product, and nothing to add it to
+        # A pooling with padding has several windows over the one place there is.
         x, e = x.astype(whole, copy=False), e.astype(whole, copy=False)
+        e = _unpooled(stage, e, first, slice(None))
         return product(x.reshape(len(x), -1).T, e.reshape(-1, outputs))
     exact = ((1 << 24) - 1) // max(term, 1)  # images whose sum float32 holds
     kind = np.float32 if exact else whole
