@@ -318,19 +318,20 @@ def first_difference(outs, got, wanted):
     return None
 
 
-#: Arrays whose netlist for Nexus differs from the twin in Icarus, with Yosys's models of its cells:
-#: not understood yet, and not held here.
+#: Arrays whose netlist for Nexus differs from the twin in Icarus, with Yosys's models of its cells;
+#: without its multipliers they agree. Not understood yet: a netlist that agrees fails here.
 OPEN = {("array", "nexus"), ("mixed array", "nexus")}
 
 
 def cases():
     for family in FAMILIES:
         for name in (*DESIGNS, *OF_UNIT):
-            if (name, family) in OPEN:
-                continue
             quick = name in ("lfsr", "wage-weight") and family != "nexus"
             quick |= (name, family) == ("macc", "ecp5")
-            yield pytest.param(name, family, marks=[] if quick else [pytest.mark.long])
+            marks = [] if quick else [pytest.mark.long]
+            if (name, family) in OPEN:
+                marks.append(pytest.mark.xfail(raises=AssertionError, strict=True))
+            yield pytest.param(name, family, marks=marks)
     for name, (family, _, _) in OF_CELLS.items():
         yield pytest.param(
             name,
