@@ -106,9 +106,9 @@ def _mutate(
         table.add_row(*row(report))
         Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
         for mutant in report.mutants:
-            if mutant.fate in ("compare", "proof", "survives", "undecided"):
+            if mutant.fate not in ("testbench", "equivalent"):
                 click.echo(f"  {mutant.fate}: {mutant.mutation}")
-    if report.count("survives", "compare", "proof"):
+    if report.count("survives"):
         sys.exit(1)
     if report.count("undecided"):
         sys.exit(3)

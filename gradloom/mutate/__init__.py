@@ -255,11 +255,20 @@ def _examine(
     ports = unit.ports(config)
     machine = equivalence.Machine(gates, inputs_of(ports), outputs_of(ports))
     fates: _Fates = {}
-    for warm in (0, 2, config.latency):
+    say("states of its control registers")
+    states = equivalence.reachable(machine, inputs_of(ports))
+    for warm in (0, 1, 2, config.latency - 2):
         open_ = [number for number in numbers if number not in fates]
         if open_:
             say(f"{len(open_)} that live: equivalent after {warm} clocks?")
-            equal = equivalence.equivalent(machine, open_, patience, warm)
+            equal = equivalence.equivalent(machine, open_, patience, warm, states)
+            fates |= {number: ("equivalent", None) for number in equal}
+        open_ = [number for number in numbers if number not in fates]
+        if open_ and warm == 0:
+            together = equivalence.follow(machine, inputs_of(ports), open_)
+            equal = equivalence.equivalent(
+                machine, list(together), patience, together=together
+            )
             fates |= {number: ("equivalent", None) for number in equal}
         open_ = [number for number in numbers if number not in fates]
         if open_ and warm == 0:
@@ -269,7 +278,7 @@ def _examine(
     fates |= {number: ("undecided", None) for number in numbers if number not in fates}
     kills = {}
     for number in numbers:
-        if fates[number][0] in ("survives", "undecided"):
+        if fates[number][0] in ("survives", "undecided") and len(kills) < 20:
             say(f"proofs of mutant {number}")
             if why := refuted(unit, config, verilog, chosen[number - 1], 6 * patience):
                 kills[number] = why

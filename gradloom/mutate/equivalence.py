@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from boards.tools import LAUNCH, FlowError, find_tool, own_words
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
 from gradloom.ports import Port
@@ -170,14 +173,7 @@ def _verilog(number: int, question: Question) -> str:
     """The question as a module with one output."""
     graph = question.graph
     goal = question.goal
-    needed, stack = set(), [goal >> 1]
-    while stack:
-        node = stack.pop()
-        if node not in needed:
-            needed.add(node)
-            kind, a, b = graph.nodes[node]
-            if kind in "&^":
-                stack += [a >> 1, b >> 1]
+    needed = _cone(graph, goal)
 
     def text(literal: int) -> str:
         return f"{'~' * (literal & 1)}n{literal >> 1}"
@@ -272,6 +268,8 @@ def equivalent(
     numbers: Sequence[int],
     patience: float = 20,
     warm: int = 0,
+    states: "States | None" = None,
+    together: "Mapping[int, States] | None" = None,
 ) -> set[int]:
     """Those of the mutants that are shown to do what the unit does, for all time.
 
@@ -286,11 +284,25 @@ def equivalent(
     warm
         Clocks that the unit has run from any state whatever before it is compared: its registers
         then hold what can be there together. The clocks before that are looked at from the reset.
+    states
+        Those that control registers can be in, if not any whatever.
+    together
+        For each mutant those that it and the unit can be in together: its control registers then
+        need not agree. Only with `warm` = 0.
     """
     attempts = {number: _Attempt() for number in numbers}
     while open_ := {n: a for n, a in attempts.items() if a.fate is None}:
         for number, attempt in open_.items():
-            attempt.pairs = _pairs(machine, number, attempt.loose, warm)
+            attempt.pairs = _pairs(
+                machine, number, attempt.loose, warm, states, together and together[number]
+            )
+        # First whether anything differs at all; what it is, only then.
+        whole = {n: _any(a.pairs) for n, a in open_.items()}
+        same = solve([q for questions in whole.values() for q in questions], patience)
+        said = iter(same)
+        for number, questions in whole.items():
+            if all([next(said) is False for _ in questions]):
+                attempts[number].pairs = []
         asked = [(n, where, q) for n, a in open_.items() for where, q in a.pairs]
         answers = solve([question for _, _, question in asked], patience)
         wrong: dict[int, set[int | None]] = {}
@@ -308,8 +320,21 @@ def equivalent(
     return {number for number, attempt in attempts.items() if attempt.fate == "equivalent"}
 
 
+def _any(pairs: Sequence[tuple[int | None, Question]]) -> list[Question]:
+    """The questions of a graph as one."""
+    goals: dict[int, tuple[Graph, list[int]]] = {}
+    for _, question in pairs:
+        goals.setdefault(id(question.graph), (question.graph, []))[1].append(question.goal)
+    return [Question(graph, graph.any(literals)) for graph, literals in goals.values()]
+
+
 def _pairs(
-    machine: Machine, number: int, loose: frozenset[int], warm: int
+    machine: Machine,
+    number: int,
+    loose: frozenset[int],
+    warm: int,
+    states: "States | None",
+    together: "States | None",
 ) -> list[tuple[int | None, Question]]:
     """What may differ after a clock: an output (None) or a register, from registers that agree but
     for the loose ones.
@@ -317,11 +342,17 @@ def _pairs(
     pairs: list[tuple[int | None, Question]] = []
     graph = Graph()
     state = [graph.variable(f"r{k}") for k in range(len(machine.registers))]
+    possible = states.holds(graph, state) if states else 1
     for clock in range(warm):
         given = [graph.variable(f"{name}_{clock}") for name, _ in machine.ins]
         _, state = machine.step(graph, state, given, 0)
-    other = [graph.variable(f"s{k}") if k in loose else x for k, x in enumerate(state)]
-    pairs += _apart(machine, graph, state, other, number, loose)[0]
+    apart = loose | set(together.registers) if together else loose
+    other = [graph.variable(f"s{k}") if k in apart else x for k, x in enumerate(state)]
+    if together:
+        possible, loose = together.holds(graph, state, other), apart
+    for where, question in _apart(machine, graph, state, other, number, loose)[0]:
+        if goal := graph.both(question.goal, possible):
+            pairs.append((where, Question(graph, goal)))
     if warm:
         graph = Graph()
         state = [int(bit) for bit in machine.netlist.initial]
@@ -351,6 +382,130 @@ def _apart(
         if k not in loose and (apart := graph.differ(a, b)):
             pairs.append((k, Question(graph, apart)))
     return pairs, nexts, nexts_too
+
+
+@dataclass(frozen=True)
+class States:
+    """What a unit's control registers can hold.
+
+    Parameters
+    ----------
+    registers
+        Which ones they are: those that no data reach.
+    words
+        Every state that can be reached from the first one, the first register in the lowest bit;
+        of a mutant, the unit's state and then its own, as they occur together.
+    """
+
+    registers: tuple[int, ...]
+    words: NDArray[np.uint64]
+
+    def holds(self, graph: Graph, *states: Sequence[int]) -> int:
+        """Whether a state, or the two of unit and mutant, is one of them."""
+        bits = [state[register] for state in states for register in self.registers]
+        known: dict[tuple[int, bytes], int] = {}
+
+        def part(words: NDArray[np.uint64], level: int) -> int:
+            if not len(words):
+                return 0
+            if level < 0:
+                return 1
+            key = level, words.tobytes()
+            if key not in known:
+                bit = words >> np.uint64(level) & np.uint64(1)
+                mask = np.uint64((1 << level) - 1)
+                low, high = words[bit == 0] & mask, words[bit == 1] & mask
+                known[key] = graph.choose(
+                    part(low, level - 1), part(high, level - 1), bits[level]
+                )
+            return known[key]
+
+        return part(np.sort(self.words), len(bits) - 1)
+
+
+def reachable(
+    machine: Machine, inputs: Sequence[Port], number: int | None = None, limit: int = 1 << 15
+) -> States | None:
+    """The states of the unit's control registers; None if there are more than `limit`.
+
+    Control is what depends on inputs of one bit alone. With the `number` of a mutant, the states of
+    both side by side, on the same inputs.
+    """
+    graph = Graph()
+    given = [graph.variable(name) for name, _ in machine.ins]
+    places = [port for port in inputs for _ in range(port.bits)]
+    quiet = [x for x, port in zip(given, places) if port.bits == 1]
+    sides = []
+    for which in (0,) if number is None else (0, number):
+        state = [graph.variable(f"r{k}") for k in range(len(machine.registers))]
+        sides.append((state, machine.step(graph, state, given, which)[1]))
+    control = set(range(len(machine.registers)))
+    support = [[_support(graph, x) for x in nexts] for _, nexts in sides]
+    while True:
+        allowed = {x >> 1 for x in quiet} | {state[k] >> 1 for state, _ in sides for k in control}
+        kept = {k for k in control if all(of[k] <= allowed for of in support)}
+        if kept == control:
+            break
+        control = kept
+    registers = tuple(sorted(control))
+    held = [state[k] for state, _ in sides for k in registers]
+    taken = [nexts[k] for _, nexts in sides for k in registers]
+    if not held or len(held) > 62 or len(quiet) > 6:
+        return None
+    needed = sorted(set().union(*(_cone(graph, literal) for literal in taken)))
+    first = sum(int(machine.netlist.initial[k]) << bit for bit, k in enumerate(registers))
+    if number is not None:
+        first |= first << len(registers)
+    known = edge = np.array([first], np.uint64)
+    choices = np.arange(1 << len(quiet))
+    while len(edge):
+        # Every state of the edge with every input.
+        words, picks = np.repeat(edge, len(choices)), np.tile(choices, len(edge))
+        values: dict[int, NDArray[np.bool_]] = {0: np.zeros(len(words), np.bool_)}
+        for bit, x in enumerate(quiet):
+            values[x >> 1] = (picks >> bit & 1).astype(np.bool_)
+        for bit, x in enumerate(held):
+            values[x >> 1] = (words >> np.uint64(bit) & np.uint64(1)).astype(np.bool_)
+        for node in needed:
+            kind, a, b = graph.nodes[node]
+            if kind in "&^":
+                left, right = (values[o >> 1] ^ bool(o & 1) for o in (a, b))
+                values[node] = left & right if kind == "&" else left ^ right
+        after = np.zeros(len(words), np.uint64)
+        for bit, x in enumerate(taken):
+            value = values[x >> 1] ^ bool(x & 1)
+            after |= value.astype(np.uint64) << np.uint64(bit)
+        edge = np.setdiff1d(after, known)
+        known = np.union1d(known, edge)
+        if len(known) > limit:
+            return None
+    return States(registers, known)
+
+
+def follow(machine: Machine, inputs: Sequence[Port], numbers: Sequence[int]) -> dict[int, States]:
+    """For each of the mutants, the control states of unit and mutant that occur together; those
+    that have too many are left out.
+    """
+    found = {number: reachable(machine, inputs, number) for number in numbers}
+    return {number: states for number, states in found.items() if states is not None}
+
+
+def _cone(graph: Graph, literal: int) -> set[int]:
+    """Nodes that a literal depends on, itself among them."""
+    found, stack = set(), [literal >> 1]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            kind, a, b = graph.nodes[node]
+            if kind in "&^":
+                stack += [a >> 1, b >> 1]
+    return found
+
+
+def _support(graph: Graph, literal: int) -> set[int]:
+    """Variables that a literal depends on."""
+    return {node for node in _cone(graph, literal) if graph.nodes[node][0] == "v"}
 
 
 def distinguished(
