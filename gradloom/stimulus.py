@@ -107,9 +107,15 @@ def _made(
             left = rng.permutation(len(KINDS)).tolist()
         length = int(rng.integers(*STRETCH))
         span = slice(at, at + length)
-        odds["i_valid"][span], odds["o_ready"][span] = KINDS[left.pop()]
+        offered, taken = KINDS[left.pop()]
+        odds["i_valid"][span], odds["o_ready"][span] = offered, taken
         odds["i_last"][span] = rng.choice(LASTS)
         odds["rst"][span] = rng.choice(RESETS)
+        if taken < 0.5:
+            # What a reset in the midst of results leaves behind shows when the FIFO is full next.
+            odds["i_last"][span] = rng.choice(LASTS[:2] + LASTS[3:4])
+            odds["rst"][span] = 0
+            odds["rst"][at] = rng.choice([0, 1])
         at += length
     inputs = {"rst": _high(rng, odds["rst"], (cycles,))}
     for port in ports:
@@ -131,7 +137,13 @@ def _words(rng: np.random.Generator, port: Port, cycles: int) -> Codes:
     values = rng.integers(port.minimum, port.maximum, shape, endpoint=True)
     values >>= rng.integers(0, port.width, shape)  # toward zero, and toward -1
     extreme = rng.choice([port.minimum, port.minimum + 1, -1, 0, 1, port.maximum], shape)
-    return np.where(rng.random(shape) < 0.05, np.clip(extreme, port.minimum, port.maximum), values)
+    extreme = np.clip(extreme, port.minimum, port.maximum)
+    # A single bit, or all but one: where a detector looks at many bits at a time.
+    lone = np.int64(1) << rng.integers(0, port.width - port.signed, shape)
+    if port.signed:
+        lone = np.choose(rng.integers(0, 3, shape), [lone, -lone, ~lone])
+    kind = rng.random(shape)
+    return np.where(kind < 0.04, extreme, np.where(kind < 0.12, lone, values))
 
 
 def _place(

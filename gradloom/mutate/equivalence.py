@@ -117,6 +117,10 @@ class Machine:
             for port in inputs
             for k, operand in enumerate(netlist.ports[port.name])
         ]
+        #: Of the outputs, those of one bit.
+        self.flags = [
+            k for k, port in enumerate(p for p in outputs for _ in range(p.bits)) if port.bits == 1
+        ]
         self.outs = [operand for port in outputs for operand in netlist.ports[port.name]]
 
     def step(
@@ -436,11 +440,21 @@ def reachable(
     places = [port for port in inputs for _ in range(port.bits)]
     quiet = [x for x, port in zip(given, places) if port.bits == 1]
     sides = []
+    flags: set[int] = set()
     for which in (0,) if number is None else (0, number):
         state = [graph.variable(f"r{k}") for k in range(len(machine.registers))]
-        sides.append((state, machine.step(graph, state, given, which)[1]))
-    control = set(range(len(machine.registers)))
+        outs, nexts = machine.step(graph, state, given, which)
+        sides.append((state, nexts))
+        flags |= set().union(*(_support(graph, outs[k]) for k in machine.flags))
     support = [[_support(graph, x) for x in nexts] for _, nexts in sides]
+    # What outputs of one bit depend on; a generator's state, for one, is no control.
+    control: set[int] = set()
+    while True:
+        more = {k for k in range(len(support[0])) if any(s[k] >> 1 in flags for s, _ in sides)}
+        if more == control:
+            break
+        control = more
+        flags |= set().union(*(of[k] for of in support for k in control))
     while True:
         allowed = {x >> 1 for x in quiet} | {state[k] >> 1 for state, _ in sides for k in control}
         kept = {k for k in control if all(of[k] <= allowed for of in support)}
