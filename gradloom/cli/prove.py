@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
-from gradloom.cli.base import UnitCommand, cli, defaults, fail, refuse, stderr
+from gradloom.cli.base import UnitCommand, cli, defaults, fail, stderr
 from gradloom.units import UNITS, Unit
 
 #: Where a verdict leads.
@@ -59,9 +60,15 @@ def prove_group(ctx: click.Context, /, **settings: Any) -> None:
     """Prove all units, or let the command of one do it."""
     if ctx.invoked_subcommand is None:
         _prove([(unit, _usual(unit)) for unit in UNITS.values()], **settings)
-    else:
+        return
+    given = [
+        option.opts[0]
+        for option in _OPTIONS
+        if ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
         unit = ctx.invoked_subcommand
-        refuse(tuple(settings), f"options of one unit come after its name: prove {unit} ...")
+        raise click.UsageError(f"{', '.join(given)}: to be given after the unit, prove {unit} ...")
 
 
 def _usual(unit: Unit) -> Any:

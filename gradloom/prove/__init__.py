@@ -4,7 +4,7 @@
 
 A unit's specification is one file here, written from that page as arithmetic on integers, without
 the hardware's or the model's. What is proved is the module in the Verilog that `gradloom generate`
-writes. `prove` is the whole of it; `decide` proves any bench on any Verilog.
+writes. `prove` does it for units, `prove_verilog` for any bench on any Verilog.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,6 @@ __all__ = [
     "Induction",
     "Proof",
     "benches",
-    "decide",
     "prove",
     "prove_verilog",
 ]
@@ -138,8 +137,9 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
 
 def prove_verilog(
     verilog: str,
-    unit: Unit,
     bench: Bench,
+    *,
+    unit: str = "",
     patience: float = 120,
     only: str | None = None,
     say: jobs.Say = lambda text: None,
@@ -150,10 +150,10 @@ def prove_verilog(
     ----------
     verilog
         The unit as its user gets it.
-    unit
-        Which one that is.
     bench
         The module and its properties.
+    unit
+        The unit's name, for the results; the module's without it.
     patience
         Seconds that Yosys may take for one call; a property has three, and one a case that must be
         reachable.
@@ -176,7 +176,7 @@ def prove_verilog(
             why = f"counterexample from {answer.start}"
         proofs.append(
             Proof(
-                unit=unit.name,
+                unit=unit or bench.module,
                 module=bench.module,
                 property=prop.name,
                 says=prop.says,
@@ -196,7 +196,7 @@ def _job(name: str, config: Any, number: int, patience: float, say: jobs.Say) ->
     """Prove the bench `number` of a unit."""
     unit = UNITS[name]
     bench = benches(unit, config)[number]
-    return prove_verilog(generate(unit, config), unit, bench, patience, say=say)
+    return prove_verilog(generate(unit, config), bench, unit=name, patience=patience, say=say)
 
 
 def prove(

@@ -74,36 +74,38 @@ class _Array:
 
     def specify(self) -> None:
         """All properties."""
-        streams.held(self.bench, self.config.latency + self.config.rows + 4)
-        self._ready_and_places()
+        self._ready_and_arrivals()
         self._operands()
         self._rows()
 
-    def _ready_and_places(self) -> None:
+    def _ready_and_arrivals(self) -> None:
         bench, config = self.bench, self.config
         rows = config.rows
-        fifo = streams.Fifo(bench, "buffer.", config.buffer, rows)
         lasts = [bench.since(self.ends, clock) for clock in range(1, config.latency - 2 + rows)]
         near = some(lasts[: rows - 1])
-        flying = sum(
-            Mux(last, min(rows, config.latency - 2 + rows - clock), 0)
-            for clock, last in enumerate(lasts, 1)
-        )
-        if rows > 1:
-            fifo.consistent &= bench.probe("spaced", 1) == ~near
+        claim, room = bench.probe("buffer.claim", 1), bench.probe("buffer.ready", 1)
+        spaced = bench.probe("spaced", 1) == ~near if rows > 1 else C(1)
         bench.prove(
-            "places",
-            "in flight + stored + free = all places; only a `last` operand waits, for R clocks "
-            "since the one before and for R free places",
-            fifo.consistent
-            & (flying + fifo.stored + fifo.free == config.buffer)
-            & (bench["i_ready"] == (~bench["i_last"] | (~near & (fifo.free >= rows)))),
-            Induction(config.latency + rows),
+            "ready",
+            "only a `last` operand waits, for R clocks since the one before and for R free places, "
+            "which it claims",
+            spaced
+            & (claim == self.ends)
+            & (bench["i_ready"] == (~bench["i_last"] | (~near & room))),
+            Induction(rows + 1),
             {
                 "refused for want of places": bench["i_last"] & ~near & ~bench["i_ready"],
                 **({"refused for its distance": near & ~bench["i_ready"]} if rows > 1 else {}),
             },
             within=config.buffer + rows + 4,
+        )
+        arrives = bench.probe("buffer.i_valid", 1)
+        bench.prove(
+            "arrivals",
+            f"a claim brings R rows to the FIFO, the first one {config.latency - 2} clocks later",
+            arrives == some(lasts[config.latency - 3 :]),
+            AnyState(config.latency - 2 + rows),
+            {"a row": arrives, "none": ~arrives},
         )
 
     def _wait(self, row: int, column: int) -> int:
@@ -227,11 +229,10 @@ class _Array:
                 bench.update(kept, Mux(complete, sums, kept))
                 tile.append(kept)
             shown.append(bench.wire(chosen(position, tile)))
-        entering = bench.probe("buffer.i_valid", 1)
+        entering = bench.since(valid, self.through)
         data = self._lanes("buffer.i_payload_data", config.result_width)
         marked = bench.probe("buffer.i_payload_last", 1)
-        holds = entering == bench.since(valid, self.through)
-        holds &= implies(entering, marked == bench.past(last, self.through))
+        holds = streams.shown(bench) & implies(entering, marked == bench.past(last, self.through))
         if not config.conversions:
             feet = implies(valid, every(a == b for a, b in zip(data, shown, strict=True)))
         else:

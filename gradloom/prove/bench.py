@@ -28,7 +28,9 @@ class AnyState:
     clocks: int
 
     def __str__(self) -> str:
-        return f"any state, then {self.clocks} clocks"
+        if not self.clocks:
+            return "any state"
+        return f"any state, then {self.clocks} clock{'s' if self.clocks > 1 else ''}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -58,7 +58,6 @@ class Answer:
     why: str = ""
     vcd: str = ""
     start: str = ""
-    vacuous: list[str] = field(default_factory=list)
 
 
 def questions(number: int, prop: Property) -> list[Question]:
@@ -103,6 +102,18 @@ def questions(number: int, prop: Property) -> list[Question]:
     return asked
 
 
+def search(number: int, prop: Property) -> Question:
+    """The call that looks for a counterexample further from the start."""
+    clocks = 2 * prop.within + 16
+    return Question(
+        number,
+        "power-up",
+        f"-tempinduct -tempinduct-baseonly -maxsteps {clocks} -prove holds_{number} 1 "
+        "-set assumed 1",
+        f"holds_{number}",
+    )
+
+
 def script(bench: Bench, asked: list[Question]) -> str:
     """What Yosys is to do."""
     cuts = [f"cutpoint {cells}" for cells in bench.cut]
@@ -126,7 +137,8 @@ def script(bench: Bench, asked: list[Question]) -> str:
         "design -save declared",
         "setattr -unset init w:*",
         "opt_expr",
-        "opt_merge",
+        # Registers of equal inputs are not merged here: they may begin with different values.
+        "opt_merge t:* t:$*dff* %d",
         "opt_clean",
         "dffunmap",
         "design -save any",
@@ -160,6 +172,8 @@ _SAID = {
     "SAT proof finished - model found: FAIL!": "model",
     "SAT solving finished - model found:": "model",
     "SAT solving finished - no model found.": "none",
+    "Reached maximum number of time steps -> proved base case for N steps: SUCCESS!": "holds",
+    "SAT temporal induction proof finished - model found for base case: FAIL!": "model",
     "Induction step proven: SUCCESS!": "holds",
     "Reached maximum number of time steps -> proof failed.": "open",
 }
@@ -203,30 +217,32 @@ def decide(
         There is no Yosys, or it failed.
     """
     text = _connected(bench.text, bench.module, verilog)
-    asked = [
-        question
+
+    def ask(asked: list[Question]) -> list[tuple[Question, _Reply]]:
+        replies: list[tuple[Question, _Reply]] = []
+        # A call that runs out of time takes Yosys with it.
+        while left := asked[len(replies) :]:
+            with tempfile.TemporaryDirectory(prefix="gradloom-prove-") as name:
+                folder = Path(name)
+                (folder / "unit.v").write_text(verilog)
+                (folder / "bench.il").write_text(text)
+                (folder / "prove.ys").write_text(script(bench, left))
+                replies += zip(left, _run(folder, left, bench, patience, say))
+        return replies
+
+    chosen = [
+        (number, prop)
         for number, prop in enumerate(bench.properties)
         if only is None or prop.name == only
-        for question in questions(number, prop)
     ]
-    replies: dict[int, _Reply] = {}
-    left = list(range(len(asked)))
-    while left:
-        with tempfile.TemporaryDirectory(prefix="gradloom-prove-") as name:
-            folder = Path(name)
-            (folder / "unit.v").write_text(verilog)
-            (folder / "bench.il").write_text(text)
-            (folder / "prove.ys").write_text(script(bench, [asked[k] for k in left]))
-            done = _run(folder, [asked[k] for k in left], bench, patience, say)
-        for position, reply in done.items():
-            replies[left[position]] = reply
-        # A call that ran out of time took Yosys with it.
-        left = [k for position, k in enumerate(left) if position not in done]
+    replies = ask([question for number, prop in chosen for question in questions(number, prop)])
+    # Where an induction does not close, there may be a fault that takes longer to show.
+    still_open = [question.number for question, reply in replies if reply.said == "open"]
+    replies += ask([search(number, bench.properties[number]) for number in still_open])
     answers = []
-    for number, prop in enumerate(bench.properties):
-        if only is None or prop.name == only:
-            own = [(asked[k], replies[k]) for k in range(len(asked)) if asked[k].number == number]
-            answers.append((prop, _verdict(prop, own, patience)))
+    for number, prop in chosen:
+        own = [(question, reply) for question, reply in replies if question.number == number]
+        answers.append((prop, _verdict(prop, own, patience)))
     return answers
 
 
@@ -234,10 +250,11 @@ def _connected(rtlil: str, module: str, verilog: str) -> str:
     """The bench without connections to ports that the module in `verilog` does not have: a part of
     a unit is written without those that it has no use for.
     """
-    head = re.search(rf"^module {module} .*?\);\n", verilog, re.M | re.S)
+    head = re.search(rf"^module {module}\s*(?:#\(.*?\)\s*)?\((.*?)\);", verilog, re.M | re.S)
     if not head:
         raise ValueError(f"there is no module {module} in the Verilog")
-    ports = set(re.findall(r"(\w+)(?: = [^,\n]*)?,?$", head[0], re.M))
+    # Of `output reg [3:0] o_data = 4'h0` the name is the last word before a first value.
+    ports = {re.findall(r"\w+", port.partition("=")[0])[-1] for port in head[1].split(",")}
     lines, inside = [], False
     for line in rtlil.splitlines(keepends=True):
         if re.match(r"  cell \\\S+ \\dut$", line):
@@ -256,8 +273,8 @@ def _run(
     bench: Bench,
     patience: float,
     say: Callable[[str], None],
-) -> dict[int, _Reply]:
-    """What Yosys replies, by position; what is missing was not asked for want of a Yosys."""
+) -> list[_Reply]:
+    """What Yosys replies; what is missing was not asked for want of a Yosys."""
     tool = find_tool("yosys")
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, *tool.command, "prove.ys"],
@@ -269,7 +286,7 @@ def _run(
         errors="replace",
     )
     assert process.stdout is not None
-    replies: dict[int, _Reply] = {}
+    replies: list[_Reply] = []
     current: int | None = None
     began = 0.0
     timer: threading.Timer | None = None
@@ -287,7 +304,7 @@ def _run(
                 lines.append(line)
                 if line.startswith("@begin "):
                     current = int(line.split()[1])
-                    replies[current] = _Reply()
+                    replies.append(_Reply())
                     began = time.perf_counter()
                     prop = bench.properties[asked[current].number]
                     say(f"{prop.name}: {asked[current].kind}")
@@ -301,8 +318,9 @@ def _run(
                     if dumped.exists():
                         replies[current].vcd = dumped.read_text()
                     current = None
-                elif current is not None and line.strip() in _SAID:
-                    replies[current].said = _SAID[line.strip()]
+                elif current is not None:
+                    said = re.sub(r"for \d+ steps", "for N steps", line.strip())
+                    replies[current].said = _SAID.get(said, replies[current].said)
         status = process.wait()
     finally:
         if timer is not None:

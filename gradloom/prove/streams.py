@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Mux, Signal
+from amaranth.hdl import Array, Mux, Signal, Value
 
 from golden.buffer import BUFFER_LATENCY
 from gradloom.ports import Port
@@ -30,6 +30,15 @@ def held(bench: Bench, within: int = 12) -> None:
         AnyState(0),
         {"not valid after a result": ~bench["o_valid"] & bench.past(bench["o_valid"])},
         within=within,
+    )
+
+
+def shown(bench: Bench) -> Value:
+    """Whether the unit's output stream is that of the FIFO inside, called `buffer`."""
+    return every(
+        bench.whole([port.name]) == bench.probe(f"buffer.{port.name}", port.bits)
+        for port in bench.ports
+        if port.name.startswith("o_")
     )
 
 
@@ -147,7 +156,6 @@ def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: st
     depth = config.latency + 1
     accepted = bench["i_valid"] & bench["i_ready"]
     claims = accepted & bench[brings] if brings else accepted
-    held(bench)
 
     same = [bench.probe("pipeline.i_valid", 1) == accepted]
     results = [bench.probe("buffer.i_valid", 1) == bench.probe("pipeline.o_valid", 1)]
@@ -166,8 +174,9 @@ def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: st
     bench.prove(
         "operands",
         "the pipeline gets the operands that are accepted, each once, with the ports of that clock"
-        " and, where it draws, a word of every lane, which then leaps; its results go to the FIFO",
-        every(same) & every(results),
+        " and, where it draws, a word of every lane, which then leaps; its results go to the FIFO, "
+        "whose output is the unit's",
+        every(same) & every(results) & shown(bench),
         AnyState(0),
         {"accepted": accepted, "offered and refused": bench["i_valid"] & ~bench["i_ready"]},
         within=depth + 3,
