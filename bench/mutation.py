@@ -1,6 +1,6 @@
 """The mutants of every unit and what finds them: the table of docs/verification.md.
 
-    python bench/mutation.py [--mutants 500] [--seed 1] [--workers 2] [--only rounder]
+python bench/mutation.py [--mutants 500] [--seed 1] [--workers 2] [--only rounder]
 """
 
 import argparse
@@ -21,8 +21,12 @@ CASES = (
         {
             "width": 24,
             "lanes": 2,
-            "conversions": ("12:2,6:stochastic", "12:4,8:nearest-even", "12:2,8:nearest-away",
-                            "4:4,6:nearest-down"),
+            "conversions": (
+                "12:2,6:stochastic",
+                "12:4,8:nearest-even",
+                "12:2,8:nearest-away",
+                "4:4,6:nearest-down",
+            ),
         },
     ),
     ("macc", "macc, 4 x 4 bits", {}),
@@ -80,7 +84,7 @@ def main() -> None:
             seed=given.seed,
             patience=given.timeout,
             workers=given.workers,
-            listener=lambda number, text: print(f"{title}: {text}", file=sys.stderr),
+            listener=lambda number, text, title=title: print(f"{title}: {text}", file=sys.stderr),
         )
         reports.append((title, report))
         print(line([title, *row(report)[1:], f"{100 * report.rate:.1f}"]), flush=True)
@@ -89,7 +93,9 @@ def main() -> None:
     for title, report in reports:
         for mutant in report.mutants:
             if mutant.fate not in ("testbench", "equivalent"):
-                print(f"{title}: {mutant.fate} {mutant.clock or ''} {mutant.why}: {mutant.mutation}")
+                print(
+                    f"{title}: {mutant.fate} {mutant.clock or ''} {mutant.why}: {mutant.mutation}"
+                )
 
 
 if __name__ == "__main__":

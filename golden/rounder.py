@@ -115,9 +115,7 @@ class RounderConfig:
                 codes += [-2, -1, 0, 1, *((1 << k) - 1 for k in range(2, target.width))]
                 values = tuple(c << s for c in codes if low <= c << s <= high)
                 found.append(
-                    Operands(
-                        lanes={"i_data": values}, settings=settings, dropped={"i_data": s}
-                    )
+                    Operands(lanes={"i_data": values}, settings=settings, dropped={"i_data": s})
                 )
         return found
 

@@ -502,15 +502,11 @@ class WeightUpdateConfig(_OnePerClock):
                 )
                 weights, gradients = self._rows(shift, (0,))
             found.append(
-                Operands(
-                    lanes={"i_weight": weights, "i_gradient": gradients}, settings=settings
-                )
+                Operands(lanes={"i_weight": weights, "i_gradient": gradients}, settings=settings)
             )
         return found
 
-    def _rows(
-        self, shift: int, more: tuple[int, ...]
-    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _rows(self, shift: int, more: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Weights, and gradients that step them to the saturation or next to it."""
         top, most = self.saturation, (1 << (self.width - 1)) - 1
         weights, gradients = [], []

@@ -101,7 +101,7 @@ def _made(
 ) -> tuple[Trace, _Drawn]:
     rng = np.random.default_rng(seed)
     odds = {name: np.empty(cycles) for name in ("rst", "i_valid", "o_ready", "i_last")}
-    at, left = 0, []
+    at, left = 0, list[int]()
     while at < cycles:
         if not left:
             left = rng.permutation(len(KINDS)).tolist()
@@ -176,8 +176,7 @@ def _place(
 def _row(
     rng: np.random.Generator, inputs: Trace, clock: int, border: Operands, left: list[int]
 ) -> _Drawn:
-    """Put a row in every lane of a clock; `left` are the rows whose turn it is before any others'.
-    """
+    """Put a row in every lane of a clock; those in `left` have their turn first."""
     drawn: _Drawn = []
     for name, value in border.settings.items():
         inputs[name][clock] = value
@@ -192,9 +191,7 @@ def _row(
     return drawn
 
 
-def _carry(
-    ports: Sequence[Port], inputs: Trace, drawn: _Drawn, ready: Codes, config: Any
-) -> None:
+def _carry(ports: Sequence[Port], inputs: Trace, drawn: _Drawn, ready: Codes, config: Any) -> None:
     """Set the low bits of operands so that with their random word they carry, or lack one.
 
     Which word an operand meets follows from how many were accepted since the reset.

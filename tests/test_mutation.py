@@ -93,7 +93,9 @@ def test_a_fault_that_strangers_hid_is_found(change):
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (4, 3)])
 def test_values_that_left_are_counted_from_0_after_a_reset(rows, columns):
     config = golden.ArrayConfig(
-        rows=rows, columns=columns, macc=golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 2), depth=7),
+        rows=rows,
+        columns=columns,
+        macc=golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 2), depth=7),
         conversions=(),
     )
     verilog = generate(UNITS["array"], config)
@@ -102,9 +104,7 @@ def test_values_that_left_are_counted_from_0_after_a_reset(rows, columns):
     assert found(UNITS["array"], config, (reset, "left <= left;"))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in UNITS if name not in ("lfsr", "macc")]
-)
+@pytest.mark.parametrize("name", [name for name in UNITS if name not in ("lfsr", "macc")])
 def test_every_units_operands_wait_for_credits(name):
     unit, config = UNITS[name], usual(name)
     given = usual_inputs(unit, config, CYCLES, 0)

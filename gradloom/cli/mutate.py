@@ -8,12 +8,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gradloom.cli.base import UnitCommand, cli, fail, refuse, stderr
+from gradloom.cli.base import UnitCommand, cli, fail, stderr
 from gradloom.cli.small import with_defaults
 from gradloom.units import UNITS, Unit
 
 #: Parameters that are taken where none are given: multipliers of a few bits, counters that wrap.
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "array": {"rows": 4, "columns": 4, "a": "1,2", "b": "1,2", "depth": 7},
     "macc": {"a": "1,3", "b": "1,3", "depth": 15},
     "wage-update": {"width": 16},

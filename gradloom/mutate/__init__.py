@@ -262,21 +262,19 @@ def _examine(
         if open_:
             say(f"{len(open_)} that live: equivalent after {warm} clocks?")
             equal = equivalence.equivalent(machine, open_, patience, warm, states)
-            fates |= {number: ("equivalent", None) for number in equal}
+            fates |= dict.fromkeys(equal, ("equivalent", None))
         open_ = [number for number in numbers if number not in fates]
         if open_ and warm == 0:
             together = equivalence.follow(machine, inputs_of(ports), open_)
-            equal = equivalence.equivalent(
-                machine, list(together), patience, together=together
-            )
-            fates |= {number: ("equivalent", None) for number in equal}
+            equal = equivalence.equivalent(machine, list(together), patience, together=together)
+            fates |= dict.fromkeys(equal, ("equivalent", None))
         open_ = [number for number in numbers if number not in fates]
         if open_ and warm == 0:
             say(f"{len(open_)} that live: is there an input that tells?")
             apart = equivalence.distinguished(machine, open_, bound, patience)
             fates |= {number: ("survives", clocks) for number, clocks in apart.items()}
     fates |= {number: ("undecided", None) for number in numbers if number not in fates}
-    kills = {}
+    kills: dict[int, str] = {}
     for number in numbers:
         if fates[number][0] in ("survives", "undecided") and len(kills) < 20:
             say(f"proofs of mutant {number}")
@@ -313,7 +311,7 @@ def refuted(
     try:
         text = netlist.yosys(verilog, script, ["mutant.v"])["mutant.v"]
         for bench in proved:
-            for proof in prove_verilog(text, unit, bench, patience):
+            for proof in prove_verilog(text, bench, unit=unit.name, patience=patience):
                 if proof.verdict == "failed":
                     return f"{proof.module}, {proof.property}"
     except (FlowError, ValueError):

@@ -298,19 +298,20 @@ def equivalent(
     while open_ := {n: a for n, a in attempts.items() if a.fate is None}:
         for number, attempt in open_.items():
             attempt.pairs = _pairs(
-                machine, number, attempt.loose, warm, states, together and together[number]
+                machine, number, attempt.loose, warm, states, together[number] if together else None
             )
         # First whether anything differs at all; what it is, only then.
         whole = {n: _any(a.pairs) for n, a in open_.items()}
         same = solve([q for questions in whole.values() for q in questions], patience)
         said = iter(same)
         for number, questions in whole.items():
-            if all([next(said) is False for _ in questions]):
+            answers = [next(said) for _ in questions]
+            if all(answer is False for answer in answers):
                 attempts[number].pairs = []
         asked = [(n, where, q) for n, a in open_.items() for where, q in a.pairs]
-        answers = solve([question for _, _, question in asked], patience)
+        separate = solve([question for _, _, question in asked], patience)
         wrong: dict[int, set[int | None]] = {}
-        for (number, where, _), answer in zip(asked, answers):
+        for (number, where, _), answer in zip(asked, separate):
             if answer is not False:
                 wrong.setdefault(number, set()).add(where)
         for number, attempt in open_.items():
@@ -419,9 +420,7 @@ class States:
                 bit = words >> np.uint64(level) & np.uint64(1)
                 mask = np.uint64((1 << level) - 1)
                 low, high = words[bit == 0] & mask, words[bit == 1] & mask
-                known[key] = graph.choose(
-                    part(low, level - 1), part(high, level - 1), bits[level]
-                )
+                known[key] = graph.choose(part(low, level - 1), part(high, level - 1), bits[level])
             return known[key]
 
         return part(np.sort(self.words), len(bits) - 1)

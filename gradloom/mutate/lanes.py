@@ -92,7 +92,8 @@ extern "C" void gradloom_mutants(
     uint64_t words, const uint32_t *gates, uint64_t count, uint64_t still,
     const uint32_t *registers, uint64_t registers_count, uint64_t *net, uint64_t *next,
     const uint32_t *ins, uint64_t ins_count, const uint8_t *stimulus, const uint32_t *outs,
-    uint64_t outs_count, const uint8_t *expected, uint64_t clocks, uint64_t *alive, int64_t *first) {
+    uint64_t outs_count, const uint8_t *expected, uint64_t clocks, uint64_t *alive,
+    int64_t *first) {
     (words == 1 ? simulate<1> : simulate<8>)(
         gates, count, still, registers, registers_count, net, next, ins, ins_count, stimulus, outs,
         outs_count, expected, clocks, alive, first);

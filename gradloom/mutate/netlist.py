@@ -1,9 +1,9 @@
 """A unit's netlist with many mutations in it, and the input `mutsel` that says which one acts.
 
 The netlist is that of the Verilog that `gradloom generate` writes, flattened, so that a mutation is
-in one place of one instance. Yosys's `mutate` picks them: it inverts a bit of a cell's port, ties it
-to 0 or 1, or inverts it where another bit of the port is 0 or 1. All are put into one netlist and
-that is made into gates; 0 on `mutsel` is the unit as it is.
+in one place of one instance. Yosys's `mutate` picks them: it inverts a bit of a cell's port, ties
+it to 0 or 1, or inverts it where another bit of the port is 0 or 1. All are put into one netlist
+and that is made into gates; 0 on `mutsel` is the unit as it is.
 """
 
 import json
@@ -249,7 +249,7 @@ def _read(module: Any, initial: dict[str, list[str]]) -> Gates:
         nets += 1
         return nets - 1
 
-    for name, port in module["ports"].items():
+    for port in module["ports"].values():
         if port["direction"] == "input":
             for bit in port["bits"]:
                 net(bit)
