@@ -155,7 +155,7 @@ class WeightQuantizerConfig(_OnePerClock):
         """Stored weights on both sides of the thresholds, the outermost ones among them."""
         top, low = limit(self.bits), -1 << (self.stored - 1)
         codes = {*range(-2, 2), top - 1, top, -top - 1, -top}
-        values = around(rounded_at(codes, self.stored - self.bits), low, -1 - low)
+        values = around(rounded_at(codes, self.stored - self.bits), low, -1 - low, 1)
         return [Operands(lanes={"i_data": values})]
 
 
@@ -207,7 +207,9 @@ class ActivationQuantizerConfig(_OnePerClock):
         top, low = limit(self.bits), -1 << (self.width - 1)
         return [
             Operands(
-                lanes={"i_data": around(rounded_at({-1, 0, 1, 2, top - 1, top}, s), low, -1 - low)},
+                lanes={
+                    "i_data": around(rounded_at({-1, 0, 1, 2, top - 1, top}, s), low, -1 - low, 1)
+                },
                 settings={"shift": s},
             )
             for s in range(self.most_shift + 1)
@@ -393,7 +395,7 @@ class ErrorQuantizerConfig(_OnePerClock):
         for k in range(self.width):
             s, settings = k - (self.bits - 1), {"exponent": k, "zero": 0}
             near = rounded_at({0, 1, 2, top - 1, top, top + 1}, s)
-            values = around([*near, *(-value for value in near)], low, -1 - low)
+            values = around([*near, *(-value for value in near)], low, -1 - low, 1)
             keep = (1,) * len(values)
             found.append(Operands(lanes={"i_data": values, "i_keep": keep}, settings=settings))
             if self.rounding is Rounding.STOCHASTIC and s > 0:

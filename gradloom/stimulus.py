@@ -2,7 +2,7 @@
 
 The stream goes through stretches of one kind each: free, with gaps and stalls, starved, stalled for
 longer than the output FIFO lasts, taken one by one, run dry. Resets come in the midst of any of
-them, in some stretches often. A tenth of the operands is from the unit's own borders, where its
+them, in some stretches often. A tenth of the operands or more is from the unit's own borders, where its
 configuration lists them.
 """
 
@@ -31,7 +31,7 @@ OFTEN = {
     "zero": 0.02,
 }
 #: The part of the clocks at which operands from the unit's borders begin.
-BORDERS = 0.1
+BORDERS = 0.15
 #: The shortest and the longest stretch of one kind.
 STRETCH = 8, 150
 #: Kinds of stretches: how often operands are offered, and results taken.

@@ -265,7 +265,8 @@ def _examine(
             fates |= dict.fromkeys(equal, ("equivalent", None))
         open_ = [number for number in numbers if number not in fates]
         if open_ and warm == 0:
-            together = equivalence.follow(machine, inputs_of(ports), open_)
+            limit = 4 * len(states.words) if states else 0
+            together = equivalence.follow(machine, inputs_of(ports), open_, limit)
             equal = equivalence.equivalent(machine, list(together), patience, together=together)
             fates |= dict.fromkeys(equal, ("equivalent", None))
         open_ = [number for number in numbers if number not in fates]

@@ -495,11 +495,13 @@ def reachable(
     return States(registers, known)
 
 
-def follow(machine: Machine, inputs: Sequence[Port], numbers: Sequence[int]) -> dict[int, States]:
+def follow(
+    machine: Machine, inputs: Sequence[Port], numbers: Sequence[int], limit: int
+) -> dict[int, States]:
     """For each of the mutants, the control states of unit and mutant that occur together; those
-    that have too many are left out.
+    that have more than `limit` are left out.
     """
-    found = {number: reachable(machine, inputs, number) for number in numbers}
+    found = {number: reachable(machine, inputs, number, limit) for number in numbers}
     return {number: states for number, states in found.items() if states is not None}
 
 
