@@ -9,6 +9,7 @@ from click.testing import CliRunner
 import golden
 from golden.borders import Course
 from golden.fixed import Conversion, Fixed, Rounding
+from golden.lfsr import Lanes
 from gradloom.cli import cli
 from gradloom.cli.base import defaults
 from gradloom.cli.mutate import options
@@ -145,7 +146,7 @@ def test_random_words_are_met_at_their_carry():
     outputs = unit.twin(ROUNDER).run(given)
     accepted = (given["i_valid"] & outputs["i_ready"])[: np.flatnonzero(given["rst"])[0]]
     z = given["i_data"][np.flatnonzero(accepted), 0]
-    r = golden.Lanes(ROUNDER.generator, 0, 1).take(len(z))[:, 0].astype(int) & 0x3FFF
+    r = Lanes(ROUNDER.generator, 0, 1).take(len(z))[:, 0].astype(int) & 0x3FFF
     left = (z + r) & 0x3FFF
     assert np.count_nonzero(left == 0) > 1 and np.count_nonzero(left == 0x3FFF) > 1
 
