@@ -295,6 +295,9 @@ def equivalent(
         need not agree. Only with `warm` = 0.
     """
     attempts = {number: _Attempt() for number in numbers}
+    for number, attempt in attempts.items():
+        if not warm and not together and _unseen(machine, number):
+            attempt.fate = "equivalent"
     while open_ := {n: a for n, a in attempts.items() if a.fate is None}:
         for number, attempt in open_.items():
             attempt.pairs = _pairs(
@@ -323,6 +326,17 @@ def equivalent(
             else:
                 attempt.loose |= {where for where in seen if where is not None}
     return {number for number, attempt in attempts.items() if attempt.fate == "equivalent"}
+
+
+def _unseen(machine: Machine, number: int) -> bool:
+    """Whether what a mutation reaches never reaches an output, which takes no solver to see."""
+    loose: frozenset[int] = frozenset()
+    while pairs := _pairs(machine, number, loose, 0, None, None):
+        reached = {where for where, _ in pairs}
+        if None in reached:
+            return False
+        loose |= {where for where in reached if where is not None}
+    return True
 
 
 def _any(pairs: Sequence[tuple[int | None, Question]]) -> list[Question]:
