@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden import check
+from golden.borders import Border, Course, Operands, around, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin, schedule, show
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
 from golden.lfsr import MOST_LANES, Generator, Lanes, dither
@@ -150,6 +151,13 @@ class WeightQuantizerConfig(_OnePerClock):
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 1 + BUFFER_LATENCY
 
+    def borders(self) -> list[Border]:
+        """Stored weights on both sides of the thresholds, the outermost ones among them."""
+        top, low = limit(self.bits), -1 << (self.stored - 1)
+        codes = {*range(-2, 2), top - 1, top, -top - 1, -top}
+        values = around(rounded_at(codes, self.stored - self.bits), low, -1 - low, 1)
+        return [Operands(lanes={"i_data": values})]
+
 
 class WeightQuantizer(StreamTwin):
     """Twin of `hdl.WeightQuantizer`: stream `i` (`data`) to stream `o` (`data`)."""
@@ -193,6 +201,19 @@ class ActivationQuantizerConfig(_OnePerClock):
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 3 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """For every shift: sums at 0, at ties, and where the activation is clipped."""
+        top, low = limit(self.bits), -1 << (self.width - 1)
+        return [
+            Operands(
+                lanes={
+                    "i_data": around(rounded_at({-1, 0, 1, 2, top - 1, top}, s), low, -1 - low, 1)
+                },
+                settings={"shift": s},
+            )
+            for s in range(self.most_shift + 1)
+        ]
 
 
 class ActivationQuantizer(StreamTwin):
@@ -250,6 +271,34 @@ class ShiftExponentConfig:
         to the one that shows its exponent.
         """
         return 1 + self.levels + 3 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """Tensors whose maximum is on one side of a power of two, or of a threshold of Shift.
+
+        Each is of one or two vectors, after another tensor's end; the maximum is in any lane, of
+        either sign.
+        """
+        low = -1 << (self.width - 1)
+        found: list[Border] = []
+        for e in range(self.width):
+            maxima = {(1 << e) - 1, 1 << e, (1 << e) + 1, isqrt(1 << 2 * e + 1)}
+            for m in sorted(maxima | {isqrt(1 << 2 * e + 1) + 1}):
+                sign = 1 if m < -low and (e + m) % 2 else -1
+                if not low <= sign * m < -low:
+                    continue
+                count = 2 + (e + m) % 3  # vectors, the one before the tensor among them
+                data = np.full((count, self.lanes), min(m, 1), np.int64)
+                data[1 + m % (count - 1), (e + m) % self.lanes] = sign * m
+                last = np.zeros(count, np.int64)
+                last[[0, -1]] = 1
+                ports = {
+                    "i_valid": np.ones(count, np.int64),
+                    "i_data": data,
+                    "i_keep": np.ones((count, self.lanes), np.int64),
+                    "i_last": last,
+                }
+                found.append(Course(ports=ports))
+        return found
 
     @property
     def throughput(self) -> str:
@@ -337,6 +386,30 @@ class ErrorQuantizerConfig(_OnePerClock):
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 5 + BUFFER_LATENCY
 
+    def borders(self) -> list[Border]:
+        """For every exponent: errors at 0, at ties, where they are clipped, and just at the carry
+        of a random word.
+        """
+        top, low = limit(self.bits), -1 << (self.width - 1)
+        found: list[Border] = []
+        for k in range(self.width):
+            s, settings = k - (self.bits - 1), {"exponent": k, "zero": 0}
+            near = rounded_at({0, 1, 2, top - 1, top, top + 1}, s)
+            values = around([*near, *(-value for value in near)], low, -1 - low, 1)
+            keep = (1,) * len(values)
+            found.append(Operands(lanes={"i_data": values, "i_keep": keep}, settings=settings))
+            if self.rounding is Rounding.STOCHASTIC and s > 0:
+                codes = {0, 1, 2, top - 1, top, *((1 << n) - 1 for n in range(2, self.bits))}
+                ends = [sign * (c << s) for c in codes for sign in (1, -1) if c << s < -low]
+                found.append(
+                    Operands(
+                        lanes={"i_data": tuple(ends), "i_keep": (1,) * len(ends)},
+                        settings=settings,
+                        dropped={"i_data": s},
+                    )
+                )
+        return found
+
 
 class ErrorQuantizer(StreamTwin):
     """Twin of `hdl.ErrorQuantizer`: stream `i` (`data`, `keep`), ports `exponent` and `zero`
@@ -408,6 +481,46 @@ class WeightUpdateConfig(_OnePerClock):
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 6 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """For every shift, once: steps that just saturate a weight or just do not, from both sides,
+        and gradients just at the carry of their random word.
+        """
+        rates = range(-(1 << (RATE_BITS - 1)), 1 << (RATE_BITS - 1))
+        found: list[Border] = []
+        for shift in range(-rates[-1], self.width - rates[0]):
+            # Of the pairs of exponent and rate that give it, one.
+            pairs = [(shift + rate, rate) for rate in rates if 0 <= shift + rate < self.width]
+            exponent, rate = pairs[shift * 5 % len(pairs)]
+            settings = {"exponent": exponent, "rate": rate, "zero": 0}
+            weights, gradients = self._rows(shift, (0, -1, 1))
+            if shift > 0:
+                found.append(
+                    Operands(
+                        lanes={"i_weight": weights, "i_gradient": gradients},
+                        settings=settings,
+                        dropped={"i_gradient": shift},
+                    )
+                )
+                weights, gradients = self._rows(shift, (0,))
+            found.append(
+                Operands(lanes={"i_weight": weights, "i_gradient": gradients}, settings=settings)
+            )
+        return found
+
+    def _rows(self, shift: int, more: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Weights, and gradients that step them to the saturation or next to it."""
+        top, most = self.saturation, (1 << (self.width - 1)) - 1
+        weights, gradients = [], []
+        for weight in (top, -top, 0, 1, -1, top - 1, 1 - top):
+            for end in (top, -top):
+                for past in (-1, 0, 1, *more):
+                    step = weight - (end + past)
+                    size = abs(step) << shift if shift > 0 else abs(step) >> -shift
+                    if size <= most:
+                        weights.append(weight)
+                        gradients.append(size if step > 0 else -size)
+        return tuple(weights), tuple(gradients)
 
 
 class WeightUpdate(StreamTwin):

@@ -19,7 +19,7 @@ from golden.files import replaced
 from golden.twin import Trace
 from gradloom.portnotes import layout, note
 from gradloom.ports import Port, flatten, inputs_of, outputs_of
-from gradloom.stimulus import random_inputs
+from gradloom.stimulus import usual_inputs
 from gradloom.units import Unit
 from gradloom.verilog import TIMESCALE, comment, generate, made_by, parameters, timing
 from hdl.cells import Cells
@@ -45,7 +45,7 @@ def package(
     ports = flatten(component := unit.component(config, **made_of))
     component._MustUse__used = True  # type: ignore[attr-defined]  # it has served for its ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
-    stimulus = random_inputs(ports, cycles, seed)
+    stimulus = usual_inputs(unit, config, cycles, seed)
     expected = unit.twin(config).run(stimulus)
     name = unit.module
     module = generate(unit, config, **made_of)

@@ -74,7 +74,7 @@ def _compare(
 ) -> None:
     from gradloom.compare import compare
     from gradloom.simulators import build
-    from gradloom.stimulus import random_inputs
+    from gradloom.stimulus import usual_inputs
 
     if waveform:
         refuse(_OF_STIMULUS, "not with --waveform, for nothing is simulated then")
@@ -84,7 +84,7 @@ def _compare(
     component = unit.component(config)
     with stderr.status(f"building {unit.name}"):
         simulation = build(component, simulator)  # type: ignore[arg-type]
-    inputs = random_inputs(simulation.flat, cycles, seed)
+    inputs = usual_inputs(unit, config, cycles, seed)
     with bar() as progress:
         task = progress.add_task(unit.name, total=cycles)
         result = compare(

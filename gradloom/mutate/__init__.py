@@ -1,0 +1,326 @@
+# amaranth: UnusedElaboratable=no
+# (a unit's component is made for its ports alone)
+"""Does the stimulus find faults? A unit with hundreds of small changes, each of which must be seen.
+
+Yosys's `mutate` changes one bit of one cell of a unit's netlist. A mutant is killed if what is at
+the unit's ports differs from the twin at any clock: of the stimulus that the shipped testbench has,
+or of the longer one of `gradloom compare`. One that lives is shown to do what the unit does, or an
+input is found that tells them apart, or it stays undecided; and the proofs of `gradloom prove` are
+put to what is left.
+"""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+from boards import jobs
+from boards.tools import FlowError, find_tool
+from golden.twin import Trace
+from gradloom.mutate import equivalence, lanes, netlist
+from gradloom.mutate.netlist import Mutation
+from gradloom.package import CYCLES
+from gradloom.ports import inputs_of, outputs_of
+from gradloom.stimulus import usual_inputs
+from gradloom.units import UNITS, Unit
+from gradloom.verilog import generate, parameters
+
+#: Clocks that `gradloom compare` takes if nothing is said.
+COMPARED = 10_000
+
+#: What became of a mutant. "survives": nothing killed it, and an input that would is known to
+#: exist.
+Fate = Literal["testbench", "compare", "proof", "equivalent", "survives", "undecided"]
+
+#: Makes the stimulus of so many clocks.
+Stimulus = Callable[[Unit, Any, int, int], Trace]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mutation and what became of it.
+
+    Parameters
+    ----------
+    mutation
+        What is changed.
+    fate
+        What killed it, or what is known of it.
+    clock
+        The first clock of the stimulus that showed it, from 0; of one that survives, the clocks
+        from the reset state that an input needs to show it.
+    why
+        More on a proof that killed it.
+    """
+
+    mutation: Mutation
+    fate: Fate
+    clock: int | None = None
+    why: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            **self.mutation.as_dict(),
+            "fate": self.fate,
+            "clock": self.clock,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """The mutants of one unit.
+
+    Parameters
+    ----------
+    unit
+        Its name.
+    config
+        Its configuration.
+    seed
+        Of the choice of mutations.
+    yosys
+        The Yosys that made them.
+    mutants
+        All of them.
+    seconds
+        That it took.
+    """
+
+    unit: str
+    config: Any
+    seed: int
+    yosys: str
+    mutants: tuple[Mutant, ...]
+    seconds: float
+
+    def count(self, *fates: Fate) -> int:
+        """How many ended so."""
+        return sum(mutant.fate in fates for mutant in self.mutants)
+
+    @property
+    def rate(self) -> float:
+        """Part of the mutants that are not equivalent that the testbench kills."""
+        others = len(self.mutants) - self.count("equivalent")
+        return self.count("testbench") / others if others else 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; of the mutants, those that no stimulus killed."""
+        counts = Counter(mutant.fate for mutant in self.mutants)
+        fates: tuple[Fate, ...] = Fate.__args__  # type: ignore[attr-defined]
+        return {
+            "unit": self.unit,
+            "parameters": dict(parameters(self.config)),
+            "mutants": len(self.mutants),
+            "seed": self.seed,
+            "yosys": self.yosys,
+            **{fate: counts[fate] for fate in fates},
+            "rate": round(self.rate, 5),
+            "seconds": round(self.seconds, 1),
+            "left": [m.as_dict() for m in self.mutants if m.fate != "testbench"],
+        }
+
+
+def mutate(
+    unit: Unit,
+    config: Any,
+    *,
+    count: int = 500,
+    seed: int = 1,
+    stimulus: Stimulus = usual_inputs,
+    clocks: Sequence[int] = (CYCLES, COMPARED),
+    patience: float = 10,
+    bound: int | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    listener: Callable[[int, str], None] = lambda number, text: None,
+) -> Report:
+    """Make mutants of a unit and see what finds them.
+
+    Parameters
+    ----------
+    unit, config
+        The unit and its parameters.
+    count, seed
+        Mutants, and the seed of their choice.
+    stimulus
+        What drives them.
+    clocks
+        Clock edges of the testbench, and of the comparison.
+    patience
+        Seconds for one question to the solver.
+    bound
+        Clocks from the reset in which an input is looked for that tells a mutant apart; by default
+        a few more than the unit's latency.
+    scheduler, workers
+        Where survivors are examined: see `boards.jobs.run`. Without either, in this process.
+    listener
+        Told a job's number and what it is doing.
+
+    Raises
+    ------
+    boards.tools.FlowError
+        There is no Yosys, or it failed.
+    gradloom.cxxrtl.BuildError
+        There is no C++ compiler.
+    boards.jobs.JobsError
+        The jobs could not be run.
+    RuntimeError
+        The unit itself differs from its twin.
+    """
+    began = time.perf_counter()
+    tool = find_tool("yosys")
+    listener(0, "choosing mutations")
+    verilog = generate(unit, config)
+    chosen = netlist.mutations(verilog, unit.module, count, seed)
+    listener(0, "making gates of them")
+    gates = netlist.gates(verilog, unit.module, chosen)
+    ports = unit.ports(config)
+    inputs, outputs = inputs_of(ports), outputs_of(ports)
+    found: dict[int, Mutant] = {}
+    names: tuple[Fate, Fate] = ("testbench", "compare")
+    for name, cycles in zip(names, clocks):
+        listener(0, f"{name}: {cycles} clocks")
+        given = stimulus(unit, config, cycles, 0)
+        expected = unit.twin(config).run(given)
+        # The unit itself goes first.
+        numbers = [0, *(m.number for m in chosen if m.number not in found)]
+        killed = lanes.killed(gates, numbers, inputs, outputs, given, expected)
+        if 0 in killed:
+            raise RuntimeError(f"{unit.name} itself differs from its twin at clock {killed[0]}")
+        found |= {n: Mutant(chosen[n - 1], name, clock) for n, clock in killed.items()}
+    left = [m.number for m in chosen if m.number not in found]
+    bound = bound or config.latency + 5
+    for _, (fates, kills) in _examined(
+        unit, config, left, count, seed, patience, bound, scheduler, workers, listener
+    ):
+        for number, (fate, needs) in fates.items():
+            found[number] = Mutant(chosen[number - 1], fate, needs)
+        for number, why in kills.items():
+            found[number] = replace(found[number], fate="proof", why=why)
+    mutants = tuple(found[m.number] for m in chosen)
+    return Report(unit.name, config, seed, str(tool), mutants, time.perf_counter() - began)
+
+
+_Fates = dict[int, tuple[Fate, int | None]]
+
+
+def _examined(
+    unit: Unit,
+    config: Any,
+    left: list[int],
+    count: int,
+    seed: int,
+    patience: float,
+    bound: int,
+    scheduler: str | None,
+    workers: int | None,
+    listener: Callable[[int, str], None],
+) -> Any:
+    """What becomes of those that no stimulus has killed, part by part."""
+    if not left:
+        return
+    parts = 1 if not scheduler and (workers or 1) == 1 else max(1, len(left) // 8)
+    tasks = [
+        (unit.name, config, left[part::parts], count, seed, patience, bound)
+        for part in range(parts)
+    ]
+    if parts > 1 or scheduler:
+        yield from jobs.run(
+            _examine, tasks, scheduler=scheduler, workers=workers, listener=listener
+        )
+    else:
+        yield 0, _examine(*tasks[0], partial(listener, 0))
+
+
+def _examine(
+    name: str,
+    config: Any,
+    numbers: list[int],
+    count: int,
+    seed: int,
+    patience: float,
+    bound: int,
+    say: jobs.Say,
+) -> tuple[_Fates, dict[int, str]]:
+    """Of mutants that live: what they are, and which of them the proofs kill, with which one."""
+    unit = UNITS[name]
+    verilog = generate(unit, config)
+    chosen = netlist.mutations(verilog, unit.module, count, seed)
+    gates = netlist.gates(verilog, unit.module, chosen)
+    ports = unit.ports(config)
+    machine = equivalence.Machine(gates, inputs_of(ports), outputs_of(ports))
+    fates: _Fates = {}
+    say("states of its control registers")
+    states = equivalence.reachable(machine, inputs_of(ports))
+    for warm in (0, 1, 2, config.latency - 2):
+        open_ = [number for number in numbers if number not in fates]
+        if open_:
+            say(f"{len(open_)} that live: equivalent after {warm} clocks?")
+            equal = equivalence.equivalent(machine, open_, patience, warm, states)
+            fates |= dict.fromkeys(equal, ("equivalent", None))
+        open_ = [number for number in numbers if number not in fates]
+        if open_ and warm == 0:
+            limit = 4 * len(states.words) if states else 0
+            together = equivalence.follow(machine, inputs_of(ports), open_, limit)
+            equal = equivalence.equivalent(machine, list(together), patience, together=together)
+            fates |= dict.fromkeys(equal, ("equivalent", None))
+        open_ = [number for number in numbers if number not in fates]
+        if open_ and warm == 0:
+            say(f"{len(open_)} that live: is there an input that tells?")
+            apart = equivalence.distinguished(machine, open_, bound, patience)
+            fates |= {number: ("survives", clocks) for number, clocks in apart.items()}
+    fates |= {number: ("undecided", None) for number in numbers if number not in fates}
+    kills: dict[int, str] = {}
+    for number in numbers:
+        if fates[number][0] in ("survives", "undecided") and len(kills) < 20:
+            say(f"proofs of mutant {number}")
+            if why := refuted(unit, config, verilog, chosen[number - 1], 6 * patience):
+                kills[number] = why
+    return fates, kills
+
+
+def refuted(
+    unit: Unit, config: Any, verilog: str, mutation: Mutation, patience: float
+) -> str | None:
+    """The proof that fails for a mutant, with the module; None if all hold or stay open."""
+    from gradloom.prove import benches, prove_verilog
+
+    *instances, cell = mutation.cell.replace("$flatten\\", "").split(".", _depth(mutation.cell))
+    module = unit.module
+    for instance in instances:
+        at = re.search(rf"^module {module}\b.*?^endmodule", verilog, re.M | re.S)
+        kind = at and re.search(rf"^ +(\w+) (?:#\([^;]*?\) )?{instance} \($", at[0], re.M)
+        if not kind:
+            return None
+        module = kind[1]
+    try:
+        proved = [bench for bench in benches(unit, config) if bench.module == module]
+    except ValueError:  # too large to be proved
+        return None
+    if not proved:
+        return None
+    command = re.sub(r"-module \S+ -cell \S+", "", mutation.command)
+    script = (
+        f"read_verilog unit.v\nhierarchy -check -top {unit.module}\nproc\nmemory_collect\n"
+        f"{command} -module {module} -cell {cell}\nwrite_verilog -noattr mutant.v\n"
+    )
+    try:
+        text = netlist.yosys(verilog, script, ["mutant.v"])["mutant.v"]
+        for bench in proved:
+            for proof in prove_verilog(text, bench, unit=unit.name, patience=patience):
+                if proof.verdict == "failed":
+                    return f"{proof.module}, {proof.property}"
+    except (FlowError, ValueError):
+        # What is left of a mutated module cannot always be put under its bench.
+        return None
+    return None
+
+
+def _depth(cell: str) -> int:
+    """How many instances a flattened cell's name goes through."""
+    return cell.count("$flatten\\")
