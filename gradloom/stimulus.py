@@ -2,7 +2,7 @@
 
 The stream goes through stretches of one kind each: free, with gaps and stalls, starved, stalled for
 longer than the output FIFO lasts, taken one by one, run dry. Resets come in the midst of any of
-them, in some stretches often. A tenth of the operands or more is from the unit's own borders, where
+them, in some stretches often. A seventh of the operands or so is from the unit's own borders, where
 its configuration lists them.
 """
 
