@@ -130,7 +130,7 @@ def small_arrays(draw):
 
 
 @LONG
-@settings(max_examples=20)
+@settings(max_examples=5)
 @given(made=any_unit())
 def test_random_configurations_are_proved(made, tmp_path_factory):
     name, config = made
