@@ -352,6 +352,8 @@ epoch was picked, and no seed left out. Where fewer epochs ran than a paper has,
 many did.
 The float32 lines are the same networks in floats, for comparison; their bits depend on the machine,
 those of all others do not: the same recipe gives the same numbers anywhere.
+The rows of MNIST below are of an earlier order of draws, and are to be measured again: the bits are
+others now, what is reached should not be.
 
 `python bench/results.py --data DIR --out FOLDER` trains all of it again and writes this page; what
 every epoch came to, and every recipe in full, is in `docs/results.json`.

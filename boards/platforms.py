@@ -18,6 +18,7 @@ from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer  # type: ignore[import-untyped]
 
 from boards.checks import Check
+from boards.gowin import with_present_flow
 from boards.selftest import SelfTest, SelfTestConfig
 from golden import (
     ActivationQuantizerConfig,
@@ -329,38 +330,7 @@ def _orangecrab(name: str) -> Callable[[], Any]:
 
 
 def _tang_nano_9k() -> Any:
-    base = _of("tang_nano_9k", "TangNano9kPlatform")
-
-    class Platform(base):  # type: ignore[misc, valid-type]
-        """The board with nextpnr's present Gowin flow; Amaranth 0.5 calls its predecessor."""
-
-        required_tools = ("yosys", "nextpnr-himbaechel-gowin", "gowin_pack")
-        command_templates = (
-            r"""
-            {{invoke_tool("yosys")}} {{quiet("-q")}} -l {{name}}.rpt {{name}}.ys
-            """,
-            r"""
-            {{invoke_tool("nextpnr-himbaechel-gowin")}}
-                {{quiet("--quiet")}}
-                {{get_override("nextpnr_opts")|options}}
-                --log {{name}}.tim
-                --device {{platform.part}}
-                --vopt family={{platform._chipdb_device}}
-                --vopt cst={{name}}.cst
-                --freq {{platform.default_clk_frequency / 1000000}}
-                --json {{name}}.syn.json
-                --write {{name}}.pnr.json
-            """,
-            r"""
-            {{invoke_tool("gowin_pack")}}
-                -d {{platform._chipdb_device}}
-                -o {{name}}.fs
-                {{get_override("gowin_pack_opts")|options}}
-                {{name}}.pnr.json
-            """,
-        )
-
-    return Platform()
+    return with_present_flow(_of("tang_nano_9k", "TangNano9kPlatform"))()
 
 
 _ALL = (

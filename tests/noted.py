@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from drawn import LoopLanes
 
 from golden.fixed import round_shift, saturate
@@ -302,3 +303,18 @@ def assert_redone(trainer, before, record):
     for lanes, mine in ((array, trainer._array), (elementwise, trainer._elementwise)):
         assert [lane.state for lane in lanes.lanes] == mine.states
     return array, elementwise
+
+
+def assert_evaluated(trainer, images, labels, outputs):
+    """A trainer's classes and score are those of `outputs`, a row for each image and more."""
+    outputs = outputs[: len(images)]
+    classes = [row.index(max(row)) for row in outputs]
+    assert trainer.predict(images).tolist() == classes
+    score = trainer.evaluate(images, labels)
+    assert score.images == len(images)
+    assert score.wrong == sum(a != b for a, b in zip(classes, labels.tolist()))
+    loss = -sum(
+        math.log(max(probabilities(row)[label], Fraction(1, 2**16)))
+        for row, label in zip(outputs, labels.tolist())
+    )
+    assert score.loss == pytest.approx(loss, rel=1e-12)

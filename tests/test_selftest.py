@@ -19,12 +19,14 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
+from primitives import yosys
 
 import golden
 import hdl
 import hdl.wage
 from boards import bitstream
 from boards.checks import Check, elements, make_check
+from boards.gowin import ROMS
 from boards.platforms import BOARDS, blocks, memory_budget, selftest_config
 from boards.printer import Printer, assemble
 from boards.selftest import BAUD, SelfTest, SelfTestConfig
@@ -470,6 +472,53 @@ def test_a_clock_that_is_not_met_is_an_error(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps(report))
     with pytest.raises(bitstream.ClockError, match=r"the clock is 12 MHz, met are 11\.9 MHz"):
         bitstream.read_report(BOARDS["icebreaker"], tmp_path / "report.json")
+
+
+#: Two memories behind one port: one that nobody writes, one that is written.
+MEMORIES = """
+module memories(input clk, input [8:0] at, input write, input [31:0] data,
+                output reg [31:0] table_out, output reg [31:0] kept);
+    reg [31:0] table_ [0:511];
+    reg [31:0] store [0:511];
+    integer i;
+    initial for (i = 0; i < 512; i = i + 1) table_[i] = i * 32'h9e3779b1;
+    always @(posedge clk) begin
+        table_out <= table_[at];
+        if (write) store[at] <= data; else kept <= store[at];
+    end
+endmodule
+"""
+
+
+def test_a_gowin_memory_that_nobody_writes_is_a_rom(tmp_path):
+    needs(BOARDS["tangnano9k"])
+    (tmp_path / "memories.v").write_text(MEMORIES)
+    (tmp_path / "roms.v").write_text(ROMS)
+    synthesise = "synth_gowin -top memories -run"
+    script = [
+        "read_verilog memories.v",
+        f"{synthesise} :map_ffram",
+        "select memories",
+        "write_json -selected before.json",
+        "select -clear",
+        "techmap -map roms.v",
+        f"{synthesise} map_ffram: -json after.json",
+    ]
+    yosys(" ; ".join(script), tmp_path)
+
+    def memories(file):
+        cells = json.loads((tmp_path / file).read_text())["modules"]["memories"]["cells"]
+        return [cell for cell in cells.values() if cell["type"] in ("SPX9", "pROMX9")]
+
+    assert [cell["type"] for cell in memories("before.json")] == ["SPX9", "SPX9"]
+    after = {cell["type"]: cell["parameters"] for cell in memories("after.json")}
+    assert after.keys() == {"SPX9", "pROMX9"}
+    # What the table holds came along.
+    before = [cell["parameters"] for cell in memories("before.json")]
+    (before,) = (each for each in before if "1" in each["INIT_RAM_00"])
+    rom = after["pROMX9"]
+    assert all(rom[name] == before[name] for name in rom)
+    assert {f"INIT_RAM_{number:02X}" for number in range(64)} <= rom.keys()
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from drawn import LoopLanes
 from noted import (
     Notes,
     assert_consistent,
+    assert_evaluated,
     assert_passed_on,
     assert_redone,
     by_place,
@@ -506,17 +507,7 @@ def test_evaluations_agree_with_exact_fractions(name):
             x = real.pixels(filled[at : at + recipe.batch][part], 16)
             y = real.forward(x, group)[-1][1]
             outputs += [[y[n, (0, 0), j] for j in range(4)] for n in range(len(y) // 4)]
-    outputs = outputs[: len(images)]
-    classes = [row.index(max(row)) for row in outputs]
-    assert trainer.predict(images).tolist() == classes
-    score = trainer.evaluate(images, labels)
-    assert score.images == len(images)
-    assert score.wrong == sum(a != b for a, b in zip(classes, labels.tolist()))
-    loss = -sum(
-        math.log(max(probabilities(row)[label], Fraction(1, 2**16)))
-        for row, label in zip(outputs, labels.tolist())
-    )
-    assert score.loss == pytest.approx(loss, rel=1e-12)
+    assert_evaluated(trainer, images, labels, outputs)
 
 
 def test_saturated_means_out_of_range():

@@ -111,7 +111,7 @@ class IntegerTrainer(Trainer[R]):
             if whole is None:
                 samples = product.order.matrix.samples
                 whole = np.empty((samples, height, width, channels), words.dtype)
-            part = whole[:, phase.ys.start :: phase.ys.step, phase.xs.start :: phase.xs.step]
+            part = phase.of(whole)
             part[...] = words.reshape(part.shape)
         assert whole is not None
         return whole.reshape(-1, channels)

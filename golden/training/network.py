@@ -11,6 +11,9 @@ Every layer with weights is a convolution here: a dense layer has one window, th
 
 import re
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 #: Height, width, channels.
 Shape = tuple[int, int, int]
@@ -92,6 +95,11 @@ class Phase:
     def taps(self) -> int:
         """Places of a window; 0 where no window sees the places."""
         return len(self.kys) * len(self.kxs)
+
+    def of(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        """The places of the phase in a tensor (batch, y, x, ...), without a copy."""
+        ys, xs = (slice(places.start, None, places.step) for places in (self.ys, self.xs))
+        return tensor[:, ys, xs]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,9 +105,7 @@ def note_errors(
         return
     for product, phase in zip(products, (None,) if stage.dense else stage.phases, strict=True):
         a, b = error_operands(stage, e, w, phase)
-        part = out
-        if phase is not None:
-            part = out[:, phase.ys.start :: phase.ys.step, phase.xs.start :: phase.xs.step]
+        part = out if phase is None else phase.of(out)
         note(record, product, {"a": a, "b": b, "out": part})
 
 

@@ -71,13 +71,20 @@ def specify(bench: Bench, config: RounderConfig) -> None:
         {"a code that is not 0": each(lambda c, z, word, code: code != 0)},
     )
 
+    down = each(
+        lambda c, z, word, code: inside(c, z) & scaled(c, z)[1].bool() & (code == scaled(c, z)[0])
+    )
+    up = each(lambda c, z, word, code: inside(c, z) & (code == scaled(c, z)[0] + 1))
+    # Of one dropped bit all that is not exact is a tie, which these two send one way alone.
     moves = {
-        "rounded down": each(
-            lambda c, z, word, code: (
-                inside(c, z) & scaled(c, z)[1].bool() & (code == scaled(c, z)[0])
-            )
-        ),
-        "rounded up": each(lambda c, z, word, code: inside(c, z) & (code == scaled(c, z)[0] + 1)),
+        case: found
+        for case, found, never in (
+            ("rounded down", down, Rounding.NEAREST_UP),
+            ("rounded up", up, Rounding.NEAREST_DOWN),
+        )
+        if any(
+            c.dropped > 1 or (c.dropped == 1 and c.rounding != never) for c in config.conversions
+        )
     }
     if any(conversion.dropped > 0 for conversion in config.conversions):
         results.every(
