@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--mutants", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--timeout", type=float, default=10)
+    parser.add_argument("--timeout", type=float, default=20)
     parser.add_argument("--only", help="Part of a case's name.")
     given = parser.parse_args()
     print(line([*HEADINGS, "%"]))

@@ -59,3 +59,13 @@ def rounded_at(codes: Iterable[int], dropped: int) -> list[int]:
         return [code >> -dropped for code in codes]
     half = 1 << (dropped - 1)
     return [value for code in codes for value in (code << dropped, (code << dropped) + half)]
+
+
+def lone(first: int, width: int, dropped: int = 0) -> tuple[int, ...]:
+    """Codes of `width` bits: from bit `first` on a single bit is not as the sign, and the `dropped`
+    lowest are 0.
+
+    What detects that a code is too large looks at all these bits, and each has to count.
+    """
+    bits = [1 << bit for bit in range(first, width - 1)]
+    return (*bits, *(~bit >> dropped << dropped for bit in bits))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden import check
-from golden.borders import Border, Operands, around, rounded_at
+from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes, dither
@@ -49,11 +49,14 @@ def choose(
 
 def conversion_borders(conversion: Conversion, width: int) -> tuple[int, ...]:
     """Codes of `width` bits at the limits of a conversion, a step past them, at ties and at exact
-    values.
+    values, and those that a single bit above the target's saturates.
     """
     target, low = conversion.target, -1 << (width - 1)
     codes = {target.minimum - 1, target.minimum, target.maximum, target.maximum + 1, -1, 0, 1}
-    return around(rounded_at(codes, conversion.dropped), low, -1 - low)
+    near = around(rounded_at(codes, conversion.dropped), low, -1 - low)
+    dropped = max(conversion.dropped, 0)
+    first = max(conversion.dropped + target.width - 1, 0)
+    return tuple(sorted({*near, *lone(first, width, dropped)}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from gradloom.verilog import TIMESCALE, comment, generate, made_by, parameters, 
 from hdl.cells import Cells
 
 #: Clocks of the testbench unless others are asked for.
-CYCLES = 2000
+CYCLES = 3000
 
 
 def package(

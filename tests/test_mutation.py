@@ -1,6 +1,7 @@
 """`gradloom mutate`: the default stimulus finds small faults, and what it does not is no fault."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from golden.lfsr import Lanes
 from gradloom.cli import cli
 from gradloom.cli.base import defaults
 from gradloom.cli.mutate import options
-from gradloom.mutate import lanes, mutate, netlist
+from gradloom.mutate import _path, equivalence, lanes, mutate, netlist
 from gradloom.package import CYCLES
 from gradloom.ports import inputs_of, outputs_of
 from gradloom.stimulus import random_inputs, usual_inputs
@@ -91,6 +92,32 @@ def test_a_fault_that_strangers_hid_is_found(change):
     assert found(UNITS["rounder"], ROUNDER, change)
 
 
+@pytest.mark.parametrize("reduction", ["&", "|"])
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("rounder", ROUNDER),
+        (
+            "array",
+            golden.ArrayConfig(
+                rows=2,
+                columns=2,
+                macc=golden.MaccConfig(a=Fixed(1, 5), b=Fixed(1, 5), depth=255),
+                conversions=(Conversion(fraction=10, target=Fixed(1, 5)),),
+            ),
+        ),
+    ],
+    ids=["rounder", "array"],
+)
+def test_every_bit_that_saturates_counts(name, config, reduction):
+    """A detector of what is too large that overlooks its lowest bit."""
+    verilog = generate(UNITS[name], config)
+    found_ = re.search(rf"= \{reduction} (\w+)\[(\d+):(\d+)\];", verilog)
+    wire, high, low = found_.groups()
+    change = found_[0], f"= {reduction} {wire}[{high}:{int(low) + 1}];"
+    assert found(UNITS[name], config, change)
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (4, 3)])
 def test_values_that_left_are_counted_from_0_after_a_reset(rows, columns):
     config = golden.ArrayConfig(
@@ -144,8 +171,9 @@ def test_random_words_are_met_at_their_carry():
     unit = UNITS["rounder"]
     given = usual_inputs(unit, ROUNDER, CYCLES, 0)
     outputs = unit.twin(ROUNDER).run(given)
-    accepted = (given["i_valid"] & outputs["i_ready"])[: np.flatnonzero(given["rst"])[0]]
-    z = given["i_data"][np.flatnonzero(accepted), 0]
+    begin = np.flatnonzero(given["rst"])[-1] + 1
+    accepted = begin + np.flatnonzero((given["i_valid"] & outputs["i_ready"])[begin:])
+    z = given["i_data"][accepted, 0]
     r = Lanes(ROUNDER.generator, 0, 1).take(len(z))[:, 0].astype(int) & 0x3FFF
     left = (z + r) & 0x3FFF
     assert np.count_nonzero(left == 0) > 1 and np.count_nonzero(left == 0x3FFF) > 1
@@ -188,3 +216,57 @@ def test_the_testbench_kills_most_mutants_of_every_unit(name):
     dead = lanes.killed(gates, numbers, inputs_of(ports), outputs_of(ports), given, expected)
     assert 0 not in dead, "the unit differs from its twin"
     assert len(dead) >= 160
+
+
+@pytest.mark.long
+def test_a_proof_kills_a_mutant_that_no_stimulus_sees():
+    """Without a stimulus all live; the proofs find those that they speak of, in any module."""
+    unit = UNITS["wage-weight"]
+    report = mutate(unit, SMALL, count=8, seed=3, clocks=(), patience=20)
+    assert report.count("testbench", "compare", "undecided") == 0
+    assert report.count("proof") >= 4
+    killed = [mutant for mutant in report.mutants if mutant.fate == "proof"]
+    assert {mutant.why.partition(",")[0] for mutant in killed} >= {"wage_weight_buffer"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "path"),
+    [
+        ("$procdff$890", ["$procdff$890"]),
+        ("buffer.storage_0", ["buffer", "storage_0"]),
+        (r"$flatten\buffer.$sub$unit.v:301$85", ["buffer", "$sub$unit.v:301$85"]),
+        (r"$flatten\a.$flatten\b.$and$unit.v:3$4", ["a", "b", "$and$unit.v:3$4"]),
+    ],
+)
+def test_a_flattened_cell_is_found_in_its_module(cell, path):
+    assert _path(cell) == path
+
+
+def test_the_solver_and_the_stimulus_agree_on_what_differs():
+    unit = UNITS["wage-weight"]
+    verilog, ports = generate(unit, SMALL), unit.ports(SMALL)
+    inputs, outputs = inputs_of(ports), outputs_of(ports)
+    chosen = netlist.mutations(verilog, unit.module, 16, 5)
+    gates = netlist.gates(verilog, unit.module, chosen)
+    given = usual_inputs(unit, SMALL, CYCLES, 0)
+    numbers = [mutant.number for mutant in chosen]
+    dead = lanes.killed(gates, numbers, inputs, outputs, given, unit.twin(SMALL).run(given))
+    machine = equivalence.Machine(gates, inputs, outputs)
+    for number in numbers:
+        answer = equivalence.decide(machine, number, 20)
+        assert answer.kind == ("differs" if number in dead else "equivalent"), chosen[number - 1]
+        if answer.inputs:
+            expected = unit.twin(SMALL).run(answer.inputs)
+            seen = lanes.killed(gates, [0, number], inputs, outputs, answer.inputs, expected)
+            assert seen.keys() == {number}
+    assert 0 < len(dead) < len(numbers)
+
+
+def test_a_question_that_takes_too_long_stays_open():
+    unit, config = UNITS["rounder"], ROUNDER
+    verilog, ports = generate(unit, config), unit.ports(config)
+    chosen = netlist.mutations(verilog, unit.module, 1, 1)
+    machine = equivalence.Machine(
+        netlist.gates(verilog, unit.module, chosen), inputs_of(ports), outputs_of(ports)
+    )
+    assert equivalence.decide(machine, 1, 0.01) == equivalence.Answer("undecided")

@@ -37,7 +37,7 @@ _OPTIONS = (
     click.Option(
         ["--timeout"],
         type=click.IntRange(1),
-        default=10,
+        default=20,
         show_default=True,
         help="Seconds for one question to the solver about a mutant that lives.",
     ),

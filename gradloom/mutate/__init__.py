@@ -13,12 +13,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from boards import jobs
-from boards.tools import FlowError, find_tool
+from boards.tools import find_tool
 from golden.twin import Trace
 from gradloom.mutate import equivalence, lanes, netlist
 from gradloom.mutate.netlist import Mutation
@@ -50,8 +49,8 @@ class Mutant:
     fate
         What killed it, or what is known of it.
     clock
-        The first clock of the stimulus that showed it, from 0; of one that survives, the clocks
-        from the reset state that an input needs to show it.
+        The first clock of the stimulus that showed it, from 0; of one that survives, that of an
+        input which was looked for.
     why
         More on a proof that killed it.
     """
@@ -133,8 +132,7 @@ def mutate(
     seed: int = 1,
     stimulus: Stimulus = usual_inputs,
     clocks: Sequence[int] = (CYCLES, COMPARED),
-    patience: float = 10,
-    bound: int | None = None,
+    patience: float = 20,
     scheduler: str | None = None,
     workers: int | None = None,
     listener: Callable[[int, str], None] = lambda number, text: None,
@@ -152,10 +150,7 @@ def mutate(
     clocks
         Clock edges of the testbench, and of the comparison.
     patience
-        Seconds for one question to the solver.
-    bound
-        Clocks from the reset in which an input is looked for that tells a mutant apart; by default
-        a few more than the unit's latency.
+        Seconds for the question what a mutant is that lives, and for each proof put to it.
     scheduler, workers
         Where survivors are examined: see `boards.jobs.run`. Without either, in this process.
     listener
@@ -170,7 +165,7 @@ def mutate(
     boards.jobs.JobsError
         The jobs could not be run.
     RuntimeError
-        The unit itself differs from its twin.
+        The unit itself differs from its twin, or ABC says what is not so.
     """
     began = time.perf_counter()
     tool = find_tool("yosys")
@@ -194,94 +189,53 @@ def mutate(
             raise RuntimeError(f"{unit.name} itself differs from its twin at clock {killed[0]}")
         found |= {n: Mutant(chosen[n - 1], name, clock) for n, clock in killed.items()}
     left = [m.number for m in chosen if m.number not in found]
-    bound = bound or config.latency + 5
-    for _, (fates, kills) in _examined(
-        unit, config, left, count, seed, patience, bound, scheduler, workers, listener
+    parts = max(1, len(left) // 8) if workers or scheduler else 1
+    tasks = [
+        (unit.name, config, verilog, chosen, left[part::parts], patience) for part in range(parts)
+    ]
+    for _, fates in jobs.run(
+        _examine, tasks, scheduler=scheduler, workers=workers, listener=listener
     ):
-        for number, (fate, needs) in fates.items():
-            found[number] = Mutant(chosen[number - 1], fate, needs)
-        for number, why in kills.items():
-            found[number] = replace(found[number], fate="proof", why=why)
+        found |= {n: Mutant(chosen[n - 1], *fate) for n, fate in fates.items()}
     mutants = tuple(found[m.number] for m in chosen)
     return Report(unit.name, config, seed, str(tool), mutants, time.perf_counter() - began)
-
-
-_Fates = dict[int, tuple[Fate, int | None]]
-
-
-def _examined(
-    unit: Unit,
-    config: Any,
-    left: list[int],
-    count: int,
-    seed: int,
-    patience: float,
-    bound: int,
-    scheduler: str | None,
-    workers: int | None,
-    listener: Callable[[int, str], None],
-) -> Any:
-    """What becomes of those that no stimulus has killed, part by part."""
-    if not left:
-        return
-    parts = 1 if not scheduler and (workers or 1) == 1 else max(1, len(left) // 8)
-    tasks = [
-        (unit.name, config, left[part::parts], count, seed, patience, bound)
-        for part in range(parts)
-    ]
-    if parts > 1 or scheduler:
-        yield from jobs.run(
-            _examine, tasks, scheduler=scheduler, workers=workers, listener=listener
-        )
-    else:
-        yield 0, _examine(*tasks[0], partial(listener, 0))
 
 
 def _examine(
     name: str,
     config: Any,
+    verilog: str,
+    chosen: list[Mutation],
     numbers: list[int],
-    count: int,
-    seed: int,
     patience: float,
-    bound: int,
     say: jobs.Say,
-) -> tuple[_Fates, dict[int, str]]:
-    """Of mutants that live: what they are, and which of them the proofs kill, with which one."""
+) -> dict[int, tuple[Fate, int | None, str]]:
+    """What the mutants `numbers` are, which live: what became of each, at which clock, and why."""
     unit = UNITS[name]
-    verilog = generate(unit, config)
-    chosen = netlist.mutations(verilog, unit.module, count, seed)
     gates = netlist.gates(verilog, unit.module, chosen)
     ports = unit.ports(config)
-    machine = equivalence.Machine(gates, inputs_of(ports), outputs_of(ports))
-    fates: _Fates = {}
-    say("states of its control registers")
-    states = equivalence.reachable(machine, inputs_of(ports))
-    for warm in (0, 1, 2, config.latency - 2):
-        open_ = [number for number in numbers if number not in fates]
-        if open_:
-            say(f"{len(open_)} that live: equivalent after {warm} clocks?")
-            equal = equivalence.equivalent(machine, open_, patience, warm, states)
-            fates |= dict.fromkeys(equal, ("equivalent", None))
-        open_ = [number for number in numbers if number not in fates]
-        if open_ and warm == 0:
-            limit = 4 * len(states.words) if states else 0
-            together = equivalence.follow(machine, inputs_of(ports), open_, limit)
-            equal = equivalence.equivalent(machine, list(together), patience, together=together)
-            fates |= dict.fromkeys(equal, ("equivalent", None))
-        open_ = [number for number in numbers if number not in fates]
-        if open_ and warm == 0:
-            say(f"{len(open_)} that live: is there an input that tells?")
-            apart = equivalence.distinguished(machine, open_, bound, patience)
-            fates |= {number: ("survives", clocks) for number, clocks in apart.items()}
-    fates |= {number: ("undecided", None) for number in numbers if number not in fates}
-    kills: dict[int, str] = {}
-    for number in numbers:
-        if fates[number][0] in ("survives", "undecided") and len(kills) < 20:
-            say(f"proofs of mutant {number}")
-            if why := refuted(unit, config, verilog, chosen[number - 1], 6 * patience):
-                kills[number] = why
-    return fates, kills
+    inputs, outputs = inputs_of(ports), outputs_of(ports)
+    machine = equivalence.Machine(gates, inputs, outputs)
+    fates: dict[int, tuple[Fate, int | None, str]] = {}
+    for place, number in enumerate(numbers):
+        say(f"{place} of {len(numbers)} that live")
+        answer = equivalence.decide(machine, number, patience)
+        if answer.kind == "equivalent":
+            fates[number] = "equivalent", None, ""
+            continue
+        clock = None
+        if answer.inputs:
+            expected = unit.twin(config).run(answer.inputs)
+            seen = lanes.killed(gates, [0, number], inputs, outputs, answer.inputs, expected)
+            if seen.keys() != {number}:
+                raise RuntimeError(f"{unit.name}, mutant {number}: ABC's input does not show it")
+            clock = seen[number]
+        say(f"{place} of {len(numbers)} that live: proofs")
+        if why := refuted(unit, config, verilog, chosen[number - 1], patience):
+            fates[number] = "proof", clock, why
+        else:
+            fates[number] = "survives" if answer.inputs else "undecided", clock, ""
+    return fates
 
 
 def refuted(
@@ -290,7 +244,7 @@ def refuted(
     """The proof that fails for a mutant, with the module; None if all hold or stay open."""
     from gradloom.prove import benches, prove_verilog
 
-    *instances, cell = mutation.cell.replace("$flatten\\", "").split(".", _depth(mutation.cell))
+    *instances, cell = _path(mutation.cell)
     module = unit.module
     for instance in instances:
         at = re.search(rf"^module {module}\b.*?^endmodule", verilog, re.M | re.S)
@@ -309,18 +263,16 @@ def refuted(
         f"read_verilog unit.v\nhierarchy -check -top {unit.module}\nproc\nmemory_collect\n"
         f"{command} -module {module} -cell {cell}\nwrite_verilog -noattr mutant.v\n"
     )
-    try:
-        text = netlist.yosys(verilog, script, ["mutant.v"])["mutant.v"]
-        for bench in proved:
-            for proof in prove_verilog(text, bench, unit=unit.name, patience=patience):
-                if proof.verdict == "failed":
-                    return f"{proof.module}, {proof.property}"
-    except (FlowError, ValueError):
-        # What is left of a mutated module cannot always be put under its bench.
-        return None
+    text = netlist.yosys(verilog, script, ["mutant.v"])["mutant.v"]
+    for bench in proved:
+        for proof in prove_verilog(text, bench, unit=unit.name, patience=patience):
+            if proof.verdict == "failed":
+                return f"{proof.module}, {proof.property}"
     return None
 
 
-def _depth(cell: str) -> int:
-    """How many instances a flattened cell's name goes through."""
-    return cell.count("$flatten\\")
+def _path(cell: str) -> list[str]:
+    """The instances that a flattened cell is in, and its own name in the last of them."""
+    # A name of Yosys's own has dots in it, and says itself how often it was flattened.
+    depth = cell.count("$flatten\\") if "$" in cell else -1
+    return cell.replace("$flatten\\", "").split(".", depth)
