@@ -19,17 +19,14 @@ from golden.files import replaced
 from golden.twin import Trace
 from gradloom.portnotes import layout, note
 from gradloom.ports import Port, flatten, inputs_of, outputs_of
-from gradloom.stimulus import usual_inputs
+from gradloom.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
 from gradloom.verilog import TIMESCALE, comment, generate, made_by, parameters, timing
 from hdl.cells import Cells
 
-#: Clocks of the testbench unless others are asked for.
-CYCLES = 3000
-
 
 def package(
-    unit: Unit, config: Any, cycles: int = CYCLES, seed: int = 0, **made_of: Any
+    unit: Unit, config: Any, cycles: int = TESTBENCH_CLOCKS, seed: int = 0, **made_of: Any
 ) -> dict[str, str]:
     """The files of a unit: name to text.
 

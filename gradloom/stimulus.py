@@ -21,6 +21,9 @@ from golden.twin import Trace
 from gradloom.ports import Port
 from gradloom.units import Unit
 
+#: Clocks of the shipped testbench, and of `gradloom compare`, unless others are asked for.
+TESTBENCH_CLOCKS = 3_000
+COMPARE_CLOCKS = 10_000
 #: How often a control is high, where one half would not do; others are high every other time.
 OFTEN = {
     "i_valid": 0.85,

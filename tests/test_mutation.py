@@ -15,8 +15,8 @@ from gradloom.cli import cli
 from gradloom.cli.base import defaults
 from gradloom.cli.mutate import options
 from gradloom.mutate import _path, equivalence, lanes, mutate, netlist
-from gradloom.package import CYCLES
 from gradloom.ports import inputs_of, outputs_of
+from gradloom.stimulus import TESTBENCH_CLOCKS as CYCLES
 from gradloom.stimulus import random_inputs, usual_inputs
 from gradloom.units import UNITS
 from gradloom.verilog import generate
@@ -251,7 +251,8 @@ def test_the_solver_and_the_stimulus_agree_on_what_differs():
     given = usual_inputs(unit, SMALL, CYCLES, 0)
     numbers = [mutant.number for mutant in chosen]
     dead = lanes.killed(gates, numbers, inputs, outputs, given, unit.twin(SMALL).run(given))
-    machine = equivalence.Machine(gates, inputs, outputs)
+    runs = [usual_inputs(unit, SMALL, 60, seed) for seed in range(20)]
+    machine = equivalence.Machine(gates, inputs, outputs, runs)
     for number in numbers:
         answer = equivalence.decide(machine, number, 20)
         assert answer.kind == ("differs" if number in dead else "equivalent"), chosen[number - 1]
@@ -266,7 +267,7 @@ def test_a_question_that_takes_too_long_stays_open():
     unit, config = UNITS["rounder"], ROUNDER
     verilog, ports = generate(unit, config), unit.ports(config)
     chosen = netlist.mutations(verilog, unit.module, 1, 1)
-    machine = equivalence.Machine(
-        netlist.gates(verilog, unit.module, chosen), inputs_of(ports), outputs_of(ports)
-    )
+    gates = netlist.gates(verilog, unit.module, chosen)
+    runs = [usual_inputs(unit, config, 9, 0)]
+    machine = equivalence.Machine(gates, inputs_of(ports), outputs_of(ports), runs)
     assert equivalence.decide(machine, 1, 0.01) == equivalence.Answer("undecided")

@@ -21,14 +21,13 @@ from boards.tools import find_tool
 from golden.twin import Trace
 from gradloom.mutate import equivalence, lanes, netlist
 from gradloom.mutate.netlist import Mutation
-from gradloom.package import CYCLES
 from gradloom.ports import inputs_of, outputs_of
-from gradloom.stimulus import usual_inputs
+from gradloom.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import UNITS, Unit
 from gradloom.verilog import generate, parameters
 
-#: Clocks that `gradloom compare` takes if nothing is said.
-COMPARED = 10_000
+#: Runs in which registers of a mutant that lives are watched, and their clocks.
+WATCHED = 64, 128
 
 #: What became of a mutant. "survives": nothing killed it, and an input that would is known to
 #: exist.
@@ -131,7 +130,7 @@ def mutate(
     count: int = 500,
     seed: int = 1,
     stimulus: Stimulus = usual_inputs,
-    clocks: Sequence[int] = (CYCLES, COMPARED),
+    clocks: Sequence[int] = (TESTBENCH_CLOCKS, COMPARE_CLOCKS),
     patience: float = 20,
     scheduler: str | None = None,
     workers: int | None = None,
@@ -215,7 +214,8 @@ def _examine(
     gates = netlist.gates(verilog, unit.module, chosen)
     ports = unit.ports(config)
     inputs, outputs = inputs_of(ports), outputs_of(ports)
-    machine = equivalence.Machine(gates, inputs, outputs)
+    runs = [usual_inputs(unit, config, WATCHED[1], seed) for seed in range(WATCHED[0])]
+    machine = equivalence.Machine(gates, inputs, outputs, runs)
     fates: dict[int, tuple[Fate, int | None, str]] = {}
     for place, number in enumerate(numbers):
         say(f"{place} of {len(numbers)} that live")

@@ -5,6 +5,10 @@ of ANDs with one output: whether a port of theirs differs. Registers that the mu
 reach are there once. ABC, which is a part of Yosys, decides: it merges what is equal at all times
 (`scorr`), looks for an input that makes the output 1 (`bmc3`), or proves that there is none
 (`pdr`). An input that it finds is run through the unit's twin, so it need not be believed.
+
+Before that comes a question that is easier: of the registers that the mutation reaches, only those
+that some runs have seen to differ may do so, the others are there once as well, and the output is 1
+too if one of them would take something else. If that is never so, the mutant is equivalent.
 """
 
 import tempfile
@@ -18,6 +22,7 @@ import numpy as np
 
 from boards.tools import find_tool, run
 from golden.twin import Trace
+from gradloom.mutate.lanes import bits_of
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
 from gradloom.ports import Port
 
@@ -42,14 +47,39 @@ read_blif any.blif
 """
 
 
-class Network:
-    """ANDs of two literals, each only once; a literal is twice a node, plus 1 inverted.
+class Runs:
+    """What a netlist is evaluated in: words with a bit for each of some runs."""
 
-    Node 0 is the constant 0. A node without operands is a variable.
+    def __init__(self, number: int):
+        self.ones = (1 << number) - 1
+
+    def both(self, a: int, b: int) -> int:
+        """A and b."""
+        return a & b
+
+    def choose(self, a: int, b: int, s: int) -> int:
+        """B if s, or else a."""
+        return a ^ (s & (a ^ b))
+
+    def differ(self, a: int, b: int) -> int:
+        """A xor b."""
+        return a ^ b
+
+
+class Network:
+    """What a netlist is evaluated in: ANDs of two literals, each only once.
+
+    A literal is twice a node, plus 1 inverted. Node 0 is the constant 0; a node without operands is
+    a variable.
     """
+
+    ones = 1
 
     def __init__(self) -> None:
         self.nodes: list[tuple[int, int] | None] = [None]
+        self.inputs: list[int] = []
+        #: Variables that are 0 at first, and what they take.
+        self.latches: dict[int, int] = {}
         self._known: dict[tuple[int, int], int] = {}
 
     def variable(self) -> int:
@@ -84,10 +114,9 @@ class Network:
             none = self.both(none, literal ^ 1)
         return none ^ 1
 
-    def aiger(self, inputs: Sequence[int], latches: Mapping[int, int], output: int) -> bytes:
-        """The network in the AIGER format (Biere 2007): `latches` maps a variable, 0 at first, to
-        what it takes.
-        """
+    def aiger(self, output: int) -> bytes:
+        """The network in the AIGER format (Biere 2007)."""
+        inputs, latches = self.inputs, self.latches
         numbers = {0: 0}
         for variable in [*inputs, *latches]:
             numbers[variable >> 1] = 2 * len(numbers)
@@ -119,11 +148,24 @@ class Machine:
         With the mutations in it.
     inputs, outputs
         The unit's ports.
+    runs
+        Inputs of some runs of equal length, on which registers are watched.
     """
 
-    def __init__(self, netlist: Gates, inputs: Sequence[Port], outputs: Sequence[Port]):
+    def __init__(
+        self,
+        netlist: Gates,
+        inputs: Sequence[Port],
+        outputs: Sequence[Port],
+        runs: Sequence[Trace],
+    ):
         self.netlist = netlist
         self.inputs = inputs
+        bits = np.stack([bits_of(inputs, run) for run in runs], axis=2)
+        packed = np.packbits(bits, axis=2, bitorder="little")
+        #: For every clock a word for each bit of the inputs, with a bit for each run.
+        self.runs = [[int.from_bytes(word, "little") for word in clock] for clock in packed]
+        self.algebra = Runs(len(runs))
         self.ins = [x >> 1 for port in inputs for x in netlist.ports[port.name]]
         #: Nets that are seen at a port.
         self.seen = {x >> 1 for port in outputs for x in netlist.ports[port.name]} - {0}
@@ -132,7 +174,7 @@ class Machine:
 
     def step(
         self,
-        network: Network,
+        network: Network | Runs,
         state: Sequence[int],
         given: Sequence[int],
         number: int = 0,
@@ -153,20 +195,30 @@ class Machine:
             values[net] = value
 
         for position, operand in enumerate(self.netlist.ports.get(SELECT, [])):
-            values[operand >> 1] = number >> position & 1
+            values[operand >> 1] = (number >> position & 1) * network.ones
         for net, value in zip(self.ins, given):
             values[net] = value
         for (net, _), value in zip(self.registers, state):
             put(net, value)
         for kind, out, *operands in self.rows:
-            a, b, c = (values[x >> 1] ^ x & 1 for x in operands)
+            a, b, c = (values[x >> 1] ^ (x & 1) * network.ones for x in operands)
             if kind == AND:
                 put(out, network.both(a, b))
             elif kind == XOR:
                 put(out, network.differ(a, b))
             else:
                 put(out, network.choose(a, b, c))
-        return shown, [values[x >> 1] ^ x & 1 for _, x in self.registers]
+        return shown, [values[x >> 1] ^ (x & 1) * network.ones for _, x in self.registers]
+
+    def apart(self, number: int) -> set[int]:
+        """Registers of the mutant that differ from the unit's in some run."""
+        state = state_too = [bit * self.algebra.ones for bit in self.netlist.initial.tolist()]
+        found: set[int] = set()
+        for given in self.runs:
+            _, state = self.step(self.algebra, state, given)
+            _, state_too = self.step(self.algebra, state_too, given, number)
+            found |= {k for k, (a, b) in enumerate(zip(state, state_too)) if a != b}
+        return found
 
     def trace(self, bits: Sequence[int]) -> Trace:
         """Inputs clock by clock from their bits, as the ports have them."""
@@ -182,32 +234,43 @@ class Machine:
         return found
 
 
-def miter(machine: Machine, number: int) -> bytes | None:
-    """Unit and mutant side by side, in the AIGER format; None if nothing that the mutation reaches
-    is ever seen.
-    """
-    first = machine.netlist.initial.tolist()
+def reached(machine: Machine, number: int) -> tuple[set[int], bool]:
+    """Registers that the mutation reaches by whatever way, and whether it reaches a port."""
     loose: set[int] = set()
     while True:
-        network = Network()
-        given = [network.variable() for _ in machine.ins]
-        # A latch is 0 at first.
-        own = [network.variable() for _ in first]
-        other = {k: network.variable() for k in sorted(loose)}
-        state = [x ^ flip for x, flip in zip(own, first)]
-        state_too = [other.get(k, own[k]) ^ flip for k, flip in enumerate(first)]
-        shown, takes = machine.step(network, state, given)
-        shown_too, takes_too = machine.step(network, state_too, given, number, shown)
-        apart = {k for k, (a, b) in enumerate(zip(takes, takes_too)) if a != b}
+        apart, _, differ = _side_by_side(machine, number, loose)
         if apart <= loose:
-            break
+            return loose, bool(differ)
         loose |= apart
-    differ = network.any(network.differ(shown[net], shown_too[net]) for net in shown)
-    if differ == 0:
-        return None
+
+
+def miter(machine: Machine, number: int, loose: set[int]) -> bytes:
+    """Unit and mutant side by side, in the AIGER format: the output is 1 if a port differs, or what
+    a register takes that is not among the `loose` ones.
+    """
+    _, network, differ = _side_by_side(machine, number, loose)
+    return network.aiger(differ)
+
+
+def _side_by_side(machine: Machine, number: int, loose: set[int]) -> tuple[set[int], Network, int]:
+    """Registers that may take something else, the network, and whether anything differs in it."""
+    first = machine.netlist.initial.tolist()
+    network = Network()
+    given = [network.variable() for _ in machine.ins]
+    # A latch is 0 at first.
+    own = [network.variable() for _ in first]
+    other = {k: network.variable() for k in sorted(loose)}
+    state = [x ^ flip for x, flip in zip(own, first)]
+    state_too = [other.get(k, own[k]) ^ flip for k, flip in enumerate(first)]
+    shown, takes = machine.step(network, state, given)
+    shown_too, takes_too = machine.step(network, state_too, given, number, shown)
+    apart = {k for k, (a, b) in enumerate(zip(takes, takes_too)) if a != b}
+    differ = [network.differ(shown[net], shown_too[net]) for net in shown]
+    differ += [network.differ(takes[k], takes_too[k]) for k in apart - loose]
     latches = {x: take ^ flip for x, take, flip in zip(own, takes, first)}
     latches |= {x: takes_too[k] ^ first[k] for k, x in other.items()}
-    return network.aiger(given, latches, differ)
+    network.inputs, network.latches = given, latches
+    return apart, network, network.any(differ)
 
 
 @dataclass(frozen=True)
@@ -219,16 +282,27 @@ class Answer:
 
 
 def decide(machine: Machine, number: int, patience: float) -> Answer:
-    """What a mutant is, as far as `patience` seconds tell.
+    """What a mutant is, as far as twice `patience` seconds tell.
 
     Raises
     ------
     boards.tools.FlowError
         There is no Yosys, or it failed.
     """
-    question = miter(machine, number)
-    if question is None:
+    loose, seen = reached(machine, number)
+    if not seen:
         return Answer("equivalent")
+    apart = machine.apart(number)
+    if (
+        apart < loose
+        and _ask(machine, miter(machine, number, apart), patience).kind == "equivalent"
+    ):
+        return Answer("equivalent")
+    return _ask(machine, miter(machine, number, loose), patience)
+
+
+def _ask(machine: Machine, question: bytes, patience: float) -> Answer:
+    """ABC's answer."""
     script = _ABC.format(short=max(1, int(patience) // 4), long=max(1, int(patience) // 2))
     with tempfile.TemporaryDirectory(prefix="gradloom-mutate-") as name:
         folder = Path(name)

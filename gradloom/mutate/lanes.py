@@ -116,7 +116,7 @@ def _kernel() -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def _bits(ports: Sequence[Port], trace: Trace) -> NDArray[np.uint8]:
+def bits_of(ports: Sequence[Port], trace: Trace) -> NDArray[np.uint8]:
     """Values of ports as bits, clock by clock: port after port, lowest bit and lane 0 first."""
     columns = []
     for port in ports:
@@ -159,7 +159,7 @@ def killed(
     kernel = _kernel()
     ins = np.array([x for port in inputs for x in netlist.ports[port.name]], np.uint32)
     outs = np.array([x for port in outputs for x in netlist.ports[port.name]], np.uint32)
-    given, wanted = _bits(inputs, stimulus), _bits(outputs, expected)
+    given, wanted = bits_of(inputs, stimulus), bits_of(outputs, expected)
     found: dict[int, int] = {}
     step = 512 if len(numbers) > 64 else 64
     for start in range(0, len(numbers), step):
