@@ -24,13 +24,14 @@ CLOCKS, BYTES = 1 << 14, 345
 
 
 def trace(clocks, resets, idle):
-    """Ports and values of some clocks, the first of them in reset."""
+    """Ports and values of some clocks; the first is in reset and, with resets, the last as well."""
     config = golden.ArrayConfig(rows=SIDE, columns=SIDE)
     ports = flatten(hdl.Array(config))
     inputs = random_inputs(ports, clocks, seed=0)
     if not resets:
         inputs["rst"][:] = 0
     inputs["rst"][0] = 1
+    inputs["rst"][-1] = resets
     if idle:
         inputs = {name: values & (name == "rst") for name, values in inputs.items()}
     return inputs_of(ports) + outputs_of(ports), {**inputs, **golden.Array(config).run(inputs)}
@@ -50,7 +51,7 @@ def text(port, values):
 
 def write(path, size, resets, idle):
     """Write a VCD file of about `size` bytes; the number of its clocks."""
-    # What begins with a reset can be written again and again, what has none is made in one piece.
+    # What begins and ends with a reset can be written again and again, the rest is made at once.
     clocks = CLOCKS if resets or idle else size // BYTES
     ports, values = trace(clocks, resets, idle)
     columns = {chr(34 + k): text(port, values[port.name]) for k, port in enumerate(ports)}

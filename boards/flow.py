@@ -129,6 +129,7 @@ def script(target: Target, top: str, *, infer: bool = True) -> str:
         "autoname",
         f"setattr -set {BODY_MARK} 1 {top}/c:*",
         "flatten -scopename",
+        *([target.before] if target.before else []),
         " ".join([target.synthesis, *filter(None, options)]),
         *([target.clock_pad] if target.clock_pad else []),
         "autoname",

@@ -135,6 +135,8 @@ class Target:
         LUTs, FFs, DSPs (multipliers of about 18 x 18 bits) and memory blocks.
     synthesis
         Yosys's command, without `-top`.
+    before
+        Yosys's command before it.
     inferring
         Options of the same command that make multiplier blocks of products. A design that has such
         blocks itself goes without.
@@ -172,6 +174,7 @@ class Target:
     grades: tuple[str, ...] = ()
     available: dict[str, int]
     synthesis: str
+    before: str = ""
     inferring: str = ""
     inner: str = ""
     clock_pad: str = ""
@@ -399,6 +402,8 @@ _ALL = (
         family="nexus",
         available={LUT: 32_256, FF: 32_256, DSP: 56, MEMORY: 84},
         synthesis="synth_nexus",
+        # Yosys 0.70 takes a register into a multiplier that others read as well, and drops it.
+        before="setattr -set keep 1 t:$*dff*",
         inner="-noiopad",
         # nextpnr takes no pad without constraints, and routes the clock from none that was tried.
         keep_clock=False,

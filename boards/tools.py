@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -131,7 +132,13 @@ def _version(where: str) -> str:
     return "of unknown version"
 
 
-def run(tool: Tool, arguments: list[str], folder: Path, listener: Listener) -> str:
+def run(
+    tool: Tool,
+    arguments: list[str],
+    folder: Path,
+    listener: Listener,
+    limit: float | None = None,
+) -> str:
     """Run a tool in `folder` and return all that it wrote; if this is interrupted, the tool is
     killed.
 
@@ -139,6 +146,8 @@ def run(tool: Tool, arguments: list[str], folder: Path, listener: Listener) -> s
     ------
     FlowError
         It failed; the message has the tool's own words.
+    TimeoutError
+        It took longer than `limit` seconds, and was killed.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, *tool.command, *arguments],
@@ -150,6 +159,15 @@ def run(tool: Tool, arguments: list[str], folder: Path, listener: Listener) -> s
         errors="replace",
     )
     lines = []
+    late = threading.Event()
+
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(limit or 0, kill)
+    if limit is not None:
+        timer.start()
     assert process.stdout is not None
     try:
         with process.stdout:
@@ -158,9 +176,12 @@ def run(tool: Tool, arguments: list[str], folder: Path, listener: Listener) -> s
                 listener(line.rstrip())
         status = process.wait()
     finally:
+        timer.cancel()
         if process.poll() is None:
             process.kill()
             process.wait()
+    if late.is_set():
+        raise TimeoutError(f"{tool.name} took longer than {limit:g} s")
     if status:
         raise FlowError(f"{tool.name} failed: {own_words(lines, status)}")
     return "".join(lines)

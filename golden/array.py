@@ -15,15 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden import check
+from golden.borders import Border, Course, around
 from golden.buffer import BUFFER_LATENCY, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes
 from golden.macc import MaccConfig, ternary, wrap
-from golden.rounder import PIPELINE_LATENCY, check_conversions, choose
+from golden.rounder import PIPELINE_LATENCY, check_conversions, choose, conversion_borders
 from golden.twin import Trace, Twin
 
 #: The most rows of an array.
 MOST_ROWS = 255
+#: The most operands of a tile whose sums are built to meet a border.
+_MOST_BUILT = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,56 @@ class ArrayConfig:
         drained = 1 + self.macc.product_latency + 2 + (self.rows - 1) + (self.columns - 1)
         rounded = PIPELINE_LATENCY if self.conversions else 0
         return drained + (self.macc.segments - 1) + rounded + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """Tiles whose sums are at the limits, ties and exact values of the conversions, and where
+        a segment of an accumulator carries into the next; each node's sum is a little apart.
+        """
+        top = (1 << (self.macc.width - 1)) - 1
+        wanted: list[tuple[int, int]] = []
+        for number, conversion in enumerate(self.conversions):
+            wanted += [(number, z) for z in conversion_borders(conversion, self.macc.width)]
+        ends = [1 << stop for _, stop in self.macc.cuts[:-1]]
+        near = around([*ends, *(-end for end in ends), 0], -top - 1, top, 1)
+        wanted += [(0, z) for z in near]
+        tiles = [self._tile(z, number) for number, z in wanted]
+        return [tile for tile in tiles if tile is not None]
+
+    def _tile(self, z: int, choice: int) -> Course | None:
+        """A tile whose sums are around `z`, after the end of another one; None where that takes too
+        many operands.
+        """
+        a, b = self.macc.a, self.macc.b
+        most_b = 1 if self.macc.ternary else b.maximum
+        terms: list[tuple[int, int]] = []
+        left = z
+        while left and len(terms) <= _MOST_BUILT:
+            sign = 1 if left > 0 else -1
+            if abs(left) > a.maximum:
+                size = min(abs(left) // a.maximum, most_b)
+                terms.append((a.maximum, sign * size))
+            else:
+                terms.append((left, 1))
+            left -= terms[-1][0] * terms[-1][1]
+        if left or not most_b:
+            return None
+        # Before it a tile's end, after it two terms that set rows and columns apart.
+        clocks = len(terms) + 3
+        i_a = np.zeros((clocks, self.rows), np.int64)
+        i_b = np.zeros((clocks, self.columns), np.int64)
+        for clock, (left, right) in enumerate(terms, 1):
+            i_a[clock], i_b[clock] = left, right
+        i_a[-2], i_b[-2] = 1, np.clip(np.arange(self.columns) % 3 - 1, b.minimum, most_b)
+        i_a[-1], i_b[-1] = np.clip(np.arange(self.rows) % 3 - 1, a.minimum, a.maximum), 1
+        last = np.zeros(clocks, np.int64)
+        last[[0, -1]] = 1
+        ones = np.ones(clocks, np.int64)
+        ports = {"i_valid": ones, "i_a": i_a, "i_b": i_b, "i_last": last}
+        if len(self.conversions) > 1:
+            ports["i_choice"] = ones * choice
+        if self.multipliers is not None:
+            ports["i_multiply"] = ones
+        return Course(ports=ports)
 
     @property
     def buffer(self) -> int:

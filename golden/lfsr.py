@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden import check
+from golden.borders import Border
 from golden.fixed import Codes
 from golden.twin import Trace, Twin
 
@@ -348,6 +349,10 @@ class LfsrConfig:
     def latency(self) -> int:
         """Clocks from a draw to the next word: 1."""
         return 1
+
+    def borders(self) -> list[Border]:
+        """None: a word depends on no operand."""
+        return []
 
     @property
     def throughput(self) -> str:

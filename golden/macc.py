@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden import check
+from golden.borders import Border
 from golden.fixed import Codes, Fixed, accumulator_width
 from golden.twin import Trace, Twin
 
@@ -113,6 +114,10 @@ class MaccConfig:
         a segment more, a clock more.
         """
         return self.product_latency + 2
+
+    def borders(self) -> list[Border]:
+        """None: a node neither rounds nor saturates."""
+        return []
 
     @property
     def throughput(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden import check
+from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes, dither
@@ -44,6 +45,18 @@ def choose(
         rows = choice == number
         out[rows] = conversion(z[rows], dither(words[rows], conversion.dropped, draw))
     return out
+
+
+def conversion_borders(conversion: Conversion, width: int) -> tuple[int, ...]:
+    """Codes of `width` bits at the limits of a conversion, a step past them, at ties and at exact
+    values, and those that a single bit above the target's saturates.
+    """
+    target, low = conversion.target, -1 << (width - 1)
+    codes = {target.minimum - 1, target.minimum, target.maximum, target.maximum + 1, -1, 0, 1}
+    near = around(rounded_at(codes, conversion.dropped), low, -1 - low)
+    dropped = max(conversion.dropped, 0)
+    first = max(conversion.dropped + target.width - 1, 0)
+    return tuple(sorted({*near, *lone(first, width, dropped)}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +103,24 @@ class RounderConfig:
     def result_width(self) -> int:
         """Bits of a result: those of the widest target."""
         return max(conversion.target.width for conversion in self.conversions)
+
+    def borders(self) -> list[Border]:
+        """Codes at every conversion's limits, ties and exact values, and just at its carry."""
+        found: list[Border] = []
+        low, high = -1 << (self.width - 1), (1 << (self.width - 1)) - 1
+        for number, conversion in enumerate(self.conversions):
+            settings = {"i_choice": number} if len(self.conversions) > 1 else {}
+            values = conversion_borders(conversion, self.width)
+            found.append(Operands(lanes={"i_data": values}, settings=settings))
+            s, target = conversion.dropped, conversion.target
+            if conversion.rounding is Rounding.STOCHASTIC and s > 0:
+                codes = [target.maximum - 1, target.maximum, target.minimum - 1, target.minimum]
+                codes += [-2, -1, 0, 1, *((1 << k) - 1 for k in range(2, target.width))]
+                values = tuple(c << s for c in codes if low <= c << s <= high)
+                found.append(
+                    Operands(lanes={"i_data": values}, settings=settings, dropped={"i_data": s})
+                )
+        return found
 
     @property
     def latency(self) -> int:

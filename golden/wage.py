@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden import check
+from golden.borders import Border, Course, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin, schedule, show
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
 from golden.lfsr import MOST_LANES, Generator, Lanes, dither
@@ -150,6 +151,13 @@ class WeightQuantizerConfig(_OnePerClock):
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 1 + BUFFER_LATENCY
 
+    def borders(self) -> list[Border]:
+        """Stored weights on both sides of the thresholds, the outermost ones among them."""
+        top, low = limit(self.bits), -1 << (self.stored - 1)
+        codes = {*range(-2, 2), top - 1, top, -top - 1, -top}
+        values = around(rounded_at(codes, self.stored - self.bits), low, -1 - low, 1)
+        return [Operands(lanes={"i_data": values})]
+
 
 class WeightQuantizer(StreamTwin):
     """Twin of `hdl.WeightQuantizer`: stream `i` (`data`) to stream `o` (`data`)."""
@@ -193,6 +201,16 @@ class ActivationQuantizerConfig(_OnePerClock):
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 3 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """For every shift: sums at 0, at ties, and where the activation is clipped."""
+        top, low = limit(self.bits), -1 << (self.width - 1)
+        found: list[Border] = []
+        for s in range(self.most_shift + 1):
+            near = around(rounded_at({-1, 0, 1, 2, top - 1, top}, s), low, -1 - low, 1)
+            values = (*near, *lone(s + self.bits - 1, self.width, s))
+            found.append(Operands(lanes={"i_data": values}, settings={"shift": s}))
+        return found
 
 
 class ActivationQuantizer(StreamTwin):
@@ -250,6 +268,39 @@ class ShiftExponentConfig:
         to the one that shows its exponent.
         """
         return 1 + self.levels + 3 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """Tensors whose maximum is on one side of a power of two, or of a threshold of Shift.
+
+        Each is of one to three vectors, after another tensor's end; the maximum is in any lane, of
+        either sign. All the rest is small, or just on the other side of the threshold.
+        """
+        low = -1 << (self.width - 1)
+        found: list[Border] = []
+        for e in range(self.width):
+            below = isqrt(1 << 2 * e + 1)
+            tensors = [
+                (m, min(m, 1), 1 + (e + m) % 3, m)
+                for m in sorted({(1 << e) - 1, 1 << e, (1 << e) + 1, below, below + 1})
+            ]
+            tensors += [(below + 1, below, 2, 0), (below + 1, below, 2, 1)]
+            for m, rest, vectors, place in tensors:
+                sign = 1 if m < -low and (e + m) % 2 else -1
+                if not low <= sign * m < -low or rest >= -low:
+                    continue
+                data = np.full((1 + vectors, self.lanes), rest, np.int64)
+                data[0] = min(m, 1)
+                data[1 + place % vectors, (e + m) % self.lanes] = sign * m
+                last = np.zeros(len(data), np.int64)
+                last[[0, -1]] = 1
+                ports = {
+                    "i_valid": np.ones_like(last),
+                    "i_data": data,
+                    "i_keep": np.ones_like(data),
+                    "i_last": last,
+                }
+                found.append(Course(ports=ports))
+        return found
 
     @property
     def throughput(self) -> str:
@@ -337,6 +388,42 @@ class ErrorQuantizerConfig(_OnePerClock):
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 5 + BUFFER_LATENCY
 
+    def borders(self) -> list[Border]:
+        """For every exponent: errors at 0, where they are clipped, at ties there or just at the
+        carry of a random word, in either sign by turns; and with a single bit above.
+        """
+        top, high = limit(self.bits), (1 << (self.width - 1)) - 1
+        stochastic = self.rounding is Rounding.STOCHASTIC
+        found: list[Border] = []
+        for k in range(self.width):
+            s = k - (self.bits - 1)
+            # Each bit of a magnitude that is too large has to count, wherever the exponent puts it.
+            lone = [
+                1 << bit
+                for bit in range(k, self.width - 1)
+                if (bit + k) % 3 == 0 or bit >= self.width - 4
+            ]
+            if carries := stochastic and s > 0:
+                codes = {0, 1, 2, top - 1, top, *((1 << n) - 1 for n in range(2, self.bits))}
+                sizes = [code << s for code in sorted(codes) if code << s <= high]
+            else:
+                sizes = list(around(rounded_at({0, 1, top - 1, top}, s), 0, high, 1))
+            values = (
+                *((-1) ** n * size for n, size in enumerate(sizes)),
+                *(sign * size for size in lone for sign in (1, -1)),
+                -high - 1,
+            )
+            found.append(
+                Operands(
+                    lanes={"i_data": values, "i_keep": (1,) * len(values)},
+                    settings={"exponent": k, "zero": 0},
+                    dropped={"i_data": s} if carries else {},
+                )
+            )
+        ends = {"i_data": (top, -top, high, -high), "i_keep": (1, 1, 1, 1)}
+        found.append(Operands(lanes=ends, settings={"exponent": self.bits - 1, "zero": 1}))
+        return found
+
 
 class ErrorQuantizer(StreamTwin):
     """Twin of `hdl.ErrorQuantizer`: stream `i` (`data`, `keep`), ports `exponent` and `zero`
@@ -408,6 +495,44 @@ class WeightUpdateConfig(_OnePerClock):
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 6 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """For every shift, once: steps that just saturate a weight or just do not, from both sides,
+        and gradients just at the carry of their random word.
+        """
+        rates = range(-(1 << (RATE_BITS - 1)), 1 << (RATE_BITS - 1))
+        found: list[Border] = []
+        for shift in range(-rates[-1], self.width - rates[0]):
+            # Of the pairs of exponent and rate that give it, one.
+            pairs = [(shift + rate, rate) for rate in rates if 0 <= shift + rate < self.width]
+            exponent, rate = pairs[shift * 5 % len(pairs)]
+            settings = {"exponent": exponent, "rate": rate, "zero": 0}
+            dropped = {"i_gradient": shift} if shift > 0 else {}
+            found.append(Operands(lanes=self._steps(shift), settings=settings, dropped=dropped))
+        settings = {"exponent": 0, "rate": 0, "zero": 1}
+        found.append(Operands(lanes=self._steps(0), settings=settings))
+        return found
+
+    def _steps(self, shift: int) -> dict[str, tuple[int, ...]]:
+        """Weights, and gradients that step them to the saturation or next to it."""
+        top, most = self.saturation, (1 << (self.width - 1)) - 1
+        # Gradients of one step or none, whose random word says which.
+        weights = [top, top, -top, -top, 0, 0] if shift > 0 else []
+        gradients = [1, -1] * (len(weights) // 2)
+        # Of a step that is too large, each bit has to count.
+        far = range(max(shift, 0) + (2 * top).bit_length(), self.width - 1)
+        lone = [bit for bit in far if (bit + shift) % 3 == 0 or bit >= self.width - 3]
+        weights += [0] * len(lone)
+        gradients += [(-1) ** bit << bit for bit in lone]
+        for weight in (top, -top, 0):
+            for end in (top, -top):
+                for past in range(-2, 3):
+                    step = weight - (end + past)
+                    size = abs(step) << shift if shift > 0 else abs(step) >> -shift
+                    if size <= most:
+                        weights.append(weight)
+                        gradients.append(size if step > 0 else -size)
+        return {"i_weight": tuple(weights), "i_gradient": tuple(gradients)}
 
 
 class WeightUpdate(StreamTwin):

@@ -164,7 +164,7 @@ class Cxxrtl(Simulation):
 def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
     """The library made of the RTLIL `text`, from the cache if it is there."""
     command = [*compiler(), *_FLAGS]
-    version = _tool([*compiler(), "--version"])
+    version = tool([*compiler(), "--version"])
     parts = [
         text,
         _LOOP,
@@ -189,12 +189,13 @@ def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
         with resources.as_file(
             resources.files(_YOSYS) / "share/include/backends/cxxrtl/runtime"
         ) as headers:
-            _tool([*command, f"-I{headers}", str(code), "-o", str(made)])
+            tool([*command, f"-I{headers}", str(code), "-o", str(made)])
         os.replace(made, library)
     return library
 
 
-def _tool(command: list[str], text: str | None = None) -> str:
+def tool(command: list[str], text: str | None = None) -> str:
+    """What a command writes; BuildError if it fails."""
     try:
         result = subprocess.run(command, input=text, capture_output=True, text=True)
     except OSError as error:
@@ -208,7 +209,7 @@ def _cxx(text: str) -> str:
     """C++ of the RTLIL `text`."""
     # The package's own Yosys, whatever else is installed: the headers come with it.
     script = f"read_rtlil <<rtlil\n{text}\nrtlil\nwrite_cxxrtl -g0\n"
-    return _tool([sys.executable, "-m", _YOSYS, "-q", "-"], script)
+    return tool([sys.executable, "-m", _YOSYS, "-q", "-"], script)
 
 
 def _registers_together(source: str) -> str:

@@ -19,17 +19,14 @@ from golden.files import replaced
 from golden.twin import Trace
 from gradloom.portnotes import layout, note
 from gradloom.ports import Port, flatten, inputs_of, outputs_of
-from gradloom.stimulus import random_inputs
+from gradloom.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
 from gradloom.verilog import TIMESCALE, comment, generate, made_by, parameters, timing
 from hdl.cells import Cells
 
-#: Clocks of the testbench unless others are asked for.
-CYCLES = 2000
-
 
 def package(
-    unit: Unit, config: Any, cycles: int = CYCLES, seed: int = 0, **made_of: Any
+    unit: Unit, config: Any, cycles: int = TESTBENCH_CLOCKS, seed: int = 0, **made_of: Any
 ) -> dict[str, str]:
     """The files of a unit: name to text.
 
@@ -45,7 +42,7 @@ def package(
     ports = flatten(component := unit.component(config, **made_of))
     component._MustUse__used = True  # type: ignore[attr-defined]  # it has served for its ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
-    stimulus = random_inputs(ports, cycles, seed)
+    stimulus = usual_inputs(unit, config, cycles, seed)
     expected = unit.twin(config).run(stimulus)
     name = unit.module
     module = generate(unit, config, **made_of)

@@ -10,7 +10,7 @@ from generated import CASES, configured, gradloom, ports, run, tool
 
 from gradloom.package import package, write
 from gradloom.ports import outputs_of
-from gradloom.stimulus import random_inputs
+from gradloom.stimulus import usual_inputs
 from gradloom.units import UNITS
 from hdl.cells import CELLS
 
@@ -115,7 +115,7 @@ def fails(simulate, mutant, folder):
     source = files[f"{unit.module}.v"]
     assert source.count(right) == 1
     (folder / f"{unit.module}.v").write_text(source.replace(right, wrong))
-    stimulus = random_inputs(ports(unit, config), CYCLES, 0)
+    stimulus = usual_inputs(unit, config, CYCLES, 0)
     clock, text = where(unit.twin(config).run(stimulus), stimulus)
     status, output = simulate(unit.module, folder)
     assert status != 0

@@ -391,7 +391,7 @@ def test_the_command_reports_and_exits_with_0_or_1(tmp_path):
     found = report["difference"]
     assert (found["cycle"], found["port"], found["lane"]) == (clock, "o_data", 1)
     time = (clock + 1) * 10
-    assert found["time"] == (f"{time} ns" if time % 1000 else f"{time // 1000} us")
+    assert found["time"] == (f"{time:,} ns" if time % 1000 else f"{time // 1000:,} us")
     assert found["got"] == "x1"
 
 
@@ -545,6 +545,7 @@ def test_amaranth_by_the_components_own_signals(tmp_path):
 def test_gradlooms_own_waveforms(tmp_path):
     component = hdl.Array(ARRAY)
     inputs = random_inputs(flatten(component), 200, seed=3)
+    inputs["rst"][:] = 0
     inputs["rst"][20] = 1
     Pysim(component, tmp_path / "d.vcd").run(inputs)
     result = against_array(tmp_path / "d.vcd")

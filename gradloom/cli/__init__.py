@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 # They add their commands.
-from gradloom.cli import build, compare, data, generate, prove, sweep, train  # noqa: F401
+from gradloom.cli import build, compare, data, generate, mutate, prove, sweep, train  # noqa: F401
 from gradloom.cli.base import cli, fail
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gradloom.cli.base import bar, cli, commands, refuse, stderr
+from gradloom.stimulus import COMPARE_CLOCKS, usual_inputs
 from gradloom.units import Unit
 
 
@@ -74,7 +75,6 @@ def _compare(
 ) -> None:
     from gradloom.compare import compare
     from gradloom.simulators import build
-    from gradloom.stimulus import random_inputs
 
     if waveform:
         refuse(_OF_STIMULUS, "not with --waveform, for nothing is simulated then")
@@ -84,7 +84,7 @@ def _compare(
     component = unit.component(config)
     with stderr.status(f"building {unit.name}"):
         simulation = build(component, simulator)  # type: ignore[arg-type]
-    inputs = random_inputs(simulation.flat, cycles, seed)
+    inputs = usual_inputs(unit, config, cycles, seed)
     with bar() as progress:
         task = progress.add_task(unit.name, total=cycles)
         result = compare(
@@ -126,7 +126,7 @@ commands(
         click.Option(
             ["--cycles"],
             type=click.IntRange(1),
-            default=10_000,
+            default=COMPARE_CLOCKS,
             show_default=True,
             help="Clock edges.",
         ),

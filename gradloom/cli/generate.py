@@ -7,6 +7,7 @@ import click
 
 from golden.array import ArrayConfig
 from gradloom.cli.base import cli, commands, refuse, stderr
+from gradloom.stimulus import TESTBENCH_CLOCKS
 from gradloom.units import Unit
 from hdl.cells import CELLS
 
@@ -88,7 +89,7 @@ commands(
         click.Option(
             ["--cycles"],
             type=click.IntRange(1),
-            default=2_000,
+            default=TESTBENCH_CLOCKS,
             show_default=True,
             help="Clock edges of the testbench.",
         ),

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gradloom.cli.base import UnitCommand, cli, defaults, fail, stderr
+from gradloom.cli.small import with_defaults
 from gradloom.units import UNITS, Unit
 
 #: Where a verdict leads.
@@ -78,21 +79,7 @@ def _usual(unit: Unit) -> Any:
 
 def _options(unit: Unit) -> tuple[click.Option, ...]:
     """The unit's options; some begin at other values here."""
-    small = _SMALL.get(unit.name, {})
-    options = []
-    for option in unit.options:
-        if option.name in small:
-            copy = click.Option(
-                [*option.opts],
-                type=option.type,
-                default=small[option.name],
-                show_default=True,
-                help=option.help,
-            )
-            options.append(copy)
-        else:
-            options.append(option)
-    return tuple(options)
+    return with_defaults(unit, _SMALL.get(unit.name, {}))
 
 
 def _prove(

@@ -1,0 +1,161 @@
+"""`gradloom mutate`: small faults in a unit's netlist, and what finds them."""
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gradloom.cli.base import UnitCommand, cli, fail, stderr
+from gradloom.cli.small import with_defaults
+from gradloom.units import UNITS, Unit
+
+#: Parameters that are taken where none are given: multipliers of a few bits, counters that wrap.
+SMALL: dict[str, dict[str, Any]] = {
+    "array": {"rows": 4, "columns": 4, "a": "1,2", "b": "1,2", "depth": 7},
+    "macc": {"a": "1,3", "b": "1,3", "depth": 15},
+    "wage-update": {"width": 16},
+}
+
+_OPTIONS = (
+    click.Option(
+        ["--mutants"],
+        type=click.IntRange(1, 100_000),
+        default=500,
+        show_default=True,
+        help="How many; fewer where the netlist has no more.",
+    ),
+    click.Option(
+        ["--seed"],
+        type=click.IntRange(0),
+        default=1,
+        show_default=True,
+        help="Of the choice of mutants.",
+    ),
+    click.Option(
+        ["--timeout"],
+        type=click.IntRange(1),
+        default=20,
+        show_default=True,
+        help="Seconds for one question to the solver about a mutant that lives.",
+    ),
+    click.Option(
+        ["--workers"],
+        type=click.IntRange(1),
+        help="Processes of this machine side by side, for the mutants that live.",
+    ),
+    click.Option(
+        ["--scheduler"], metavar="ADDRESS", help="Of a dask scheduler that examines them."
+    ),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print the results as JSON."),
+)
+
+
+@cli.group(name="mutate")
+def mutate_group() -> None:
+    """Change a unit's netlist in many small ways, and see that the testbench finds each.
+
+    Exit status: 0 every mutant is killed or equivalent, 1 some survive, 3 some stay open.
+    """
+
+
+def options(unit: Unit) -> tuple[click.Option, ...]:
+    """The unit's options; some begin at other values here."""
+    return with_defaults(unit, SMALL.get(unit.name, {}))
+
+
+def _mutate(
+    unit: Unit,
+    config: Any,
+    *,
+    mutants: int,
+    seed: int,
+    timeout: int,
+    workers: int | None,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
+    from boards.jobs import JobsError
+    from boards.tools import FlowError
+    from gradloom.cxxrtl import BuildError
+    from gradloom.mutate import mutate
+
+    try:
+        with stderr.status("starting Yosys") as status:
+            report = mutate(
+                unit,
+                config,
+                count=mutants,
+                seed=seed,
+                patience=timeout,
+                workers=workers,
+                scheduler=scheduler,
+                listener=lambda number, text: status.update(text),
+            )
+    except (FlowError, JobsError, BuildError) as error:
+        fail(str(error))
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        click.echo(f"{len(report.mutants)} mutants of {unit.name}, seed {seed}, {report.yosys}")
+        table = Table(box=None, pad_edge=False)
+        for heading in HEADINGS:
+            table.add_column(heading, no_wrap=True, justify="right")
+        table.add_row(*row(report))
+        Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+        for mutant in report.mutants:
+            if mutant.fate not in ("testbench", "equivalent"):
+                click.echo(f"  {mutant.fate}: {mutant.mutation}")
+    if report.count("survives"):
+        sys.exit(1)
+    if report.count("undecided"):
+        sys.exit(3)
+
+
+#: Of the table.
+HEADINGS = (
+    "unit",
+    "mutants",
+    "testbench",
+    "compare",
+    "proof",
+    "equivalent",
+    "survive",
+    "undecided",
+    "s",
+)
+
+
+def row(report: Any) -> list[str]:
+    """A row of the table."""
+    counts = ("testbench", "compare", "proof", "equivalent", "survives", "undecided")
+    return [
+        report.unit,
+        str(len(report.mutants)),
+        *(str(report.count(fate)) for fate in counts),
+        f"{report.seconds:.0f}",
+    ]
+
+
+def _add() -> None:
+    own = [option.name for option in _OPTIONS]
+    for unit in UNITS.values():
+
+        def callback(unit: Unit = unit, **given: Any) -> None:
+            settings = {name: given.pop(name) for name in own if name}
+            _mutate(unit, unit.configure(**given), **settings)
+
+        mutate_group.add_command(
+            UnitCommand(
+                unit,
+                callback=callback,
+                params=[*options(unit), *_OPTIONS],
+                help=f"Mutate {unit.name}: {unit.summary}",
+                short_help=unit.summary,
+            )
+        )
+
+
+_add()

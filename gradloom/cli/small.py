@@ -1,0 +1,26 @@
+"""Options of units whose defaults are smaller than the unit's own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from gradloom.units import Unit
+
+
+def with_defaults(unit: Unit, values: Mapping[str, Any]) -> tuple[click.Option, ...]:
+    """The unit's options, those in `values` with another default."""
+    options = []
+    for option in unit.options:
+        if option.name in values:
+            copy = click.Option(
+                [*option.opts],
+                type=option.type,
+                default=values[option.name],
+                show_default=True,
+                help=option.help,
+            )
+            options.append(copy)
+        else:
+            options.append(option)
+    return tuple(options)

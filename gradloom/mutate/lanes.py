@@ -1,0 +1,215 @@
+"""Many mutants of one netlist at a time: a bit of a word each.
+
+Each net is some words of 64 bits, a mutant in each, and a gate is evaluated for all of them by as
+many instructions as there are words. What the outputs must be is known beforehand, and a mutant is
+dead at the first clock at which any bit of them is otherwise.
+"""
+
+import ctypes
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.twin import Trace
+from gradloom.cxxrtl import BuildError, cache, compiler, tool
+from gradloom.mutate.netlist import SELECT, Gates
+from gradloom.ports import Port
+
+_SOURCE = r"""
+#include <cstdint>
+#include <cstring>
+
+namespace {
+const uint64_t ones = ~uint64_t(0);
+
+template<int W>
+void evaluate(const uint32_t *gate, const uint32_t *end, uint64_t *net) {
+    for (; gate < end; gate += 5) {
+        uint64_t *out = net + size_t(gate[1]) * W;
+        const uint64_t *a = net + size_t(gate[2] >> 1) * W, *b = net + size_t(gate[3] >> 1) * W;
+        const uint64_t na = gate[2] & 1 ? ones : 0, nb = gate[3] & 1 ? ones : 0;
+        if (gate[0] == 0) {
+            for (int w = 0; w < W; w++) out[w] = (a[w] ^ na) & (b[w] ^ nb);
+        } else if (gate[0] == 1) {
+            for (int w = 0; w < W; w++) out[w] = a[w] ^ b[w] ^ na ^ nb;
+        } else {
+            const uint64_t *c = net + size_t(gate[4] >> 1) * W;
+            const uint64_t nc = gate[4] & 1 ? ones : 0;
+            for (int w = 0; w < W; w++) {
+                const uint64_t s = c[w] ^ nc;
+                out[w] = (s & (b[w] ^ nb)) | (~s & (a[w] ^ na));
+            }
+        }
+    }
+}
+
+template<int W>
+void simulate(const uint32_t *gates, uint64_t count, uint64_t still, const uint32_t *registers,
+              uint64_t registers_count, uint64_t *net, uint64_t *next, const uint32_t *ins,
+              uint64_t ins_count, const uint8_t *stimulus, const uint32_t *outs,
+              uint64_t outs_count, const uint8_t *expected, uint64_t clocks, uint64_t *alive,
+              int64_t *first) {
+    evaluate<W>(gates, gates + 5 * still, net);
+    for (uint64_t clock = 0; clock < clocks; clock++) {
+        for (uint64_t k = 0; k < ins_count; k++)
+            for (int w = 0; w < W; w++)
+                net[size_t(ins[k] >> 1) * W + w] = stimulus[clock * ins_count + k] ? ones : 0;
+        evaluate<W>(gates + 5 * still, gates + 5 * count, net);
+        uint64_t wrong[W] = {};
+        for (uint64_t k = 0; k < outs_count; k++) {
+            const uint64_t *value = net + size_t(outs[k] >> 1) * W;
+            const uint64_t want =
+                (outs[k] & 1 ? ones : 0) ^ (expected[clock * outs_count + k] ? ones : 0);
+            for (int w = 0; w < W; w++) wrong[w] |= value[w] ^ want;
+        }
+        uint64_t left = 0;
+        for (int w = 0; w < W; w++) {
+            uint64_t dead = wrong[w] & alive[w];
+            for (int bit = 0; dead; bit++, dead >>= 1)
+                if (dead & 1) first[w * 64 + bit] = int64_t(clock);
+            alive[w] &= ~wrong[w];
+            left |= alive[w];
+        }
+        if (!left) return;
+        for (uint64_t k = 0; k < registers_count; k++) {
+            const uint32_t d = registers[2 * k + 1];
+            for (int w = 0; w < W; w++)
+                next[k * W + w] = net[size_t(d >> 1) * W + w] ^ (d & 1 ? ones : 0);
+        }
+        for (uint64_t k = 0; k < registers_count; k++)
+            std::memcpy(net + size_t(registers[2 * k]) * W, next + k * W, sizeof(uint64_t) * W);
+    }
+}
+}
+
+extern "C" void gradloom_mutants(
+    uint64_t words, const uint32_t *gates, uint64_t count, uint64_t still,
+    const uint32_t *registers, uint64_t registers_count, uint64_t *net, uint64_t *next,
+    const uint32_t *ins, uint64_t ins_count, const uint8_t *stimulus, const uint32_t *outs,
+    uint64_t outs_count, const uint8_t *expected, uint64_t clocks, uint64_t *alive,
+    int64_t *first) {
+    (words == 1 ? simulate<1> : simulate<8>)(
+        gates, count, still, registers, registers_count, net, next, ins, ins_count, stimulus, outs,
+        outs_count, expected, clocks, alive, first);
+}
+"""
+
+
+@lru_cache
+def _kernel() -> ctypes.CDLL:
+    command = [*compiler(), "-std=c++14", "-O3", "-fPIC", "-shared", "-w"]
+    parts = chr(0).join([_SOURCE, *command, tool([*compiler(), "--version"])])
+    library = cache() / f"mutants-{hashlib.sha256(parts.encode()).hexdigest()[:24]}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent) as work:
+            code, made = Path(work) / "mutants.cc", Path(work) / "mutants.so"
+            code.write_text(_SOURCE)
+            tool([*command, str(code), "-o", str(made)])
+            os.replace(made, library)
+    return ctypes.CDLL(str(library))
+
+
+def bits_of(ports: Sequence[Port], trace: Trace) -> NDArray[np.uint8]:
+    """Values of ports as bits, clock by clock: port after port, lowest bit and lane 0 first."""
+    columns = []
+    for port in ports:
+        values = np.asarray(trace[port.name], np.int64)
+        values = values.reshape(len(values), -1, 1) >> np.arange(port.width) & 1
+        columns.append(values.reshape(len(values), -1).astype(np.uint8))
+    return np.ascontiguousarray(np.concatenate(columns, axis=1))
+
+
+def killed(
+    netlist: Gates,
+    numbers: Sequence[int],
+    inputs: Sequence[Port],
+    outputs: Sequence[Port],
+    stimulus: Trace,
+    expected: Trace,
+) -> dict[int, int]:
+    """Which mutants differ from what is expected, and at which clock first.
+
+    Parameters
+    ----------
+    netlist
+        With the mutations in it.
+    numbers
+        Those that are simulated; 0 is the unit itself.
+    inputs, outputs
+        The unit's ports.
+    stimulus, expected
+        Their values at every clock edge.
+
+    Returns
+    -------
+    The first clock that is wrong, by number of mutant; those that never are, are left out.
+
+    Raises
+    ------
+    BuildError
+        There is no C++ compiler.
+    """
+    kernel = _kernel()
+    ins = np.array([x for port in inputs for x in netlist.ports[port.name]], np.uint32)
+    outs = np.array([x for port in outputs for x in netlist.ports[port.name]], np.uint32)
+    given, wanted = bits_of(inputs, stimulus), bits_of(outputs, expected)
+    found: dict[int, int] = {}
+    step = 512 if len(numbers) > 64 else 64
+    for start in range(0, len(numbers), step):
+        group = list(numbers[start : start + step])
+        words = step // 64
+        net = np.zeros((netlist.nets, words), np.uint64)
+        lanes = np.array(group + [0] * (step - len(group)), np.uint64)
+        weights = np.uint64(1) << np.arange(64, dtype=np.uint64)
+        for position, operand in enumerate(netlist.ports.get(SELECT, [])):
+            bits = (lanes >> np.uint64(position)) & np.uint64(1)
+            net[operand >> 1] = (bits.reshape(words, 64) * weights).sum(axis=1, dtype=np.uint64)
+        ones = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+        net[netlist.registers[:, 0]] = np.where(netlist.initial[:, None], ones, np.uint64(0))
+        after = np.zeros((len(netlist.registers), words), np.uint64)
+        living = np.arange(step) < len(group)
+        alive = (living.reshape(words, 64) * weights).sum(axis=1, dtype=np.uint64)
+        first = np.full(step, -1, np.int64)
+        call = [
+            np.ascontiguousarray(array)
+            for array in (netlist.gates, netlist.registers, ins, outs, given, wanted)
+        ]
+        gates, registers, ins_, outs_, given_, wanted_ = call
+
+        def at(array: NDArray) -> ctypes.c_void_p:
+            return ctypes.c_void_p(array.ctypes.data)
+
+        def size(number: int) -> ctypes.c_uint64:
+            return ctypes.c_uint64(number)
+
+        kernel.gradloom_mutants(
+            size(words),
+            at(gates),
+            size(len(gates)),
+            size(netlist.still),
+            at(registers),
+            size(len(registers)),
+            at(net),
+            at(after),
+            at(ins_),
+            size(len(ins_)),
+            at(given_),
+            at(outs_),
+            size(len(outs_)),
+            at(wanted_),
+            size(len(given_)),
+            at(alive),
+            at(first),
+        )
+        found |= {number: int(clock) for number, clock in zip(group, first) if clock >= 0}
+    return found
+
+
+__all__ = ["BuildError", "killed"]
