@@ -353,6 +353,17 @@ def test_a_failure_is_told_in_the_tools_own_words(monkeypatch, tmp_path, capsys)
     assert not cache.folder().exists()
 
 
+def test_a_tool_that_takes_too_long_is_killed(tmp_path):
+    code = "import time; print('begun', flush=True); time.sleep(600)"
+    slow = tools.Tool("slow", (sys.executable, "-c", code), "1", "here")
+    said = []
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"^slow took longer than 3 s$"):
+        tools.run(slow, [], tmp_path, said.append, 3)
+    assert time.monotonic() - begin < 300
+    assert said == ["begun"]
+
+
 def test_a_tool_without_words_is_told_by_its_last_lines():
     assert tools.own_words(["a\n", "b\n", "\n", "c\n", "d\n"], 1) == "b; c; d"
     assert tools.own_words([], 7) == "exit status 7, without a word"
