@@ -139,15 +139,16 @@ class ArrayConfig:
         ends = [1 << stop for _, stop in self.macc.cuts[:-1]]
         near = around([*ends, *(-end for end in ends), 0], -top - 1, top, 1)
         wanted += [(0, z) for z in near]
-        tiles = [self._tile(z, number) for number, z in wanted]
+        kinds = [self.macc.ternary] if self.multipliers is None else [False, True]
+        tiles = [self._tile(z, number, kind) for number, z in wanted for kind in kinds]
         return [tile for tile in tiles if tile is not None]
 
-    def _tile(self, z: int, choice: int) -> Course | None:
-        """A tile whose sums are around `z`, after the end of another one; None where that takes too
-        many operands.
+    def _tile(self, z: int, choice: int, ternary: bool) -> Course | None:
+        """A tile whose sums are around `z`, after the end of another one, with products or ternary;
+        None where that takes too many operands.
         """
         a, b = self.macc.a, self.macc.b
-        most_b = 1 if self.macc.ternary else b.maximum
+        most_b = 1 if ternary else b.maximum
         terms: list[tuple[int, int]] = []
         left = z
         while left and len(terms) <= _MOST_BUILT:
@@ -175,7 +176,7 @@ class ArrayConfig:
         if len(self.conversions) > 1:
             ports["i_choice"] = ones * choice
         if self.multipliers is not None:
-            ports["i_multiply"] = ones
+            ports["i_multiply"] = ones * (not ternary)
         return Course(ports=ports)
 
     @property
