@@ -109,7 +109,7 @@ _MEASURED: dict[str, Measured] = {
     "ice40-up5k": Measured(nodes=4, lut=512, ff=1097, dsp=4),
     "ice40-hx8k": Measured(nodes=4, lut=3775, ff=1605, dsp=0),
     "gowin-gw2a18": Measured(nodes=16, lut=2047, ff=4124, dsp=16),
-    "nexus-lifcl40": Measured(nodes=16, lut=2681, ff=4048, dsp=16),
+    "nexus-lifcl40": Measured(nodes=16, lut=2641, ff=4578, dsp=16),
     "xc7a100t": Measured(nodes=225, lut=10_448, ff=24_261, dsp=240),
 }
 
