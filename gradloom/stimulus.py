@@ -39,6 +39,8 @@ COURSES = 0.15
 #: Of the clocks whose operands come out again, the parts that have them from the borders: so many
 #: at least, and up to so many until every row of them has had its turn.
 BORDERS = 0.15, 0.7
+#: Places that are tried for one whose random word suits.
+MOST_TRIED = 2_000
 #: The shortest and the longest stretch of one kind, in which operands flow and in which few do.
 STRETCHES = (8, 150), (8, 60)
 #: Kinds of stretches: how often operands are offered, and results taken.
@@ -178,7 +180,7 @@ class _Words:
             most = self.ports[name].maximum
             if bits < self.ports[name].width:
                 break
-            for k in reversed(range(len(places))):
+            for k in reversed(range(max(0, len(places) - MOST_TRIED), len(places))):
                 words = [self._dither(places[k], n, bits) for n in range(self.config.lanes)]
                 if max(words) + most >> bits:
                     return k
