@@ -29,6 +29,11 @@ class Operands:
     settings: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(next(iter(self.lanes.values())))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Course:

@@ -398,7 +398,7 @@ class ErrorQuantizerConfig(_OnePerClock):
         for k in range(self.width):
             s = k - (self.bits - 1)
             # Each bit of a magnitude that is too large has to count, wherever the exponent puts it.
-            lone = [
+            single = [
                 1 << bit
                 for bit in range(k, self.width - 1)
                 if (bit + k) % 3 == 0 or bit >= self.width - 4
@@ -410,7 +410,7 @@ class ErrorQuantizerConfig(_OnePerClock):
                 sizes = list(around(rounded_at({0, 1, top - 1, top}, s), 0, high, 1))
             values = (
                 *((-1) ** n * size for n, size in enumerate(sizes)),
-                *(sign * size for size in lone for sign in (1, -1)),
+                *(sign * size for size in single for sign in (1, -1)),
                 -high - 1,
             )
             found.append(
@@ -521,9 +521,9 @@ class WeightUpdateConfig(_OnePerClock):
         gradients = [1, -1] * (len(weights) // 2)
         # Of a step that is too large, each bit has to count.
         far = range(max(shift, 0) + (2 * top).bit_length(), self.width - 1)
-        lone = [bit for bit in far if (bit + shift) % 3 == 0 or bit >= self.width - 3]
-        weights += [0] * len(lone)
-        gradients += [(-1) ** bit << bit for bit in lone]
+        single = [bit for bit in far if (bit + shift) % 3 == 0 or bit >= self.width - 3]
+        weights += [0] * len(single)
+        gradients += [(-1) ** bit << bit for bit in single]
         for weight in (top, -top, 0):
             for end in (top, -top):
                 for past in range(-2, 3):

@@ -249,12 +249,11 @@ def _place_rows(
     queue: list[tuple[Operands, NDArray]] = []
     left = [places[k] for k in rng.permutation(len(places))]
     low, high = (int(part * len(places)) for part in BORDERS)
-    rows = sum(len(next(iter(border.lanes.values()))) for border in borders)
+    rows = sum(border.rows for border in borders)
     for _ in range(min(max(rows, low), high)):
         if not queue:
             for border in borders:
-                size = len(next(iter(border.lanes.values())))
-                turns = rng.permuted(np.tile(np.arange(size), (lanes, 1)), axis=1).T
+                turns = rng.permuted(np.tile(np.arange(border.rows), (lanes, 1)), axis=1).T
                 queue += [(border, turn) for turn in turns]
             queue = [queue[k] for k in rng.permutation(len(queue))]
         border, turn = queue.pop()

@@ -16,6 +16,7 @@ import pytest
 from primitives import own_models
 
 import golden
+from boards import targets
 from gradloom import UNITS, generate, random_inputs
 from hdl.cells import CELLS
 
@@ -144,8 +145,7 @@ FAMILIES = {
     "ice40": ("synth_ice40 -dsp", ["ice40/cells_sim.v"]),
     "xc7": ("synth_xilinx -family xc7 -flatten -noiopad -noclkbuf", ["xilinx/cells_sim.v"]),
     "gowin": ("synth_gowin -noiopads", ["gowin/cells_sim.v"]),
-    # Without `keep` Yosys 0.70 takes a register into a multiplier that others read as well.
-    "nexus": ("proc; setattr -set keep 1 t:$*dff*; synth_nexus", ["nexus/cells_sim.v"]),
+    "nexus": (f"proc; {targets.find('nexus-lifcl40').before}; synth_nexus", ["nexus/cells_sim.v"]),
 }
 
 needs_tools = [

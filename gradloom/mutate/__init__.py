@@ -20,7 +20,7 @@ from boards import jobs
 from boards.tools import find_tool
 from golden.twin import Trace
 from gradloom.mutate import equivalence, lanes, netlist
-from gradloom.mutate.netlist import Mutation
+from gradloom.mutate.netlist import Gates, Mutation
 from gradloom.ports import inputs_of, outputs_of
 from gradloom.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import UNITS, Unit
@@ -149,7 +149,7 @@ def mutate(
     clocks
         Clock edges of the testbench, and of the comparison.
     patience
-        Seconds for the question what a mutant is that lives, and for each proof put to it.
+        Seconds for each question about a mutant that lives: two at most to ABC, and one a proof.
     scheduler, workers
         Where survivors are examined: see `boards.jobs.run`. Without either, in this process.
     listener
@@ -188,14 +188,14 @@ def mutate(
             raise RuntimeError(f"{unit.name} itself differs from its twin at clock {killed[0]}")
         found |= {n: Mutant(chosen[n - 1], name, clock) for n, clock in killed.items()}
     left = [m.number for m in chosen if m.number not in found]
-    parts = max(1, len(left) // 8) if workers or scheduler else 1
-    tasks = [
-        (unit.name, config, verilog, chosen, left[part::parts], patience) for part in range(parts)
-    ]
-    for _, fates in jobs.run(
-        _examine, tasks, scheduler=scheduler, workers=workers, listener=listener
-    ):
-        found |= {n: Mutant(chosen[n - 1], *fate) for n, fate in fates.items()}
+    if left:
+        parts = max(1, len(left) // 8) if workers or scheduler else 1
+        common = unit.name, config, verilog, chosen, gates, patience
+        tasks = [(*common, left[part::parts]) for part in range(parts)]
+        for _, fates in jobs.run(
+            _examine, tasks, scheduler=scheduler, workers=workers, listener=listener
+        ):
+            found |= {n: Mutant(chosen[n - 1], *fate) for n, fate in fates.items()}
     mutants = tuple(found[m.number] for m in chosen)
     return Report(unit.name, config, seed, str(tool), mutants, time.perf_counter() - began)
 
@@ -205,13 +205,13 @@ def _examine(
     config: Any,
     verilog: str,
     chosen: list[Mutation],
-    numbers: list[int],
+    gates: Gates,
     patience: float,
+    numbers: list[int],
     say: jobs.Say,
 ) -> dict[int, tuple[Fate, int | None, str]]:
     """What the mutants `numbers` are, which live: what became of each, at which clock, and why."""
     unit = UNITS[name]
-    gates = netlist.gates(verilog, unit.module, chosen)
     ports = unit.ports(config)
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     runs = [usual_inputs(unit, config, WATCHED[1], seed) for seed in range(WATCHED[0])]

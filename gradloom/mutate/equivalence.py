@@ -12,9 +12,10 @@ too if one of them would take something else. If that is never so, the mutant is
 """
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -212,13 +213,21 @@ class Machine:
 
     def apart(self, number: int) -> set[int]:
         """Registers of the mutant that differ from the unit's in some run."""
-        state = state_too = [bit * self.algebra.ones for bit in self.netlist.initial.tolist()]
         found: set[int] = set()
-        for given in self.runs:
-            _, state = self.step(self.algebra, state, given)
-            _, state_too = self.step(self.algebra, state_too, given, number)
-            found |= {k for k, (a, b) in enumerate(zip(state, state_too)) if a != b}
+        for unit, mutant in zip(self._units_states, self._states(number)):
+            found |= {k for k, (a, b) in enumerate(zip(unit, mutant)) if a != b}
         return found
+
+    @cached_property
+    def _units_states(self) -> list[list[int]]:
+        return list(self._states(0))
+
+    def _states(self, number: int) -> Iterator[list[int]]:
+        """What registers hold after each clock of the runs."""
+        state = [bit * self.algebra.ones for bit in self.netlist.initial.tolist()]
+        for given in self.runs:
+            _, state = self.step(self.algebra, state, given, number)
+            yield state
 
     def trace(self, bits: Sequence[int]) -> Trace:
         """Inputs clock by clock from their bits, as the ports have them."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.twin import Trace
-from gradloom.cxxrtl import BuildError, cache, compiler, tool
+from gradloom.cxxrtl import cache, compiler, tool
 from gradloom.mutate.netlist import SELECT, Gates
 from gradloom.ports import Port
 
@@ -210,6 +210,3 @@ def killed(
         )
         found |= {number: int(clock) for number, clock in zip(group, first) if clock >= 0}
     return found
-
-
-__all__ = ["BuildError", "killed"]
