@@ -10,6 +10,7 @@ the products with weights, forward and backward, and the block on those of activ
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,16 @@ from golden import check
 from golden.borders import Border, Course, around
 from golden.buffer import BUFFER_LATENCY, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
-from golden.lfsr import MOST_LANES, Generator, Lanes
+from golden.lfsr import MOST_LANES, Generator, LfsrConfig
 from golden.macc import MaccConfig, ternary, wrap
-from golden.rounder import PIPELINE_LATENCY, check_conversions, choose, conversion_borders
+from golden.rounder import (
+    PIPELINE_LATENCY,
+    RounderConfig,
+    check_conversions,
+    choose,
+    conversion_borders,
+)
+from golden.settings import check_settings, setting
 from golden.twin import Trace, Twin
 
 #: The most rows of an array.
@@ -53,20 +61,48 @@ class ArrayConfig:
         The generator of the rounders; column c rounds with lane c.
     """
 
-    rows: int = 8
-    columns: int = 8
-    macc: MaccConfig = MaccConfig()
-    conversions: tuple[Conversion, ...] = (Conversion(fraction=28, target=Fixed(2, 14)),)
-    generator: Generator = Generator()
-    multipliers: tuple[int, int] | None = None
-    ternary_depth: int = 8192
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": (
+            "Clocks from the one that accepts a tile's `last` operand to the one that shows its "
+            "first row."
+        )
+    }
+
+    rows: int = setting(8, "Rows R of the array", low=1, high=MOST_ROWS)
+    columns: int = setting(8, "Columns C of the array", low=1, high=MOST_LANES)
+    macc: MaccConfig = setting(
+        MaccConfig(),
+        "The node: operand formats, depth, accumulator; of a mixed array, the one with a "
+        "multiplier",
+    )
+    conversions: tuple[Conversion, ...] = setting(
+        (Conversion(fraction=28, target=Fixed(2, 14)),),
+        "How the rounder below each column rounds, 1 to 16 conversions; with several, each tile "
+        "chooses one",
+        more="The choice comes with a tile's `last` operand. Without any the drain is raw: sums "
+        "leave at the accumulator's width, and no generator exists.",
+    )
+    generator: Generator = setting(
+        Generator(), "The generator of the rounders; column c rounds with lane c"
+    )
+    multipliers: tuple[int, int] | None = setting(
+        None,
+        "Rows and columns of the block, at the bottom left, whose nodes have multipliers; the "
+        "others are ternary",
+        more="Every operand then says whether to `multiply`. None is an array of one kind of "
+        "nodes.",
+        form="ROWS,COLUMNS",
+    )
+    ternary_depth: int = setting(
+        8192,
+        "Depth of the ternary nodes of a mixed array, whose accumulators have one segment",
+        low=1,
+        high=1 << 24,
+    )
 
     def __post_init__(self) -> None:
-        check.whole("rows", self.rows, 1, MOST_ROWS)
-        check.whole("columns", self.columns, 1, MOST_LANES)
-        check.instance("macc", self.macc, MaccConfig)
-        check.instance("generator", self.generator, Generator)
-        check.whole("ternary_depth", self.ternary_depth, 1, 1 << 24)
+        check_settings(self)
         if self.multipliers is not None:
             self._check_mixed(self.multipliers)
         if self.conversions != ():
@@ -75,7 +111,6 @@ class ArrayConfig:
             self.generator.require_lanes(self.columns)
 
     def _check_mixed(self, multipliers: tuple[int, int]) -> None:
-        check.instance("multipliers", multipliers, tuple)
         if len(multipliers) != 2:
             raise ValueError(f"multipliers = {multipliers}: rows and columns are wanted")
         check.whole("rows of multipliers", multipliers[0], 1, self.rows)
@@ -111,6 +146,22 @@ class ArrayConfig:
     def stochastic(self) -> bool:
         """Whether any conversion rounds stochastically, so that the columns have generators."""
         return any(c.rounding is Rounding.STOCHASTIC for c in self.conversions)
+
+    @property
+    def rounder(self) -> RounderConfig | None:
+        """The rounder below each column, with the generator of column 0; None where the drain is
+        raw.
+        """
+        if not self.conversions:
+            return None
+        return RounderConfig(
+            width=self.macc.width, conversions=self.conversions, generator=self.generator
+        )
+
+    @property
+    def lfsr(self) -> LfsrConfig:
+        """The generators of the columns' rounders."""
+        return LfsrConfig(generator=self.generator, lanes=self.columns)
 
     @property
     def result_width(self) -> int:
@@ -291,7 +342,7 @@ class Array(Twin):
         choice = inputs.get("i_choice", np.zeros_like(inputs["i_last"]))[claims]
         words: NDArray[np.integer] = np.zeros(data.shape, np.int64)
         if config.stochastic:
-            words = Lanes(config.generator, 0, config.columns).take(len(data))
+            words = config.lfsr.start().take(len(data))
         return choose(
             config.conversions, np.repeat(choice, config.rows), data, words, config.generator.draw
         )

@@ -9,15 +9,16 @@ clock the same numbers appear.
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden import check
 from golden.borders import Border, Course, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin, schedule, show
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
-from golden.lfsr import MOST_LANES, Generator, Lanes, dither
+from golden.lfsr import MOST_LANES, Generator, LfsrConfig, dither
+from golden.settings import Bound, check_settings, setting
 from golden.twin import Trace, Twin
 
 
@@ -109,13 +110,13 @@ def update_weight(
     return np.clip(np.asarray(n, np.int64) - np.sign(gradient) * steps, -saturation, saturation)
 
 
-def _check_lanes(lanes: int, first_lane: int = 0) -> None:
-    check.whole("lanes", lanes, 1, MOST_LANES)
-    check.whole("first_lane", first_lane, 0, MOST_LANES - 1)
-
-
 class _OnePerClock:
     """What the configurations of the element-wise units have in common."""
+
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": "Clocks from the one that accepts an operand to the one that shows its result."
+    }
 
     @property
     def throughput(self) -> str:
@@ -137,14 +138,19 @@ class WeightQuantizerConfig(_OnePerClock):
         Weights a clock, 1 to 255.
     """
 
-    stored: int = 8
-    bits: int = 2
-    lanes: int = 1
+    stored: int = setting(8, "Width k_G of a stored weight", low=3, high=WIDEST_WORD, unit="bits")
+    bits: int = setting(
+        2,
+        "Width k_W of a forward weight",
+        low=2,
+        high=Bound("stored", lambda config: config.stored),
+        unit="bits",
+        more="A weight of 2 bits is ternary.",
+    )
+    lanes: int = setting(1, "Weights per clock", low=1, high=MOST_LANES)
 
     def __post_init__(self) -> None:
-        check.whole("stored", self.stored, 3, WIDEST_WORD)
-        check.whole("bits", self.bits, 2, self.stored)
-        _check_lanes(self.lanes)
+        check_settings(self)
 
     @property
     def latency(self) -> int:
@@ -186,16 +192,19 @@ class ActivationQuantizerConfig(_OnePerClock):
         Sums a clock, 1 to 255.
     """
 
-    width: int = 21
-    bits: int = 8
-    most_shift: int = 8
-    lanes: int = 1
+    width: int = setting(21, "Width of a sum", low=2, high=WIDEST, unit="bits")
+    bits: int = setting(8, "Width k_A of an activation", low=2, high=WIDEST_WORD, unit="bits")
+    most_shift: int = setting(
+        8,
+        "The largest shift that the port `shift` can ask for",
+        low=1,
+        high=24,
+        more="A larger one means this one.",
+    )
+    lanes: int = setting(1, "Sums per clock", low=1, high=MOST_LANES)
 
     def __post_init__(self) -> None:
-        check.whole("width", self.width, 2, WIDEST)
-        check.whole("bits", self.bits, 2, WIDEST_WORD)
-        check.whole("most_shift", self.most_shift, 1, 24)
-        _check_lanes(self.lanes)
+        check_settings(self)
 
     @property
     def latency(self) -> int:
@@ -248,14 +257,24 @@ class ShiftExponentConfig:
         Values a clock, 1 to 255.
     """
 
-    width: int = 32
-    ceil: bool = False
-    lanes: int = 1
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": (
+            "Clocks from the one that accepts a tensor's last vector to the one that shows its "
+            "exponent."
+        )
+    }
+
+    width: int = setting(32, "Width of a value", low=2, high=WIDEST, unit="bits")
+    ceil: bool = setting(
+        False,
+        "Round the exponent up and not to nearest",
+        more="That takes a leading-one detector alone; to nearest takes a compare with sqrt 2 too.",
+    )
+    lanes: int = setting(1, "Values per clock", low=1, high=MOST_LANES)
 
     def __post_init__(self) -> None:
-        check.whole("width", self.width, 2, WIDEST)
-        check.instance("ceil", self.ceil, bool)
-        _check_lanes(self.lanes)
+        check_settings(self)
 
     @property
     def levels(self) -> int:
@@ -366,22 +385,27 @@ class ErrorQuantizerConfig(_OnePerClock):
         The generator all lanes share.
     """
 
-    width: int = 32
-    bits: int = 8
-    rounding: Rounding = Rounding.NEAREST_EVEN
-    lanes: int = 1
-    first_lane: int = 0
-    generator: Generator = Generator()
+    width: int = setting(32, "Width of an error", low=2, high=WIDEST, unit="bits")
+    bits: int = setting(8, "Width k_E of a result", low=2, high=WIDEST_WORD, unit="bits")
+    rounding: Rounding = setting(
+        Rounding.NEAREST_EVEN,
+        "Rounding of the errors",
+        allowed=(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC),
+        more="Stochastic rounding gives every lane a generator.",
+    )
+    lanes: int = setting(1, "Errors per clock", low=1, high=MOST_LANES)
+    first_lane: int = setting(0, "Number of the first lane's generator", low=0, high=MOST_LANES - 1)
+    generator: Generator = setting(Generator(), "The generator that all lanes share")
 
     def __post_init__(self) -> None:
-        check.whole("width", self.width, 2, WIDEST)
-        check.whole("bits", self.bits, 2, WIDEST_WORD)
-        check.one_of("rounding", self.rounding, (Rounding.NEAREST_EVEN, Rounding.STOCHASTIC))
-        object.__setattr__(self, "rounding", Rounding(self.rounding))  # its name will do
-        _check_lanes(self.lanes, self.first_lane)
-        check.instance("generator", self.generator, Generator)
+        check_settings(self)
         if self.rounding is Rounding.STOCHASTIC:
             self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def lfsr(self) -> LfsrConfig:
+        """The generators of the lanes."""
+        return LfsrConfig(generator=self.generator, lanes=self.lanes, first_lane=self.first_lane)
 
     @property
     def latency(self) -> int:
@@ -438,7 +462,7 @@ class ErrorQuantizer(StreamTwin):
         config, error = self.config, accepted["i_data"]
         words: NDArray[np.integer] = np.zeros(error.shape, np.int64)
         if config.rounding is Rounding.STOCHASTIC:
-            words = Lanes(config.generator, config.first_lane, config.lanes).take(len(error))
+            words = config.lfsr.start().take(len(error))
         exponent = np.minimum(accepted["exponent"], config.width - 1)
         data = np.zeros_like(error)
         for k in np.unique(exponent).tolist():
@@ -471,20 +495,27 @@ class WeightUpdateConfig(_OnePerClock):
         The generator all lanes share.
     """
 
-    width: int = 32
-    bits: int = 8
-    half: bool = False
-    lanes: int = 1
-    first_lane: int = 0
-    generator: Generator = Generator()
+    width: int = setting(
+        32, "Width of a gradient", low=2, high=WIDEST - 2 ** (RATE_BITS - 1), unit="bits"
+    )
+    bits: int = setting(8, "Width k_G of a stored weight", low=3, high=WIDEST_WORD, unit="bits")
+    half: bool = setting(
+        False,
+        "Saturate at 2^(bits - 2), as the released code of WAGE does",
+        more="Else the limit is 2^(bits - 1) - 1, as in the paper.",
+    )
+    lanes: int = setting(1, "Weights per clock", low=1, high=MOST_LANES)
+    first_lane: int = setting(0, "Number of the first lane's generator", low=0, high=MOST_LANES - 1)
+    generator: Generator = setting(Generator(), "The generator that all lanes share")
 
     def __post_init__(self) -> None:
-        check.whole("width", self.width, 2, WIDEST - 2 ** (RATE_BITS - 1))
-        check.whole("bits", self.bits, 3, WIDEST_WORD)
-        check.instance("half", self.half, bool)
-        _check_lanes(self.lanes, self.first_lane)
-        check.instance("generator", self.generator, Generator)
+        check_settings(self)
         self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def lfsr(self) -> LfsrConfig:
+        """The generators of the lanes."""
+        return LfsrConfig(generator=self.generator, lanes=self.lanes, first_lane=self.first_lane)
 
     @property
     def saturation(self) -> int:
@@ -546,7 +577,7 @@ class WeightUpdate(StreamTwin):
 
     def results(self, accepted: Trace) -> Trace:
         config, gradient, weight = self.config, accepted["i_gradient"], accepted["i_weight"]
-        words = Lanes(config.generator, config.first_lane, config.lanes).take(len(gradient))
+        words = config.lfsr.start().take(len(gradient))
         exponent = np.minimum(accepted["exponent"], config.width - 1)
         gradient = gradient * (1 - accepted["zero"][:, None])
         updated = np.zeros_like(weight)

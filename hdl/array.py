@@ -33,8 +33,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.array import ArrayConfig
-from golden.lfsr import LfsrConfig
-from golden.rounder import PIPELINE_LATENCY, RounderConfig
+from golden.rounder import PIPELINE_LATENCY
 from hdl.buffer import Buffer
 from hdl.cells import CELLS, Cells
 from hdl.delay import copies, delayed, late
@@ -365,14 +364,9 @@ multiply: 1, if the array is mixed})
                 ).as_signed()
             )
             value: Value = level
-            if config.conversions:
+            if config.rounder:
                 m.submodules[f"rounder_{column}"] = rounder = RoundingPipeline(
-                    RounderConfig(
-                        width=config.macc.width,
-                        conversions=config.conversions,
-                        generator=config.generator,
-                    ),
-                    cells=self.cells,
+                    config.rounder, cells=self.cells
                 )
                 m.d.comb += [
                     rounder.operand.valid.eq(valid[column]),
@@ -381,7 +375,7 @@ multiply: 1, if the array is mixed})
                 if choice is not None:
                     m.d.comb += rounder.operand.payload.choice.eq(choices[column])
                 if rounder.draws:
-                    lane = LfsrConfig(generator=config.generator, first_lane=column)
+                    lane = config.lfsr.lane(column)
                     m.d.comb += rounder.random.eq(words(m, f"lfsr_{column}", lane, valid[column]))
                 value = rounder.result.payload.data[0]
             deskewed = delayed(m, value, columns - 1 - column, f"deskew_{column}")[-1]

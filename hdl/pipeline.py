@@ -16,7 +16,6 @@ from amaranth.hdl import C, Module, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
-from golden.lfsr import LfsrConfig
 from hdl.buffer import Buffer
 from hdl.lfsr import words
 
@@ -140,10 +139,7 @@ class Streamed(wiring.Component):
         ]
         m.d.comb += [getattr(pipeline, name).eq(getattr(self, name)) for name in self._ports]
         if pipeline.draws:
-            lanes = LfsrConfig(
-                generator=config.generator, lanes=config.lanes, first_lane=config.first_lane
-            )
-            m.d.comb += pipeline.random.eq(words(m, "lfsr", lanes, accepted))
+            m.d.comb += pipeline.random.eq(words(m, "lfsr", config.lfsr, accepted))
 
         m.d.comb += [
             buffer.i_valid.eq(pipeline.result.valid),

@@ -15,12 +15,12 @@ import numpy as np
 from golden.carried import Carried, saturate_carried
 from golden.lfsr import Words
 from golden.products import carrier
+from golden.settings import exact
 from golden.training import convolution
 from golden.training.gupta_plan import GuptaPlanner
 from golden.training.gupta_recipe import WORD, GuptaRecipe, UpdateFactors
 from golden.training.gupta_update import Gradient, exact_sum, largest_sum, update
 from golden.training.network import Shape
-from golden.training.recipe import exact
 from golden.training.record import Record, note, note_gradient
 from golden.training.trainer import pixel_table
 from golden.training.windows import Tensor

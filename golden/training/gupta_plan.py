@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from golden.fixed import Conversion
+from golden.settings import exact
 from golden.training.gupta_recipe import GuptaRecipe, SaturationGradient
 from golden.training.ops import FixedPointUpdate, Kind
 from golden.training.plan import remembered
-from golden.training.recipe import exact
 from golden.training.word_plan import WordPlanner
 
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from golden import check
 from golden.hwgq import QUANTIZERS, HalfWave, Levels
+from golden.settings import Rate, setting
 from golden.training.float_recipe import FloatRecipe, SgdRecipe
-from golden.training.recipe import Rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +31,7 @@ class HwgqRecipe(SgdRecipe):
     learning_rate: Rate = "0.05"
     learning_rate_factor: Rate = "0.9"
     momentum: Rate = "0.9"
-    levels: Levels = Levels.UNIFORM
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check.one_of("levels", self.levels, Levels)
+    levels: Levels = setting(Levels.UNIFORM, "Which levels an activation may take: uniform or two")
 
     @property
     def quantizer(self) -> HalfWave:

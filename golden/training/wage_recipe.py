@@ -1,11 +1,12 @@
 """What a WAGE training needs to know (Wu et al. 2018)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from golden import check
 from golden.fixed import Rounding
+from golden.settings import Bound, check_settings, setting
 from golden.training.recipe import Recipe
 from golden.wage import limit
 
@@ -65,16 +66,21 @@ class Bits:
         Errors, 2 to 16.
     """
 
-    weight: int = 2
-    activation: int = 8
-    gradient: int = 8
-    error: int = 8
+    weight: int = setting(
+        2,
+        "Width of forward weights",
+        low=2,
+        high=(8, Bound("gradient", lambda bits: bits.gradient)),
+        unit="bits",
+    )
+    activation: int = setting(8, "Width of activations and input", low=2, high=16, unit="bits")
+    gradient: int = setting(
+        8, "Width of stored weights and their updates", low=3, high=16, unit="bits"
+    )
+    error: int = setting(8, "Width of errors", low=2, high=16, unit="bits")
 
     def __post_init__(self) -> None:
-        check.whole("gradient", self.gradient, 3, 16)
-        check.whole("weight", self.weight, 2, min(8, self.gradient))
-        check.whole("activation", self.activation, 2, 16)
-        check.whole("error", self.error, 2, 16)
+        check_settings(self)
 
     @classmethod
     def parse(cls, text: str) -> "Bits":
@@ -122,27 +128,34 @@ class WageRecipe(Recipe):
     network: str = "128FC"
     batch: int = 32
     epochs: int = 80
-    bits: Bits = field(default_factory=Bits)
-    c: int = 6
-    start: Start = Start.PAPER
-    saturation: Saturation = Saturation.FULL
-    pixels: PixelScale = PixelScale.UNIT
-    shift: Shift = Shift.ROUND
-    error_rounding: Rounding = Rounding.NEAREST_EVEN
-    rates: tuple[tuple[int, int], ...] = ((1, 0), (41, -1), (57, -2), (69, -3))
+    bits: Bits = setting(Bits(), "Widths of the words")
+    c: int = setting(
+        6,
+        "Spread of the first weights",
+        allowed=(6, 3),
+        more="6 is the paper's, 3 that of the released code. It sets the layers' scales alpha too.",
+    )
+    start: Start = setting(Start.PAPER, "Where the first weights lie: paper or released")
+    saturation: Saturation = setting(Saturation.FULL, "Where stored weights end: full or half")
+    pixels: PixelScale = setting(PixelScale.UNIT, "What pixels become: unit or symmetric")
+    shift: Shift = setting(
+        Shift.ROUND,
+        "How the scales of errors and gradients become powers of two: round or ceil",
+        more="alpha always takes the nearest.",
+    )
+    error_rounding: Rounding = setting(
+        Rounding.NEAREST_EVEN,
+        "Rounding of the errors",
+        allowed=(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC),
+    )
+    rates: tuple[tuple[int, int], ...] = setting(
+        ((1, 0), (41, -1), (57, -2), (69, -3)),
+        "Pairs (epoch, log2 of the learning rate from that epoch on)",
+        more="Epochs count from 1 and ascend, the first pair is of epoch 1, and log2 is -8 to 7.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check.instance("bits", self.bits, Bits)
-        check.one_of("c", self.c, (6, 3))
-        check.one_of("start", self.start, Start)
-        check.one_of("saturation", self.saturation, Saturation)
-        check.one_of("pixels", self.pixels, PixelScale)
-        check.one_of("shift", self.shift, Shift)
-        check.one_of(
-            "error_rounding", self.error_rounding, (Rounding.NEAREST_EVEN, Rounding.STOCHASTIC)
-        )
-        check.instance("rates", self.rates, tuple)
         if not self.rates or self.rates[0][0] != 1:
             raise ValueError(
                 f"rates = {self.rates}: a first pair of epoch 1 is wanted, as in ((1, 0), (31, -1))"
