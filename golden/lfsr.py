@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from golden import check
 from golden.borders import Border
 from golden.fixed import Codes
+from golden.port import Port
 from golden.settings import Bound, check_settings, setting
 from golden.twin import Trace, Twin
 
@@ -358,6 +359,21 @@ class LfsrConfig:
     def __post_init__(self) -> None:
         check_settings(self)
         self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        return (
+            Port("o_valid", "out", 1, meaning="always 1"),
+            Port("o_ready", "in", 1, meaning="every generator leaps at this edge"),
+            Port(
+                "o_data",
+                "out",
+                self.generator.draw,
+                lanes=self.lanes,
+                meaning="random bits, a word per lane",
+            ),
+        )
 
     @property
     def latency(self) -> int:

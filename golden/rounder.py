@@ -13,6 +13,7 @@ from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, LfsrConfig, dither
+from golden.port import OPERAND, RESULT, Port
 from golden.settings import check_settings, setting
 from golden.twin import Trace
 
@@ -138,6 +139,24 @@ class RounderConfig:
                     Operands(lanes={"i_data": values}, settings=settings, dropped={"i_data": s})
                 )
         return found
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        ports = [
+            *OPERAND,
+            Port("i_data", "in", self.width, True, self.lanes, "wide codes, one per lane"),
+        ]
+        if len(self.conversions) > 1:
+            bits = (len(self.conversions) - 1).bit_length()
+            meaning = "number of the conversion, in the order of the parameter"
+            ports.append(Port("i_choice", "in", bits, meaning=meaning))
+        meaning = "rounded codes; those of a narrower target are sign-extended"
+        return (
+            *ports,
+            *RESULT,
+            Port("o_data", "out", self.result_width, True, self.lanes, meaning),
+        )
 
     @property
     def latency(self) -> int:
