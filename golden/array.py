@@ -44,22 +44,24 @@ class ArrayConfig:
 
     Parameters
     ----------
-    rows, columns
-        R and C, 1 to 255 each.
+    rows
+        Rows R of the array, 1 to 255.
+    columns
+        Columns C of the array, 1 to 255.
     macc
         The node: operand formats, depth, accumulator; of a mixed array, the one with a multiplier.
-    multipliers
-        Rows and columns of the block of nodes that have a multiplier, at the bottom left; the
-        others are ternary. Every operand then says whether to `multiply`. Without it the array is
-        of one kind of nodes.
-    ternary_depth
-        `depth` of the ternary nodes of a mixed array, whose accumulators are of one segment.
     conversions
-        What the rounder below each column can be asked to do, 1 to 16 of them; the choice comes
-        with a tile's `last` operand. None at all is a raw drain: sums leave at the accumulator's
-        width, and no generator exists.
+        How the rounder below each column rounds, 1 to 16 conversions; with several, each tile
+        chooses one. The choice comes with a tile's `last` operand. Without any the drain is raw:
+        sums leave at the accumulator's width, and no generator exists.
     generator
         The generator of the rounders; column c rounds with lane c.
+    multipliers
+        Rows and columns of the block, at the bottom left, whose nodes have multipliers; the others
+        are ternary. None makes all nodes alike. With a block, every operand says whether to
+        `multiply`.
+    ternary_depth
+        Depth of the ternary nodes of a mixed array, whose accumulators have one segment, 1 to 2^24.
     """
 
     #: What each figure counts.
@@ -91,8 +93,8 @@ class ArrayConfig:
         None,
         "Rows and columns of the block, at the bottom left, whose nodes have multipliers; the "
         "others are ternary",
-        more="Every operand then says whether to `multiply`. None is an array of one kind of "
-        "nodes.",
+        none="None makes all nodes alike.",
+        more="With a block, every operand says whether to `multiply`.",
         form="ROWS,COLUMNS",
     )
     ternary_depth: int = setting(

@@ -47,9 +47,9 @@ class Fixed:
     Parameters
     ----------
     il
-        Integer bits with the sign, at least 1.
+        Integer bits with the sign, 1 to 24.
     fl
-        Fraction bits, at least 0; IL + FL is 2 to 24.
+        Fraction bits, 0 to 23. IL + FL is 2 to 24.
     """
 
     #: How the text of a format is written, and one.
@@ -111,7 +111,8 @@ class Conversion:
     target
         Format of the result.
     rounding
-        What becomes of the dropped bits.
+        What becomes of the dropped bits: stochastic, nearest-down, nearest-even, nearest-away or
+        nearest-up.
     """
 
     #: How the text of a conversion is written, and one.

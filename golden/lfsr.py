@@ -116,24 +116,28 @@ class Generator:
     Parameters
     ----------
     bits
-        Register width N: 8, 9, 10, 12, 14, 16, 17, 18, 20, 24, 32 or 64.
+        Width N of the generator's register: 8, 9, 10, 12, 14, 16, 17, 18, 20, 24, 32 or 64 bits.
     mask
-        Feedback mask; None takes the default of the width. A mask that is not maximal is refused.
+        Feedback mask, 1 to 2^bits - 1. None takes the first one of the width. A mask that is not
+        maximal is refused.
     leap
-        Steps a draw, L: a power of two, 1 to 64.
+        Steps per draw L, 1 to 64, a power of two.
     draw
-        Bits a draw offers, B: at most `leap`, below `bits`, at most 32.
+        Random bits per draw B, 1 to the least of leap, bits - 1 and 32.
     seed
         State of lane 0 before its first draw, 1 to 2^bits - 1.
     """
 
-    bits: int = setting(32, "Width N of the register", low=8, high=64, allowed=MASKS, unit="bits")
+    bits: int = setting(
+        32, "Width N of the generator's register", low=8, high=64, allowed=MASKS, unit="bits"
+    )
     mask: int | None = setting(
         None,
         "Feedback mask",
         low=1,
         high=_STATES,
-        more="None takes the first one of the width. A mask that is not maximal is refused.",
+        none="None takes the first one of the width.",
+        more="A mask that is not maximal is refused.",
         hexadecimal=True,
     )
     leap: int = setting(16, "Steps per draw L", low=1, high=64, power_of_two=True)
@@ -342,11 +346,11 @@ class LfsrConfig:
     Parameters
     ----------
     generator
-        The generator all lanes share.
+        The generator that all lanes share.
     lanes
-        Lanes, 1 to 255.
+        Lanes side by side, 1 to 255.
     first_lane
-        Number of the first one; first_lane + lanes is at most 255.
+        Number of the first lane, 0 to 254. first_lane + lanes is at most 255.
     """
 
     #: What each figure counts.
@@ -354,7 +358,13 @@ class LfsrConfig:
 
     generator: Generator = setting(Generator(), "The generator that all lanes share")
     lanes: int = setting(1, "Lanes side by side", low=1, high=MOST_LANES)
-    first_lane: int = setting(0, "Number of the first lane", low=0, high=MOST_LANES - 1)
+    first_lane: int = setting(
+        0,
+        "Number of the first lane",
+        low=0,
+        high=MOST_LANES - 1,
+        more="first_lane + lanes is at most 255.",
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -44,18 +44,20 @@ class MaccConfig:
 
     Parameters
     ----------
-    a, b
-        Formats of the operands.
+    a
+        Format of the operands a.
+    b
+        Format of the operands b.
     depth
-        The most terms of one dot product, 1 to 2^24; it sets the accumulator's width.
-        Longer ones are exact only modulo 2^width. So are sums of a ternary node in which the
-        lowest code of a occurs: its width is that for codes within +-(2^(a.width-1) - 1),
-        to which WAGE clips activations and errors.
+        The most terms of a dot product, which set the accumulator's width, 1 to 2^24. Longer ones
+        are exact only modulo 2^width. So are sums of a ternary node in which the lowest code of a
+        occurs: its width is that for codes within +-(2^(a.width-1) - 1), to which WAGE clips
+        activations and errors.
     segments
-        Pieces into which the accumulator's carry is cut, 1 to 4;
-        each later one lags a clock behind.
+        Pieces into which the accumulator's carry is cut, 1 to 4. Each later piece lags one clock
+        behind.
     ternary
-        The node has no multiplier: b, of 2 bits, is -1, 0 or 1, and -2 counts as 0.
+        The node has no multiplier: b, of 2 bits, is -1, 0 or 1. The code -2 counts as 0.
     """
 
     #: What each figure counts.

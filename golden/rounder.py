@@ -69,17 +69,17 @@ class RounderConfig:
     Parameters
     ----------
     width
-        Bits of a wide code, 2 to 62.
+        Width of a wide code, 2 to 62 bits.
     conversions
-        What Convert can be asked to do, 1 to 16 of them. With more than one,
-        the choice comes with each operand; a choice past the end means the last one.
+        How codes are rounded, 1 to 16 conversions; with several, each operand chooses one. A choice
+        past the last conversion means the last one.
     lanes
-        Values a clock, 1 to 255.
+        Values per clock, 1 to 255.
     first_lane
-        Number of the first lane's generator.
+        Number of the first lane's generator, 0 to 254.
     generator
-        The generator all lanes share.
-        A rounder that only rounds to nearest has none and ignores it.
+        The generator that all lanes share. A rounder that only rounds to nearest has none and
+        ignores it.
     """
 
     #: What each figure counts.

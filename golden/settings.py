@@ -10,7 +10,7 @@ tables, true, false, null); and a text, as on the command line.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
@@ -41,6 +41,14 @@ class Bound(NamedTuple):
     of: Callable[[Any], int]
 
 
+def _in_words(number: int) -> str:
+    """A number; a large power of two as one."""
+    for power, less in ((number, ""), (number + 1, " - 1")):
+        if power >= 1 << 17 and not power & (power - 1):
+            return f"2^{power.bit_length() - 1}{less}"
+    return str(number)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What a field says of itself; `setting` makes it.
@@ -57,6 +65,8 @@ class Setting:
         Of the range only powers of two are allowed.
     unit
         Unit of a number, after its range.
+    none
+        What None means, a sentence.
     more
         Further sentences, for documents.
     form
@@ -71,6 +81,7 @@ class Setting:
     allowed: tuple[Any, ...] = ()
     power_of_two: bool = False
     unit: str = ""
+    none: str = ""
     more: str = ""
     form: str = ""
     hexadecimal: bool = False
@@ -78,21 +89,25 @@ class Setting:
     @property
     def range(self) -> str:
         """Allowed values in words; empty where the type says all."""
-        unit = f" {self.unit}" if self.unit else ""
+        # After a bound that is a setting, a unit would read as if it were part of its name.
+        bounded = any(isinstance(end, Bound) for end in self.high)
+        unit = f" {self.unit}" if self.unit and not bounded else ""
         if self.allowed:
             *others, last = (str(value) for value in self.allowed)
             return (f"{', '.join(others)} or {last}" if others else last) + unit
         if self.low is None:
             return ""
-        ends = [end.text if isinstance(end, Bound) else f"{end}" for end in self.high]
+        ends = [end.text if isinstance(end, Bound) else _in_words(end) for end in self.high]
         most = ends[0] if len(ends) == 1 else f"the least of {', '.join(ends[:-1])} and {ends[-1]}"
         power = ", a power of two" if self.power_of_two else ""
         return f"{self.low} to {most}{unit}{power}"
 
     @property
     def summary(self) -> str:
-        """Meaning and range, a sentence."""
-        return f"{self.text}, {self.range}." if self.range else f"{self.text}."
+        """Meaning, range and what None means."""
+        between = ": " if self.allowed else ", "
+        meaning = f"{self.text}{between}{self.range}." if self.range else f"{self.text}."
+        return f"{meaning} {self.none}".rstrip()
 
     @property
     def description(self) -> str:
@@ -109,6 +124,7 @@ def setting(
     allowed: Iterable[Any] = (),
     power_of_two: bool = False,
     unit: str = "",
+    none: str = "",
     more: str = "",
     form: str = "",
     hexadecimal: bool = False,
@@ -137,6 +153,7 @@ def setting(
         allowed=tuple(allowed),
         power_of_two=power_of_two,
         unit=unit,
+        none=none,
         more=more,
         form=form,
         hexadecimal=hexadecimal,
@@ -193,13 +210,13 @@ class Leaf:
 
     def show(self, value: Any) -> str:
         """The text of a value; `read` takes it back."""
-        return _text(value, self.setting.hexadecimal)
+        return text_of(value, self.setting.hexadecimal)
 
     def read(self, text: str) -> Any:
         """The value of a text; raises a ValueError that says what is wanted."""
         if text == NONE and self.optional:
             return None
-        return _taken(self.hint, _plain_of(self.hint, self.setting, text))
+        return read(self.hint, self.setting, text)
 
 
 @lru_cache(maxsize=256)
@@ -235,7 +252,14 @@ def of_fields(kind: type) -> dict[str, Setting]:
     for name in _hints(kind):
         if name not in found:
             raise TypeError(f"{kind.__name__}.{name}: a field made by `setting` is wanted")
-    return {name: found[name] for name in _hints(kind)}
+    return {name: _enumerated(found[name], hint) for name, hint in _hints(kind).items()}
+
+
+def _enumerated(said: Setting, hint: Any) -> Setting:
+    """What a field says, with the values of an enumeration if all of them are allowed."""
+    if isinstance(hint, type) and issubclass(hint, StrEnum) and not said.allowed:
+        return replace(said, allowed=tuple(hint))
+    return said
 
 
 @lru_cache(maxsize=256)
@@ -354,7 +378,7 @@ def _examination(name: str, hint: Any, said: Setting) -> _Check:
         return value
 
     def enumerated(config: Any, value: Any) -> Any:
-        check.one_of(name, value, said.allowed or hint)
+        check.one_of(name, value, said.allowed)
         return hint(value)
 
     def whole(config: Any, value: Any) -> Any:
@@ -569,6 +593,40 @@ def varied(config: Any, settings: Iterable[str], where: str = "") -> Any:
     return made(type(config), values, where)
 
 
+def read(hint: Any, said: Setting, text: str) -> Any:
+    """The value of a text, of a type; raises a ValueError that says what is wanted."""
+    return _taken(hint, _plain_of(hint, said, text))
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of values by dotted name.
+
+    Examples
+    --------
+    >>> nested({"rows": 4, "macc.depth": 9, "macc.segments": 1})
+    {'rows': 4, 'macc': {'depth': 9, 'segments': 1}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        *tables, last = name.split(".")
+        place = found
+        for part in tables:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return found
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested tables by dotted name, the inverse of `nested`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
 def put(
     kind: Any,
     values: dict[str, Any],
@@ -611,11 +669,12 @@ def shown(config: Any) -> list[str]:
     ]
 
 
-def _text(value: Any, hexadecimal: bool = False, between: str = ",") -> str:
+def text_of(value: Any, hexadecimal: bool = False, between: str = ",") -> str:
+    """The text of a value, in Python's form or the plain one."""
     if value is None:
         return NONE
     if isinstance(value, list | tuple):
-        texts = [_text(item, between=":") for item in value]
+        texts = [text_of(item, between=":") for item in value]
         # Items that have commas themselves stand between spaces.
         return (" " if any("," in text for text in texts) else between).join(texts) or NONE
     if isinstance(value, bool):

@@ -141,11 +141,11 @@ class WeightQuantizerConfig(_OnePerClock):
     Parameters
     ----------
     stored
-        Bits of a stored weight, k_G, 3 to 24.
+        Width k_G of a stored weight, 3 to 24 bits.
     bits
-        Bits of a forward weight, k_W, 2 to `stored`; 2 is ternary.
+        Width k_W of a forward weight, 2 to stored. A weight of 2 bits is ternary.
     lanes
-        Weights a clock, 1 to 255.
+        Weights per clock, 1 to 255.
     """
 
     stored: int = setting(8, "Width k_G of a stored weight", low=3, high=WIDEST_WORD, unit="bits")
@@ -203,13 +203,13 @@ class ActivationQuantizerConfig(_OnePerClock):
     Parameters
     ----------
     width
-        Bits of a sum, 2 to 62.
+        Width of a sum, 2 to 62 bits.
     bits
-        Bits of an activation, k_A, 2 to 24.
+        Width k_A of an activation, 2 to 24 bits.
     most_shift
-        The largest shift that the port `shift` can ask for, 1 to 24; a larger one means this one.
+        The largest shift that the port `shift` can ask for, 1 to 24. A larger one means this one.
     lanes
-        Sums a clock, 1 to 255.
+        Sums per clock, 1 to 255.
     """
 
     width: int = setting(21, "Width of a sum", low=2, high=WIDEST, unit="bits")
@@ -285,12 +285,12 @@ class ShiftExponentConfig:
     Parameters
     ----------
     width
-        Bits of a value, 2 to 62.
+        Width of a value, 2 to 62 bits.
     ceil
-        Round the exponent up (a leading-one detector)
-        in place of to nearest (and a compare with sqrt 2).
+        Round the exponent up and not to nearest. That takes a leading-one detector alone; to
+        nearest takes a compare with sqrt 2 too.
     lanes
-        Values a clock, 1 to 255.
+        Values per clock, 1 to 255.
     """
 
     #: What each figure counts.
@@ -426,15 +426,18 @@ class ErrorQuantizerConfig(_OnePerClock):
     Parameters
     ----------
     width
-        Bits of an error, 2 to 62.
+        Width of an error, 2 to 62 bits.
     bits
-        Bits of a result, k_E, 2 to 24.
+        Width k_E of a result, 2 to 24 bits.
     rounding
-        Nearest-even or stochastic; the latter gives every lane a generator.
-    lanes, first_lane
-        Errors a clock, and the number of the first one's generator.
+        Rounding of the errors: nearest-even or stochastic. Stochastic rounding gives every lane a
+        generator.
+    lanes
+        Errors per clock, 1 to 255.
+    first_lane
+        Number of the first lane's generator, 0 to 254.
     generator
-        The generator all lanes share.
+        The generator that all lanes share.
     """
 
     width: int = setting(32, "Width of an error", low=2, high=WIDEST, unit="bits")
@@ -550,16 +553,18 @@ class WeightUpdateConfig(_OnePerClock):
     Parameters
     ----------
     width
-        Bits of a gradient, 2 to 54.
+        Width of a gradient, 2 to 54 bits.
     bits
-        Bits of a stored weight, k_G, 3 to 24.
+        Width k_G of a stored weight, 3 to 24 bits.
     half
-        Saturate at 2^(bits - 2), as the released code does,
-        in place of 2^(bits - 1) - 1, as the paper says.
-    lanes, first_lane
-        Weights a clock, and the number of the first one's generator.
+        Saturate at 2^(bits - 2), as the released code of WAGE does. Else the limit is 2^(bits - 1)
+        - 1, as in the paper.
+    lanes
+        Weights per clock, 1 to 255.
+    first_lane
+        Number of the first lane's generator, 0 to 254.
     generator
-        The generator all lanes share.
+        The generator that all lanes share.
     """
 
     width: int = setting(

@@ -28,11 +28,11 @@ class DorefaBits:
     Parameters
     ----------
     weight
-        Weights, 1 to 8.
+        Width of weights, 1 to 8 bits.
     activation
-        Activations, 1 to 8.
+        Width of activations, 1 to 8 bits.
     gradient
-        Errors of a layer's sums, 1 to 16, or 32 for floats.
+        Width of the errors of a layer's sums, 1 to 16 bits, or 32 for floats.
     """
 
     weight: int = setting(1, "Width of weights", low=1, high=8, unit="bits")
@@ -71,7 +71,7 @@ class DorefaRecipe(SgdRecipe):
     bits
         Widths of the codes.
     edges
-        What becomes of the first and the last layer.
+        What becomes of the first and the last layer: float or quantized.
 
     The others are those of `SgdRecipe`.
     """
@@ -85,9 +85,7 @@ class DorefaRecipe(SgdRecipe):
     learning_rate_factor: Rate = "0.9"
     momentum: Rate = "0.9"
     bits: DorefaBits = setting(DorefaBits(), "Widths of the codes")
-    edges: Edges = setting(
-        Edges.FLOAT, "What becomes of the first and the last layer: float or quantized"
-    )
+    edges: Edges = setting(Edges.FLOAT, "What becomes of the first and the last layer")
 
     def baseline(self) -> FloatRecipe:
         """The float32 training of the same network by the same steps."""

@@ -42,26 +42,25 @@ class SgdRecipe(Recipe):
     Parameters
     ----------
     loss
-        What the outputs are held against the labels by.
+        What the outputs are held against the labels by: softmax or sse.
     learning_rate
-        Of the first epoch, up to 16. A float counts as the decimal it prints as.
+        Learning rate of the first epoch, 0 to 16. A float counts as the decimal it prints as.
     learning_rate_factor
-        From each epoch to the next, 0 to 1.
+        Factor of the learning rate from each epoch to the next, 0 to 1.
     momentum
         Share of the last update in the next, 0 to 1.
     decay
-        Of weights, 0 to 1; biases, and a batch normalisation's scales and offsets, have none.
+        Decay of the weights, 0 to 1. Biases, and a batch normalisation's scales and offsets, have
+        none.
     start
-        How the first weights are drawn.
+        How the first weights are drawn: normal, glorot or he.
     deviation
-        Standard deviation of the first weights where `start` is normal, up to 10.
+        Standard deviation of the first weights where `start` is normal, 0 to 10.
 
     The others are those of `Recipe`.
     """
 
-    loss: Loss = setting(
-        Loss.SOFTMAX, "What the outputs are held against the labels by: softmax or sse"
-    )
+    loss: Loss = setting(Loss.SOFTMAX, "What the outputs are held against the labels by")
     learning_rate: Rate = setting(
         "0.1",
         "Learning rate of the first epoch",
@@ -80,9 +79,7 @@ class SgdRecipe(Recipe):
         high=1,
         more="Biases, and a batch normalisation's scales and offsets, have none.",
     )
-    start: FloatStart = setting(
-        FloatStart.GLOROT, "How the first weights are drawn: normal, glorot or he"
-    )
+    start: FloatStart = setting(FloatStart.GLOROT, "How the first weights are drawn")
     deviation: Rate = setting(
         "0.01",
         "Standard deviation of the first weights where `start` is normal",
@@ -110,7 +107,7 @@ class FloatRecipe(SgdRecipe):
     Parameters
     ----------
     batch_norm
-        Batch normalisation (Ioffe and Szegedy 2015) of every layer's sums but the last one's; such
+        Batch normalisation (Ioffe and Szegedy 2015) of every layer's sums but the last one's. Such
         a layer has no bias.
 
     The others are those of `SgdRecipe`.

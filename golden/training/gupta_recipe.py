@@ -50,11 +50,11 @@ class Formats:
     Parameters
     ----------
     fl
-        Of weights, biases, errors and updates, 0 to 14.
+        Fraction bits of weights, biases, errors and updates, 0 to 14.
     activation_fl
-        Of the layers' outputs, 0 to 14; None takes `fl`.
+        Fraction bits of the layers' outputs, 0 to 14. None takes `fl`.
     input_fl
-        Of the pixels, 0 to 14; None takes `fl`.
+        Fraction bits of the pixels, 0 to 14. None takes `fl`.
     """
 
     # A bias meets the input 1, and an error of the output is from -1 to 1: 1 must be a word.
@@ -66,10 +66,10 @@ class Formats:
         "Fraction bits of the layers' outputs",
         low=0,
         high=WORD - 2,
-        more="None takes `fl`.",
+        none="None takes `fl`.",
     )
     input_fl: int | None = setting(
-        None, "Fraction bits of the pixels", low=0, high=WORD - 2, more="None takes `fl`."
+        None, "Fraction bits of the pixels", low=0, high=WORD - 2, none="None takes `fl`."
     )
 
     def __post_init__(self) -> None:
@@ -126,21 +126,22 @@ class GuptaRecipe(Recipe):
     Parameters
     ----------
     formats
-        Of every word.
+        Formats of all words.
     rounding
-        stochastic or nearest, everywhere.
+        How everything is rounded: stochastic or nearest.
     learning_rate
-        Of the first epoch, up to 16. A float counts as the decimal it prints as.
+        Learning rate of the first epoch, 0 to 16. A float counts as the decimal it prints as.
     learning_rate_factor
-        From each epoch to the next, 0 to 1.
+        Factor of the learning rate from each epoch to the next, 0 to 1.
     momentum
         Share of the last update in the next, 0 to 1.
     decay
-        Of weights, 0 to 1; biases have none.
+        Decay of the weights, 0 to 1. Biases have none.
     deviation
-        Standard deviation of the first weights, up to 10; the paper's is 0.01. Biases begin at 0.
+        Standard deviation of the first weights, 0 to 10. The paper's is 0.01. Biases begin at 0.
     saturation_gradient
-        What the error becomes where the forward pass saturated; the paper does not say.
+        What the error becomes where the forward pass saturated: zero or pass. The paper does not
+        say.
 
     The others are those of `Recipe`.
     """
@@ -152,9 +153,7 @@ class GuptaRecipe(Recipe):
     batch: int = 32
     epochs: int = 20
     formats: Formats = setting(Formats(), "Formats of all words")
-    rounding: GuptaRounding = setting(
-        GuptaRounding.STOCHASTIC, "How everything is rounded: stochastic or nearest"
-    )
+    rounding: GuptaRounding = setting(GuptaRounding.STOCHASTIC, "How everything is rounded")
     learning_rate: Rate = setting(
         "0.5",
         "Learning rate of the first epoch",
@@ -176,7 +175,7 @@ class GuptaRecipe(Recipe):
     )
     saturation_gradient: SaturationGradient = setting(
         SaturationGradient.ZERO,
-        "What the error becomes where the forward pass saturated: zero or pass",
+        "What the error becomes where the forward pass saturated",
         more="The paper does not say.",
     )
 

@@ -18,7 +18,7 @@ class HwgqRecipe(SgdRecipe):
     Parameters
     ----------
     levels
-        Which levels an activation may take.
+        Which levels an activation may take: uniform or two.
 
     The others are those of `SgdRecipe`.
     """
@@ -31,7 +31,7 @@ class HwgqRecipe(SgdRecipe):
     learning_rate: Rate = "0.05"
     learning_rate_factor: Rate = "0.9"
     momentum: Rate = "0.9"
-    levels: Levels = setting(Levels.UNIFORM, "Which levels an activation may take: uniform or two")
+    levels: Levels = setting(Levels.UNIFORM, "Which levels an activation may take")
 
     @property
     def quantizer(self) -> HalfWave:

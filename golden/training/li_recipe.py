@@ -61,13 +61,14 @@ class LiFormats:
     Parameters
     ----------
     activation_fl
-        Fraction bits of the sums after their rounding, 0 to 15, and so of ReLU's results.
+        Fraction bits of the sums after their rounding, and so of ReLU's results, 0 to 15.
     error_fl
-        Of errors, 0 to 15.
+        Fraction bits of errors, 0 to 15.
     input_fl
-        Of pixels, 0 to 15.
+        Fraction bits of pixels, 0 to 15.
     fine_fl
-        Of steps, biases and BinaryConnect's buffers, 0 to 22: 1 is one of their codes.
+        Fraction bits of steps, biases and BinaryConnect's buffers, 0 to 22. 1 is one of their
+        codes.
     """
 
     activation_fl: int = setting(
@@ -175,20 +176,22 @@ class LiRecipe(Recipe):
     update
         How a weight takes its step: r, sr or bc.
     grid
-        binary, for -1 and +1, or d, 0 to 10, for the multiples of 2^-d from -1 to 1.
+        Grid of the weights: binary, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 or 10. binary is -1 and +1; a
+        number d is the multiples of 2^-d from -1 to 1.
     binarize
-        deterministic, or stochastic (bc on the binary grid alone).
+        How a buffer becomes -1 or +1: deterministic or stochastic. stochastic is for the update bc
+        on the binary grid alone.
     activation
-        relu, or sign (BNN).
+        What follows the sums of a hidden layer: relu or sign. sign is that of BNN.
     formats
         Where the points of the words are.
     rounding
-        stochastic or nearest: how sums become words, forward and backward, as in Gupta's training
-        (nearest has ties go down).
+        How sums become words, forward and backward: stochastic or nearest. That is as in Gupta's
+        training: with nearest, ties go down.
     learning_rate
-        Of the first epoch, up to 16. A float counts as the decimal it prints as.
+        Learning rate of the first epoch, 0 to 16. A float counts as the decimal it prints as.
     learning_rate_factor
-        From each epoch to the next, 0 to 1.
+        Factor of the learning rate from each epoch to the next, 0 to 1.
 
     The others are those of `Recipe`.
     """
@@ -199,7 +202,7 @@ class LiRecipe(Recipe):
     network: str = "64FC"
     batch: int = 32
     epochs: int = 20
-    update: Update = setting(Update.BC, "How a weight takes its step: r, sr or bc")
+    update: Update = setting(Update.BC, "How a weight takes its step")
     grid: str = setting(
         BINARY,
         "Grid of the weights",
@@ -208,16 +211,17 @@ class LiRecipe(Recipe):
     )
     binarize: Binarize = setting(
         Binarize.DETERMINISTIC,
-        "How a buffer becomes -1 or +1: deterministic, or stochastic (bc on the binary grid alone)",
+        "How a buffer becomes -1 or +1",
+        more="stochastic is for the update bc on the binary grid alone.",
     )
     activation: Activation = setting(
-        Activation.RELU, "What follows the sums of a hidden layer: relu, or sign (BNN)"
+        Activation.RELU, "What follows the sums of a hidden layer", more="sign is that of BNN."
     )
     formats: LiFormats = setting(LiFormats(), "Where the points of the words are")
     rounding: GuptaRounding = setting(
         GuptaRounding.STOCHASTIC,
-        "How sums become words, forward and backward: stochastic or nearest",
-        more="That is as in Gupta's training: nearest has ties go down.",
+        "How sums become words, forward and backward",
+        more="That is as in Gupta's training: with nearest, ties go down.",
     )
     learning_rate: Rate = setting(
         "0.1",

@@ -25,25 +25,29 @@ class Recipe:
     Parameters
     ----------
     network
-        The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC (see
-        `golden.training.network`); an empty text makes a single layer.
+        The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC. `golden.training.network`
+        reads them; an empty text makes a single layer.
     batch
-        Images a step; a last, smaller batch of an epoch is dropped.
+        Images per step, 1 to 65536. A last, smaller batch of an epoch is dropped.
     epochs
-        Passes over the training images.
+        Passes over the training images, 1 to 1000000.
     seed
-        Seed of NumPy's PCG64, which draws the first weights and then one permutation per epoch.
+        Seed of NumPy's PCG64, which draws the first weights and then one permutation per epoch, 0
+        to 2^63 - 1.
     order
-        The order in which an epoch takes the images: `permutation`, or `lfsr`, which hardware can
-        make (see `golden.training.samples`).
+        The order in which an epoch takes the images: permutation or lfsr. Hardware can make the
+        order lfsr; `golden.training.samples` describes it.
     group
-        Samples that go through forward pass and errors together, a multiple of `rows`; None takes
-        the batch. The groups of a batch follow each other, the last one has what is left.
+        Samples that go through forward pass and errors together, a multiple of `rows`, 1 to batch.
+        None takes the batch. The groups of a batch follow each other; the last one has what is
+        left.
     generator
         Random bits of the rounders.
-    rows, columns
-        Size of the array. Its column c rounds with lane c; the elementwise rounders are as many as
-        the columns and have the lanes after those.
+    rows
+        Rows of the array, 1 to 1024.
+    columns
+        Columns of the array, 1 to 127. Column c rounds with lane c. There are as many elementwise
+        rounders as columns; they have the lanes after those.
     """
 
     #: Whether `group` may be less than the batch.
@@ -71,17 +75,16 @@ class Recipe:
     )
     order: SampleOrder = setting(
         SampleOrder.PERMUTATION,
-        "The order in which an epoch takes the images: `permutation`, or `lfsr`, which hardware "
-        "can make",
-        more="`golden.training.samples` describes the latter.",
+        "The order in which an epoch takes the images",
+        more="Hardware can make the order lfsr; `golden.training.samples` describes it.",
     )
     group: int | None = setting(
         None,
         "Samples that go through forward pass and errors together, a multiple of `rows`",
         low=1,
         high=Bound("batch", lambda recipe: recipe.batch),
-        more="None takes the batch. The groups of a batch follow each other; the last one has what "
-        "is left.",
+        none="None takes the batch.",
+        more="The groups of a batch follow each other; the last one has what is left.",
     )
     generator: Generator = setting(Generator(), "Random bits of the rounders")
     rows: int = setting(28, "Rows of the array", low=1, high=1024)

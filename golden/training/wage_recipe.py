@@ -57,13 +57,13 @@ class Bits:
     Parameters
     ----------
     weight
-        Forward weights, 2 to 8 and at most `gradient`.
+        Width of forward weights, 2 to the least of 8 and gradient.
     activation
-        Activations and input, 2 to 16.
+        Width of activations and input, 2 to 16 bits.
     gradient
-        Stored weights and their updates, 3 to 16.
+        Width of stored weights and their updates, 3 to 16 bits.
     error
-        Errors, 2 to 16.
+        Width of errors, 2 to 16 bits.
     """
 
     weight: int = setting(
@@ -104,20 +104,21 @@ class WageRecipe(Recipe):
     bits
         Widths of the words.
     c
-        Spread of the first weights: 6 (paper) or 3 (released code). It sets the layers' scales
-        alpha too.
+        Spread of the first weights: 6 or 3. 6 is the paper's, 3 that of the released code. It sets
+        the layers' scales alpha too.
     start
-        Where the first weights lie.
+        Where the first weights lie: paper or released.
     saturation
-        Where stored weights end.
+        Where stored weights end: full or half.
     pixels
-        What pixels become.
+        What pixels become: unit or symmetric.
     shift
-        How the scales of errors and gradients become powers of two; alpha always takes the nearest.
+        How the scales of errors and gradients become powers of two: round or ceil. The scale alpha
+        always takes the nearest.
     error_rounding
-        nearest-even, or stochastic.
+        Rounding of the errors: nearest-even or stochastic.
     rates
-        Pairs (epoch, log2 of the learning rate from that epoch on); epochs count from 1 and ascend,
+        Pairs (epoch, log2 of the learning rate from that epoch on). Epochs count from 1 and ascend,
         the first pair is of epoch 1, and log2 is -8 to 7.
 
     The others are those of `Recipe`.
@@ -135,13 +136,13 @@ class WageRecipe(Recipe):
         allowed=(6, 3),
         more="6 is the paper's, 3 that of the released code. It sets the layers' scales alpha too.",
     )
-    start: Start = setting(Start.PAPER, "Where the first weights lie: paper or released")
-    saturation: Saturation = setting(Saturation.FULL, "Where stored weights end: full or half")
-    pixels: PixelScale = setting(PixelScale.UNIT, "What pixels become: unit or symmetric")
+    start: Start = setting(Start.PAPER, "Where the first weights lie")
+    saturation: Saturation = setting(Saturation.FULL, "Where stored weights end")
+    pixels: PixelScale = setting(PixelScale.UNIT, "What pixels become")
     shift: Shift = setting(
         Shift.ROUND,
-        "How the scales of errors and gradients become powers of two: round or ceil",
-        more="alpha always takes the nearest.",
+        "How the scales of errors and gradients become powers of two",
+        more="The scale alpha always takes the nearest.",
     )
     error_rounding: Rounding = setting(
         Rounding.NEAREST_EVEN,

@@ -46,13 +46,7 @@ def shown(*columns: ProgressColumn) -> Progress:
 
 def defaults(options: Iterable[click.Parameter]) -> dict[str, Any]:
     """The values of options that are not given, by their names."""
-    ctx = click.Context(click.Command("defaults"))
-    return {
-        option.name or "": option.type_cast_value(
-            ctx, () if option.multiple else option.get_default(ctx)
-        )
-        for option in options
-    }
+    return click.Command("defaults", params=list(options)).make_context("defaults", []).params
 
 
 class UnitCommand(click.Command):
