@@ -4,7 +4,6 @@ is refused in a line.
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
@@ -236,7 +235,8 @@ with Run(small("wage"), digits(), folder, every=0.0, resume=True) as run:
 
 def killed(folder, before, where):
     """Run until it is killed."""
-    script = textwrap.dedent(KILLED).format(tests=[str(Path(__file__).parents[n]) for n in range(2)])
+    rooms = [str(Path(__file__).parents[number]) for number in range(2)]
+    script = textwrap.dedent(KILLED).format(tests=rooms)
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder), str(before), where],
         capture_output=True,
