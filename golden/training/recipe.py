@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from golden.lfsr import MOST_LANES, Generator
 from golden.settings import Bound, check_settings, setting
-from golden.training import network
+from golden.training.layers import network
 
 
 class SampleOrder(StrEnum):
@@ -25,8 +25,8 @@ class Recipe:
     Parameters
     ----------
     network
-        The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC. `golden.training.network`
-        reads them; an empty text makes a single layer.
+        The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC.
+        `golden.training.layers.network` reads them; an empty text makes a single layer.
     batch
         Images per step, 1 to 65536. A last, smaller batch of an epoch is dropped.
     epochs
@@ -36,7 +36,7 @@ class Recipe:
         to 2^63 - 1.
     order
         The order in which an epoch takes the images: permutation or lfsr. Hardware can make the
-        order lfsr; `golden.training.samples` describes it.
+        order lfsr; `golden.training.runs.samples` describes it.
     group
         Samples that go through forward pass and errors together, a multiple of `rows`, 1 to batch.
         None takes the batch. The groups of a batch follow each other; the last one has what is
@@ -58,7 +58,7 @@ class Recipe:
 
     network: str = setting(
         text="The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC",
-        more="`golden.training.network` reads them; an empty text makes a single layer.",
+        more="`golden.training.layers.network` reads them; an empty text makes a single layer.",
     )
     batch: int = setting(
         text="Images per step",
@@ -76,7 +76,7 @@ class Recipe:
     order: SampleOrder = setting(
         SampleOrder.PERMUTATION,
         "The order in which an epoch takes the images",
-        more="Hardware can make the order lfsr; `golden.training.samples` describes it.",
+        more="Hardware can make the order lfsr; `golden.training.runs.samples` describes it.",
     )
     group: int | None = setting(
         None,

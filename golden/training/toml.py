@@ -15,8 +15,8 @@ from typing import Any
 import tomli_w
 
 from golden import settings as codec
-from golden.training.loop import SYSTEMS
 from golden.training.recipe import Recipe
+from golden.training.systems.registry import SYSTEMS
 
 _FOLDER: Traversable = files("golden.training") / "recipes"
 #: Before the name of a recipe: the float32 training to compare it with.
