@@ -9,6 +9,7 @@ import golden
 import hdl
 from golden.fixed import Conversion, Fixed
 from golden.lfsr import Generator
+from golden.settings import setting
 from gradloom.simulators import build
 from gradloom.stimulus import random_inputs
 
@@ -102,7 +103,7 @@ def test_every_field_is_read_by_the_hardware_and_by_the_twin(name, monkeypatch):
 def test_a_field_that_nothing_reads_would_be_found(monkeypatch):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Config(golden.LfsrConfig):
-        unread: int = 0
+        unread: int = setting(0, "Nothing", low=0, high=9)
 
     monkeypatch.setitem(globals(), "KINDS", [*KINDS, Config])
     reads = Reads(monkeypatch)
@@ -269,7 +270,11 @@ REFUSED = [
     (Generator, {"leap": 24}, "leap = 24: a power of two is wanted"),
     (Generator, {"leap": 4}, "draw = 16: allowed are 1 to 4 (at most leap)"),
     (Generator, {"bits": 8, "draw": 8}, "draw = 8: allowed are 1 to 7 (at most bits - 1)"),
-    (Generator, {"bits": 8, "seed": 256}, "seed = 256: allowed are 1 to 255 (at most 2^bits - 1)"),
+    (
+        Generator,
+        {"bits": 8, "draw": 7, "seed": 256},
+        "seed = 256: allowed are 1 to 255 (at most 2^bits - 1)",
+    ),
     (Generator, {"leap": 64, "bits": 64, "draw": 33}, "draw = 33: allowed are 1 to 32"),
     (
         Generator,

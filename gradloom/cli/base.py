@@ -92,10 +92,15 @@ def commands(
         )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help=(
+        "Training hardware for low-precision neural networks, held to a NumPy model at every clock."
+    ),
+)
 @click.version_option(package_name="gradloom")
 def cli() -> None:
-    """Training hardware for low-precision neural networks, held to a NumPy model at every clock."""
+    """The command `gradloom`."""
 
 
 def refuse(unwanted: tuple[str, ...], why: str) -> None:
