@@ -76,7 +76,9 @@ def _option(leaf: Leaf, default: Any, chosen: Mapping[str, str]) -> click.Option
     said = leaf.setting
     names = [name(leaf.name), parameter(leaf)]
     if leaf.hint is bool:
-        return click.Option(names, is_flag=True, help=f"{said.text}.")
+        if default:
+            names[0] += f"/--no-{names[0][2:]}"
+        return click.Option(names, is_flag=True, default=default, help=f"{said.text}.")
     if get_origin(leaf.hint) is tuple and not said.form:
         item = SettingType(get_args(leaf.hint)[0], said)
         more = f" The default is {chosen[leaf.name]}." if leaf.name in chosen else ""

@@ -218,10 +218,10 @@ def test_every_setting_has_an_option_with_its_default_and_range(name, command):
     for leaf in settings.leaves(unit.config):
         option = options.pop(options_of.name(leaf.name))
         assert leaf.setting.text in text
-        if leaf.setting.low is not None:
-            assert f"{leaf.setting.text}, {leaf.setting.range}." in text
-        if option.default and not option.multiple:
-            assert option.default == leaf.show(leaf.of(unit.config()))
+        if leaf.hint is int:
+            default = leaf.of(unit.config())
+            shown = f" [default: {default}]" if default is not None else ""
+            assert f"{option.metavar or option.type.name} {leaf.setting.summary}{shown}" in text
     assert set(options) == {"--set", *(["--raw"] if name == "array" else [])}
 
 

@@ -10,9 +10,9 @@ import pytest
 from generated import CASES, configured, gradloom, ports, run, tool
 
 import golden
+from golden import settings
 from golden.fixed import Fixed
 from golden.port import outputs_of
-from golden.settings import made
 from gradloom.package import package, write
 from gradloom.stimulus import usual_inputs
 from gradloom.units import UNITS
@@ -230,7 +230,7 @@ def test_the_description_is_that_of_the_unit(name, arguments):
     files = package(unit, config, 1)
     description = json.loads(files[f"{unit.module}.json"])
     assert description["module"] == unit.module
-    assert made(type(config), description["parameters"]) == config
+    assert settings.made(type(config), description["parameters"]) == config
     assert description["latency"]["clocks"] == config.latency
     assert description["throughput"] == config.throughput
     assert description["generator"]["name"] == "gradloom"
