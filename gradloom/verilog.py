@@ -63,7 +63,8 @@ write_verilog
 
 def parameters(config: Any) -> Iterator[tuple[str, str]]:
     """Every setting of a configuration by its dotted name, with its value as a reader wants it."""
-    for leaf in leaves(type(config)):
+    kind: Any = type(config)
+    for leaf in leaves(kind):
         value = leaf.of(config)
         if isinstance(value, tuple):
             yield leaf.name, " ".join(map(str, value)) or NONE

@@ -20,6 +20,7 @@ from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
 from golden.macc import MaccConfig
 from golden.settings import Bound, check_settings, setting
+from golden.settings.fields import hints_of
 from golden.training import GuptaRecipe, WageRecipe, load, toml
 
 ROOT = Path(golden.__file__).parent.parent
@@ -308,7 +309,7 @@ def test_ranges_of_numbers_are_said():
         f"{kind.__name__}.{name}"
         for kind in KINDS.values()
         for name, said in settings.of_fields(kind).items()
-        if settings._hints(kind)[name] is int and not said.range
+        if hints_of(kind)[name] is int and not said.range
     }
     assert without == {"DorefaBits.gradient"}
 
