@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from golden import check
 from golden.borders import Border
 from golden.fixed import Codes
+from golden.port import Port
 from golden.twin import Trace, Twin
 
 #: Maximal-length masks by register width; the first of each is the default.
@@ -351,6 +352,21 @@ class LfsrConfig:
         self.generator.require_lanes(self.first_lane + self.lanes)
 
     @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        return (
+            Port("o_valid", "out", 1, meaning="always 1"),
+            Port("o_ready", "in", 1, meaning="every generator leaps at this edge"),
+            Port(
+                "o_data",
+                "out",
+                self.generator.draw,
+                lanes=self.lanes,
+                meaning="random bits, a word per lane",
+            ),
+        )
+
+    @property
     def latency(self) -> int:
         """Clocks from a draw to the next word: 1."""
         return 1
@@ -372,6 +388,7 @@ class Lfsr(Twin[Lanes]):
 
     def __init__(self, config: LfsrConfig):
         self.config = config
+        self.ports = config.ports
         self._lanes = Lanes(config.generator, config.first_lane, config.lanes)
 
     def initial(self) -> Lanes:

@@ -11,6 +11,7 @@ from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes, Words, dither
+from golden.port import OPERAND, RESULT, Port
 from golden.twin import Trace
 
 #: Clocks through the rounding pipeline itself, without the output buffer.
@@ -124,6 +125,24 @@ class RounderConfig:
         return found
 
     @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        ports = [
+            *OPERAND,
+            Port("i_data", "in", self.width, True, self.lanes, "wide codes, one per lane"),
+        ]
+        if len(self.conversions) > 1:
+            bits = (len(self.conversions) - 1).bit_length()
+            meaning = "number of the conversion, in the order of the parameter"
+            ports.append(Port("i_choice", "in", bits, meaning=meaning))
+        meaning = "rounded codes; those of a narrower target are sign-extended"
+        return (
+            *ports,
+            *RESULT,
+            Port("o_data", "out", self.result_width, True, self.lanes, meaning),
+        )
+
+    @property
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return PIPELINE_LATENCY + BUFFER_LATENCY
@@ -141,6 +160,7 @@ class Rounder(StreamTwin):
 
     def __init__(self, config: RounderConfig):
         self.config = config
+        self.ports = config.ports
         self.latency = config.latency
         if config.stochastic:
             self.lanes = Lanes(config.generator, config.first_lane, config.lanes)

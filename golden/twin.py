@@ -17,13 +17,14 @@ from the documented schedule.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.fixed import Codes
+from golden.port import RESET, Port, checked, inputs_of
 
 #: Port name to int64 array: one entry per clock edge, and a second axis where the port carries
 #: lanes.
@@ -58,6 +59,8 @@ class Twin(ABC, Generic[State]):
     True
     """
 
+    #: The unit's ports, by which `advance` checks its inputs; None where it does not.
+    ports: Sequence[Port] | None = None
     #: Whether `rst` restarts the unit.
     has_reset = True
 
@@ -90,14 +93,16 @@ class Twin(ABC, Generic[State]):
         -------
         The state after the last clock, and int64 arrays for every output port, (clocks,) or
         (clocks, lanes).
+
+        Raises
+        ------
+        ValueError
+            A port is missing or unknown, arrays differ in length or have the wrong shape, there is
+            no clock, or a value is out of its port's range.
+        TypeError
+            Values are not integers.
         """
-        # Vectors of lanes keep a narrow kind: they are most of a long run's memory.
-        arrays = {name: np.asarray(values) for name, values in inputs.items()}
-        given = {
-            name: values.astype(np.int64, copy=False) if values.ndim == 1 else values
-            for name, values in arrays.items()
-        }
-        clocks = len(next(iter(given.values())))
+        clocks, given = self._checked(inputs)
         rst = given.pop("rst", None)
         if rst is None or not self.has_reset or not rst.any():
             return self.stretch(state, given)
@@ -112,6 +117,17 @@ class Twin(ABC, Generic[State]):
                 state = self.initial()
             start = stop
         return state, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _checked(self, inputs: Mapping[str, ArrayLike]) -> tuple[int, Trace]:
+        if self.ports is None:
+            given = {name: np.asarray(values, np.int64) for name, values in inputs.items()}
+            return len(next(iter(given.values()))), given
+        ports = inputs_of(self.ports)
+        clocks, given = checked(ports, inputs, narrow=True)
+        names = [port.name for port in ports if port is not RESET]
+        if missing := [name for name in names if name not in given]:
+            raise ValueError(f"inputs have no values for the port {', '.join(missing)}")
+        return clocks, given
 
     @abstractmethod
     def initial(self) -> State:
