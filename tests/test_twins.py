@@ -1,5 +1,6 @@
 """Every twin, cut anywhere: advances of any length equal one run, and a state stays small."""
 
+import doctest
 import pickle
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -17,6 +18,7 @@ from golden.lfsr import Lanes
 from golden.port import inputs_of, outputs_of
 from golden.wage import shift_exponent
 from gradloom.stimulus import random_inputs, usual_inputs
+from gradloom.units import UNITS
 
 #: Beside those of the generated files: products so wide that float64 holds few of their sums, and
 #: mixed arrays with rounders.
@@ -62,6 +64,10 @@ def assert_same(got, expected):
     for name, values in expected.items():
         assert got[name].dtype == values.dtype == np.int64, name
         assert np.array_equal(got[name], values), name
+
+
+def test_every_unit_is_among_the_cases():
+    assert {name for name, _ in CASES} == set(UNITS)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])
@@ -251,6 +257,26 @@ def test_inputs_that_do_not_fit_are_named(name, arguments):
             changed[500:] = bad
             where = f"port {port.name}, clock 500"
             refused(ValueError, where, **{port.name: changed})
+
+
+def test_the_example_of_the_contract_holds():
+    failed, tried = doctest.testmod(golden.twin)
+    assert (failed, tried > 0) == (0, True)
+
+
+def test_a_unit_without_a_reset_goes_on_through_one():
+    twin, clocks = golden.Macc(golden.MaccConfig()), 40
+    inputs = random_inputs(twin.ports, clocks, 5)
+    kept = twin.run({**inputs, "rst": np.zeros(clocks, int)})
+    assert_same(twin.run({**inputs, "rst": np.ones(clocks, int)}), kept)
+
+
+def test_a_reset_at_the_last_clock_of_an_advance_starts_the_next_one_anew():
+    twin = golden.Lfsr(golden.LfsrConfig())
+    ones = np.ones(9, int)
+    first = twin.run({"o_ready": ones})
+    state, _ = twin.advance(twin.initial(), {"o_ready": ones, "rst": ones * (np.arange(9) == 8)})
+    assert_same(twin.advance(state, {"o_ready": ones})[1], first)
 
 
 def test_the_exponents_of_the_twin_are_those_of_single_maxima():
