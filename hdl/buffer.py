@@ -121,28 +121,28 @@ class Buffer(wiring.Component):
     def _control(self, m: Module, number: int) -> _Control:
         """Make the control registers of a slice. Overflow is not checked: claims prevent it.
 
-        `level` counts the values in the memory. The flags `some` (at least one) and `more` (at
+        `level` counts the values in the memory. The flags `stored` (at least one) and `several` (at
         least two) are registers of their own, so that no comparison delays `popped`.
         """
         level = self._register(range(self.depth), f"level_{number}")
-        some, more, valid = (
-            self._register(1, f"{name}_{number}") for name in ("some", "more", "valid")
+        stored, several, valid = (
+            self._register(1, f"{name}_{number}") for name in ("stored", "several", "valid")
         )
         pushed = self.i_valid[number]
         moves = Signal(name=f"moves_{number}")
         popped = Signal(name=f"popped_{number}")
-        m.d.comb += [moves.eq(~valid | self.o.ready), popped.eq(some & moves)]
-        m.d.sync += some.eq(pushed | Mux(popped, more, some))
+        m.d.comb += [moves.eq(~valid | self.o.ready), popped.eq(stored & moves)]
+        m.d.sync += stored.eq(pushed | Mux(popped, several, stored))
         with m.If(pushed != popped):
             # Subtract -1 or 1: one adder for both directions. After a pop there are two or more
             # values if there were three or more before, which needs no carry chain to test.
             m.d.sync += [
                 level.eq(level - Cat(1, pushed.replicate(len(level) - 1))),
-                more.eq(Mux(pushed, some, level[2:].any() | level[:2].all())),
+                several.eq(Mux(pushed, stored, level[2:].any() | level[:2].all())),
             ]
         with m.If(moves):
-            m.d.sync += valid.eq(some)
-        return _Control(pushed, popped, moves, some, valid)
+            m.d.sync += valid.eq(stored)
+        return _Control(pushed, popped, moves, stored, valid)
 
     def _storage(self, m: Module, number: int, control: _Control, values: Value) -> Value:
         """Make the memory of a slice, whose read register is the output register.

@@ -314,11 +314,11 @@ class RoundingPipeline(Pipeline):
         sign, upper = bits[0], bits[1:] if len(bits) > 1 else bits
         # Groups of four bits, one look-up table each.
         groups = [upper[bit : bit + 4] for bit in range(0, len(upper), 4)]
-        some = registered(m, Cat(group.any() for group in groups), f"some_{number}")
-        every = registered(m, Cat(group.all() for group in groups), f"every_{number}")
+        any_one = registered(m, Cat(group.any() for group in groups), f"any_one_{number}")
+        all_ones = registered(m, Cat(group.all() for group in groups), f"all_ones_{number}")
         sign = registered(m, sign, f"sign_{number}")
-        full = every.all()
-        return ~(some.any() | sign), full, full & sign
+        full = all_ones.all()
+        return ~(any_one.any() | sign), full, full & sign
 
 
 class Rounder(Streamed):

@@ -106,7 +106,7 @@ def foot(
         writes = fan_out(
             m,
             valid[-1],
-            "leaves",
+            "write",
             count,
             duplicate=cells.duplicate,
             clocks=spread,
