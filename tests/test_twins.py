@@ -16,7 +16,7 @@ import golden
 from golden.fixed import Fixed
 from golden.lfsr import Lanes
 from golden.port import inputs_of, outputs_of
-from golden.wage import shift_exponent
+from golden.quantize import shift_exponent
 from gradloom.stimulus import random_inputs, usual_inputs
 from gradloom.units import UNITS
 

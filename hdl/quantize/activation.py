@@ -6,7 +6,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
-from golden.wage import ActivationQuantizerConfig
+from golden.quantize import ActivationQuantizerConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
 from hdl.quantize.scale import largest_code

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In
 
 from golden.fixed import Rounding
-from golden.wage import ErrorQuantizerConfig
+from golden.quantize import ErrorQuantizerConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
 from hdl.quantize.scale import largest_code, scaled

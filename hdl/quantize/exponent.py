@@ -8,7 +8,7 @@ exponent.
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data
 
-from golden.wage import ShiftExponentConfig
+from golden.quantize import ShiftExponentConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
 

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
-from golden.wage import RATE_BITS, WeightUpdateConfig
+from golden.quantize import RATE_BITS, WeightUpdateConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
 from hdl.quantize.scale import scaled

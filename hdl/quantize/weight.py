@@ -3,7 +3,7 @@
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from golden.wage import WeightQuantizerConfig
+from golden.quantize import WeightQuantizerConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
 from hdl.quantize.scale import largest_code

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from golden import check
 from golden.fixed import Rounding
+from golden.quantize import limit
 from golden.settings import Bound, check_settings, setting
 from golden.training.recipe import Recipe
-from golden.wage import limit
 
 if TYPE_CHECKING:
     from golden.training.systems.float.recipe import FloatRecipe
