@@ -166,7 +166,7 @@ def clock_by_clock(offered, taken, latency, depth, rows):
     st.integers(0, 9),
     st.sampled_from([0.1, 0.5, 0.9, 1.0]),
     st.sampled_from([0.1, 0.5, 0.9, 1.0]),
-    st.lists(st.integers(1, 100), min_size=1, max_size=8),
+    st.lists(st.integers(1, 100) | st.integers(256, 500), min_size=1, max_size=8),
     SEEDS,
 )
 def test_a_schedule_is_that_of_a_queue_clock_by_clock(
