@@ -21,7 +21,7 @@ from golden.settings import mapping
 from golden.twin import Trace
 from gradloom.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
-from gradloom.verilog import TIMESCALE, comment, generate, made_by, timing
+from gradloom.verilog import TIMESCALE, comment, made_by, timing, verilog
 from hdl.cells import Cells
 
 
@@ -44,7 +44,7 @@ def package(
     stimulus = usual_inputs(unit, config, cycles, seed)
     expected = unit.twin(config).run(stimulus)
     name = unit.module
-    module = generate(unit, config, **made_of)
+    module = verilog(unit.component(config, **made_of))
     models = _models(module)
     return {
         f"{name}.v": module,
@@ -124,7 +124,7 @@ def _template(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
         "",
         made_by(),
         "",
-        *timing(unit, config),
+        *timing(config),
     ]
     body = [*rows, "", *_instance(unit, f"{unit.module}_0", ports)]
     return comment(head) + "\n" + "\n".join(body) + "\n"

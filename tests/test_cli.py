@@ -232,7 +232,7 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
 
 
 def test_an_interruption_is_no_traceback(command):
-    with mock.patch("gradloom.verilog.generate", side_effect=KeyboardInterrupt):
+    with mock.patch("gradloom.verilog.verilog", side_effect=KeyboardInterrupt):
         status, _, err = command("generate", "lfsr", "-o", "x.v")
     assert (status, err.strip()) == (130, "gradloom: interrupted")
 

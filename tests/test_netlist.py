@@ -17,7 +17,7 @@ from primitives import own_models
 
 import golden
 from boards import targets
-from gradloom import UNITS, generate, random_inputs
+from gradloom import UNITS, random_inputs, verilog
 from hdl.cells import CELLS
 
 CLOCKS = 600
@@ -175,7 +175,7 @@ def synthesized(name, family, folder):
     if made_of:
         synth = synth.removesuffix(" -dsp")  # as the text itself asks for
     source, netlist = folder / f"{unit.module}.v", folder / "netlist.v"
-    source.write_text(generate(unit, config, **made_of))
+    source.write_text(verilog(unit.component(config, **made_of)))
     script = (
         f"read_verilog {source.name}; {synth} -top {unit.module}; check -assert; "
         f"write_verilog -noattr {netlist.name}"
