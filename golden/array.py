@@ -51,6 +51,9 @@ class ArrayConfig:
         width, and no generator exists.
     generator
         The generator of the rounders; column c rounds with lane c.
+    random_port
+        The rounders take their random words from a port and say at another when they draw. No
+        generator is inside: of `generator`, only the bits of a draw count.
     """
 
     rows: int = 8
@@ -58,6 +61,7 @@ class ArrayConfig:
     macc: MaccConfig = MaccConfig()
     conversions: tuple[Conversion, ...] = (Conversion(fraction=28, target=Fixed(2, 14)),)
     generator: Generator = Generator()
+    random_port: bool = False
     multipliers: tuple[int, int] | None = None
     ternary_depth: int = 8192
 
@@ -71,6 +75,9 @@ class ArrayConfig:
             self._check_mixed(self.multipliers)
         if self.conversions != ():
             check_conversions(self.conversions, self.macc.width)
+        check.instance("random_port", self.random_port, bool)
+        if self.random_port and not self.stochastic:
+            raise ValueError("random_port: no conversion is stochastic, so nothing would draw")
         if self.stochastic:
             self.generator.require_lanes(self.columns)
 
@@ -124,9 +131,15 @@ class ArrayConfig:
         """Clocks from the one that accepts a tile's `last` operand
         to the one that shows its first row.
         """
-        drained = 1 + self.macc.product_latency + 2 + (self.rows - 1) + (self.columns - 1)
         rounded = PIPELINE_LATENCY if self.conversions else 0
-        return drained + (self.macc.segments - 1) + rounded + BUFFER_LATENCY
+        return self.foot_delay + (self.columns - 1) + rounded + BUFFER_LATENCY
+
+    @property
+    def foot_delay(self) -> int:
+        """Clocks from the one that accepts a tile's `last` operand to the one at which column 0
+        has the tile's first row at its foot and draws for it. Column c does so c clocks later.
+        """
+        return 1 + self.macc.product_latency + 2 + (self.rows - 1) + (self.macc.segments - 1)
 
     def borders(self) -> list[Border]:
         """Tiles whose sums are at the limits, ties and exact values of the conversions, and where
@@ -206,7 +219,8 @@ class ArrayConfig:
 
 class Array(Twin):
     """Twin of `hdl.Array`: stream `i` (`a`, `b`, `last`, and `choice` and `multiply` where there
-    are any) to stream `o` (`data`, `last`).
+    are any) to stream `o` (`data`, `last`); with `random_port`, `random` (clocks, columns) in and
+    `draws` (clocks, columns) out.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -239,11 +253,36 @@ class Array(Twin):
             )
             sums = np.where(block, wrap(sums, config.macc.width), wrap(sums, config.ternary.width))
         data = sums[:, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
+        drawn: Trace = {}
         if config.conversions:
-            data = self._converted(data, inputs, times.claims)
+            choice = inputs.get("i_choice", np.zeros_like(inputs["i_last"]))[times.claims]
+            choice = np.repeat(np.minimum(choice, len(config.conversions) - 1), config.rows)
+            words: NDArray[np.integer] = np.zeros(data.shape, np.int64)
+            if config.random_port:
+                words, drawn = self._drawn(inputs["random"], choice, times.claims)
+            elif config.stochastic:
+                words = Lanes(config.generator, 0, config.columns).take(len(data))
+            data = choose(config.conversions, choice, data, words, config.generator.draw)
         position = np.arange(len(data)) % config.rows
         results = {"data": data, "last": (position == config.rows - 1).astype(np.int64)}
-        return {"i_ready": ready.astype(np.int64), **show(results, times.head)}
+        return {"i_ready": ready.astype(np.int64), **show(results, times.head), **drawn}
+
+    def _drawn(
+        self, random: Codes, choice: Codes, claims: NDArray[np.intp]
+    ) -> tuple[NDArray[np.integer], Trace]:
+        """Words that the rows (rows, columns) meet at the port, 0 where they would come after the
+        end; and at which clocks columns draw: for the rows whose conversion is stochastic.
+        """
+        config = self.config
+        first = claims + config.foot_delay
+        clock = (first[:, None] + np.arange(config.rows)).reshape(-1, 1) + np.arange(config.columns)
+        row, column = np.nonzero(clock < len(random))
+        words = np.zeros(clock.shape, random.dtype)
+        words[row, column] = random[clock[row, column], column]
+        stochastic = np.array([c.rounding is Rounding.STOCHASTIC for c in config.conversions])
+        draws = np.zeros(random.shape, np.int64)
+        draws[clock[row, column], column] = stochastic[choice[row]]
+        return words, {"draws": draws}
 
     def _chosen(self, a: Codes, b: Codes, multiply: NDArray[np.bool_]) -> tuple[Codes, Codes]:
         """Operands of a mixed array as its nodes take them, `multiply` (terms, 1).
@@ -285,13 +324,3 @@ class Array(Twin):
             for tile, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
                 np.matmul(a[start:end].T, b[start:end], out=sums[tile])
         return sums.astype(np.int64)
-
-    def _converted(self, data: Codes, inputs: Trace, claims: Codes) -> Codes:
-        config = self.config
-        choice = inputs.get("i_choice", np.zeros_like(inputs["i_last"]))[claims]
-        words: NDArray[np.integer] = np.zeros(data.shape, np.int64)
-        if config.stochastic:
-            words = Lanes(config.generator, 0, config.columns).take(len(data))
-        return choose(
-            config.conversions, np.repeat(choice, config.rows), data, words, config.generator.draw
-        )

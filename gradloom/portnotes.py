@@ -20,6 +20,14 @@ _EXPONENT = {
 #: Unit to port to meaning.
 NOTES: dict[str, dict[str, str]] = {
     "lfsr": {**_GENERATED, "o_data": "random bits, a word a lane"},
+    "bank": {
+        "leap": "the lanes of the group leap at this clock edge",
+        "lane": "number of the lane to set or to read, from 0 in the bank",
+        "load": "the lane gets `load_state`, unless that is 0",
+        "load_state": "the state to be loaded, in words, the low one first",
+        "word": "random bits, a word a lane; always valid",
+        "state": "state of the lane that was addressed 2 clocks ago, as it was 1 clock ago",
+    },
     "rounder": {
         **_STREAMS,
         "i_data": "wide codes, one a lane",
@@ -49,6 +57,8 @@ NOTES: dict[str, dict[str, str]] = {
         "i_multiply": "multiply in the block of multipliers; else the low bits of b are ternary",
         "o_data": "a row of the product, an element a column; the bottom row comes first",
         "o_last": "the tile's last row, row 0",
+        "random": "random words, a word a column, read where the column draws",
+        "draws": "the column rounds with its word at this clock",
     },
     "wage-weight": {**_STREAMS, "i_data": "stored weights", "o_data": "forward weights"},
     "wage-activation": {

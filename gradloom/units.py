@@ -51,6 +51,21 @@ class SizeType(click.ParamType):
         return rows, columns
 
 
+class GroupsType(click.ParamType):
+    """Sizes of groups on the command line: N,N,..."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """The numbers that the text names."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r}: {self.name} is wanted, as in 1,1,4", param, ctx)
+
+
 class HexType(click.ParamType):
     """A mask on the command line, in hexadecimal."""
 
@@ -206,6 +221,10 @@ def _lfsr(**given: Any) -> golden.LfsrConfig:
     return golden.LfsrConfig(generator=_generator(given), **given)
 
 
+def _bank(**given: Any) -> golden.BankConfig:
+    return golden.BankConfig(generator=_generator(given), **given)
+
+
 def _rounder(**given: Any) -> golden.RounderConfig:
     conversions = given.pop("conversions") or golden.RounderConfig().conversions
     return golden.RounderConfig(generator=_generator(given), conversions=conversions, **given)
@@ -224,6 +243,7 @@ def _array(
     raw: bool,
     multipliers: tuple[int, int] | None,
     ternary_depth: int,
+    random_port: bool,
     **given: Any,
 ) -> golden.ArrayConfig:
     generator, macc = _generator(given), _macc(**given)
@@ -237,6 +257,7 @@ def _array(
         macc=macc,
         conversions=conversions,
         generator=generator,
+        random_port=random_port,
         multipliers=multipliers,
         ternary_depth=ternary_depth,
     )
@@ -258,6 +279,23 @@ _ALL = (
         golden.Lfsr,
         _lfsr,
         (_LANES, _FIRST_LANE, *_GENERATOR),
+    ),
+    Unit(
+        "bank",
+        "A bank of LFSRs for several units: lanes leap in groups, states can be set and read.",
+        hdl.Bank,
+        golden.Bank,
+        _bank,
+        (
+            _option(
+                "--groups",
+                GroupsType(),
+                ",".join(map(str, golden.BankConfig().groups)),
+                "Sizes of the groups of lanes that leap together.",
+            ),
+            _FIRST_LANE,
+            *_GENERATOR,
+        ),
     ),
     Unit(
         "rounder",
@@ -308,6 +346,11 @@ _ALL = (
                 "The default rounds stochastically to the format of a."
             ),
             _flag("--raw", "No rounders: sums leave at the accumulator's width."),
+            _flag(
+                "--random-port",
+                "No generators: random words come from a port, as a bank's, which is told when to "
+                "leap.",
+            ),
             *_GENERATOR,
         ),
         has_nodes=True,

@@ -33,6 +33,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.array import ArrayConfig
+from golden.fixed import Rounding
 from golden.lfsr import LfsrConfig
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.buffer import Buffer
@@ -40,7 +41,7 @@ from hdl.cells import CELLS, Cells
 from hdl.delay import copies, delayed, late
 from hdl.lfsr import words
 from hdl.macc import Macc
-from hdl.rounder import RoundingPipeline
+from hdl.rounder import RoundingPipeline, select
 
 #: Bits of an output buffer's queue, where control bits have a register for every use.
 QUEUE = 20
@@ -72,10 +73,18 @@ multiply: 1, if the array is mixed})
         Rows of the product, row R-1 first; `last` marks row 0. The first one is valid
         `config.latency` clocks after the tile's last operand was accepted, the others follow a
         clock each.
+    random : In(columns words of `draw` bits), if the array has a random port
+        The word with which each column rounds the row that is at its foot.
+    draws : Out(columns bits), if the array has a random port
+        The column uses its word at this clock: it has a row whose conversion is stochastic. The
+        first one is `config.foot_delay` clocks after the tile's last operand for column 0, and a
+        clock later for each further column.
     """
 
     i: stream.Interface
     o: stream.Interface
+    random: data.View
+    draws: data.View
 
     def __init__(
         self,
@@ -106,12 +115,14 @@ multiply: 1, if the array is mixed})
         if config.multipliers is not None:
             operand["multiply"] = 1
         result = {"data": data.ArrayLayout(signed(config.result_width), config.columns), "last": 1}
-        super().__init__(
-            {
-                "i": In(stream.Signature(data.StructLayout(operand))),
-                "o": Out(stream.Signature(data.StructLayout(result))),
-            }
-        )
+        members = {
+            "i": In(stream.Signature(data.StructLayout(operand))),
+            "o": Out(stream.Signature(data.StructLayout(result))),
+        }
+        if config.random_port:
+            members["random"] = In(data.ArrayLayout(config.generator.draw, config.columns))
+            members["draws"] = Out(data.ArrayLayout(1, config.columns))
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -353,6 +364,7 @@ multiply: 1, if the array is mixed})
             with m.If(begins):
                 m.d.sync += chosen.eq(choice)
             choices = delayed(m, chosen, columns - 1, "chosen")
+        draws = self._draws(m, begins, draining, choice, valid)
 
         for column, drain in enumerate(drains):
             # Segment k comes k clocks after the lowest one.
@@ -380,7 +392,12 @@ multiply: 1, if the array is mixed})
                 ]
                 if choice is not None:
                     m.d.comb += rounder.operand.payload.choice.eq(choices[column])
-                if rounder.draws:
+                if config.random_port:
+                    m.d.comb += [
+                        rounder.random[0].eq(self.random[column]),
+                        self.draws[column].eq(draws[column]),
+                    ]
+                elif rounder.draws:
                     lane = LfsrConfig(generator=config.generator, first_lane=column)
                     m.d.comb += rounder.random.eq(words(m, f"lfsr_{column}", lane, valid[column]))
                 value = rounder.result.payload.data[0]
@@ -395,3 +412,17 @@ multiply: 1, if the array is mixed})
             )
         m.d.comb += buffer.i_valid.eq(Cat(leaves))
         m.d.comb += buffer.i_payload.last.eq(delayed(m, ends, through, "ends")[-1])
+
+    def _draws(
+        self, m: Module, begins: Value, draining: Value, choice: Value | None, valid: list[Value]
+    ) -> list[Value]:
+        """Whether each column draws from the random port; `valid` says where it has a row."""
+        config = self.config
+        stochastic = [c.rounding is Rounding.STOCHASTIC for c in config.conversions]
+        if not config.random_port or choice is None or all(stochastic):
+            return valid
+        rounds, tile = Signal(), Signal()
+        select(m, choice, rounds, stochastic)
+        with m.If(begins):
+            m.d.sync += tile.eq(rounds)
+        return delayed(m, draining & tile, config.columns - 1, "drawing", reset_less=False)
