@@ -69,7 +69,7 @@ class BankConfig:
 
     @property
     def latency(self) -> int:
-        """Clocks from a `load` to the lane's new word, and from a `lane` to its state: 2."""
+        """Clocks from a `load` to the lane's new word, and from a `lane` to its state."""
         return 2
 
     def borders(self) -> list[Border]:

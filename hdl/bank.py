@@ -1,14 +1,13 @@
-"""A bank of LFSRs that other units draw from, and whose states can be set and read.
+"""A bank of LFSRs that several units draw from, and whose states can be set and read.
 
-One register for each lane, as in `hdl.lfsr`, and one more port into all of them. That port has a
-pipeline stage of its own, so that neither the address of a lane nor the test for a state of 0 is in
-the path of a leap: at the first clock the address becomes one bit for each lane, at the second the
-lane takes its new state, or its old one is at the output. The multiplexer of the states is an
-AND-OR of as many states as there are lanes, between two registers.
+Each lane has the register of `hdl.lfsr`. One port leads to all of them, through a pipeline stage of
+its own: at the first clock the number of a lane becomes one bit for each lane, and a state to be
+loaded is compared with 0; at the second the lane takes that state, or its own state goes to the
+output. So neither is in the path of a leap, and the AND-OR of all states is alone between two
+registers.
 
-What a lane's state is to be used for is the caller's part. To save lanes, read them one per clock; to
-restore them, load them one per clock. To do both at once, load and keep what is read: it is just the
-state that was replaced.
+There is no copy of the states inside. Lanes are saved by reading them, one per clock, and restored
+by loading them, one per clock; a load at the same time as a read exchanges the two states.
 """
 
 from functools import reduce

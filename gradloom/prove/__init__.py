@@ -18,6 +18,7 @@ from golden.lfsr import LfsrConfig
 from gradloom.ports import flatten
 from gradloom.prove import (
     array,
+    bank,
     lfsr,
     macc,
     rounder,
@@ -109,6 +110,10 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     if unit.name == "lfsr":
         bench = Bench(unit.module, flatten(component))
         lfsr.specify(bench, config)
+        return [bench]
+    if unit.name == "bank":
+        bench = Bench(unit.module, flatten(component))
+        bank.specify(bench, config)
         return [bench]
     if unit.name == "macc":
         return [macc.bench(unit.module, config)]
