@@ -15,7 +15,8 @@ from pathlib import Path
 
 import golden
 import hdl
-from gradloom.ports import flatten, inputs_of, outputs_of
+from golden.port import inputs_of, outputs_of
+from gradloom.ports import flatten
 from gradloom.stimulus import random_inputs
 
 SIDE = 8

@@ -20,6 +20,7 @@ from golden.buffer import BUFFER_LATENCY, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes
 from golden.macc import MaccConfig, ternary, wrap
+from golden.port import OPERAND, RESULT, Port
 from golden.rounder import PIPELINE_LATENCY, check_conversions, choose, conversion_borders
 from golden.twin import Trace, Twin
 
@@ -125,6 +126,44 @@ class ArrayConfig:
         or of the accumulator where the drain is raw.
         """
         return max((c.target.width for c in self.conversions), default=self.macc.width)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        a, b = self.macc.a.width, self.macc.b.width
+        column = "a column of A, one element for each row of the array"
+        row = "a row of B, one element for each column of the array"
+        ports = [
+            *OPERAND,
+            Port("i_a", "in", a, True, self.rows, column),
+            Port("i_b", "in", b, True, self.columns, row),
+            Port("i_last", "in", 1, meaning="the tile's last operand"),
+        ]
+        if len(self.conversions) > 1:
+            bits = (len(self.conversions) - 1).bit_length()
+            meaning = (
+                "how the tile is rounded: number of the conversion, read with the last operand"
+            )
+            ports.append(Port("i_choice", "in", bits, meaning=meaning))
+        if self.multipliers is not None:
+            meaning = "multiply in the block of multipliers; else the low bits of b are ternary"
+            ports.append(Port("i_multiply", "in", 1, meaning=meaning))
+        result = "a row of the product, one element for each column; the bottom row comes first"
+        drawn: tuple[Port, ...] = ()
+        if self.random_port:
+            word = "random words, one for each column, read at the clocks at which it draws"
+            draws = "the column rounds with its word at this clock"
+            drawn = (
+                Port("random", "in", self.generator.draw, lanes=self.columns, meaning=word),
+                Port("draws", "out", 1, lanes=self.columns, meaning=draws),
+            )
+        return (
+            *ports,
+            *RESULT,
+            Port("o_data", "out", self.result_width, True, self.columns, result),
+            Port("o_last", "out", 1, meaning="the tile's last row, row 0"),
+            *drawn,
+        )
 
     @property
     def latency(self) -> int:

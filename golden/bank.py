@@ -17,6 +17,7 @@ from golden import check
 from golden.borders import Border
 from golden.fixed import Codes
 from golden.lfsr import MOST_LANES, Generator
+from golden.port import Port
 from golden.twin import Trace, Twin
 
 #: The widest word in which a state is set and read, in bits.
@@ -66,6 +67,28 @@ class BankConfig:
     def state_width(self) -> int:
         """Bits of such a word."""
         return min(self.generator.bits, STATE_WORD)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        width, words = self.state_width, self.state_words
+        lane: tuple[Port, ...] = ()
+        if self.lanes > 1:
+            bits, meaning = (self.lanes - 1).bit_length(), "the lane to set or to read, from 0"
+            lane = (Port("lane", "in", bits, meaning=meaning),)
+        leap = "the lanes of the group leap at this clock edge"
+        load = "the lane gets `load_state`, unless that is 0"
+        loaded = "the state to be loaded, in words, the low one first"
+        word = "random bits, a word for each lane; always valid"
+        shown = "state of the lane that was addressed 2 clocks ago, as it was 1 clock ago"
+        return (
+            Port("leap", "in", 1, lanes=len(self.groups), meaning=leap),
+            *lane,
+            Port("load", "in", 1, meaning=load),
+            Port("load_state", "in", width, lanes=words, meaning=loaded),
+            Port("word", "out", self.generator.draw, lanes=self.lanes, meaning=word),
+            Port("state", "out", width, lanes=words, meaning=shown),
+        )
 
     @property
     def latency(self) -> int:

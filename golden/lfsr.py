@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from golden import check
 from golden.borders import Border
 from golden.fixed import Codes
+from golden.port import Port
 from golden.twin import Trace, Twin
 
 #: Maximal-length masks by register width; the first of each is the default.
@@ -387,6 +388,21 @@ class LfsrConfig:
         check.whole("lanes", self.lanes, 1, MOST_LANES)
         check.whole("first_lane", self.first_lane, 0, MOST_LANES - 1)
         self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        return (
+            Port("o_valid", "out", 1, meaning="always 1"),
+            Port("o_ready", "in", 1, meaning="every generator leaps at this edge"),
+            Port(
+                "o_data",
+                "out",
+                self.generator.draw,
+                lanes=self.lanes,
+                meaning="random bits, a word per lane",
+            ),
+        )
 
     @property
     def latency(self) -> int:

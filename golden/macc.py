@@ -13,6 +13,7 @@ import numpy as np
 from golden import check
 from golden.borders import Border
 from golden.fixed import Codes, Fixed, accumulator_width
+from golden.port import Port
 from golden.twin import Trace, Twin
 
 #: Registers between an operand port and the accumulator of a node with a multiplier: the hop to the
@@ -107,6 +108,27 @@ class MaccConfig:
     def load_delay(self) -> int:
         """Clocks from a dot product's last operand to its `load` marker at the node's ports."""
         return self.product_latency
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        first = "a sum begins: follows its first operand by first_delay clocks"
+        load = "a sum ends, the shadow takes it: follows its last operand by load_delay clocks"
+        hold = "the shadow keeps its value; without hold and load it takes `above`"
+        return (
+            Port("a", "in", self.a.width, True, meaning="operand from the left"),
+            Port("b", "in", self.b.width, True, meaning="operand from above"),
+            Port("first", "in", 1, meaning=first),
+            Port("load", "in", 1, meaning=load),
+            Port("hold", "in", 1, meaning=hold),
+            Port("above", "in", self.width, True, meaning="the shadow of the node above"),
+            Port("a_out", "out", self.a.width, True, meaning="a, one clock later, to the right"),
+            Port("b_out", "out", self.b.width, True, meaning="b, one clock later, downward"),
+            Port("first_out", "out", 1, meaning="first, one clock later"),
+            Port("load_out", "out", 1, meaning="load, one clock later"),
+            Port("hold_out", "out", 1, meaning="hold, one clock later"),
+            Port("drain", "out", self.width, True, meaning="the shadow"),
+        )
 
     @property
     def latency(self) -> int:

@@ -12,6 +12,7 @@ from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes, dither
+from golden.port import OPERAND, RESULT, Port
 from golden.twin import Trace
 
 #: Clocks through the rounding pipeline itself, without the output buffer.
@@ -121,6 +122,24 @@ class RounderConfig:
                     Operands(lanes={"i_data": values}, settings=settings, dropped={"i_data": s})
                 )
         return found
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        ports = [
+            *OPERAND,
+            Port("i_data", "in", self.width, True, self.lanes, "wide codes, one per lane"),
+        ]
+        if len(self.conversions) > 1:
+            bits = (len(self.conversions) - 1).bit_length()
+            meaning = "number of the conversion, in the order of the parameter"
+            ports.append(Port("i_choice", "in", bits, meaning=meaning))
+        meaning = "rounded codes; those of a narrower target are sign-extended"
+        return (
+            *ports,
+            *RESULT,
+            Port("o_data", "out", self.result_width, True, self.lanes, meaning),
+        )
 
     @property
     def latency(self) -> int:

@@ -18,6 +18,7 @@ from golden.borders import Border, Course, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin, schedule, show
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
 from golden.lfsr import MOST_LANES, Generator, Lanes, dither
+from golden.port import OPERAND, RESULT, Port
 from golden.twin import Trace, Twin
 
 
@@ -109,6 +110,15 @@ def update_weight(
     return np.clip(np.asarray(n, np.int64) - np.sign(gradient) * steps, -saturation, saturation)
 
 
+#: Meaning of the port `exponent`.
+_EXPONENT = "log2 of the tensor's scale, from wage-shift; read with each operand"
+
+
+def exponent_bits(width: int) -> int:
+    """Bits of the exponent of a tensor of `width`-bit values: it is at most `width` - 1."""
+    return (width - 1).bit_length()
+
+
 def _check_lanes(lanes: int, first_lane: int = 0) -> None:
     check.whole("lanes", lanes, 1, MOST_LANES)
     check.whole("first_lane", first_lane, 0, MOST_LANES - 1)
@@ -145,6 +155,16 @@ class WeightQuantizerConfig(_OnePerClock):
         check.whole("stored", self.stored, 3, WIDEST_WORD)
         check.whole("bits", self.bits, 2, self.stored)
         _check_lanes(self.lanes)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        return (
+            *OPERAND,
+            Port("i_data", "in", self.stored, True, self.lanes, "stored weights"),
+            *RESULT,
+            Port("o_data", "out", self.bits, True, self.lanes, "forward weights"),
+        )
 
     @property
     def latency(self) -> int:
@@ -196,6 +216,22 @@ class ActivationQuantizerConfig(_OnePerClock):
         check.whole("bits", self.bits, 2, WIDEST_WORD)
         check.whole("most_shift", self.most_shift, 1, 24)
         _check_lanes(self.lanes)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        active = "the sum was above zero: mask of the ReLU"
+        unclipped = "the sum was in the range of the activations: mask of the clip"
+        shift = "bits dropped from a sum; read with each operand"
+        return (
+            *OPERAND,
+            Port("i_data", "in", self.width, True, self.lanes, "sums"),
+            *RESULT,
+            Port("o_data", "out", self.bits, True, self.lanes, "activations"),
+            Port("o_active", "out", 1, False, self.lanes, active),
+            Port("o_unclipped", "out", 1, False, self.lanes, unclipped),
+            Port("shift", "in", self.most_shift.bit_length(), meaning=shift),
+        )
 
     @property
     def latency(self) -> int:
@@ -261,6 +297,22 @@ class ShiftExponentConfig:
     def levels(self) -> int:
         """Levels of the tree that finds a vector's maximum."""
         return (self.lanes - 1).bit_length()
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        keep = "the value counts; else it is taken as zero"
+        exponent = "log2 of the maximum, rounded; 0 where it is 0"
+        return (
+            *OPERAND,
+            Port("i_data", "in", self.width, True, self.lanes, "values of the tensor"),
+            Port("i_keep", "in", 1, False, self.lanes, keep),
+            Port("i_last", "in", 1, meaning="the tensor's last vector"),
+            *RESULT,
+            Port("o_maximum", "out", self.width, meaning="the largest magnitude of the tensor"),
+            Port("o_exponent", "out", exponent_bits(self.width), meaning=exponent),
+            Port("o_zero", "out", 1, meaning="the whole tensor is zero"),
+        )
 
     @property
     def latency(self) -> int:
@@ -384,6 +436,21 @@ class ErrorQuantizerConfig(_OnePerClock):
             self.generator.require_lanes(self.first_lane + self.lanes)
 
     @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        keep = "the error is passed on; else the result is 0"
+        zero = "the whole tensor is zero, and so are the results"
+        return (
+            *OPERAND,
+            Port("i_data", "in", self.width, True, self.lanes, "errors"),
+            Port("i_keep", "in", 1, False, self.lanes, keep),
+            *RESULT,
+            Port("o_data", "out", self.bits, True, self.lanes, "quantized errors"),
+            Port("exponent", "in", exponent_bits(self.width), meaning=_EXPONENT),
+            Port("zero", "in", 1, meaning=zero),
+        )
+
+    @property
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return 5 + BUFFER_LATENCY
@@ -490,6 +557,22 @@ class WeightUpdateConfig(_OnePerClock):
     def saturation(self) -> int:
         """The largest magnitude of a stored weight."""
         return 1 << (self.bits - 2) if self.half else limit(self.bits)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        zero = "the whole gradient is zero: no weight is stepped, all are clipped"
+        rate = "log2 of the learning rate; read with each operand"
+        return (
+            *OPERAND,
+            Port("i_weight", "in", self.bits, True, self.lanes, "stored weights"),
+            Port("i_gradient", "in", self.width, True, self.lanes, "their gradients"),
+            *RESULT,
+            Port("o_weight", "out", self.bits, True, self.lanes, "updated weights"),
+            Port("exponent", "in", exponent_bits(self.width), meaning=_EXPONENT),
+            Port("zero", "in", 1, meaning=zero),
+            Port("rate", "in", RATE_BITS, True, meaning=rate),
+        )
 
     @property
     def latency(self) -> int:

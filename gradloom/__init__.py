@@ -2,8 +2,9 @@
 held to a NumPy model at every clock.
 """
 
+from golden.port import Port
 from gradloom.compare import Comparison, Difference, compare
-from gradloom.ports import Port, TopLevel, flatten
+from gradloom.ports import TopLevel, flatten
 from gradloom.simulators import build, simulate
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS, Unit

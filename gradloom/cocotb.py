@@ -21,8 +21,9 @@ import numpy as np
 from amaranth.lib import wiring
 
 from golden.fixed import Codes
+from golden.port import Port, inputs_of, outputs_of
 from gradloom.compare import Comparison, Recorded, Runs
-from gradloom.ports import Port, flatten, inputs_of, outputs_of
+from gradloom.ports import flatten
 from gradloom.recorded import (
     Check,
     Recording,

@@ -16,10 +16,9 @@ from amaranth.lib import wiring
 from numpy.typing import ArrayLike
 
 from golden.fixed import Codes
+from golden.port import Port, checked, completed
 from golden.twin import Trace
 from gradloom import waves as _waves
-from gradloom.packing import checked, completed
-from gradloom.ports import Port
 from gradloom.simulators import Progress, Simulation, SimulatorName, ready
 
 #: Clocks of a report's table before and after the difference.

@@ -6,7 +6,7 @@ simulator of their own compares the module with the NumPy model, and takes no wo
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from importlib import resources
 from importlib.metadata import version
@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from golden.files import replaced
+from golden.port import CLOCK, RESET, Port, inputs_of, outputs_of
 from golden.twin import Trace
-from gradloom.portnotes import layout, note
-from gradloom.ports import Port, flatten, inputs_of, outputs_of
 from gradloom.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
 from gradloom.verilog import TIMESCALE, comment, generate, made_by, parameters, timing
@@ -39,8 +38,7 @@ def package(
     made_of
         Goes to the component: `cells`, and `places` for an array.
     """
-    ports = flatten(component := unit.component(config, **made_of))
-    component._MustUse__used = True  # type: ignore[attr-defined]  # it has served for its ports
+    ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     stimulus = usual_inputs(unit, config, cycles, seed)
     expected = unit.twin(config).run(stimulus)
@@ -90,7 +88,7 @@ def _codes(port: Port, values: Any) -> list[int]:
     ]
 
 
-def _memory(ports: list[Port], trace: Trace, cycles: int, what: str) -> str:
+def _memory(ports: Sequence[Port], trace: Trace, cycles: int, what: str) -> str:
     """A file for $readmemh: the ports' values side by side, the first highest, a line a clock."""
     words = [0] * cycles
     for port in ports:
@@ -113,14 +111,13 @@ def _instance(unit: Unit, name: str, ports: Iterable[Port]) -> list[str]:
     return [f"{unit.module} {name} (", *(line + "," for line in lines[:-1]), lines[-1], ");"]
 
 
-def _template(unit: Unit, config: Any, ports: list[Port]) -> str:
+def _template(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
     """Wires of the ports and the instance."""
     rows = ["wire clk, rst;"]
     declarations = [f"wire {_range(port.bits)}{port.name};" for port in ports]
     room = max(map(len, declarations))
     for port, line in zip(ports, declarations):
-        texts = [text for text in (note(unit, port), layout(port)) if text]
-        rows.append(f"{line:{room}}  // {port.direction}: {'; '.join(texts)}")
+        rows.append(f"{line:{room}}  // {port.direction}: {port.text}")
     head = [
         f"An instance of {unit.module}, to be copied into a design, or included as it is.",
         "",
@@ -132,24 +129,20 @@ def _template(unit: Unit, config: Any, ports: list[Port]) -> str:
     return comment(head) + "\n" + "\n".join(body) + "\n"
 
 
-def _description(unit: Unit, config: Any, ports: list[Port]) -> str:
+def _description(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
     """Everything that a program would want to know."""
-    rows: list[dict[str, Any]] = []
-    for port in [Port("clk", "in", 1), *inputs_of(ports)[:1], *ports]:
-        rows.append(
-            {
-                "name": port.name,
-                "direction": port.direction,
-                "bits": port.bits,
-                "lanes": port.lanes,
-                "width": port.width,
-                "signed": port.signed,
-                "meaning": note(unit, port)
-                or {"clk": "clock, rising edge", "rst": "reset, synchronous, active high"}[
-                    port.name
-                ],
-            }
-        )
+    rows = [
+        {
+            "name": port.name,
+            "direction": port.direction,
+            "bits": port.bits,
+            "lanes": port.lanes,
+            "width": port.width,
+            "signed": port.signed,
+            "meaning": port.meaning,
+        }
+        for port in (CLOCK, RESET, *ports)
+    ]
     description = {
         "unit": unit.name,
         "module": unit.module,
@@ -261,7 +254,7 @@ def _checks(port: Port) -> list[str]:
     return lines
 
 
-def _testbench(unit: Unit, ports: list[Port], cycles: int, seed: int, models: bool) -> str:
+def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models: bool) -> str:
     name = unit.module
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     bits_in, bits_out = (sum(port.bits for port in group) for group in (inputs, outputs))
@@ -355,7 +348,7 @@ def _testbench(unit: Unit, ports: list[Port], cycles: int, seed: int, models: bo
     return comment(head) + "\n" + "\n".join(lines) + "\n"
 
 
-def _concatenation(ports: list[Port], prefix: str, memory: str) -> list[str]:
+def _concatenation(ports: Sequence[Port], prefix: str, memory: str) -> list[str]:
     names = [prefix + port.name for port in ports]
     text = names[0] if len(names) == 1 else "{" + ", ".join(names) + "}"
     line = f"      {text} = {memory}[clock];"

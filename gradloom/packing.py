@@ -6,13 +6,12 @@ Python simulator takes.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from golden.fixed import Codes
-from gradloom.ports import Port
+from golden.port import Port
 
 Rows = NDArray[np.uint32]
 
@@ -112,54 +111,3 @@ def _unpack(port: Port, rows: Rows, values: Codes) -> None:
     if port.signed:
         lanes <<= 64 - width
         lanes >>= 64 - width
-
-
-def checked(ports: Sequence[Port], inputs: Mapping[str, ArrayLike]) -> tuple[int, dict[str, Codes]]:
-    """The number of clocks, and `inputs` as int64 arrays that are known to fit `ports`.
-
-    Raises
-    ------
-    ValueError
-        A name is unknown, lengths or shapes do not match, or a value is out of its port's range.
-    TypeError
-        Values are not integers.
-    """
-    known = {port.name: port for port in ports}
-    if unknown := [name for name in inputs if name not in known]:
-        raise ValueError(
-            f"no input port is called {', '.join(unknown)}; there are {', '.join(known)}"
-        )
-    arrays = {name: np.asarray(values) for name, values in inputs.items()}
-    lengths = {name: len(values) if values.ndim else -1 for name, values in arrays.items()}
-    if len(set(lengths.values())) != 1 or -1 in lengths.values():
-        raise ValueError(f"inputs need one entry a clock, all the same number; they have {lengths}")
-    clocks = next(iter(lengths.values()))
-    return clocks, {name: _checked(known[name], values, clocks) for name, values in arrays.items()}
-
-
-def _checked(port: Port, values: NDArray[Any], clocks: int) -> Codes:
-    if values.shape != port.shape(clocks):
-        raise ValueError(
-            f"port {port.name} has the shape {values.shape}: {port.shape(clocks)} is wanted"
-        )
-    if values.dtype.kind not in "iub":
-        raise TypeError(f"port {port.name} has values of type {values.dtype}: integers are wanted")
-    if values.size and (int(values.min()) < port.minimum or int(values.max()) > port.maximum):
-        wrong = (values < port.minimum) | (values > port.maximum)
-        clock, *lane = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        where = f"clock {clock}" + "".join(f", lane {i}" for i in lane)
-        raise ValueError(
-            f"port {port.name}, {where}: {values[clock, *lane]} is out of range, "
-            f"{port.minimum} to {port.maximum} are allowed"
-        )
-    return values.astype(np.int64, copy=False)
-
-
-def completed(ports: Sequence[Port], inputs: Mapping[str, Codes], clocks: int) -> dict[str, Codes]:
-    """`inputs` in the order of `ports`, with zeros for those that are missing."""
-    return {
-        port.name: inputs[port.name]
-        if port.name in inputs
-        else np.zeros(port.shape(clocks), np.int64)
-        for port in ports
-    }

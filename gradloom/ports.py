@@ -12,7 +12,6 @@ has exactly these ports, so that the hardware that is compared is the hardware t
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
@@ -30,62 +29,7 @@ from amaranth.hdl import (
 )
 from amaranth.lib import data, stream, wiring
 
-#: The widest element, in bits: int64 holds it with room for a sum of two.
-WIDEST_ELEMENT = 62
-
-
-@dataclass(frozen=True)
-class Port:
-    """One plain port.
-
-    Parameters
-    ----------
-    name
-        Name in Verilog, in a stimulus and in a trace.
-    direction
-        "in" or "out", seen from the unit.
-    width
-        Bits of one element.
-    signed
-        Whether an element is in two's complement.
-    lanes
-        Elements of a vector; None for a scalar.
-    """
-
-    name: str
-    direction: Literal["in", "out"]
-    width: int
-    signed: bool = False
-    lanes: int | None = None
-
-    @property
-    def bits(self) -> int:
-        """Bits of the whole port."""
-        return self.width * (1 if self.lanes is None else self.lanes)
-
-    @property
-    def minimum(self) -> int:
-        """The lowest value of an element."""
-        return -(1 << (self.width - 1)) if self.signed else 0
-
-    @property
-    def maximum(self) -> int:
-        """The highest value of an element."""
-        return (1 << (self.width - self.signed)) - 1
-
-    def shape(self, clocks: int) -> tuple[int, ...]:
-        """Shape of the port's array in a trace of `clocks` edges."""
-        return (clocks,) if self.lanes is None else (clocks, self.lanes)
-
-    def __str__(self) -> str:
-        kind = f"{'signed' if self.signed else 'unsigned'}({self.width})"
-        return f"{self.name}: {self.direction} {kind}" + (
-            "" if self.lanes is None else f" x {self.lanes}"
-        )
-
-
-#: The reset of every unit, as a port of a stimulus.
-RESET = Port("rst", "in", 1)
+from golden.port import CLOCK, RESET, WIDEST_ELEMENT, Port
 
 #: A port and the values in the component that it stands for, lane 0 first.
 Leaf = tuple[Port, list[Value]]
@@ -238,11 +182,8 @@ class TopLevel(Elaboratable):
         return m
 
 
-def inputs_of(ports: Iterable[Port]) -> list[Port]:
-    """What drives a unit: its reset and its input ports."""
-    return [RESET, *(port for port in ports if port.direction == "in")]
-
-
-def outputs_of(ports: Iterable[Port]) -> list[Port]:
-    """What a unit answers with: its output ports."""
-    return [port for port in ports if port.direction == "out"]
+def described(ports: Iterable[Port]) -> list[tuple[str, str, str, str]]:
+    """The table of ports, `clk` and `rst` first: name, direction, bits, meaning and layout."""
+    return [
+        (port.name, port.direction, str(port.bits), port.text) for port in (CLOCK, RESET, *ports)
+    ]

@@ -24,6 +24,7 @@ from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from golden.fixed import Codes
+from golden.port import RESET, Port, inputs_of, outputs_of
 from golden.twin import Trace
 from gradloom.compare import (
     Comparison,
@@ -35,7 +36,6 @@ from gradloom.compare import (
     held,
 )
 from gradloom.packing import Packing, words_of
-from gradloom.ports import RESET, Port, inputs_of, outputs_of
 
 #: Clocks that are compared in one go, where resets allow it: a run of the twin cannot be cut
 #: elsewhere.

@@ -25,9 +25,10 @@ from amaranth.sim import Simulator
 from numpy.typing import ArrayLike
 
 from golden.fixed import Codes
+from golden.port import Port, checked, inputs_of, outputs_of
 from golden.twin import Trace
-from gradloom.packing import Packing, Rows, checked, words_of
-from gradloom.ports import Port, TopLevel, inputs_of, outputs_of
+from gradloom.packing import Packing, Rows, words_of
+from gradloom.ports import TopLevel
 
 #: Called with the clocks that are done and the clocks that there are.
 Progress = Callable[[int, int], None]

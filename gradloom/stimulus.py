@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from golden.borders import Course, Operands
 from golden.fixed import Codes
 from golden.lfsr import Lanes, dither
+from golden.port import Port
 from golden.rounder import RounderConfig
 from golden.twin import Trace
-from gradloom.ports import Port
 from gradloom.units import Unit
 
 #: Clocks of the shipped testbench, and of `gradloom compare`, unless others are asked for.
@@ -89,7 +89,7 @@ def usual_inputs(unit: Unit, config: Any, cycles: int, seed: int) -> Trace:
         As in `random_inputs`.
     """
     rng = np.random.default_rng(seed)
-    ports = unit.ports(config)
+    ports = config.ports
     inputs = _random(rng, ports, cycles)
     borders = config.borders()
     if courses := [border for border in borders if isinstance(border, Course)]:

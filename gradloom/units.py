@@ -17,7 +17,7 @@ import hdl
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import MASKS
 from golden.twin import Twin
-from gradloom.ports import Port, flatten
+from gradloom.ports import described
 
 
 class FormatType(click.ParamType):
@@ -138,24 +138,13 @@ class Unit:
         """Name of the Verilog module."""
         return self.name.replace("-", "_")
 
-    def ports(self, config: Any) -> list[Port]:
-        """The plain ports of the unit in a configuration, without `clk` and `rst`."""
-        return flatten(self.component(config))
-
     def describe(self, config: Any) -> str:
         """Ports, latency and throughput of the unit in a configuration."""
-        rows = [("clk", "in", "1", ""), ("rst", "in", "1", "synchronous, active high")]
-        for port in self.ports(config):
-            width = f"{port.lanes} x {port.width}" if port.lanes else str(port.width)
-            layout = ""
-            if port.lanes:
-                layout = f"element k in bits [{port.width}k+{port.width - 1}:{port.width}k]"
-            note = ", ".join(part for part in ("signed" if port.signed else "", layout) if part)
-            rows.append((port.name, port.direction, width, note))
+        rows = described(config.ports)
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + "  " + row[3]
-            for row in rows
+            f"{name:{widths[0]}}  {direction:{widths[1]}}  {bits:>{widths[2]}}  {text}"
+            for name, direction, bits, text in rows
         ]
         latency = " ".join(type(config).latency.__doc__.split())
         return "\n".join(

@@ -10,8 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from gradloom.modules import parts
-from gradloom.portnotes import described
-from gradloom.ports import flatten
+from gradloom.ports import described
 from gradloom.readable import readable
 from gradloom.units import Unit
 
@@ -144,5 +143,5 @@ def generate(unit: Unit, config: Any, **made_of: Any) -> str:
     ]
     if any(part.cells for part in design):
         header += _LINT_CELLS
-    head = comment(header, described(unit, flatten(component))) + f"\n{TIMESCALE}\n"
+    head = comment(header, described(config.ports)) + f"\n{TIMESCALE}\n"
     return "\n".join([head, *(module.render() for module in modules)])

@@ -25,8 +25,9 @@ from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from golden.fixed import Codes
+from golden.port import RESET, Port
 from gradloom.compare import Comparison, Runs
-from gradloom.ports import RESET, Port, flatten, leaves
+from gradloom.ports import flatten, leaves
 from gradloom.recorded import Recording, Word, compare_recording, ports_alone, to_codes
 
 #: Value changes that are taken from the reader in one go.

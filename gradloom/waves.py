@@ -9,8 +9,8 @@ from vcd.gtkw import GTKWColor, GTKWSave
 from vcd.reader import TokenKind, tokenize
 
 from golden.fixed import Codes
+from golden.port import Port
 from golden.twin import Trace
-from gradloom.ports import Port
 from gradloom.simulators import PERIOD, Pysim, Simulation
 
 #: Clocks of a waveform file before and after the difference.

@@ -11,11 +11,11 @@ import golden
 from golden.borders import Course
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Lanes
+from golden.port import inputs_of, outputs_of
 from gradloom.cli import cli
 from gradloom.cli.base import defaults
 from gradloom.cli.mutate import options
 from gradloom.mutate import _path, equivalence, lanes, mutate, netlist
-from gradloom.ports import inputs_of, outputs_of
 from gradloom.stimulus import TESTBENCH_CLOCKS as CYCLES
 from gradloom.stimulus import random_inputs, usual_inputs
 from gradloom.units import UNITS
@@ -32,7 +32,7 @@ def usual(name):
 
 
 def without_borders(unit, config, cycles, seed):
-    return random_inputs(unit.ports(config), cycles, seed)
+    return random_inputs(config.ports, cycles, seed)
 
 
 def found(unit, config, change, stimulus=usual_inputs):
@@ -40,7 +40,7 @@ def found(unit, config, change, stimulus=usual_inputs):
     verilog = generate(unit, config)
     before, after = change
     assert verilog.count(before) == 1, f"{verilog.count(before)} times: {before}"
-    ports = unit.ports(config)
+    ports = config.ports
     given = stimulus(unit, config, CYCLES, 0)
     expected = unit.twin(config).run(given)
 
@@ -64,7 +64,7 @@ def test_every_mutant_of_a_small_unit_is_killed_or_equivalent():
 
 def test_without_borders_fewer_mutants_die():
     unit = UNITS["rounder"]
-    verilog, ports = generate(unit, ROUNDER), unit.ports(ROUNDER)
+    verilog, ports = generate(unit, ROUNDER), ROUNDER.ports
     chosen = netlist.mutations(verilog, unit.module, 400, 1)
     gates = netlist.gates(verilog, unit.module, chosen)
     dead = []
@@ -144,8 +144,8 @@ def test_every_units_operands_wait_for_credits(name):
 
 @pytest.mark.parametrize("name", list(UNITS))
 def test_borders_are_operands_of_the_unit(name):
-    unit, config = UNITS[name], usual(name)
-    ports = {port.name: port for port in unit.ports(config)}
+    config = usual(name)
+    ports = {port.name: port for port in config.ports}
     for border in config.borders():
         if isinstance(border, Course):
             columns = border.ports.items()
@@ -207,7 +207,7 @@ def test_every_mutant_of_a_unit_is_killed_or_equivalent(name):
 def test_the_testbench_kills_most_mutants_of_every_unit(name):
     """Four fifths of all, the equivalent ones among them, of which there are up to a seventh."""
     unit, config = UNITS[name], usual(name)
-    verilog, ports = generate(unit, config), unit.ports(config)
+    verilog, ports = generate(unit, config), config.ports
     chosen = netlist.mutations(verilog, unit.module, 200, 1)
     gates = netlist.gates(verilog, unit.module, chosen)
     given = usual_inputs(unit, config, CYCLES, 0)
@@ -244,7 +244,7 @@ def test_a_flattened_cell_is_found_in_its_module(cell, path):
 
 def test_the_solver_and_the_stimulus_agree_on_what_differs():
     unit = UNITS["wage-weight"]
-    verilog, ports = generate(unit, SMALL), unit.ports(SMALL)
+    verilog, ports = generate(unit, SMALL), SMALL.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     chosen = netlist.mutations(verilog, unit.module, 16, 5)
     gates = netlist.gates(verilog, unit.module, chosen)
@@ -265,7 +265,7 @@ def test_the_solver_and_the_stimulus_agree_on_what_differs():
 
 def test_a_question_that_takes_too_long_stays_open():
     unit, config = UNITS["rounder"], ROUNDER
-    verilog, ports = generate(unit, config), unit.ports(config)
+    verilog, ports = generate(unit, config), config.ports
     chosen = netlist.mutations(verilog, unit.module, 1, 1)
     gates = netlist.gates(verilog, unit.module, chosen)
     runs = [usual_inputs(unit, config, 9, 0)]

@@ -275,7 +275,7 @@ def packed(port, values):
 def simulated(name, family, netlist, folder):
     """The netlist's outputs at every clock as text of bits, and the twin's as words."""
     unit, config, _ = design(name)
-    ports = unit.ports(config)
+    ports = config.ports
     inputs = random_inputs(ports, CLOCKS, seed=1)
     inputs["rst"][:RESET] = 1
     if "load" in inputs:

@@ -11,8 +11,8 @@ from generated import CASES, configured, gradloom, ports, run, tool
 
 import golden
 from golden.fixed import Fixed
+from golden.port import outputs_of
 from gradloom.package import package, write
-from gradloom.ports import outputs_of
 from gradloom.stimulus import usual_inputs
 from gradloom.units import UNITS
 from hdl.cells import CELLS

@@ -5,9 +5,13 @@ from amaranth.back import verilog
 from amaranth.hdl import Elaboratable, Fragment, Module, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
+from generated import CASES, configured
 from toys import Queue
 
-from gradloom.ports import Port, TopLevel, flatten, inputs_of, outputs_of
+import golden
+import hdl
+from golden.port import Port, inputs_of, outputs_of
+from gradloom.ports import TopLevel, flatten
 
 QUEUE = Queue()
 
@@ -142,3 +146,33 @@ def test_generated_verilog_has_the_plain_ports():
         (name, directions[way], int(top_bit or 0) + 1) for way, top_bit, name in found
     } == expected
     assert "queue.unit" in text
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+def test_hardware_has_the_ports_that_its_configuration_lists(name, arguments):
+    unit, config = configured(name, arguments)
+    component = unit.component(config)
+    Fragment.get(component, None)
+    assert flatten(component) == list(config.ports)
+    assert all(port.meaning for port in config.ports)
+
+
+def test_ports_follow_their_parameters_over_their_whole_range():
+    made = [
+        *((hdl.ActivationQuantizer, golden.ActivationQuantizerConfig(most_shift=shift))
+          for shift in range(1, 25)),
+        *((unit, config(width=width))
+          for width in range(2, 55)
+          for unit, config in (
+              (hdl.ShiftExponent, golden.ShiftExponentConfig),
+              (hdl.ErrorQuantizer, golden.ErrorQuantizerConfig),
+              (hdl.WeightUpdate, golden.WeightUpdateConfig),
+          )),
+        *((hdl.Rounder, golden.RounderConfig(conversions=(golden.Conversion(
+              fraction=20, target=golden.Fixed(2, 6)),) * count))
+          for count in range(1, 17)),
+    ]  # fmt: skip
+    for unit, config in made:
+        component = unit(config)
+        Fragment.get(component, None)
+        assert flatten(component) == list(config.ports), config

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import Counter, Queue, Store, Wires
 
+from golden.port import Port
 from gradloom import cxxrtl
 from gradloom.packing import Packing
-from gradloom.ports import Port
 from gradloom.simulators import build, simulate
 
 EACH = pytest.mark.parametrize("simulator", ["pysim", "cxxrtl"])

@@ -11,7 +11,6 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
 from generated import CASES, configured, gradloom, ports, run, tool, verilog
 
-from gradloom.portnotes import NOTES
 from gradloom.readable import readable
 from gradloom.units import UNITS
 from gradloom.verilog import generate
@@ -74,12 +73,6 @@ def test_a_person_can_read_it(name, arguments):
     for port in plain:
         assert re.search(rf"^//   {port} +(in|out) +\d+ +\S", header, re.M), port
     assert all(name.startswith(unit.module) for name in modules)
-
-
-@pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
-def test_every_port_has_a_meaning(name, arguments):
-    unit, config = configured(name, arguments)
-    assert {port.name for port in ports(unit, config)} <= NOTES[name].keys()
 
 
 def test_an_array_has_one_module_for_its_nodes_and_one_for_its_rounders():

@@ -15,8 +15,9 @@ from toys import Counter, CounterTwin, Difference, DifferenceTwin
 
 import golden
 import hdl
+from golden.port import inputs_of, outputs_of
 from gradloom.cli import cli
-from gradloom.ports import flatten, inputs_of, outputs_of
+from gradloom.ports import flatten
 from gradloom.simulators import Pysim
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from boards import jobs
 from boards.tools import find_tool
+from golden.port import inputs_of, outputs_of
 from golden.twin import Trace
 from gradloom.mutate import equivalence, lanes, netlist
 from gradloom.mutate.netlist import Gates, Mutation
-from gradloom.ports import inputs_of, outputs_of
 from gradloom.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import UNITS, Unit
 from gradloom.verilog import generate, parameters
@@ -173,7 +173,7 @@ def mutate(
     chosen = netlist.mutations(verilog, unit.module, count, seed)
     listener(0, "making gates of them")
     gates = netlist.gates(verilog, unit.module, chosen)
-    ports = unit.ports(config)
+    ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     found: dict[int, Mutant] = {}
     names: tuple[Fate, Fate] = ("testbench", "compare")
@@ -212,7 +212,7 @@ def _examine(
 ) -> dict[int, tuple[Fate, int | None, str]]:
     """What the mutants `numbers` are, which live: what became of each, at which clock, and why."""
     unit = UNITS[name]
-    ports = unit.ports(config)
+    ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     runs = [usual_inputs(unit, config, WATCHED[1], seed) for seed in range(WATCHED[0])]
     machine = equivalence.Machine(gates, inputs, outputs, runs)

@@ -22,10 +22,10 @@ from typing import Literal
 import numpy as np
 
 from boards.tools import find_tool, run
+from golden.port import Port
 from golden.twin import Trace
 from gradloom.mutate.lanes import bits_of
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
-from gradloom.ports import Port
 
 #: What the mutant is.
 Kind = Literal["equivalent", "differs", "undecided"]

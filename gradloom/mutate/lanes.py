@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.port import Port
 from golden.twin import Trace
 from gradloom.cxxrtl import cache, compiler, tool
 from gradloom.mutate.netlist import SELECT, Gates
-from gradloom.ports import Port
 
 _SOURCE = r"""
 #include <cstdint>

@@ -108,7 +108,7 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     """The benches of a unit, one a module that is proved."""
     component = unit.component(config)
     if unit.name == "lfsr":
-        bench = Bench(unit.module, flatten(component))
+        bench = Bench(unit.module, config.ports)
         lfsr.specify(bench, config)
         return [bench]
     if unit.name == "bank":
@@ -135,7 +135,7 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     fifo = hdl.Buffer(component.o.payload.shape(), depth=depth)  # type: ignore[attr-defined]
     found.append(Bench(f"{unit.module}_buffer", flatten(fifo)))
     streams.specify_fifo(found[-1], depth, 1)
-    found.append(Bench(unit.module, flatten(component)))
+    found.append(Bench(unit.module, config.ports))
     brings = "i_last" if unit.name == "wage-shift" else None
     streams.specify_streamed(found[-1], config, inside, brings)
     return found

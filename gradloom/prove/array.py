@@ -51,7 +51,7 @@ def benches(name: str, config: ArrayConfig, component: Any) -> list[Bench]:
     found.append(
         Bench(
             name,
-            flatten(component),
+            config.ports,
             cut=(f"{name}_macc/t:$mul",) if free else (),
             assumed="product" if free else "",
         )

@@ -16,7 +16,7 @@ from typing import Any
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the stubs
 from amaranth.hdl import C, Cat, ClockDomain, Instance, Module, Signal, Value, ValueLike
 
-from gradloom.ports import Port
+from golden.port import Port
 
 
 @dataclass(frozen=True)

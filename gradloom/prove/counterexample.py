@@ -10,7 +10,7 @@ from io import BytesIO, StringIO
 from vcd import VCDWriter
 from vcd.reader import TokenKind, tokenize
 
-from gradloom.ports import RESET, Port
+from golden.port import RESET, Port
 
 #: Nanoseconds a clock.
 _PERIOD = 10

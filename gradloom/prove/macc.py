@@ -9,9 +9,7 @@ has it.
 
 from amaranth.hdl import Cat, Mux, Value, signed
 
-import hdl
 from golden.macc import MaccConfig
-from gradloom.ports import flatten
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import every, implies, magnitude
 
@@ -42,7 +40,7 @@ def product(bench: Bench, config: MaccConfig) -> Value:
 def bench(module: str, config: MaccConfig) -> Bench:
     """The bench of a node, with its properties."""
     free = not multiplied(config)
-    ports = flatten(hdl.Macc(config))
+    ports = config.ports
     cut, assumed = ((f"{module}/t:$mul",), "product") if free else ((), "")
     made = Bench(module, ports, cut=cut, assumed=assumed)
     specify(made, config)

@@ -6,7 +6,7 @@ from typing import Any
 from amaranth.hdl import Array, Mux, Signal, Value
 
 from golden.buffer import BUFFER_LATENCY
-from gradloom.ports import Port
+from golden.port import Port
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import every, implies
 

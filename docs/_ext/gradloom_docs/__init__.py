@@ -122,7 +122,7 @@ class UnitPorts(_Directive):
     """A unit's plain ports at its defaults."""
 
     def run(self) -> list[nodes.Node]:
-        head = ("port", "direction", "bits", "holds", "where", "meaning")
+        head = ("port", "direction", "bits", "meaning")
         return self.table(head, describe.ports(self.unit), "ports")
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from gradloom import UNITS, Port, Unit
-from gradloom.portnotes import note
+from gradloom import UNITS, Unit
+from gradloom.ports import described
 from gradloom.verilog import parameters
 from gradloom_docs.timing import configuration, scripts
 
@@ -42,6 +42,7 @@ def _fixed(clocks: int) -> Formula:
 #: Latency of every unit in clocks.
 LATENCY: dict[str, Formula] = {
     "lfsr": _fixed(1),
+    "bank": _fixed(2),
     "rounder": _fixed(7),
     "macc": Formula("7; of a ternary node, 3", lambda config: 3 if config.ternary else 7),
     "array": Formula(
@@ -121,43 +122,9 @@ def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
     return "`lanes`", "word" if unit.name == "lfsr" else "value", config.lanes
 
 
-def elements(port: Port) -> str:
-    """What one port holds: `8 x signed 16`."""
-    kind = f"{'signed ' if port.signed else ''}{port.width}"
-    if port.lanes is not None:
-        return f"{port.lanes} x {kind}"
-    return kind if port.signed else ""
-
-
-def bit_range(port: Port) -> str:
-    """Where in the port its value lies, or element k of its values."""
-    if port.lanes is None:
-        return f"[{port.width - 1}:0]" if port.width > 1 else ""
-    return (
-        f"element k in [{port.width}k+{port.width - 1}:{port.width}k]"
-        if port.width > 1
-        else ("element k in [k]")
-    )
-
-
 def ports(unit: Unit) -> Rows:
-    """Every plain port at the defaults, a row each."""
-    rows: Rows = [
-        ("`clk`", "in", "1", "", "", "everything happens at its rising edge"),
-        ("`rst`", "in", "1", "", "", "synchronous, active high"),
-    ]
-    for port in unit.ports(configuration(unit)):
-        rows.append(
-            (
-                f"`{port.name}`",
-                port.direction,
-                str(port.bits),
-                elements(port),
-                bit_range(port),
-                note(unit, port),
-            )
-        )
-    return rows
+    """Every plain port at the defaults, one row each."""
+    return [(f"`{name}`", *row) for name, *row in described(configuration(unit).ports)]
 
 
 def documented(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -246,11 +213,11 @@ def python(unit: Unit) -> str:
     )
     return f"""import golden
 import hdl
-from gradloom import compare, flatten, random_inputs
+from gradloom import compare, random_inputs
 
 config = golden.{type(config).__name__}({given})
 component = hdl.{component}(config)
-inputs = random_inputs(flatten(component), cycles=5_000, seed=0)
+inputs = random_inputs(config.ports, cycles=5_000, seed=0)
 print(compare(component, golden.{component}(config), inputs).report())"""
 
 

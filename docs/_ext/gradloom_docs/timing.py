@@ -12,9 +12,9 @@ from typing import Any
 import click
 import numpy as np
 
+from golden.port import inputs_of
 from golden.twin import Trace
 from gradloom import UNITS, Port, Unit, build
-from gradloom.ports import inputs_of
 from gradloom.simulators import Simulation
 
 #: An operand of a script: field or plain port to value, scalar or one a lane. None is a gap.

@@ -1,0 +1,174 @@
+"""The plain ports of a unit: those of its Verilog, of a stimulus and of a trace.
+
+A configuration lists its unit's ports; the twin, the hardware, the stimulus, testbenches and
+documents all read that list. A stream `i` has the ports `i_valid`, `i_ready` and one for each field
+of its payload, `i_<field>`. A vector of lanes is one port, lane 0 in the least significant bits.
+Every unit has `clk` and `rst`; no list repeats them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.fixed import Codes
+
+#: The widest element, in bits: int64 holds it with room for a sum of two.
+WIDEST_ELEMENT = 62
+
+
+@dataclass(frozen=True)
+class Port:
+    """One plain port.
+
+    Parameters
+    ----------
+    name
+        Name in Verilog, in a stimulus and in a trace.
+    direction
+        "in" or "out", seen from the unit.
+    width
+        Bits of one element.
+    signed
+        Whether an element is in two's complement.
+    lanes
+        Elements of a vector; None for a scalar.
+    meaning
+        What the port carries, in one line. Ports that differ in nothing else are equal.
+
+    Examples
+    --------
+    >>> port = Port("i_data", "in", 8, signed=True, lanes=4)
+    >>> print(port)
+    i_data: in signed(8) x 4
+    >>> port.bits, port.minimum, port.maximum, port.shape(100)
+    (32, -128, 127, (100, 4))
+    """
+
+    name: str
+    direction: Literal["in", "out"]
+    width: int
+    signed: bool = False
+    lanes: int | None = None
+    meaning: str = field(default="", compare=False)
+
+    @property
+    def bits(self) -> int:
+        """Bits of the whole port."""
+        return self.width * (1 if self.lanes is None else self.lanes)
+
+    @property
+    def minimum(self) -> int:
+        """The lowest value of an element."""
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @property
+    def maximum(self) -> int:
+        """The highest value of an element."""
+        return (1 << (self.width - self.signed)) - 1
+
+    def shape(self, clocks: int) -> tuple[int, ...]:
+        """Shape of the port's array in a trace of `clocks` edges."""
+        return (clocks,) if self.lanes is None else (clocks, self.lanes)
+
+    @property
+    def layout(self) -> str:
+        """How the values lie in the port's bits; empty for an unsigned scalar."""
+        sign = "signed" if self.signed else ""
+        if self.lanes is None:
+            return sign
+        width = self.width
+        bits = f"s [{width}k+{width - 1}:{width}k]" if width > 1 else " k"
+        where = f"element k of {self.lanes} in bit{bits}"
+        return f"{sign}, {where}" if sign else where
+
+    @property
+    def text(self) -> str:
+        """Meaning and layout."""
+        return "; ".join(part for part in (self.meaning, self.layout) if part)
+
+    def __str__(self) -> str:
+        kind = f"{'signed' if self.signed else 'unsigned'}({self.width})"
+        return f"{self.name}: {self.direction} {kind}" + (
+            "" if self.lanes is None else f" x {self.lanes}"
+        )
+
+
+#: The clock of every unit.
+CLOCK = Port("clk", "in", 1, meaning="everything happens at its rising edge")
+#: The reset of every unit, as a port of a stimulus.
+RESET = Port("rst", "in", 1, meaning="synchronous, active high")
+
+#: Handshake of the stream of operands.
+OPERAND = (
+    Port("i_valid", "in", 1, meaning="an operand is offered"),
+    Port("i_ready", "out", 1, meaning="the operand is taken at this clock edge, if one is offered"),
+)
+#: Handshake of the stream of results.
+RESULT = (
+    Port("o_valid", "out", 1, meaning="a result is there; it stays, unchanged, until it is taken"),
+    Port("o_ready", "in", 1, meaning="the result is taken at this clock edge, if one is there"),
+)
+
+
+def inputs_of(ports: Iterable[Port]) -> list[Port]:
+    """The ports that drive a unit: its reset and its input ports."""
+    return [RESET, *(port for port in ports if port.direction == "in")]
+
+
+def outputs_of(ports: Iterable[Port]) -> list[Port]:
+    """The output ports."""
+    return [port for port in ports if port.direction == "out"]
+
+
+def checked(ports: Sequence[Port], inputs: Mapping[str, ArrayLike]) -> tuple[int, dict[str, Codes]]:
+    """The number of clocks, and `inputs` as int64 arrays that are known to fit `ports`.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown, lengths or shapes do not match, or a value is out of its port's range.
+    TypeError
+        Values are not integers.
+    """
+    known = {port.name: port for port in ports}
+    if unknown := [name for name in inputs if name not in known]:
+        raise ValueError(
+            f"no input port is called {', '.join(unknown)}; there are {', '.join(known)}"
+        )
+    arrays = {name: np.asarray(values) for name, values in inputs.items()}
+    lengths = {name: len(values) if values.ndim else -1 for name, values in arrays.items()}
+    if len(set(lengths.values())) != 1 or -1 in lengths.values():
+        raise ValueError(f"inputs need one entry a clock, all the same number; they have {lengths}")
+    clocks = next(iter(lengths.values()))
+    return clocks, {name: _checked(known[name], values, clocks) for name, values in arrays.items()}
+
+
+def _checked(port: Port, values: NDArray[Any], clocks: int) -> Codes:
+    if values.shape != port.shape(clocks):
+        raise ValueError(
+            f"port {port.name} has the shape {values.shape}: {port.shape(clocks)} is wanted"
+        )
+    if values.dtype.kind not in "iub":
+        raise TypeError(f"port {port.name} has values of type {values.dtype}: integers are wanted")
+    if values.size and (int(values.min()) < port.minimum or int(values.max()) > port.maximum):
+        wrong = (values < port.minimum) | (values > port.maximum)
+        clock, *lane = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        where = f"clock {clock}" + "".join(f", lane {i}" for i in lane)
+        raise ValueError(
+            f"port {port.name}, {where}: {values[clock, *lane]} is out of range, "
+            f"{port.minimum} to {port.maximum} are allowed"
+        )
+    return values.astype(np.int64, copy=False)
+
+
+def completed(ports: Sequence[Port], inputs: Mapping[str, Codes], clocks: int) -> dict[str, Codes]:
+    """`inputs` in the order of `ports`, with zeros for those that are missing."""
+    return {
+        port.name: inputs[port.name]
+        if port.name in inputs
+        else np.zeros(port.shape(clocks), np.int64)
+        for port in ports
+    }
