@@ -102,7 +102,7 @@ class BankConfig:
     @property
     def throughput(self) -> str:
         """What a clock gives."""
-        return "a leap of any groups, one state set and one state read per clock; never stalls"
+        return "in a clock any of the groups leap, one state is set and one is read; never stalls"
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,8 @@ def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
         return "`rows` · `columns`", "product", config.rows * config.columns
     if unit.name == "macc":
         return "1", "product", 1
+    if unit.name == "bank":
+        return "sum of `groups`", "word", config.lanes
     return "`lanes`", "word" if unit.name == "lfsr" else "value", config.lanes
 
 
