@@ -73,11 +73,19 @@ def test_the_compiled_simulator_agrees():
 # What happens at a clock
 
 
-class Script:
-    """Inputs of a bank clock by clock, and what hardware and twin alike answer.
+def in_words(config, state):
+    """A state as `load_state` has it."""
+    mask = (1 << config.state_width) - 1
+    return [state >> 32 * k & mask for k in range(config.state_words)]
 
-    `at[clock]` are the inputs of that clock; ports that are not named are 0.
-    """
+
+def whole(words):
+    """States of which a port has the words (clocks, words)."""
+    return [sum(word << 32 * k for k, word in enumerate(row)) for row in words.tolist()]
+
+
+class Script:
+    """Inputs of a bank, 0 but for what is called for, and what hardware and twin alike answer."""
 
     def __init__(self, config, clocks):
         self.config = config
@@ -92,10 +100,7 @@ class Script:
     def load(self, clock, lane, state):
         self.read(clock, lane)
         self.inputs["load"][clock] = 1
-        mask = (1 << self.config.state_width) - 1
-        self.inputs["load_state"][clock] = [
-            state >> 32 * k & mask for k in range(self.config.state_words)
-        ]
+        self.inputs["load_state"][clock] = in_words(self.config, state)
 
     def run(self):
         """Words and states, (clocks, lanes) and (clocks,)."""
@@ -103,8 +108,7 @@ class Script:
         hardware = simulate(hdl.Bank(self.config), self.inputs)
         for name, values in twin.items():
             assert np.array_equal(values, hardware[name]), name
-        states = [sum(int(w) << 32 * k for k, w in enumerate(row)) for row in hardware["state"]]
-        return hardware["word"].tolist(), states
+        return hardware["word"].tolist(), whole(hardware["state"])
 
 
 def walkers(config):
@@ -319,29 +323,28 @@ LONG = Conversion(fraction=28, target=Fixed(8, 4))  # 24 bits dropped, more than
 NEAREST = Conversion(fraction=28, target=Fixed(6, 10), rounding=Rounding.NEAREST_EVEN)
 
 
-def wired(rows, columns, conversions, generator=DEFAULT):
-    """The component, and an array with generators of its own."""
+def shared(rows, columns, conversions, generator=DEFAULT):
+    """An array with generators of its own; one with a random port, and a bank for it."""
     own = golden.ArrayConfig(
         rows=rows, columns=columns, conversions=conversions, generator=generator
     )
     bank = BankConfig(groups=(1,) * columns + (3,), generator=generator)
-    return Wired(replace(own, random_port=True), bank), own
+    return own, replace(own, random_port=True), bank
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 1), (1, 3), (3, 4)], ids=str)
 @pytest.mark.parametrize("conversions", [(STOCHASTIC,), (LONG, STOCHASTIC)], ids=["one", "two"])
 def test_bank_and_array_are_the_array_with_generators_of_its_own(shape, conversions):
-    component, own = wired(*shape, conversions)
-    inputs = random_inputs(own.ports, 1500, seed=4)
-    answer, expected = simulate(component, inputs), golden.Array(own).run(inputs)
+    own, port, bank = shared(*shape, conversions)
+    inputs = random_inputs(own.ports, 1200, seed=4)
+    answer, expected = simulate(Wired(port, bank), inputs), golden.Array(own).run(inputs)
     assert expected["o_valid"].sum() > 100
     for name, values in expected.items():
         assert np.array_equal(answer[name], values), name
 
 
 def test_twins_of_bank_and_array_are_that_of_the_array_with_generators_of_its_own():
-    component, own = wired(3, 4, (LONG, STOCHASTIC))
-    port, bank = component.array.config, component.bank.config
+    own, port, bank = shared(3, 4, (LONG, STOCHASTIC))
     inputs = random_inputs(own.ports, 3000, seed=5)
     # Which columns draw when does not depend on the words.
     given = completed(inputs_of(port.ports), inputs, 3000)
@@ -371,17 +374,18 @@ def rounded(config, tiles, lanes):
 @pytest.mark.parametrize("stalls", [[0], [0, 3, 0, 40]], ids=["free", "stalls"])
 @pytest.mark.parametrize("shape", [(2, 3), (4, 2), (1, 1)], ids=str)
 def test_lanes_leap_only_for_rows_that_are_rounded_stochastically(shape, stalls):
-    component, own = wired(*shape, (STOCHASTIC, NEAREST, LONG))
+    own, port, bank = shared(*shape, (STOCHASTIC, NEAREST, LONG))
     operands, tiles = tiles_of(own, [5, 3, 8, 1, 4, 2, 7, 6, 5, 5], 20)
     assert {tile["choice"] for tile in tiles} == {0, 1, 2}
-    found = Bench(component, stalls=stalls).run(operands, len(tiles) * own.rows)
+    found = Bench(Wired(port, bank), stalls=stalls).run(operands, len(tiles) * own.rows)
     lanes = [OneByOne(own.generator, column) for column in range(own.columns)]
     assert [row["data"] for row in found] == rounded(own, tiles, lanes)
 
 
 @pytest.mark.parametrize("generator", [Generator(), WIDE], ids=["32 bits", "64 bits"])
 def test_an_array_goes_on_from_states_that_were_loaded(generator):
-    component, own = wired(3, 4, (STOCHASTIC,), generator)
+    own, port, bank = shared(3, 4, (STOCHASTIC,), generator)
+    component = Wired(port, bank)
     depth, number, loads = 5, 6, 100
     operands, tiles = tiles_of(own, [depth] * number, 30)
     clocks = 200
@@ -395,10 +399,7 @@ def test_an_array_goes_on_from_states_that_were_loaded(generator):
     states = [generator.advance(12345, 1000 * k + 1) for k in range(own.columns)]
     for k, state in enumerate(states):
         inputs["lane"][loads + k], inputs["load"][loads + k] = k, 1
-        width = component.bank.config.state_width
-        inputs["load_state"][loads + k] = [
-            state >> 32 * w & (1 << width) - 1 for w in range(component.bank.config.state_words)
-        ]
+        inputs["load_state"][loads + k] = in_words(bank, state)
     answer = simulate(component, inputs)
     assert answer["i_ready"].all()
     valid = answer["o_valid"] == 1
@@ -411,10 +412,10 @@ def test_an_array_goes_on_from_states_that_were_loaded(generator):
     expected += rounded(own, tiles[3:], after)
     assert answer["o_data"][valid].tolist() == expected
     # What was replaced are the states after as many draws as rows have passed.
-    replaced = answer["state"][loads + 2 : loads + 2 + own.columns].tolist()
+    replaced = whole(answer["state"][loads + 2 : loads + 2 + own.columns])
     model = Lanes(generator, 0, own.columns)
     model.take(3 * own.rows)
-    assert [sum(w << 32 * k for k, w in enumerate(row)) for row in replaced] == model.states
+    assert replaced == model.states
 
 
 # What is refused
