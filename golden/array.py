@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from golden import check
 from golden.borders import Border, Course, around
-from golden.buffer import BUFFER_LATENCY, schedule, show
+from golden.buffer import BUFFER_LATENCY, Queue, drawn, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes
-from golden.macc import MaccConfig, ternary, wrap
+from golden.macc import MaccConfig, ternary
 from golden.port import OPERAND, RESULT, Port
 from golden.rounder import PIPELINE_LATENCY, check_conversions, choose, conversion_borders
-from golden.twin import Trace, Twin
+from golden.twin import Trace, Twin, frozen
 
 #: The most rows of an array.
 MOST_ROWS = 255
@@ -256,7 +256,35 @@ class ArrayConfig:
         )
 
 
-class Array(Twin):
+@dataclass(frozen=True, eq=False)
+class _Foot:
+    """Rows for which not every column has drawn at the random port, between two clocks. They are
+    the last ones of the queue, where their results are not final.
+    """
+
+    #: Clocks until column 0 draws for each row, (rows,), ascending; negative once it has.
+    clocks: Codes
+    #: Sums, (rows, columns), and words as far as they have been drawn.
+    sums: Codes
+    words: Codes
+    #: Numbers of the conversions, (rows,).
+    choice: Codes
+
+
+@dataclass(frozen=True, eq=False)
+class _ArrayState:
+    """What the twin of `hdl.Array` keeps between two clocks."""
+
+    queue: Queue
+    #: Sums of the tile whose last operand has not come, (rows, columns), as the accumulators wrap.
+    sums: Codes
+    #: Random words of the tiles to come, in an array with generators of its own.
+    lanes: Lanes | None
+    #: In one with a random port.
+    foot: _Foot | None
+
+
+class Array(Twin[_ArrayState]):
     """Twin of `hdl.Array`: stream `i` (`a`, `b`, `last`, and `choice` and `multiply` where there
     are any) to stream `o` (`data`, `last`); with `random_port`, `random` (clocks, columns) in and
     `draws` (clocks, columns) out.
@@ -264,102 +292,150 @@ class Array(Twin):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
+        self.ports = config.ports
+        self._lanes = None
+        if config.stochastic and not config.random_port:
+            self._lanes = Lanes(config.generator, 0, config.columns)
+        # Float64 sums of so many products are exact.
+        self._exact = 1 << (53 - (config.macc.a.width + config.macc.b.width - 2))
+        # Bits by which an int64 is wider than each node's accumulator.
+        self._spare = np.full((config.rows, config.columns), 64 - config.macc.width)
+        if config.multipliers is not None:
+            rows, columns = config.multipliers
+            self._spare[:] = 64 - config.ternary.width
+            self._spare[-rows:, :columns] = 64 - config.macc.width
 
-    def stretch(self, inputs: Trace) -> Trace:
+    def initial(self) -> _ArrayState:
+        """The reset state."""
         config = self.config
-        last = inputs["i_last"] != 0
+        nothing, rows = np.zeros(0, np.int64), np.zeros((0, config.columns), np.int64)
+        foot = _Foot(nothing, rows, rows, nothing) if config.random_port else None
+        sums = np.zeros((config.rows, config.columns), np.int64)
+        return _ArrayState(Queue(), sums, self._lanes, foot)
+
+    def stretch(self, state: _ArrayState, inputs: Trace) -> tuple[_ArrayState, Trace]:
+        """See `Twin`."""
+        config = self.config
+        valid, last = inputs["i_valid"] != 0, inputs["i_last"] != 0
         times = schedule(
-            inputs["i_valid"] & inputs["i_last"],
-            inputs["o_ready"],
+            state.queue,
+            valid & last,
+            inputs["o_ready"] != 0,
             latency=config.latency,
             depth=config.buffer,
             rows=config.rows,
         )
         ready = ~last | times.ready
-        accepted = np.flatnonzero(inputs["i_valid"] & ready)
+        accepted = np.flatnonzero(valid & ready)
         ends = np.searchsorted(accepted, times.claims) + 1
-        a, b = inputs["i_a"][accepted], inputs["i_b"][accepted]
-        if config.multipliers is None:
-            sums = wrap(self._products(a, b, ends), config.macc.width)
-        else:
-            multiply = inputs["i_multiply"][accepted, None] != 0
-            sums = self._products(*self._chosen(a, b, multiply), ends)
-            block = np.array(
-                [
-                    [config.node(row, column) is config.macc for column in range(config.columns)]
-                    for row in range(config.rows)
-                ]
-            )
-            sums = np.where(block, wrap(sums, config.macc.width), wrap(sums, config.ternary.width))
-        data = sums[:, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
-        drawn: Trace = {}
-        if config.conversions:
-            choice = inputs.get("i_choice", np.zeros_like(inputs["i_last"]))[times.claims]
-            choice = np.repeat(np.minimum(choice, len(config.conversions) - 1), config.rows)
-            words: NDArray[np.integer] = np.zeros(data.shape, np.int64)
-            if config.random_port:
-                words, drawn = self._drawn(inputs["random"], choice, times.claims)
-            elif config.stochastic:
-                words = Lanes(config.generator, 0, config.columns).take(len(data))
+        sums = self._products(*self._operands(inputs, accepted), ends)
+        sums[0] += state.sums
+        sums = sums << self._spare >> self._spare  # as the accumulators wrap
+        data = sums[:-1, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
+        lanes, foot, queue, draws = state.lanes, state.foot, state.queue, Trace()
+        choice = None
+        if len(config.conversions) > 1:
+            choice = np.repeat(inputs["i_choice"][times.claims], config.rows)
+        if foot is not None:
+            foot, rounded, draws = self._drawn(foot, data, choice, times.claims, inputs["random"])
+            earlier = len(rounded) - len(data)
+            queue, data = _corrected(queue, rounded[:earlier]), rounded[earlier:]
+        elif config.conversions:
+            lanes, words = drawn(lanes, len(data))
             data = choose(config.conversions, choice, data, words, config.generator.draw)
         position = np.arange(len(data)) % config.rows
         results = {"data": data, "last": (position == config.rows - 1).astype(np.int64)}
-        return {"i_ready": ready.astype(np.int64), **show(results, times.head), **drawn}
+        queue, shown = show(queue, times, results)
+        outputs = {"i_ready": ready.astype(np.int64), **shown, **draws}
+        return _ArrayState(queue, frozen(sums[-1]), lanes, foot), outputs
 
     def _drawn(
-        self, random: Codes, choice: Codes, claims: NDArray[np.intp]
-    ) -> tuple[NDArray[np.integer], Trace]:
-        """Words that the rows (rows, columns) meet at the port, 0 where they would come after the
-        end; and at which clocks columns draw: for the rows whose conversion is stochastic.
+        self,
+        foot: _Foot,
+        sums: Codes,
+        choice: Codes | None,
+        claims: NDArray[np.intp],
+        random: Codes,
+    ) -> tuple[_Foot, Codes, Trace]:
+        """What is at the foot after a stretch; the rows that were there and the new ones, rounded
+        with the words that have come; and at which clocks columns draw.
+        """
+        config, clocks = self.config, len(random)
+        if choice is None:
+            choice = np.zeros(len(sums), np.int64)
+        new = np.add.outer(claims + config.foot_delay, np.arange(config.rows)).ravel()
+        first = np.concatenate([foot.clocks, new])
+        sums, choice = np.concatenate([foot.sums, sums]), np.concatenate([foot.choice, choice])
+        words = np.concatenate([foot.words, np.zeros((len(new), config.columns), np.int64)])
+        at = np.add.outer(first, np.arange(config.columns))
+        row, column = np.nonzero((at >= 0) & (at < clocks))
+        clock = at[row, column]
+        words[row, column] = random[clock, column]
+        # A choice past the end means the last conversion.
+        kinds = np.array([c.rounding is Rounding.STOCHASTIC for c in config.conversions])
+        draws = np.zeros((clocks, config.columns), np.int64)
+        draws[clock, column] = np.take(kinds, choice[row], mode="clip")
+        rounded = choose(config.conversions, choice, sums, words, config.generator.draw)
+        stays = at[:, -1] >= clocks
+        left = (first - clocks, sums, words, choice)
+        return _Foot(*(frozen(values[stays]) for values in left)), rounded, {"draws": draws}
+
+    def _operands(
+        self, inputs: Trace, accepted: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Operands as the nodes take them, (terms, rows) and (terms, columns).
+
+        A mixed array has two kinds of terms. To multiply, the block of multipliers has the operands
+        as they are and the other nodes get zeros; else the low two bits of b are ternary.
         """
         config = self.config
-        first = claims + config.foot_delay
-        clock = (first[:, None] + np.arange(config.rows)).reshape(-1, 1) + np.arange(config.columns)
-        row, column = np.nonzero(clock < len(random))
-        words = np.zeros(clock.shape, random.dtype)
-        words[row, column] = random[clock[row, column], column]
-        stochastic = np.array([c.rounding is Rounding.STOCHASTIC for c in config.conversions])
-        draws = np.zeros(random.shape, np.int64)
-        draws[clock[row, column], column] = stochastic[choice[row]]
-        return words, {"draws": draws}
-
-    def _chosen(self, a: Codes, b: Codes, multiply: NDArray[np.bool_]) -> tuple[Codes, Codes]:
-        """Operands of a mixed array as its nodes take them, `multiply` (terms, 1).
-
-        To multiply, the block has them as they are and the other nodes get zeros;
-        else the low two bits of b are ternary.
-        """
-        config = self.config
-        assert config.multipliers is not None
-        rows, columns = config.multipliers
-        above = np.arange(config.rows) < config.rows - rows
-        right = np.arange(config.columns) >= columns
-        low = (b & 3 ^ 2) - 2
-        a = np.where(multiply & above, 0, a)
-        return a, np.where(multiply, np.where(right, 0, b), ternary(low))
-
-    def _products(self, a: Codes, b: Codes, ends: Codes) -> Codes:
-        """Exact sums (tiles, rows, columns) of operands (terms, rows) and (terms, columns);
-        tile t ends before ends[t].
-        """
-        macc = self.config.macc
-        if macc.ternary:
+        a, b = inputs["i_a"][accepted], inputs["i_b"][accepted]
+        if config.multipliers is not None:
+            rows, columns = config.multipliers
+            above = np.arange(config.rows) < config.rows - rows
+            right = np.arange(config.columns) >= columns
+            multiply = inputs["i_multiply"][accepted, None] != 0
+            low = (b.astype(np.int64) & 3 ^ 2) - 2
+            a = np.where(multiply & above, 0, a)
+            b = np.where(multiply, np.where(right, 0, b), ternary(low))
+        elif config.macc.ternary:
             b = ternary(b)
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.intp)[: len(ends)]
-        longest = int((ends - starts).max(initial=0))
-        # Float64 products are exact below 2^53; past that, integers wrap as the hardware does.
-        exact = longest << (macc.a.width + macc.b.width - 2) < 1 << 53
-        kind = np.float64 if exact else np.int64
-        a, b = a.astype(kind), b.astype(kind)
-        sums = np.empty((len(ends), self.config.rows, self.config.columns), kind)
-        if len(ends) and (ends - starts == longest).all():
-            stop = len(ends) * longest
-            np.matmul(
-                a[:stop].reshape(len(ends), longest, -1).swapaxes(1, 2),
-                b[:stop].reshape(len(ends), longest, -1),
-                out=sums,
-            )
-        else:
-            for tile, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
-                np.matmul(a[start:end].T, b[start:end], out=sums[tile])
-        return sums.astype(np.int64)
+        return a.astype(np.float64), b.astype(np.float64)
+
+    def _products(
+        self, a: NDArray[np.float64], b: NDArray[np.float64], ends: NDArray[np.intp]
+    ) -> Codes:
+        """Sums (tiles, rows, columns), modulo 2^64; tile t ends before ends[t], and the last one is
+        what follows on ends[-1], maybe nothing.
+        """
+        edges = np.concatenate([[0], ends, [len(a)]])
+        lengths = np.diff(edges)
+        # Long tiles are summed in parts that float64 holds exactly.
+        parts = np.maximum(-(-lengths // self._exact), 1)
+        firsts = np.cumsum(parts) - parts
+        number = np.arange(int(parts.sum())) - np.repeat(firsts, parts)
+        starts = np.repeat(edges[:-1], parts) + number * self._exact
+        sizes = np.minimum(np.repeat(edges[1:], parts) - starts, self._exact)
+        sums = np.empty((len(starts), self.config.rows, self.config.columns), np.float64)
+        for size in np.flatnonzero(np.bincount(sizes)).tolist():
+            chosen = np.flatnonzero(sizes == size)
+            first = starts[chosen]
+            if len(chosen) * size == int(first[-1]) + size - int(first[0]):  # one after the other
+                span = slice(int(first[0]), int(first[-1]) + size)
+                left, right = a[span], b[span]
+            else:
+                terms = np.add.outer(first, np.arange(size)).ravel()
+                left, right = np.take(a, terms, axis=0), np.take(b, terms, axis=0)
+            left = left.reshape(len(chosen), size, self.config.rows)
+            right = right.reshape(len(chosen), size, self.config.columns)
+            sums[chosen] = np.matmul(left.swapaxes(1, 2), right)
+        whole = sums.astype(np.int64)
+        return whole if len(starts) == len(lengths) else np.add.reduceat(whole, firsts)
+
+
+def _corrected(queue: Queue, data: Codes) -> Queue:
+    """The queue with `data` for that of its last results."""
+    if not len(data):
+        return queue
+    kept = queue.values["data"][: -len(data)]
+    return replace(queue, values={**queue.values, "data": np.concatenate([kept, data])})

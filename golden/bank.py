@@ -128,7 +128,7 @@ class BankState:
     shown: int
 
 
-class Bank(Twin):
+class Bank(Twin[BankState]):
     """Twin of `hdl.Bank`: `leap` (clocks, groups), `lane`, `load` and `load_state` (clocks, words
     of a state) in; `word` (clocks, lanes) and `state` (clocks, words of a state) out.
 
@@ -146,19 +146,16 @@ class Bank(Twin):
 
     def __init__(self, config: BankConfig):
         self.config = config
+        self.ports = config.ports
+        lanes = range(config.first_lane, config.first_lane + config.lanes)
+        self._seeds = tuple(config.generator.lane_seed(lane) for lane in lanes)
 
     def initial(self) -> BankState:
         """The reset state: every lane at its seed, lane 0 addressed."""
-        config = self.config
-        lanes = range(config.first_lane, config.first_lane + config.lanes)
-        seeds = tuple(config.generator.lane_seed(lane) for lane in lanes)
-        return BankState(states=seeds, lane=0, load=0, shown=0)
+        return BankState(states=self._seeds, lane=0, load=0, shown=0)
 
-    def stretch(self, inputs: Trace) -> Trace:
-        return self._advance(self.initial(), inputs)[1]
-
-    def _advance(self, state: BankState, inputs: Trace) -> tuple[BankState, Trace]:
-        """The state after some clocks without a reset, and the outputs at each of them."""
+    def stretch(self, state: BankState, inputs: Trace) -> tuple[BankState, Trace]:
+        """See `Twin`."""
         config = self.config
         clocks, lanes = len(inputs["load"]), config.lanes
 
