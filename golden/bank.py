@@ -9,6 +9,7 @@ state. So the lanes stand in one bank, and whoever draws tells it when to leap.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from golden.borders import Border
 from golden.fixed import Codes
 from golden.lfsr import MOST_LANES, Generator
 from golden.port import Port
+from golden.settings import check_settings, setting
 from golden.twin import Trace, Twin
 
 #: The widest word in which a state is set and read, in bits.
@@ -31,26 +33,44 @@ class BankConfig:
     Parameters
     ----------
     generator
-        The generator all lanes share. A state wider than 32 bits is set and read as several words
-        of 32 bits side by side.
+        The generator all lanes share. A state of 64 bits is set and read as two words of 32 bits
+        side by side.
     groups
-        Sizes of the groups, 1 to 255 lanes in all: the lanes of a group leap together. For an array
-        of C columns and a vector engine of V lanes, `(1,) * C + (V,)`.
+        Numbers of lanes that leap together, 255 lanes in all at most. For an array of C columns and
+        V elementwise lanes: `(1,) * C + (V,)`.
     first_lane
-        Number of the first lane; together with all lanes at most 255.
+        Number of the first lane, 0 to 254. All lanes have numbers below 255.
     """
 
-    generator: Generator = Generator()
-    groups: tuple[int, ...] = (1, 1, 1, 1, 4)
-    first_lane: int = 0
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": "Clocks from a `load` to the lane's new word, and from a `lane` to its state."
+    }
+
+    generator: Generator = setting(
+        Generator(),
+        "The generator all lanes share",
+        more="A state of 64 bits is set and read as two words of 32 bits side by side.",
+    )
+    groups: tuple[int, ...] = setting(
+        (1, 1, 1, 1, 4),
+        "Numbers of lanes that leap together, 255 lanes in all at most",
+        more="For an array of C columns and V elementwise lanes: `(1,) * C + (V,)`.",
+        form="N,N,...",
+    )
+    first_lane: int = setting(
+        0,
+        "Number of the first lane",
+        low=0,
+        high=MOST_LANES - 1,
+        more="All lanes have numbers below 255.",
+    )
 
     def __post_init__(self) -> None:
-        check.instance("generator", self.generator, Generator)
-        check.instance("groups", self.groups, tuple)
+        check_settings(self)
         check.whole("number of groups", len(self.groups), 1, MOST_LANES)
         for size in self.groups:
             check.whole("size of a group", size, 1, MOST_LANES)
-        check.whole("first_lane", self.first_lane, 0, MOST_LANES - 1)
         self.generator.require_lanes(self.first_lane + self.lanes)
 
     @property
