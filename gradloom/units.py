@@ -129,6 +129,13 @@ _ALL = (
         golden.LfsrConfig,
     ),
     Unit(
+        "bank",
+        "A bank of LFSRs for several units: lanes leap in groups, states can be set and read.",
+        hdl.Bank,
+        golden.Bank,
+        golden.BankConfig,
+    ),
+    Unit(
         "rounder",
         "Convert: stochastic or nearest rounding of wide codes, then saturation.",
         hdl.Rounder,

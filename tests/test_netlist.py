@@ -37,6 +37,7 @@ CONVERSIONS_OF_ONE_RANGE = (
 #: Units in the sizes that are synthesized.
 DESIGNS = {
     "lfsr": golden.LfsrConfig(lanes=2),
+    "bank": golden.BankConfig(groups=(1, 2)),
     "rounder": golden.RounderConfig(width=20, conversions=CONVERSIONS),
     "macc": golden.MaccConfig(a=WORD, b=WORD),
     "array": golden.ArrayConfig(

@@ -17,6 +17,7 @@ from boards import jobs
 from gradloom.ports import flatten
 from gradloom.prove import (
     array,
+    bank,
     lfsr,
     macc,
     rounder,
@@ -108,6 +109,10 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     if unit.name == "lfsr":
         bench = Bench(unit.module, config.ports)
         lfsr.specify(bench, config)
+        return [bench]
+    if unit.name == "bank":
+        bench = Bench(unit.module, flatten(component))
+        bank.specify(bench, config)
         return [bench]
     if unit.name == "macc":
         return [macc.bench(unit.module, config)]
