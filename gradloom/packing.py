@@ -67,7 +67,7 @@ def _pack(port: Port, values: Codes, rows: Rows) -> None:
     if width == 1:
         _bytes_to_rows(np.packbits(lanes.astype(np.uint8), axis=1, bitorder="little"), rows)
     elif width in (8, 16, 32):
-        _bytes_to_rows(lanes.astype(f"<u{width // 8}").view(np.uint8), rows)
+        _bytes_to_rows(lanes.astype(f"<u{width // 8}", "C").view(np.uint8), rows)
     else:
         codes = lanes.astype(np.uint64) & np.uint64((1 << width) - 1)
         for lane in range(lanes.shape[1]):

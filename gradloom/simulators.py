@@ -13,10 +13,10 @@ read port goes back to its first value with the reset in `pysim` and keeps its v
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from os import PathLike, fspath
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from amaranth.hdl import Cat, Elaboratable, Module, Signal
@@ -42,8 +42,66 @@ PERIOD = 10
 _WIDEST_SIGNAL = 256
 
 
+class Engine(Protocol):
+    """One run of a component in a simulator, somewhere in its time."""
+
+    def run(self, rows: Rows) -> Rows:
+        """Simulate the clocks whose inputs are `rows`; return their outputs."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class State:
+    """Where a simulation is after some clocks; good for one `advance`.
+
+    Attributes
+    ----------
+    clock : int
+        Clocks that have been simulated.
+    """
+
+    def __init__(self, simulation: "Simulation", engine: Engine, clock: int):
+        self.clock = clock
+        self._simulation = simulation
+        self._engine: Engine | None = engine
+
+    def _engine_of(self, simulation: "Simulation") -> Engine:
+        """The engine, if this state can be advanced by `simulation`."""
+        if simulation is not self._simulation:
+            raise ValueError("the state belongs to another simulation")
+        if self._engine is None:
+            raise ValueError(
+                f"the state at clock {self.clock} has been advanced already: a simulator's state "
+                "is good for one use, go on from the state that advance returned"
+            )
+        return self._engine
+
+    def _moved(self, clocks: int) -> "State":
+        """The state after `clocks` more, which takes over the engine."""
+        engine, self._engine = self._engine, None
+        assert engine is not None
+        return State(self._simulation, engine, self.clock + clocks)
+
+    def close(self) -> None:
+        """End the run; an engine can then serve another one. Also done when the state is dropped.
+
+        The state of a run that has a waveform file must be closed for the file to be whole.
+        """
+        if self._engine is not None:
+            self._simulation._end(self._engine)
+            self._engine = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Simulation(ABC):
-    """A component made ready to run; each run begins in the reset state.
+    """A component made ready to run.
+
+    `run` begins in the reset state. A run can also be cut into batches: `initial` returns the reset
+    state, `advance` the outputs of some clocks and the state after them. Unlike a twin's, a state
+    of a simulation can be advanced once only.
 
     Parameters
     ----------
@@ -57,7 +115,19 @@ class Simulation(ABC):
     flat : list of Port
         The unit's plain ports without `clk` and `rst`.
     inputs, outputs : list of Port
-        What a stimulus can name (`rst` first) and what a trace holds.
+        The ports of a stimulus (`rst` first) and of a trace.
+
+    Examples
+    --------
+    >>> import numpy as np, golden, hdl
+    >>> from gradloom import build
+    >>> simulation = build(hdl.Lfsr(golden.LfsrConfig()))
+    >>> whole = simulation.run({"o_ready": np.ones(100, int)})
+    >>> state = simulation.initial()
+    >>> state, first = simulation.advance(state, {"o_ready": np.ones(60, int)})
+    >>> state, second = simulation.advance(state, {"o_ready": np.ones(40, int)})
+    >>> np.array_equal(np.concatenate([first["o_data"], second["o_data"]]), whole["o_data"])
+    True
     """
 
     name: ClassVar[str]
@@ -74,28 +144,64 @@ class Simulation(ABC):
         self._out = Packing(self.outputs)
 
     def run(self, inputs: Mapping[str, ArrayLike], progress: Progress | None = None) -> Trace:
-        """Every output at every edge, for the inputs at every edge; see `simulate`."""
+        """Outputs of a run that begins in the reset state; see `simulate`."""
+        state = self.initial()
+        try:
+            state, trace = self.advance(state, inputs, progress)
+        finally:
+            state.close()
+        return trace
+
+    def initial(self) -> State:
+        """The reset state. Several runs may be under way at a time."""
+        return State(self, self._begin(), 0)
+
+    def advance(
+        self, state: State, inputs: Mapping[str, ArrayLike], progress: Progress | None = None
+    ) -> tuple[State, Trace]:
+        """State and outputs of the clocks that follow on `state`, which cannot be used again.
+
+        Parameters
+        ----------
+        state
+            From `initial` or the last `advance` of this simulation.
+        inputs
+            As in `simulate`; at least one clock.
+        progress
+            Called now and then with the clocks of this batch that are done, and all of them.
+
+        Returns
+        -------
+        The state after the last clock, and every output port's values, (clocks,) or (clocks,
+        lanes).
+
+        Raises
+        ------
+        ValueError
+            The state was advanced before, or the inputs do not fit the ports.
+        """
+        engine = state._engine_of(self)
         clocks, values = checked(self.inputs, inputs)
+        if not clocks:
+            raise ValueError("the inputs have 0 clocks: at least 1 is needed")
         trace: dict[str, Codes] = {
             port.name: np.empty(port.shape(clocks), np.int64) for port in self.outputs
         }
-        spans = [
-            slice(start, min(start + self.batch, clocks)) for start in range(0, clocks, self.batch)
-        ]
-        done = iter(spans)
-
-        def accept(rows: Rows) -> None:
-            span = next(done)
-            self._out.unpack(rows, trace, span)
+        after = state._moved(clocks)
+        for start in range(0, clocks, self.batch):
+            span = slice(start, min(start + self.batch, clocks))
+            self._out.unpack(engine.run(self._in.pack(values, span)), trace, span)
             if progress:
                 progress(span.stop, clocks)
-
-        self._run((self._in.pack(values, span) for span in spans), accept)
-        return trace
+        return after, trace
 
     @abstractmethod
-    def _run(self, batches: Iterable[Rows], accept: Callable[[Rows], None]) -> None:
-        """From the reset state, answer each batch of input rows with as many output rows."""
+    def _begin(self) -> Engine:
+        """An engine in the reset state."""
+
+    @abstractmethod
+    def _end(self, engine: Engine) -> None:
+        """The run of `engine` is over."""
 
 
 class Pysim(Simulation):
@@ -115,33 +221,67 @@ class Pysim(Simulation):
     def __init__(self, component: wiring.Component, vcd: str | PathLike[str] | None = None):
         super().__init__(component)
         self._vcd = None if vcd is None else fspath(vcd)
-        self._bench = _Bench(self.top, self._in, self._out)
-        self._simulator = Simulator(self._bench)
-        self._fresh = True
-        self._job: tuple[Iterable[Rows], Callable[[Rows], None]] = ((), lambda rows: None)
+        # Making an engine takes long: one whose run is over serves again.
+        self._idle = [self._new()]
 
-    def _run(self, batches: Iterable[Rows], accept: Callable[[Rows], None]) -> None:
-        self._job = batches, accept
+    def _new(self) -> "_PysimEngine":
+        return _PysimEngine(self.top, self._in, self._out)
+
+    def _begin(self) -> Engine:
+        engine = self._idle.pop() if self._idle else self._new()
+        engine.begin(self._vcd)
+        return engine
+
+    def _end(self, engine: Engine) -> None:
+        assert isinstance(engine, _PysimEngine)
+        engine.close()
+        self._idle.append(engine)
+
+
+class _PysimEngine:
+    """Amaranth's simulator with a testbench that drives the clock by hand."""
+
+    def __init__(self, top: TopLevel, inputs: Packing, outputs: Packing):
+        self._top = top
+        self._bench = _Bench(top, inputs, outputs)
+        self._size = outputs.words * 4
+        self._simulator = Simulator(self._bench)
+        self._file = ExitStack()
+        self._fresh = True
+        self._open = self._vcd = False
+        self._rows: Rows | None = None
+        self._answers: list[bytes] = []
+
+    def begin(self, vcd: str | None) -> None:
+        """Go to the reset state; write a waveform from now on if `vcd` names a file."""
         if self._fresh:
             self._simulator.add_testbench(self._testbench)
         else:
             self._simulator.reset()
-        self._fresh = False
-        with self._simulator.write_vcd(self._vcd) if self._vcd else nullcontext():
-            self._simulator.run()
+        self._fresh, self._open, self._rows, self._vcd = False, True, None, vcd is not None
+        if vcd is not None:
+            self._file.enter_context(self._simulator.write_vcd(vcd))
+
+    def close(self) -> None:
+        self._open = False
+        self._simulator.advance()  # for the testbench to come to its end
+        self._file.close()
+
+    def run(self, rows: Rows) -> Rows:
+        self._rows, self._answers = rows, []
+        while self._rows is not None:
+            self._simulator.advance()
+        return np.frombuffer(b"".join(self._answers), "<u4").reshape(len(rows), -1)
 
     async def _testbench(self, ctx: Any) -> None:
-        """Drive the clock by hand: where no waveform is written, no time need pass."""
-        clk = self.top.clk
+        """Where no waveform is written, no time need pass."""
+        clk = self._top.clk
         stimulus, answer = Cat(*self._bench.stimulus), Cat(*self._bench.answer)
         # The highest bit is the clock: inputs change and the clock falls in one step.
         stimulus_and_fall = Cat(*self._bench.stimulus, clk)
-        size = self._out.words * 4
-        batches, accept = self._job
         last = None
-        for rows in batches:
-            answers = []
-            for row in rows:
+        while self._open:
+            for row in self._rows if self._rows is not None else ():
                 word = int.from_bytes(row.tobytes(), "little")
                 if self._vcd:
                     ctx.set(stimulus, word)
@@ -153,9 +293,10 @@ class Pysim(Simulation):
                     last = word
                 else:
                     ctx.set(clk, 0)
-                answers.append(ctx.get(answer).to_bytes(size, "little"))
+                self._answers.append(ctx.get(answer).to_bytes(self._size, "little"))
                 ctx.set(clk, 1)
-            accept(np.frombuffer(b"".join(answers), "<u4").reshape(len(rows), -1))
+            self._rows = None
+            await ctx.delay(0)  # `run` goes on here with other rows
 
 
 class _Bench(Elaboratable):
