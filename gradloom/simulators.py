@@ -269,7 +269,7 @@ class _PysimEngine:
 
     def run(self, rows: Rows) -> Rows:
         self._rows, self._answers = rows, []
-        while self._rows is not None:
+        while len(self._answers) < len(rows):
             self._simulator.advance()
         return np.frombuffer(b"".join(self._answers), "<u4").reshape(len(rows), -1)
 

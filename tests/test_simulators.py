@@ -150,7 +150,7 @@ def test_runs_that_go_on_do_not_meet(simulator):
     first, trace = simulation.advance(first, on)
     assert trace["count"].tolist() == [8, 9, 10, 11, 12]
     second.close()
-    third, trace = simulation.advance(simulation.initial(), on)
+    _, trace = simulation.advance(simulation.initial(), on)
     assert trace["count"].tolist() == [3, 4, 5, 6, 7]
     assert simulation.advance(first, off)[1]["count"].tolist() == [13] * 5
 
@@ -187,8 +187,8 @@ def test_any_layout_in_memory_will_do(simulator, width):
 
     values = np.arange(300).reshape(3, 100) % (1 << width)
     simulation = build(Copy(), simulator)
-    for given in (values.T, values.T[::-1], np.asfortranarray(values.T), values.T.astype(">i2")):
-        np.testing.assert_array_equal(simulation.run({"a": given})["o"], given)
+    for a in (values.T, values.T[::-1], np.asfortranarray(values.T), values.T.astype(">i2")):
+        np.testing.assert_array_equal(simulation.run({"a": a})["o"], a)
 
 
 @EACH
@@ -211,8 +211,6 @@ def test_batches_leave_no_seam(simulator, monkeypatch):
 def test_missing_ports_are_zero():
     trace = simulate(Counter(), {"rst": np.zeros(4, np.int64)})
     assert trace["count"].tolist() == [3, 3, 3, 3]
-
-
 
 
 def test_a_stimulus_that_does_not_fit_is_refused():
