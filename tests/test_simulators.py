@@ -193,7 +193,7 @@ def test_any_layout_in_memory_will_do(simulator, width):
 
 @EACH
 def test_no_clocks_at_all_are_refused(simulator):
-    with pytest.raises(ValueError, match="the inputs have 0 clocks: at least 1 is needed"):
+    with pytest.raises(ValueError, match="inputs of no clocks"):
         simulate(Counter(), {"enable": np.zeros(0, np.int64)}, simulator)
 
 
