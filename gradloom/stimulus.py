@@ -59,8 +59,11 @@ KINDS = (
 )
 #: How often the last operand of something comes, in a stretch.
 LASTS = (OFTEN["i_last"], OFTEN["i_last"], 0.03, 0.4, 1.0)
-#: How often a clock of a stretch resets, in the first half.
+#: How often a clock of a stretch resets.
 RESETS = (0.0, 0.0, 0.0, 0.01, 0.06)
+#: The part of a stimulus, from its start on, in which there are resets; and of each further batch,
+#: where there are enough of them and the twin is slowed down by each.
+RESET_PART, FURTHER_RESET_PART = 1 / 2, 1 / 16
 
 T = TypeVar("T")
 
@@ -94,7 +97,7 @@ class UsualInputs:
     configuration's `borders()` among the others.
 
     It is made in batches, when they are asked for: iterate. The unit goes on from batch to batch;
-    each of them has resets in its first half.
+    each batch begins with clocks among which are resets.
 
     Parameters
     ----------
@@ -128,7 +131,8 @@ class UsualInputs:
         state, pipeline = twin.initial(), _Pipeline()
         for batch in range(-(-self.clocks // BATCH)):
             rng = np.random.default_rng([self.seed, batch] if batch else self.seed)
-            inputs = _random(rng, ports, min(BATCH, self.clocks - batch * BATCH))
+            clocks = min(BATCH, self.clocks - batch * BATCH)
+            inputs = _random(rng, ports, clocks, FURTHER_RESET_PART if batch else RESET_PART)
             if courses:
                 _place_courses(rng, inputs, courses)
             if rows:
@@ -162,7 +166,9 @@ class _Places:
     numbers: NDArray[np.int64]
 
 
-def _random(rng: np.random.Generator, ports: Sequence[Port], cycles: int) -> Trace:
+def _random(
+    rng: np.random.Generator, ports: Sequence[Port], cycles: int, part: float = RESET_PART
+) -> Trace:
     stretches: list[tuple[int, float, float, float, float]] = []
     firsts: list[tuple[int, int]] = []
     at, left = 0, list[int]()
@@ -184,7 +190,7 @@ def _random(rng: np.random.Generator, ports: Sequence[Port], cycles: int) -> Tra
     for at, reset in firsts:
         odds["rst"][at] = reset
     # A generator that is reset again and again shows few of its words.
-    odds["rst"][cycles // 2 :] = 0
+    odds["rst"][int(cycles * part) :] = 0
     inputs = {"rst": _high(rng, odds["rst"], (cycles,))}
     for port in ports:
         if port.direction == "in":
