@@ -20,7 +20,7 @@ from boards import jobs
 from golden.datasets import Dataset, digits, load
 from golden.files import replaced
 from golden.training import Epoch, Recipe, Run, toml
-from golden.training.runs import RECIPE
+from golden.training.runs.run import RECIPE
 
 #: Table of a sweep's folder: a row a run.
 SUMMARY = "summary.csv"

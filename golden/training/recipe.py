@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from golden import check
 from golden.lfsr import MOST_LANES, Generator
-from golden.training import network
+from golden.training.layers import network
 
 #: A number that a recipe takes exactly: 0.1 is one tenth.
 Rate = int | float | str | Fraction
@@ -41,7 +41,7 @@ class Recipe:
     ----------
     network
         The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC (see
-        `golden.training.network`); an empty text makes a single layer.
+        `golden.training.layers.network`); an empty text makes a single layer.
     batch
         Images a step; a last, smaller batch of an epoch is dropped.
     epochs
@@ -50,7 +50,7 @@ class Recipe:
         Seed of NumPy's PCG64, which draws the first weights and then one permutation per epoch.
     order
         The order in which an epoch takes the images: `permutation`, or `lfsr`, which hardware can
-        make (see `golden.training.samples`).
+        make (see `golden.training.runs.samples`).
     group
         Samples that go through forward pass and errors together, a multiple of `rows`; None takes
         the batch. The groups of a batch follow each other, the last one has what is left.

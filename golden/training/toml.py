@@ -18,8 +18,8 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from golden.training.loop import SYSTEMS
 from golden.training.recipe import Recipe
+from golden.training.systems.registry import SYSTEMS
 
 _FOLDER: Traversable = files("golden.training") / "recipes"
 #: Before the name of a recipe: the float32 training to compare it with.

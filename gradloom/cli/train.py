@@ -142,7 +142,7 @@ def recipes(recipe: str | None) -> None:
     `float-` before a name is its float32 baseline.
     """
     from golden.training import toml
-    from golden.training.network import smallest
+    from golden.training.layers.network import smallest
 
     if recipe is not None:
         click.echo(toml.text(recipe).rstrip())

@@ -1,0 +1,1 @@
+"""Quantizers of words: thresholds of whole sums (HWGQ)."""
