@@ -256,13 +256,12 @@ class Array(Twin[_ArrayState]):
         self._lanes = Lanes(config.generator, 0, config.columns) if config.stochastic else None
         # Float64 sums of so many products are exact.
         self._exact = 1 << (53 - (config.macc.a.width + config.macc.b.width - 2))
-        # Bits of each node's accumulator.
-        self._widths = np.array(
-            [
-                [config.node(row, column).width for column in range(config.columns)]
-                for row in range(config.rows)
-            ]
-        )
+        # Bits by which an int64 is wider than each node's accumulator.
+        self._spare = np.full((config.rows, config.columns), 64 - config.macc.width)
+        if config.multipliers is not None:
+            rows, columns = config.multipliers
+            self._spare[:] = 64 - config.ternary.width
+            self._spare[-rows:, :columns] = 64 - config.macc.width
 
     def initial(self) -> _ArrayState:
         """The reset state."""
@@ -286,7 +285,7 @@ class Array(Twin[_ArrayState]):
         ends = np.searchsorted(accepted, times.claims) + 1
         sums = self._products(*self._operands(inputs, accepted), ends)
         sums[0] += state.sums
-        sums = self._wrapped(sums)
+        sums = sums << self._spare >> self._spare  # as the accumulators wrap
         data = sums[:-1, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
         lanes = state.lanes
         if config.conversions:
@@ -352,8 +351,3 @@ class Array(Twin[_ArrayState]):
             sums[chosen] = np.matmul(left.swapaxes(1, 2), right)
         whole = sums.astype(np.int64)
         return whole if len(starts) == len(lengths) else np.add.reduceat(whole, firsts)
-
-    def _wrapped(self, sums: Codes) -> Codes:
-        """Sums as the accumulators hold them."""
-        spare = 64 - self._widths
-        return sums << spare >> spare

@@ -654,12 +654,11 @@ class WeightUpdate(StreamTwin):
         config, gradient, weight = self.config, accepted["i_gradient"], accepted["i_weight"]
         exponent = np.minimum(accepted["exponent"], config.width - 1)
         gradient = gradient * (1 - accepted["zero"][:, None])
+        shift = exponent - accepted["rate"]
         updated = np.zeros_like(weight)
-        for k, rate in np.unique(np.stack([exponent, accepted["rate"]]), axis=1).T.tolist():
-            rows = (exponent == k) & (accepted["rate"] == rate)
-            r = dither(words[rows], k - rate, config.generator.draw)
+        for s in np.unique(shift).tolist():
+            rows = shift == s
+            r = dither(words[rows], s, config.generator.draw)
             # A gradient tensor that is all zero steps nothing, whatever was drawn: sgn(0) = 0.
-            updated[rows] = update_weight(
-                weight[rows], gradient[rows], k, rate, config.saturation, r
-            )
+            updated[rows] = update_weight(weight[rows], gradient[rows], s, 0, config.saturation, r)
         return {"weight": updated}
