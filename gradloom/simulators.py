@@ -13,22 +13,25 @@ read port goes back to its first value with the reset in `pysim` and keeps its v
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from os import PathLike, fspath
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from amaranth.hdl import Cat, Elaboratable, Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from golden.fixed import Codes
 from golden.port import Port, checked, inputs_of, outputs_of
 from golden.twin import Trace
 from gradloom.packing import Packing, Rows, words_of
 from gradloom.ports import TopLevel
+
+if TYPE_CHECKING:
+    from gradloom.sim.probes import Probes
 
 #: Called with the clocks that are done and the clocks that there are.
 Progress = Callable[[int, int], None]
@@ -48,8 +51,27 @@ class Engine(Protocol):
     def run(self, rows: Rows) -> Rows:
         """Simulate the clocks whose inputs are `rows`; return their outputs."""
 
+    def play(self, surroundings: Any, rows: Rows, clocks: int, dense: bool) -> Rows:
+        """The same with surroundings, which set their inputs in `rows`: one row for every clock, or
+        a single one for all of them. Returns all outputs if they are to be `dense`, or those of
+        the last clock.
+        """
+
     def close(self) -> None:
         """The run is over."""
+
+
+class Surrounded(Protocol):
+    """What surrounds a design, at work; see `gradloom.sim`."""
+
+    def take_events(self, part: int) -> NDArray[np.uint32]:
+        """Words of a part's events, which are forgotten then."""
+
+    def words(self, part: int) -> NDArray[np.uint32]:
+        """Words of a memory."""
+
+    def done(self, part: int) -> bool:
+        """Whether a part has nothing left to do."""
 
 
 class State:
@@ -66,7 +88,7 @@ class State:
         self._simulation = simulation
         self._engine: Engine | None = engine
 
-    def _engine_of(self, simulation: "Simulation") -> Engine:
+    def engine(self, simulation: "Simulation") -> Engine:
         """The engine, if this state can be advanced by `simulation`."""
         if simulation is not self._simulation:
             raise ValueError("the state belongs to another simulation")
@@ -77,10 +99,9 @@ class State:
             )
         return self._engine
 
-    def _moved(self, clocks: int) -> "State":
+    def moved(self, clocks: int) -> "State":
         """The state after `clocks` more, which takes over the engine."""
-        engine, self._engine = self._engine, None
-        assert engine is not None
+        engine, self._engine = self.engine(self._simulation), None
         return State(self._simulation, engine, self.clock + clocks)
 
     def close(self) -> None:
@@ -107,6 +128,10 @@ class Simulation(ABC):
     ----------
     component
         The unit.
+    probes
+        Signals inside the unit that are recorded like outputs: port name to a value of the
+        component; or to the path of a signal, as in `fifo.storage.w_port__en`; or to such a path
+        and the shape that the bits have.
 
     Attributes
     ----------
@@ -115,7 +140,9 @@ class Simulation(ABC):
     flat : list of Port
         The unit's plain ports without `clk` and `rst`.
     inputs, outputs : list of Port
-        The ports of a stimulus (`rst` first) and of a trace.
+        The ports of a stimulus (`rst` first) and of a trace, probes last.
+    packed_inputs, packed_outputs : Packing
+        Their places in the rows of words that the simulators take.
 
     Examples
     --------
@@ -134,14 +161,14 @@ class Simulation(ABC):
     #: Clocks that are packed and simulated in one go: few enough to stay in the cache.
     batch: int = 16384
 
-    def __init__(self, component: wiring.Component):
+    def __init__(self, component: wiring.Component, probes: "Probes | None" = None):
         self.component = component
-        self.top = TopLevel(component)
+        self.top = _top(component, probes)
         self.flat = self.top.flat
         self.inputs = inputs_of(self.flat)
         self.outputs = outputs_of(self.flat)
-        self._in = Packing(self.inputs)
-        self._out = Packing(self.outputs)
+        self.packed_inputs = Packing(self.inputs)
+        self.packed_outputs = Packing(self.outputs)
 
     def run(self, inputs: Mapping[str, ArrayLike], progress: Progress | None = None) -> Trace:
         """Outputs of a run that begins in the reset state; see `simulate`."""
@@ -180,18 +207,44 @@ class Simulation(ABC):
         ValueError
             The state was advanced before, or the inputs do not fit the ports.
         """
-        engine = state._engine_of(self)
+        engine = state.engine(self)
         clocks, values = checked(self.inputs, inputs)
         trace: dict[str, Codes] = {
             port.name: np.empty(port.shape(clocks), np.int64) for port in self.outputs
         }
-        after = state._moved(clocks)
+        after = state.moved(clocks)
         for start in range(0, clocks, self.batch):
             span = slice(start, min(start + self.batch, clocks))
-            self._out.unpack(engine.run(self._in.pack(values, span)), trace, span)
+            self.packed_outputs.unpack(
+                engine.run(self.packed_inputs.pack(values, span)), trace, span
+            )
             if progress:
                 progress(span.stop, clocks)
         return after, trace
+
+    def surround(self, text: NDArray[np.uint32], names: Sequence[str]) -> Surrounded:
+        """Surroundings of which `text` is the description; see `gradloom.sim.environment`."""
+        from gradloom.sim.players import Surroundings
+
+        return Surroundings(text.tolist(), names)
+
+    def play(
+        self, state: State, surroundings: Surrounded, clocks: int, inputs: Trace, dense: bool
+    ) -> Iterator[tuple[slice, Rows, Rows]]:
+        """Simulate some clocks among surroundings: batches of clocks, rows of inputs, and of
+        outputs; of single clocks if not `dense`.
+        """
+        engine = state.engine(self)
+        for start in range(0, clocks, self.batch):
+            span = slice(start, min(start + self.batch, clocks))
+            count = span.stop - start
+            if inputs or dense:
+                rows = np.zeros((count, self.packed_inputs.words), np.uint32)
+                if inputs:
+                    rows = self.packed_inputs.pack(inputs, span)
+            else:
+                rows = np.zeros((1, self.packed_inputs.words), np.uint32)
+            yield span, rows, engine.play(surroundings, rows, count, dense)
 
     @abstractmethod
     def _begin(self) -> Engine:
@@ -200,6 +253,14 @@ class Simulation(ABC):
     @abstractmethod
     def _end(self, engine: Engine) -> None:
         """The run of `engine` is over."""
+
+
+def _top(component: wiring.Component, probes: "Probes | None") -> TopLevel:
+    if not probes:
+        return TopLevel(component)
+    from gradloom.sim.probes import probed
+
+    return probed(component, probes)
 
 
 class Pysim(Simulation):
@@ -211,19 +272,26 @@ class Pysim(Simulation):
         The unit.
     vcd
         A file to be written with every signal inside the unit, at a tenth of the speed.
+    probes
+        As in `Simulation`.
     """
 
     name = "pysim"
     batch = 256  # for progress to be seen
 
-    def __init__(self, component: wiring.Component, vcd: str | PathLike[str] | None = None):
-        super().__init__(component)
+    def __init__(
+        self,
+        component: wiring.Component,
+        vcd: str | PathLike[str] | None = None,
+        probes: "Probes | None" = None,
+    ):
+        super().__init__(component, probes)
         self._vcd = None if vcd is None else fspath(vcd)
         # Making an engine takes long: one whose run is over serves again.
         self._idle = [self._new()]
 
     def _new(self) -> "_PysimEngine":
-        return _PysimEngine(self.top, self._in, self._out)
+        return _PysimEngine(self.top, self.packed_inputs, self.packed_outputs)
 
     def _begin(self) -> Engine:
         engine = self._idle.pop() if self._idle else self._new()
@@ -234,6 +302,10 @@ class Pysim(Simulation):
         assert isinstance(engine, _PysimEngine)
         engine.close()
         self._idle.append(engine)
+
+
+#: Clocks to be simulated: yields inputs, and is sent the outputs.
+Clocks = Generator[int, int, None]
 
 
 class _PysimEngine:
@@ -247,8 +319,7 @@ class _PysimEngine:
         self._file = ExitStack()
         self._fresh = True
         self._open = self._vcd = False
-        self._rows: Rows | None = None
-        self._answers: list[bytes] = []
+        self._job: Clocks | None = None
 
     def begin(self, vcd: str | None) -> None:
         """Go to the reset state; write a waveform from now on if `vcd` names a file."""
@@ -256,7 +327,7 @@ class _PysimEngine:
             self._simulator.add_testbench(self._testbench)
         else:
             self._simulator.reset()
-        self._fresh, self._open, self._rows, self._vcd = False, True, None, vcd is not None
+        self._fresh, self._open, self._job, self._vcd = False, True, None, vcd is not None
         if vcd is not None:
             self._file.enter_context(self._simulator.write_vcd(vcd))
 
@@ -266,21 +337,50 @@ class _PysimEngine:
         self._file.close()
 
     def run(self, rows: Rows) -> Rows:
-        self._rows, self._answers = rows, []
-        while len(self._answers) < len(rows):
+        answers: list[bytes] = []
+
+        def clocks() -> Clocks:
+            for row in rows:
+                answer = yield int.from_bytes(row.tobytes(), "little")
+                answers.append(answer.to_bytes(self._size, "little"))
+
+        self._do(clocks())
+        return np.frombuffer(b"".join(answers), "<u4").reshape(len(rows), -1)
+
+    def play(self, surroundings: Any, rows: Rows, clocks: int, dense: bool) -> Rows:
+        answers = np.zeros((clocks if dense else 1, self._size // 4), np.uint32)
+
+        def play() -> Clocks:
+            for clock in range(clocks):
+                given = rows[clock if len(rows) == clocks else 0]
+                row = [*given.tolist(), *[0] * answers.shape[1]]
+                surroundings.drive(row)
+                given[:] = row[: len(given)]
+                answer = yield int.from_bytes(given.tobytes(), "little")
+                words = np.frombuffer(answer.to_bytes(self._size, "little"), "<u4")
+                answers[clock if dense else 0] = words
+                row[len(given) :] = words.tolist()
+                surroundings.observe(row)
+
+        self._do(play())
+        return answers
+
+    def _do(self, job: Clocks) -> None:
+        self._job = job
+        while self._job is not None:
             self._simulator.advance()
-        return np.frombuffer(b"".join(self._answers), "<u4").reshape(len(rows), -1)
 
     async def _testbench(self, ctx: Any) -> None:
-        """Where no waveform is written, no time need pass."""
+        """Simulate the clocks of each job: where no waveform is written, no time need pass."""
         clk = self._top.clk
         stimulus, answer = Cat(*self._bench.stimulus), Cat(*self._bench.answer)
         # The highest bit is the clock: inputs change and the clock falls in one step.
         stimulus_and_fall = Cat(*self._bench.stimulus, clk)
         last = None
         while self._open:
-            for row in self._rows if self._rows is not None else ():
-                word = int.from_bytes(row.tobytes(), "little")
+            job = self._job
+            word = next(job, None) if job else None
+            while job and word is not None:
                 if self._vcd:
                     ctx.set(stimulus, word)
                     await ctx.delay(PERIOD / 2 * 1e-9)
@@ -291,10 +391,14 @@ class _PysimEngine:
                     last = word
                 else:
                     ctx.set(clk, 0)
-                self._answers.append(ctx.get(answer).to_bytes(self._size, "little"))
+                got = ctx.get(answer)
+                try:
+                    word = job.send(got)
+                except StopIteration:
+                    word = None
                 ctx.set(clk, 1)
-            self._rows = None
-            await ctx.delay(0)  # `run` goes on here with other rows
+            self._job = None
+            await ctx.delay(0)  # another job goes on here
 
 
 class _Bench(Elaboratable):
@@ -342,19 +446,34 @@ def _grouped(packing: Packing) -> list[tuple[Signal, list[tuple[Port, int]]]]:
     ]
 
 
-def build(component: wiring.Component, simulator: SimulatorName = "pysim") -> Simulation:
+def build(
+    component: wiring.Component,
+    simulator: SimulatorName = "pysim",
+    probes: "Probes | None" = None,
+) -> Simulation:
     """Make `component` ready for several runs.
 
     This is where `cxxrtl` compiles; several components may be built at once, in threads or
-    processes.
+    processes. A design of several modules is a component that connects them.
+
+    Parameters
+    ----------
+    component
+        The unit.
+    simulator
+        "pysim" or "cxxrtl".
+    probes
+        Signals inside the unit that are recorded like outputs: port name to a value of the
+        component; or to the path of a signal, as in `fifo.storage.w_port__en`; or to such a path
+        and the shape that the bits have.
     """
     match simulator:
         case "pysim":
-            return Pysim(component)
+            return Pysim(component, probes=probes)
         case "cxxrtl":
             from gradloom.cxxrtl import Cxxrtl
 
-            return Cxxrtl(component)
+            return Cxxrtl(component, probes)
     raise ValueError(f"simulator = {simulator!r}: pysim and cxxrtl are known")
 
 
