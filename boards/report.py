@@ -18,6 +18,7 @@ from rich.text import Text
 
 from boards.flow import Placement, Synthesis
 from boards.targets import RESOURCES, Target, name
+from golden.settings import flat, text_of
 
 #: What every report says of its figures.
 ESTIMATES = (
@@ -286,7 +287,7 @@ def page(report: dict[str, Any]) -> str:
         "<h2>How it was made</h2>",
         _table(
             ["parameter", "value"],
-            [[key, str(value)] for key, value in report["parameters"].items()],
+            [[key, text_of(value)] for key, value in flat(report["parameters"]).items()],
             left=2,
         ),
         f"<p>{'<br>'.join(escape(tool) for tool in report['tools'])}</p>",

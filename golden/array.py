@@ -10,6 +10,8 @@ the products with weights, forward and backward, and the block on those of activ
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +20,25 @@ from golden import check
 from golden.borders import Border, Course, around
 from golden.buffer import BUFFER_LATENCY, Queue, drawn, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
-from golden.lfsr import MOST_LANES, Generator, Lanes
+from golden.lfsr import MOST_LANES, Generator, Lanes, LfsrConfig
 from golden.macc import MaccConfig, ternary
 from golden.port import OPERAND, RESULT, Port
-from golden.rounder import PIPELINE_LATENCY, check_conversions, choose, conversion_borders
+from golden.rounder import (
+    PIPELINE_LATENCY,
+    RounderConfig,
+    check_conversions,
+    choose,
+    conversion_borders,
+)
+from golden.settings import check_settings, setting
 from golden.twin import Trace, Twin, frozen
 
 #: The most rows of an array.
 MOST_ROWS = 255
 #: The most operands of a tile whose sums are built to meet a border.
 _MOST_BUILT = 24
+#: Tiles per length of tiles below which their products are made one by one.
+_FEW = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,38 +47,68 @@ class ArrayConfig:
 
     Parameters
     ----------
-    rows, columns
-        R and C, 1 to 255 each.
+    rows
+        Rows R of the array, 1 to 255.
+    columns
+        Columns C of the array, 1 to 255.
     macc
         The node: operand formats, depth, accumulator; of a mixed array, the one with a multiplier.
-    multipliers
-        Rows and columns of the block of nodes that have a multiplier, at the bottom left; the
-        others are ternary. Every operand then says whether to `multiply`. Without it the array is
-        of one kind of nodes.
-    ternary_depth
-        `depth` of the ternary nodes of a mixed array, whose accumulators are of one segment.
     conversions
-        What the rounder below each column can be asked to do, 1 to 16 of them; the choice comes
-        with a tile's `last` operand. None at all is a raw drain: sums leave at the accumulator's
-        width, and no generator exists.
+        How the rounder below each column rounds, 1 to 16 conversions; with several, each tile
+        chooses one. The choice comes with a tile's `last` operand. Without any the drain is raw:
+        sums leave at the accumulator's width, and no generator exists.
     generator
         The generator of the rounders; column c rounds with lane c.
+    multipliers
+        Rows and columns of the block, at the bottom left, whose nodes have multipliers; the others
+        are ternary. None makes all nodes alike. With a block, every operand says whether to
+        `multiply`.
+    ternary_depth
+        Depth of the ternary nodes of a mixed array, whose accumulators have one segment, 1 to 2^24.
     """
 
-    rows: int = 8
-    columns: int = 8
-    macc: MaccConfig = MaccConfig()
-    conversions: tuple[Conversion, ...] = (Conversion(fraction=28, target=Fixed(2, 14)),)
-    generator: Generator = Generator()
-    multipliers: tuple[int, int] | None = None
-    ternary_depth: int = 8192
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": (
+            "Clocks from the one that accepts a tile's `last` operand to the one that shows its "
+            "first row."
+        )
+    }
+
+    rows: int = setting(8, "Rows R of the array", low=1, high=MOST_ROWS)
+    columns: int = setting(8, "Columns C of the array", low=1, high=MOST_LANES)
+    macc: MaccConfig = setting(
+        MaccConfig(),
+        "The node: operand formats, depth, accumulator; of a mixed array, the one with a "
+        "multiplier",
+    )
+    conversions: tuple[Conversion, ...] = setting(
+        (Conversion(fraction=28, target=Fixed(2, 14)),),
+        "How the rounder below each column rounds, 1 to 16 conversions; with several, each tile "
+        "chooses one",
+        more="The choice comes with a tile's `last` operand. Without any the drain is raw: sums "
+        "leave at the accumulator's width, and no generator exists.",
+    )
+    generator: Generator = setting(
+        Generator(), "The generator of the rounders; column c rounds with lane c"
+    )
+    multipliers: tuple[int, int] | None = setting(
+        None,
+        "Rows and columns of the block, at the bottom left, whose nodes have multipliers; the "
+        "others are ternary",
+        none="None makes all nodes alike.",
+        more="With a block, every operand says whether to `multiply`.",
+        form="ROWS,COLUMNS",
+    )
+    ternary_depth: int = setting(
+        8192,
+        "Depth of the ternary nodes of a mixed array, whose accumulators have one segment",
+        low=1,
+        high=1 << 24,
+    )
 
     def __post_init__(self) -> None:
-        check.whole("rows", self.rows, 1, MOST_ROWS)
-        check.whole("columns", self.columns, 1, MOST_LANES)
-        check.instance("macc", self.macc, MaccConfig)
-        check.instance("generator", self.generator, Generator)
-        check.whole("ternary_depth", self.ternary_depth, 1, 1 << 24)
+        check_settings(self)
         if self.multipliers is not None:
             self._check_mixed(self.multipliers)
         if self.conversions != ():
@@ -76,7 +117,6 @@ class ArrayConfig:
             self.generator.require_lanes(self.columns)
 
     def _check_mixed(self, multipliers: tuple[int, int]) -> None:
-        check.instance("multipliers", multipliers, tuple)
         if len(multipliers) != 2:
             raise ValueError(f"multipliers = {multipliers}: rows and columns are wanted")
         check.whole("rows of multipliers", multipliers[0], 1, self.rows)
@@ -112,6 +152,22 @@ class ArrayConfig:
     def stochastic(self) -> bool:
         """Whether any conversion rounds stochastically, so that the columns have generators."""
         return any(c.rounding is Rounding.STOCHASTIC for c in self.conversions)
+
+    @property
+    def rounder(self) -> RounderConfig | None:
+        """The rounder below each column, with the generator of column 0; None where the drain is
+        raw.
+        """
+        if not self.conversions:
+            return None
+        return RounderConfig(
+            width=self.macc.width, conversions=self.conversions, generator=self.generator
+        )
+
+    @property
+    def lfsr(self) -> LfsrConfig:
+        """The generators of the columns' rounders."""
+        return LfsrConfig(generator=self.generator, lanes=self.columns)
 
     @property
     def result_width(self) -> int:
@@ -253,7 +309,7 @@ class Array(Twin[_ArrayState]):
     def __init__(self, config: ArrayConfig):
         self.config = config
         self.ports = config.ports
-        self._lanes = Lanes(config.generator, 0, config.columns) if config.stochastic else None
+        self._lanes = config.lfsr.start() if config.stochastic else None
         # Float64 sums of so many products are exact.
         self._exact = 1 << (53 - (config.macc.a.width + config.macc.b.width - 2))
         # Bits by which an int64 is wider than each node's accumulator.
@@ -329,25 +385,36 @@ class Array(Twin[_ArrayState]):
         what follows on ends[-1], maybe nothing.
         """
         edges = np.concatenate([[0], ends, [len(a)]])
-        lengths = np.diff(edges)
-        # Long tiles are summed in parts that float64 holds exactly.
-        parts = np.maximum(-(-lengths // self._exact), 1)
-        firsts = np.cumsum(parts) - parts
-        number = np.arange(int(parts.sum())) - np.repeat(firsts, parts)
-        starts = np.repeat(edges[:-1], parts) + number * self._exact
-        sizes = np.minimum(np.repeat(edges[1:], parts) - starts, self._exact)
-        sums = np.empty((len(starts), self.config.rows, self.config.columns), np.float64)
-        for size in np.flatnonzero(np.bincount(sizes)).tolist():
-            chosen = np.flatnonzero(sizes == size)
-            first = starts[chosen]
-            if len(chosen) * size == int(first[-1]) + size - int(first[0]):  # one after the other
-                span = slice(int(first[0]), int(first[-1]) + size)
-                left, right = a[span], b[span]
+        parts = edges
+        if int(np.diff(edges).max()) > self._exact:
+            # Long tiles are summed in parts that float64 holds exactly.
+            pairs = zip(edges.tolist(), np.maximum(edges[1:], edges[:-1] + 1).tolist())
+            cuts = [cut for start, stop in pairs for cut in range(start, stop, self._exact)]
+            parts = np.array([*cuts, len(a)])
+        sums = self._sums(a, b, parts).astype(np.int64)
+        return sums if parts is edges else np.add.reduceat(sums, parts.searchsorted(edges[:-1]))
+
+    def _sums(
+        self, a: NDArray[np.float64], b: NDArray[np.float64], edges: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Sums (parts, rows, columns) of the operands between one of the edges and the next."""
+        rows, columns = self.config.rows, self.config.columns
+        starts, sizes = edges[:-1], np.diff(edges)
+        sums = np.empty((len(starts), rows, columns), np.float64)
+        lengths = np.flatnonzero(np.bincount(sizes)).tolist()
+        if len(starts) < _FEW * len(lengths):
+            for number, (start, stop) in enumerate(pairwise(edges.tolist())):
+                np.matmul(a[start:stop].T, b[start:stop], out=sums[number])
+            return sums
+        for length in lengths:  # all parts of one length at once
+            chosen = np.flatnonzero(sizes == length)
+            start, stop = int(starts[chosen[0]]), int(starts[chosen[-1]]) + length
+            if stop - start == len(chosen) * length:  # they follow each other
+                left, right = a[start:stop], b[start:stop]
             else:
-                terms = np.add.outer(first, np.arange(size)).ravel()
+                terms = np.add.outer(starts[chosen], np.arange(length)).ravel()
                 left, right = np.take(a, terms, axis=0), np.take(b, terms, axis=0)
-            left = left.reshape(len(chosen), size, self.config.rows)
-            right = right.reshape(len(chosen), size, self.config.columns)
+            left = left.reshape(len(chosen), length, rows)
+            right = right.reshape(len(chosen), length, columns)
             sums[chosen] = np.matmul(left.swapaxes(1, 2), right)
-        whole = sums.astype(np.int64)
-        return whole if len(starts) == len(lengths) else np.add.reduceat(whole, firsts)
+        return sums

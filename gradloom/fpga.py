@@ -9,8 +9,9 @@ from boards.report import flow_report
 from boards.targets import DSP, Target, too_large
 from golden.array import ArrayConfig
 from golden.macc import MaccConfig
+from golden.settings import mapping
 from gradloom.units import Unit
-from gradloom.verilog import generate, parameters
+from gradloom.verilog import generate
 from hdl.cells import CELLS, Cells
 
 #: Told which run (0 is synthesis, else the seed) does what.
@@ -92,7 +93,7 @@ def build(
             placements.append(placement)
     report = {
         "unit": unit.name,
-        "parameters": dict(parameters(config)),
+        "parameters": mapping(config),
         "cells": said,
         **flow_report(target, chosen_grade, synthesis, placements),
     }

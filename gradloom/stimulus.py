@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from golden.borders import Course, Operands
 from golden.fixed import Codes
-from golden.lfsr import Lanes, dither
+from golden.lfsr import dither
 from golden.port import Port, inputs_of
 from golden.rounder import RounderConfig
 from golden.twin import Trace
@@ -234,10 +234,8 @@ class _Words:
     def __init__(self, ports: Sequence[Port], config: Any, places: _Places):
         self.config = config
         self.ports = {port.name: port for port in ports}
-        if generator := getattr(config, "generator", None):
-            draws = int(places.numbers.max(initial=0)) + 1
-            lanes = Lanes(generator, config.first_lane, config.lanes)
-            self._words = lanes.take(draws)[places.numbers]
+        if lfsr := getattr(config, "lfsr", None):
+            self._words = lfsr.start().take(int(places.numbers.max(initial=0)) + 1)[places.numbers]
 
     def dither(self, places: NDArray[np.int64] | slice, bits: int) -> Codes:
         """The random addends of `bits` bits at some of the places, (places, lanes)."""

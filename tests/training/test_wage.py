@@ -12,9 +12,9 @@ import pytest
 from drawn import LoopLanes
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import golden.quantize
 import golden.threads
 import golden.training
-import golden.wage
 from golden.datasets import Dataset, digits
 from golden.fixed import Rounding
 from golden.lfsr import Generator, Lanes
@@ -398,19 +398,21 @@ def check_record(record, stages):
                 assert operation.conversion is None
                 assert np.array_equal(found["a"] @ found["b"], found["out"])
             case QuantizeWeight():
-                code = golden.wage.ternarise(found["n"], operation.bits, operation.stored)
+                code = golden.quantize.ternarise(found["n"], operation.bits, operation.stored)
                 assert np.array_equal(found["code"], code)
             case QuantizeActivation():
                 acc, shift, bits = found["acc"], operation.shift, operation.bits
-                code = golden.wage.quantize_activation(acc, shift, bits)
+                code = golden.quantize.quantize_activation(acc, shift, bits)
                 assert np.array_equal(found["code"], code)
                 assert np.array_equal(found["active"], acc > 0)
-                assert np.array_equal(found["unclipped"], acc <= golden.wage.limit(bits) << shift)
+                assert np.array_equal(
+                    found["unclipped"], acc <= golden.quantize.limit(bits) << shift
+                )
             case ShiftExponent():
                 assert scalars["maximum"] == np.abs(found["values"]).max()
             case QuantizeError() if not operation.draws:
                 exponent, bits = scalars["exponent"], operation.bits
-                code = golden.wage.quantize_error(found["values"], exponent, bits)
+                code = golden.quantize.quantize_error(found["values"], exponent, bits)
                 assert np.array_equal(found["code"], code * found["keep"])
             case Mask():
                 assert np.array_equal(found["out"], found["values"] * found["keep"])
@@ -488,7 +490,7 @@ def test_nothing_to_learn_clips_all_the_same():
     entry = noted(record, WageUpdate)[-1]
     stored, gradient = entry.tensors["n"], entry.tensors["gradient"]
     assert stored[0, :3].tolist() == [127, -100, 64] and not gradient.any()
-    moved = golden.wage.update_weight(stored, gradient, 0, 0, 64, 0)
+    moved = golden.quantize.update_weight(stored, gradient, 0, 0, 64, 0)
     assert np.array_equal(moved, entry.tensors["out"])
 
 

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 import golden.threads
 from golden.lfsr import dither
-from golden.training.systems.wage import tensors as wage_tensors
-from golden.wage import (
+from golden.quantize import (
     limit,
     quantize_activation,
     quantize_error,
@@ -16,6 +15,7 @@ from golden.wage import (
     ternarise,
     update_weight,
 )
+from golden.training.systems.wage import tensors as wage_tensors
 
 
 @pytest.mark.parametrize(("bits", "stored"), [(2, 8), (2, 3), (3, 3), (3, 8), (8, 8), (8, 16)])

@@ -1,11 +1,11 @@
 """What a DoReFa training needs to know (Zhou et al. 2016)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 from golden import check
-from golden.training.recipe import Rate
+from golden.settings import Rate, check_settings, setting
 from golden.training.systems.float.recipe import FloatRecipe, SgdRecipe
 
 #: Bits that stand for a float that is not quantized.
@@ -28,20 +28,21 @@ class DorefaBits:
     Parameters
     ----------
     weight
-        Weights, 1 to 8.
+        Width of weights, 1 to 8 bits.
     activation
-        Activations, 1 to 8.
+        Width of activations, 1 to 8 bits.
     gradient
-        Errors of a layer's sums, 1 to 16, or 32 for floats.
+        Width of the errors of a layer's sums, 1 to 16 bits, or 32 for floats.
     """
 
-    weight: int = 1
-    activation: int = 2
-    gradient: int = 6
+    weight: int = setting(1, "Width of weights", low=1, high=8, unit="bits")
+    activation: int = setting(2, "Width of activations", low=1, high=8, unit="bits")
+    gradient: int = setting(
+        6, "Width of the errors of a layer's sums, 1 to 16 bits, or 32 for floats"
+    )
 
     def __post_init__(self) -> None:
-        check.whole("weight", self.weight, 1, 8)
-        check.whole("activation", self.activation, 1, 8)
+        check_settings(self)
         if self.gradient != FLOAT_BITS:
             check.whole("gradient", self.gradient, 1, 16)
 
@@ -70,7 +71,7 @@ class DorefaRecipe(SgdRecipe):
     bits
         Widths of the codes.
     edges
-        What becomes of the first and the last layer.
+        What becomes of the first and the last layer: float or quantized.
 
     The others are those of `SgdRecipe`.
     """
@@ -83,13 +84,8 @@ class DorefaRecipe(SgdRecipe):
     learning_rate: Rate = "0.05"
     learning_rate_factor: Rate = "0.9"
     momentum: Rate = "0.9"
-    bits: DorefaBits = field(default_factory=DorefaBits)
-    edges: Edges = Edges.FLOAT
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check.instance("bits", self.bits, DorefaBits)
-        check.one_of("edges", self.edges, Edges)
+    bits: DorefaBits = setting(DorefaBits(), "Widths of the codes")
+    edges: Edges = setting(Edges.FLOAT, "What becomes of the first and the last layer")
 
     def baseline(self) -> FloatRecipe:
         """The float32 training of the same network by the same steps."""

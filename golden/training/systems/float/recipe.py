@@ -9,8 +9,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar
 
-from golden import check
-from golden.training.recipe import Rate, Recipe, exact
+from golden.settings import Rate, setting
+from golden.training.recipe import Recipe
 
 
 class Loss(StrEnum):
@@ -42,40 +42,50 @@ class SgdRecipe(Recipe):
     Parameters
     ----------
     loss
-        What the outputs are held against the labels by.
+        What the outputs are held against the labels by: softmax or sse.
     learning_rate
-        Of the first epoch, up to 16. A float counts as the decimal it prints as.
+        Learning rate of the first epoch, 0 to 16. A float counts as the decimal it prints as.
     learning_rate_factor
-        From each epoch to the next, 0 to 1.
+        Factor of the learning rate from each epoch to the next, 0 to 1.
     momentum
         Share of the last update in the next, 0 to 1.
     decay
-        Of weights, 0 to 1; biases, and a batch normalisation's scales and offsets, have none.
+        Decay of the weights, 0 to 1. Biases, and a batch normalisation's scales and offsets, have
+        none.
     start
-        How the first weights are drawn.
+        How the first weights are drawn: normal, glorot or he.
     deviation
-        Standard deviation of the first weights where `start` is normal, up to 10.
+        Standard deviation of the first weights where `start` is normal, 0 to 10.
 
     The others are those of `Recipe`.
     """
 
-    loss: Loss = Loss.SOFTMAX
-    learning_rate: Rate = "0.1"
-    learning_rate_factor: Rate = 1
-    momentum: Rate = 0
-    decay: Rate = 0
-    start: FloatStart = FloatStart.GLOROT
-    deviation: Rate = "0.01"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check.one_of("loss", self.loss, Loss)
-        exact("learning_rate", self.learning_rate, 0, 16)
-        exact("learning_rate_factor", self.learning_rate_factor, 0, 1)
-        exact("momentum", self.momentum, 0, 1)
-        exact("decay", self.decay, 0, 1)
-        check.one_of("start", self.start, FloatStart)
-        exact("deviation", self.deviation, 0, 10)
+    loss: Loss = setting(Loss.SOFTMAX, "What the outputs are held against the labels by")
+    learning_rate: Rate = setting(
+        "0.1",
+        "Learning rate of the first epoch",
+        low=0,
+        high=16,
+        more="A float counts as the decimal it prints as.",
+    )
+    learning_rate_factor: Rate = setting(
+        1, "Factor of the learning rate from each epoch to the next", low=0, high=1
+    )
+    momentum: Rate = setting(0, "Share of the last update in the next", low=0, high=1)
+    decay: Rate = setting(
+        0,
+        "Decay of the weights",
+        low=0,
+        high=1,
+        more="Biases, and a batch normalisation's scales and offsets, have none.",
+    )
+    start: FloatStart = setting(FloatStart.GLOROT, "How the first weights are drawn")
+    deviation: Rate = setting(
+        "0.01",
+        "Standard deviation of the first weights where `start` is normal",
+        low=0,
+        high=10,
+    )
 
     def rate(self, epoch: int) -> Fraction:
         """Learning rate in `epoch`, from 0."""
@@ -97,7 +107,7 @@ class FloatRecipe(SgdRecipe):
     Parameters
     ----------
     batch_norm
-        Batch normalisation (Ioffe and Szegedy 2015) of every layer's sums but the last one's; such
+        Batch normalisation (Ioffe and Szegedy 2015) of every layer's sums but the last one's. Such
         a layer has no bias.
 
     The others are those of `SgdRecipe`.
@@ -109,11 +119,11 @@ class FloatRecipe(SgdRecipe):
     batch: int = 32
     epochs: int = 20
     momentum: Rate = "0.9"
-    batch_norm: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check.instance("batch_norm", self.batch_norm, bool)
+    batch_norm: bool = setting(
+        False,
+        "Batch normalisation (Ioffe and Szegedy 2015) of every layer's sums but the last one's",
+        more="Such a layer has no bias.",
+    )
 
     def baseline(self) -> "FloatRecipe":
         """The float32 training to compare with: this one."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from golden.fixed import Conversion
-from golden.training.recipe import exact
+from golden.settings import exact
 from golden.training.step.ops import FixedPointUpdate, Kind
 from golden.training.step.planner import remembered
 from golden.training.step.word_plan import WordPlanner

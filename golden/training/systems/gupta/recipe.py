@@ -1,15 +1,15 @@
 """What a training in 16-bit fixed point needs to know (Gupta et al. 2015)."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
-from golden import check
 from golden.fixed import Conversion, Fixed, Rounding
+from golden.settings import Rate, check_settings, exact, setting
 from golden.training.layers import softmax
-from golden.training.recipe import Rate, Recipe, exact
+from golden.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from golden.training.systems.float.recipe import FloatRecipe
@@ -50,23 +50,30 @@ class Formats:
     Parameters
     ----------
     fl
-        Of weights, biases, errors and updates, 0 to 14.
+        Fraction bits of weights, biases, errors and updates, 0 to 14.
     activation_fl
-        Of the layers' outputs, 0 to 14; None takes `fl`.
+        Fraction bits of the layers' outputs, 0 to 14. None takes `fl`.
     input_fl
-        Of the pixels, 0 to 14; None takes `fl`.
+        Fraction bits of the pixels, 0 to 14. None takes `fl`.
     """
 
-    fl: int = 14
-    activation_fl: int | None = None
-    input_fl: int | None = None
+    # A bias meets the input 1, and an error of the output is from -1 to 1: 1 must be a word.
+    fl: int = setting(
+        14, "Fraction bits of weights, biases, errors and updates", low=0, high=WORD - 2
+    )
+    activation_fl: int | None = setting(
+        None,
+        "Fraction bits of the layers' outputs",
+        low=0,
+        high=WORD - 2,
+        none="None takes `fl`.",
+    )
+    input_fl: int | None = setting(
+        None, "Fraction bits of the pixels", low=0, high=WORD - 2, none="None takes `fl`."
+    )
 
     def __post_init__(self) -> None:
-        # A bias meets the input 1, and an error of the output is from -1 to 1: 1 must be a word.
-        check.whole("fl", self.fl, 0, WORD - 2)
-        for name in ("activation_fl", "input_fl"):
-            if getattr(self, name) is not None:
-                check.whole(name, getattr(self, name), 0, WORD - 2)
+        check_settings(self)
 
     @cached_property
     def weight(self) -> Fixed:
@@ -119,21 +126,22 @@ class GuptaRecipe(Recipe):
     Parameters
     ----------
     formats
-        Of every word.
+        Formats of all words.
     rounding
-        stochastic or nearest, everywhere.
+        How everything is rounded: stochastic or nearest.
     learning_rate
-        Of the first epoch, up to 16. A float counts as the decimal it prints as.
+        Learning rate of the first epoch, 0 to 16. A float counts as the decimal it prints as.
     learning_rate_factor
-        From each epoch to the next, 0 to 1.
+        Factor of the learning rate from each epoch to the next, 0 to 1.
     momentum
         Share of the last update in the next, 0 to 1.
     decay
-        Of weights, 0 to 1; biases have none.
+        Decay of the weights, 0 to 1. Biases have none.
     deviation
-        Standard deviation of the first weights, up to 10; the paper's is 0.01. Biases begin at 0.
+        Standard deviation of the first weights, 0 to 10. The paper's is 0.01. Biases begin at 0.
     saturation_gradient
-        What the error becomes where the forward pass saturated; the paper does not say.
+        What the error becomes where the forward pass saturated: zero or pass. The paper does not
+        say.
 
     The others are those of `Recipe`.
     """
@@ -144,25 +152,35 @@ class GuptaRecipe(Recipe):
     network: str = "64FC"
     batch: int = 32
     epochs: int = 20
-    formats: Formats = field(default_factory=Formats)
-    rounding: GuptaRounding = GuptaRounding.STOCHASTIC
-    learning_rate: Rate = "0.5"
-    learning_rate_factor: Rate = 1
-    momentum: Rate = 0
-    decay: Rate = 0
-    deviation: Rate = "0.01"
-    saturation_gradient: SaturationGradient = SaturationGradient.ZERO
+    formats: Formats = setting(Formats(), "Formats of all words")
+    rounding: GuptaRounding = setting(GuptaRounding.STOCHASTIC, "How everything is rounded")
+    learning_rate: Rate = setting(
+        "0.5",
+        "Learning rate of the first epoch",
+        low=0,
+        high=16,
+        more="A float counts as the decimal it prints as.",
+    )
+    learning_rate_factor: Rate = setting(
+        1, "Factor of the learning rate from each epoch to the next", low=0, high=1
+    )
+    momentum: Rate = setting(0, "Share of the last update in the next", low=0, high=1)
+    decay: Rate = setting(0, "Decay of the weights", low=0, high=1, more="Biases have none.")
+    deviation: Rate = setting(
+        "0.01",
+        "Standard deviation of the first weights",
+        low=0,
+        high=10,
+        more="The paper's is 0.01. Biases begin at 0.",
+    )
+    saturation_gradient: SaturationGradient = setting(
+        SaturationGradient.ZERO,
+        "What the error becomes where the forward pass saturated",
+        more="The paper does not say.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check.instance("formats", self.formats, Formats)
-        check.one_of("rounding", self.rounding, GuptaRounding)
-        exact("learning_rate", self.learning_rate, 0, 16)
-        exact("learning_rate_factor", self.learning_rate_factor, 0, 1)
-        exact("momentum", self.momentum, 0, 1)
-        exact("decay", self.decay, 0, 1)
-        exact("deviation", self.deviation, 0, 10)
-        check.one_of("saturation_gradient", self.saturation_gradient, SaturationGradient)
         varies = exact("learning_rate_factor", self.learning_rate_factor, 0, 1) != 1
         for epoch in (0, self.epochs - 1) if varies else (0,):
             self._rate(epoch)

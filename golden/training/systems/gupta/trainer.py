@@ -15,10 +15,10 @@ import numpy as np
 from golden.carried import Carried, saturate_carried
 from golden.lfsr import Words
 from golden.products import carrier
+from golden.settings import exact
 from golden.training.layers import convolution
 from golden.training.layers.network import Shape
 from golden.training.layers.windows import Tensor
-from golden.training.recipe import exact
 from golden.training.step.record import Record, note, note_gradient
 from golden.training.systems.gupta.plan import GuptaPlanner
 from golden.training.systems.gupta.recipe import WORD, GuptaRecipe, UpdateFactors

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from golden import check
 from golden.quantize.threshold import QUANTIZERS, HalfWave, Levels
-from golden.training.recipe import Rate
+from golden.settings import Rate, setting
 from golden.training.systems.float.recipe import FloatRecipe, SgdRecipe
 
 
@@ -19,7 +18,7 @@ class HwgqRecipe(SgdRecipe):
     Parameters
     ----------
     levels
-        Which levels an activation may take.
+        Which levels an activation may take: uniform or two.
 
     The others are those of `SgdRecipe`.
     """
@@ -32,11 +31,7 @@ class HwgqRecipe(SgdRecipe):
     learning_rate: Rate = "0.05"
     learning_rate_factor: Rate = "0.9"
     momentum: Rate = "0.9"
-    levels: Levels = Levels.UNIFORM
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check.one_of("levels", self.levels, Levels)
+    levels: Levels = setting(Levels.UNIFORM, "Which levels an activation may take")
 
     @property
     def quantizer(self) -> HalfWave:

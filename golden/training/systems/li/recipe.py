@@ -1,15 +1,15 @@
 """What a training with weights on a coarse grid needs to know (Li et al. 2017; BNN)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
-from golden import check
 from golden.fixed import WIDEST, WIDEST_WORD, Conversion, Fixed, Rounding
+from golden.settings import Rate, check_settings, exact, setting
 from golden.training.layers import softmax
 from golden.training.layers.network import Stage
-from golden.training.recipe import Rate, Recipe, exact
+from golden.training.recipe import Recipe
 from golden.training.systems.gupta.recipe import WORD, GuptaRounding
 
 if TYPE_CHECKING:
@@ -61,24 +61,34 @@ class LiFormats:
     Parameters
     ----------
     activation_fl
-        Fraction bits of the sums after their rounding, 0 to 15, and so of ReLU's results.
+        Fraction bits of the sums after their rounding, and so of ReLU's results, 0 to 15.
     error_fl
-        Of errors, 0 to 15.
+        Fraction bits of errors, 0 to 15.
     input_fl
-        Of pixels, 0 to 15.
+        Fraction bits of pixels, 0 to 15.
     fine_fl
-        Of steps, biases and BinaryConnect's buffers, 0 to 22: 1 is one of their codes.
+        Fraction bits of steps, biases and BinaryConnect's buffers, 0 to 22. 1 is one of their
+        codes.
     """
 
-    activation_fl: int = 10
-    error_fl: int = 14
-    input_fl: int = 8
-    fine_fl: int = 20
+    activation_fl: int = setting(
+        10,
+        "Fraction bits of the sums after their rounding, and so of ReLU's results",
+        low=0,
+        high=WORD - 1,
+    )
+    error_fl: int = setting(14, "Fraction bits of errors", low=0, high=WORD - 1)
+    input_fl: int = setting(8, "Fraction bits of pixels", low=0, high=WORD - 1)
+    fine_fl: int = setting(
+        20,
+        "Fraction bits of steps, biases and BinaryConnect's buffers",
+        low=0,
+        high=WIDEST_WORD - 2,
+        more="1 is one of their codes.",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("activation_fl", "error_fl", "input_fl"):
-            check.whole(name, getattr(self, name), 0, WORD - 1)
-        check.whole("fine_fl", self.fine_fl, 0, WIDEST_WORD - 2)
+        check_settings(self)
 
     @property
     def activation(self) -> Fixed:
@@ -166,20 +176,22 @@ class LiRecipe(Recipe):
     update
         How a weight takes its step: r, sr or bc.
     grid
-        binary, for -1 and +1, or d, 0 to 10, for the multiples of 2^-d from -1 to 1.
+        Grid of the weights: binary, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 or 10. binary is -1 and +1; a
+        number d is the multiples of 2^-d from -1 to 1.
     binarize
-        deterministic, or stochastic (bc on the binary grid alone).
+        How a buffer becomes -1 or +1: deterministic or stochastic. stochastic is for the update bc
+        on the binary grid alone.
     activation
-        relu, or sign (BNN).
+        What follows the sums of a hidden layer: relu or sign. sign is that of BNN.
     formats
         Where the points of the words are.
     rounding
-        stochastic or nearest: how sums become words, forward and backward, as in Gupta's training
-        (nearest has ties go down).
+        How sums become words, forward and backward: stochastic or nearest. That is as in Gupta's
+        training: with nearest, ties go down.
     learning_rate
-        Of the first epoch, up to 16. A float counts as the decimal it prints as.
+        Learning rate of the first epoch, 0 to 16. A float counts as the decimal it prints as.
     learning_rate_factor
-        From each epoch to the next, 0 to 1.
+        Factor of the learning rate from each epoch to the next, 0 to 1.
 
     The others are those of `Recipe`.
     """
@@ -190,35 +202,50 @@ class LiRecipe(Recipe):
     network: str = "64FC"
     batch: int = 32
     epochs: int = 20
-    update: Update = Update.BC
-    grid: str = BINARY
-    binarize: Binarize = Binarize.DETERMINISTIC
-    activation: Activation = Activation.RELU
-    formats: LiFormats = field(default_factory=LiFormats)
-    rounding: GuptaRounding = GuptaRounding.STOCHASTIC
-    learning_rate: Rate = "0.1"
-    learning_rate_factor: Rate = 1
+    update: Update = setting(Update.BC, "How a weight takes its step")
+    grid: str = setting(
+        BINARY,
+        "Grid of the weights",
+        allowed=GRIDS,
+        more="binary is -1 and +1; a number d is the multiples of 2^-d from -1 to 1.",
+    )
+    binarize: Binarize = setting(
+        Binarize.DETERMINISTIC,
+        "How a buffer becomes -1 or +1",
+        more="stochastic is for the update bc on the binary grid alone.",
+    )
+    activation: Activation = setting(
+        Activation.RELU, "What follows the sums of a hidden layer", more="sign is that of BNN."
+    )
+    formats: LiFormats = setting(LiFormats(), "Where the points of the words are")
+    rounding: GuptaRounding = setting(
+        GuptaRounding.STOCHASTIC,
+        "How sums become words, forward and backward",
+        more="That is as in Gupta's training: with nearest, ties go down.",
+    )
+    learning_rate: Rate = setting(
+        "0.1",
+        "Learning rate of the first epoch",
+        low=0,
+        high=16,
+        more="A float counts as the decimal it prints as.",
+    )
+    learning_rate_factor: Rate = setting(
+        1, "Factor of the learning rate from each epoch to the next", low=0, high=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check.one_of("update", self.update, Update)
-        check.one_of("grid", self.grid, GRIDS)
-        check.one_of("binarize", self.binarize, Binarize)
         if self.binarize == Binarize.STOCHASTIC and (self.update, self.grid) != ("bc", BINARY):
             raise ValueError(
                 f"binarize = {self.binarize} with update = {self.update} and grid = {self.grid}: "
                 f"it is for update = bc and grid = {BINARY} alone"
             )
-        check.one_of("activation", self.activation, Activation)
-        check.instance("formats", self.formats, LiFormats)
         if self.grid_fl > self.formats.fine_fl:
             raise ValueError(
                 f"grid = {self.grid} is finer than fine_fl = {self.formats.fine_fl}: "
                 "the fine format holds the grid"
             )
-        check.one_of("rounding", self.rounding, GuptaRounding)
-        exact("learning_rate", self.learning_rate, 0, 16)
-        exact("learning_rate_factor", self.learning_rate_factor, 0, 1)
         for epoch in (0, self.epochs - 1):
             self.step(epoch, self.formats.error_fl + WORD - 1, 0)  # none has more fraction bits
 

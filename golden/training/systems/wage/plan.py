@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from golden.fixed import Rounding
+from golden.quantize import alpha_exponent
 from golden.training.layers.network import Stage
 from golden.training.step.ops import (
     Kind,
@@ -18,7 +19,6 @@ from golden.training.step.ops import (
 )
 from golden.training.step.planner import Planner, remembered
 from golden.training.systems.wage.recipe import Saturation, Shift, WageRecipe
-from golden.wage import alpha_exponent
 
 
 class WagePlanner(Planner[WageRecipe]):

@@ -1,13 +1,14 @@
 """What a WAGE training needs to know (Wu et al. 2018)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from golden import check
 from golden.fixed import Rounding
+from golden.quantize import limit
+from golden.settings import Bound, check_settings, setting
 from golden.training.recipe import Recipe
-from golden.wage import limit
 
 if TYPE_CHECKING:
     from golden.training.systems.float.recipe import FloatRecipe
@@ -56,25 +57,30 @@ class Bits:
     Parameters
     ----------
     weight
-        Forward weights, 2 to 8 and at most `gradient`.
+        Width of forward weights, 2 to the least of 8 and gradient.
     activation
-        Activations and input, 2 to 16.
+        Width of activations and input, 2 to 16 bits.
     gradient
-        Stored weights and their updates, 3 to 16.
+        Width of stored weights and their updates, 3 to 16 bits.
     error
-        Errors, 2 to 16.
+        Width of errors, 2 to 16 bits.
     """
 
-    weight: int = 2
-    activation: int = 8
-    gradient: int = 8
-    error: int = 8
+    weight: int = setting(
+        2,
+        "Width of forward weights",
+        low=2,
+        high=(8, Bound("gradient", lambda bits: bits.gradient)),
+        unit="bits",
+    )
+    activation: int = setting(8, "Width of activations and input", low=2, high=16, unit="bits")
+    gradient: int = setting(
+        8, "Width of stored weights and their updates", low=3, high=16, unit="bits"
+    )
+    error: int = setting(8, "Width of errors", low=2, high=16, unit="bits")
 
     def __post_init__(self) -> None:
-        check.whole("gradient", self.gradient, 3, 16)
-        check.whole("weight", self.weight, 2, min(8, self.gradient))
-        check.whole("activation", self.activation, 2, 16)
-        check.whole("error", self.error, 2, 16)
+        check_settings(self)
 
     @classmethod
     def parse(cls, text: str) -> "Bits":
@@ -98,20 +104,21 @@ class WageRecipe(Recipe):
     bits
         Widths of the words.
     c
-        Spread of the first weights: 6 (paper) or 3 (released code). It sets the layers' scales
-        alpha too.
+        Spread of the first weights: 6 or 3. 6 is the paper's, 3 that of the released code. It sets
+        the layers' scales alpha too.
     start
-        Where the first weights lie.
+        Where the first weights lie: paper or released.
     saturation
-        Where stored weights end.
+        Where stored weights end: full or half.
     pixels
-        What pixels become.
+        What pixels become: unit or symmetric.
     shift
-        How the scales of errors and gradients become powers of two; alpha always takes the nearest.
+        How the scales of errors and gradients become powers of two: round or ceil. The scale alpha
+        always takes the nearest.
     error_rounding
-        nearest-even, or stochastic.
+        Rounding of the errors: nearest-even or stochastic.
     rates
-        Pairs (epoch, log2 of the learning rate from that epoch on); epochs count from 1 and ascend,
+        Pairs (epoch, log2 of the learning rate from that epoch on). Epochs count from 1 and ascend,
         the first pair is of epoch 1, and log2 is -8 to 7.
 
     The others are those of `Recipe`.
@@ -122,27 +129,34 @@ class WageRecipe(Recipe):
     network: str = "128FC"
     batch: int = 32
     epochs: int = 80
-    bits: Bits = field(default_factory=Bits)
-    c: int = 6
-    start: Start = Start.PAPER
-    saturation: Saturation = Saturation.FULL
-    pixels: PixelScale = PixelScale.UNIT
-    shift: Shift = Shift.ROUND
-    error_rounding: Rounding = Rounding.NEAREST_EVEN
-    rates: tuple[tuple[int, int], ...] = ((1, 0), (41, -1), (57, -2), (69, -3))
+    bits: Bits = setting(Bits(), "Widths of the words")
+    c: int = setting(
+        6,
+        "Spread of the first weights",
+        allowed=(6, 3),
+        more="6 is the paper's, 3 that of the released code. It sets the layers' scales alpha too.",
+    )
+    start: Start = setting(Start.PAPER, "Where the first weights lie")
+    saturation: Saturation = setting(Saturation.FULL, "Where stored weights end")
+    pixels: PixelScale = setting(PixelScale.UNIT, "What pixels become")
+    shift: Shift = setting(
+        Shift.ROUND,
+        "How the scales of errors and gradients become powers of two",
+        more="The scale alpha always takes the nearest.",
+    )
+    error_rounding: Rounding = setting(
+        Rounding.NEAREST_EVEN,
+        "Rounding of the errors",
+        allowed=(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC),
+    )
+    rates: tuple[tuple[int, int], ...] = setting(
+        ((1, 0), (41, -1), (57, -2), (69, -3)),
+        "Pairs (epoch, log2 of the learning rate from that epoch on)",
+        more="Epochs count from 1 and ascend, the first pair is of epoch 1, and log2 is -8 to 7.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check.instance("bits", self.bits, Bits)
-        check.one_of("c", self.c, (6, 3))
-        check.one_of("start", self.start, Start)
-        check.one_of("saturation", self.saturation, Saturation)
-        check.one_of("pixels", self.pixels, PixelScale)
-        check.one_of("shift", self.shift, Shift)
-        check.one_of(
-            "error_rounding", self.error_rounding, (Rounding.NEAREST_EVEN, Rounding.STOCHASTIC)
-        )
-        check.instance("rates", self.rates, tuple)
         if not self.rates or self.rates[0][0] != 1:
             raise ValueError(
                 f"rates = {self.rates}: a first pair of epoch 1 is wanted, as in ((1, 0), (31, -1))"

@@ -2,7 +2,7 @@
 
 Products come out of BLAS as floats that hold whole numbers exactly (`golden.products`). To scale
 one by a power of two, to clip it and to round it to a whole number are exact in floats too, so
-these give, value for value, what the integer functions of `golden.wage` give.
+these give, value for value, what the integer functions of `golden.quantize` give.
 """
 
 from typing import Any
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from golden.fixed import Codes
 from golden.lfsr import Words, dither
+from golden.quantize import limit, shift_exponent, update_weight
 from golden.threads import each, scratch, slices
 from golden.training.layers.windows import Tensor
-from golden.wage import limit, shift_exponent, update_weight
 
 #: Values taken at a time, so that all that is made of them stays in a core's cache.
 _BLOCK = 1 << 17
 
 
 def forward_weight(n: Codes, bits: int, stored: int) -> NDArray[np.float32]:
-    """Q_W in float32: `golden.wage.ternarise`."""
+    """Q_W in float32: `golden.quantize.ternarise`."""
     codes, top = np.empty(n.shape, np.float32), limit(bits)
 
     def block(part: slice) -> None:
@@ -36,7 +36,7 @@ def forward_weight(n: Codes, bits: int, stored: int) -> NDArray[np.float32]:
 
 
 def activation(acc: Tensor, shift: int, bits: int) -> Tensor:
-    """ReLU and Q_A: `golden.wage.quantize_activation`; of the type of `acc`."""
+    """ReLU and Q_A: `golden.quantize.quantize_activation`; of the type of `acc`."""
     codes, top = np.empty_like(acc), limit(bits)
 
     def block(part: slice) -> None:
@@ -56,7 +56,7 @@ def exponent(values: Tensor, ceil: bool) -> tuple[int, int]:
 
 
 def error(values: Tensor, scale: int, bits: int) -> Tensor:
-    """Q_E over 2^`scale`, to nearest: `golden.wage.quantize_error`; of the type of `values`."""
+    """Q_E over 2^`scale`, to nearest: `golden.quantize.quantize_error`; of the type of `values`."""
     codes, top = np.empty_like(values), limit(bits)
 
     def block(part: slice) -> None:
@@ -94,7 +94,7 @@ def update(
     draw: int,
     out: Codes | None = None,
 ) -> Codes:
-    """Q_G and the saturating update: `golden.wage.update_weight`.
+    """Q_G and the saturating update: `golden.quantize.update_weight`.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.fixed import Codes, Rounding
+from golden.quantize import limit, quantize_error
 from golden.training.layers import convolution
 from golden.training.layers.network import Shape, Stage
 from golden.training.layers.windows import Tensor
@@ -25,7 +26,6 @@ from golden.training.systems.wage.plan import WagePlanner
 from golden.training.systems.wage.recipe import PixelScale, Shift, Start, WageRecipe
 from golden.training.trainers.integer import IntegerTrainer
 from golden.training.trainers.trainer import pixel_table, winners
-from golden.wage import limit, quantize_error
 
 
 class WageTrainer(IntegerTrainer[WageRecipe]):
