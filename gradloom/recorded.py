@@ -21,7 +21,7 @@ from golden.fixed import Codes
 from golden.port import RESET, Port
 from golden.twin import Trace
 from gradloom.check import Check, Runs, goes_on
-from gradloom.packing import Packing, words_of
+from gradloom.packing import from_numbers
 from gradloom.report import Comparison, Recorded
 
 #: Clocks that are read and compared in one go.
@@ -80,25 +80,13 @@ def ports_alone(component: wiring.Component) -> None:
 def to_codes(port: Port, words: Sequence[Word]) -> tuple[Codes, Codes]:
     """Values of a port from recorded words, and masks of their unknown bits."""
     known = [word if isinstance(word, int) else int(word.translate(_KNOWN), 2) for word in words]
-    values = _unpacked(port, known)
+    values = from_numbers(port, known)
     masks = np.zeros_like(values)
     texts = [k for k, word in enumerate(words) if not isinstance(word, int)]
     if texts:
         bits = [int(str(words[k]).translate(_UNKNOWN), 2) for k in texts]
-        masks[texts] = _unpacked(replace(port, signed=False), bits)
+        masks[texts] = from_numbers(replace(port, signed=False), bits)
     return values, masks
-
-
-def _unpacked(port: Port, words: Sequence[int]) -> Codes:
-    values = np.empty(port.shape(len(words)), np.int64)
-    count = words_of(port)
-    if count <= 2:
-        rows = np.array(words, np.uint64).view("<u4").reshape(-1, 2)[:, :count]
-    else:
-        octets = b"".join([word.to_bytes(4 * count, "little") for word in words])
-        rows = np.frombuffer(octets, "<u4").reshape(-1, count)
-    Packing([port]).unpack(rows, {port.name: values}, slice(0, len(words)))
-    return values
 
 
 def read(recording: Recording, ports: Sequence[Port], span: slice) -> tuple[Trace, Trace]:

@@ -12,7 +12,7 @@ from toys import Counter, Queue, Store, Wires
 
 from golden.port import Port
 from gradloom import cxxrtl
-from gradloom.packing import Packing
+from gradloom.packing import Packing, from_numbers, to_bits, to_numbers
 from gradloom.simulators import build, simulate
 
 EACH = pytest.mark.parametrize("simulator", ["pysim", "cxxrtl"])
@@ -107,6 +107,10 @@ def test_rows_hold_what_was_packed(width, lanes, signed, seed):
         elements = np.atleast_1d(inputs["x"][5 + t]).tolist()
         bits = sum((code % 2**width) << (lane * width) for lane, code in enumerate(elements))
         assert whole % 2**port.bits == bits
+        assert to_numbers(port, inputs["x"][5 + t : 6 + t]) == [bits]
+        low_first = [bits >> k & 1 for k in range(port.bits)]
+        assert to_bits([port], {"x": inputs["x"][5 + t : 6 + t]}).tolist() == [low_first]
+    np.testing.assert_array_equal(from_numbers(port, to_numbers(port, inputs["x"])), inputs["x"])
     back = {entry.name: np.zeros(entry.shape(20), np.int64) for entry in ports}
     packing.unpack(rows, back, slice(5, 20))
     for entry in ports:
