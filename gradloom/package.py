@@ -13,12 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from golden.files import replaced
 from golden.port import CLOCK, RESET, Port, inputs_of, outputs_of
 from golden.settings import mapping
 from golden.twin import Trace
+from gradloom.packing import to_numbers
 from gradloom.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
 from gradloom.verilog import TIMESCALE, comment, made_by, timing, verilog
@@ -77,23 +76,11 @@ def write(files: dict[str, str], folder: Path) -> None:
             stack.enter_context(replaced(folder / name)).write_text(text, encoding="utf-8")
 
 
-def _codes(port: Port, values: Any) -> list[int]:
-    """Each clock's value of `port` as a number of `port.bits` bits, lane 0 lowest."""
-    columns = np.asarray(values).reshape(len(values), -1) & ((1 << port.width) - 1)
-    if port.bits <= 62:
-        shifts = np.arange(columns.shape[1]) * port.width
-        return (columns << shifts).sum(axis=1).tolist()
-    return [
-        sum(code << (port.width * lane) for lane, code in enumerate(row))
-        for row in columns.tolist()
-    ]
-
-
 def _memory(ports: Sequence[Port], trace: Trace, cycles: int, what: str) -> str:
     """A file for $readmemh: the ports' values side by side, the first highest, a line a clock."""
     words = [0] * cycles
     for port in ports:
-        codes = _codes(port, trace[port.name])
+        codes = to_numbers(port, trace[port.name])
         words = [word << port.bits | code for word, code in zip(words, codes)]
     digits = -(-sum(port.bits for port in ports) // 4)
     names = ", ".join(port.name for port in ports)

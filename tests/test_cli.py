@@ -257,14 +257,14 @@ def test_compare_as_json(command):
 @pytest.fixture
 def wrong_twin():
     """A twin that is off by one in one value."""
-    right = golden.Array.run
+    right = golden.Array.advance
 
-    def run(self, inputs):
-        outputs = right(self, inputs)
+    def advance(self, state, inputs):
+        state, outputs = right(self, state, inputs)
         outputs["o_data"][77, 1] ^= 1
-        return outputs
+        return state, outputs
 
-    with mock.patch.object(golden.Array, "run", run):
+    with mock.patch.object(golden.Array, "advance", advance):
         yield
 
 
