@@ -73,7 +73,7 @@ def differs(component, twin, folder, clocks=3000, seed=1, resets=0.0, models=OWN
         import numpy as np
 
         inputs["rst"] = (np.random.default_rng(seed).random(clocks) < resets).astype(int)
-    comparison = compare(component, twin, inputs, simulator=Lowered(component, folder, models))
+    comparison = compare(component, inputs, twin, simulator=Lowered(component, folder, models))
     return None if comparison else comparison.report()
 
 
@@ -139,7 +139,7 @@ def array_differs(config, cells, folder, models=OWN):
         inputs["i_valid"] = (rng.random(4000) >= gaps).astype(int)
         inputs["o_ready"] = (rng.random(4000) >= gaps).astype(int)
         inputs["rst"] = (rng.random(4000) < resets).astype(int)
-        comparison = compare(component, twin, inputs, simulator=simulator)
+        comparison = compare(component, inputs, twin, simulator=simulator)
         if not comparison:
             return comparison.report()
     return None

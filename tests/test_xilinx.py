@@ -77,7 +77,7 @@ def test_a_node_has_the_trace_of_the_twin(config, models, tmp_path):
     component = hdl.Macc(config, cells=XC7)
     simulator = Lowered(component, tmp_path, MODELS[models]())
     inputs = random_inputs(flatten(component), CLOCKS, seed=1)
-    comparison = compare(component, golden.Macc(config), inputs, simulator=simulator)
+    comparison = compare(component, inputs, golden.Macc(config), simulator=simulator)
     assert comparison, comparison.report()
 
 
@@ -87,7 +87,7 @@ def test_a_sum_that_never_begins_is_seen(tmp_path, monkeypatch):
     component = hdl.Macc(NODES["default"], cells=XC7)
     simulator = Lowered(component, tmp_path, own())
     inputs = random_inputs(flatten(component), CLOCKS, seed=1)
-    assert not compare(component, golden.Macc(component.config), inputs, simulator=simulator)
+    assert not compare(component, inputs, golden.Macc(component.config), simulator=simulator)
 
 
 def conversions(*given):
@@ -180,7 +180,7 @@ def test_a_rounder_has_the_trace_of_the_twin(config, models, tmp_path):
     for seed in range(2 * len(config.conversions)):
         inputs = random_inputs(flatten(component), CLOCKS, seed)
         inputs["i_data"] = offered(config, seed).reshape(inputs["i_data"].shape)
-        comparison = compare(component, twin, inputs, simulator=simulator)
+        comparison = compare(component, inputs, twin, simulator=simulator)
         assert comparison, comparison.report()
 
 
@@ -253,7 +253,7 @@ def test_an_array_has_the_trace_of_the_twin(config, models, tmp_path):
         inputs["i_valid"] = (rng.random(CLOCKS) >= gaps).astype(int)
         inputs["o_ready"] = (rng.random(CLOCKS) >= gaps).astype(int)
         inputs["rst"] = (rng.random(CLOCKS) < resets).astype(int)
-        comparison = compare(component, twin, inputs, simulator=simulator)
+        comparison = compare(component, inputs, twin, simulator=simulator)
         assert comparison, comparison.report()
         if len(config.conversions) == 1 and lasts == 0.02:
             target = config.conversions[0].target
