@@ -45,12 +45,14 @@ def configurations(draw, most=5):
         # Its sums are no wider than the multipliers'.
         terms = draw(st.integers(1, min(macc.depth << (macc.b.width - 2), 1 << 24)))
     choices = draw(st.just(()) | conversions(macc.width, most=3))
+    stochastic = any(choice.rounding is Rounding.STOCHASTIC for choice in choices)
     return ArrayConfig(
         rows=rows,
         columns=columns,
         macc=macc,
         conversions=choices,
         generator=draw(generators(columns)),
+        random_port=stochastic and draw(st.booleans()),
         multipliers=multipliers,
         ternary_depth=terms,
     )

@@ -21,6 +21,7 @@ TWO = (
 #: A configuration of every unit, with generators wherever there can be any.
 UNITS = {
     "Lfsr": golden.LfsrConfig(),
+    "Bank": golden.BankConfig(),
     "Rounder": golden.RounderConfig(conversions=TWO),
     "Macc": golden.MaccConfig(),
     "Array": golden.ArrayConfig(

@@ -21,7 +21,7 @@ from wage_units import error_quantizers, weight_updates
 
 import golden
 import gradloom.readable
-from golden.fixed import Conversion, Fixed
+from golden.fixed import Conversion, Fixed, Rounding
 from gradloom.units import UNITS
 from hdl.cells import CELLS
 
@@ -36,6 +36,7 @@ ARRAY = golden.ArrayConfig(rows=1, columns=2, macc=SMALL, conversions=(STOCHASTI
 #: Name of a unit and its configuration, some seconds each.
 QUICK = [
     ("lfsr", golden.LfsrConfig(lanes=2)),
+    ("bank", golden.BankConfig(groups=(1, 2))),
     ("rounder", LANES),
     ("macc", SMALL),
     ("wage-weight", golden.WeightQuantizerConfig()),
@@ -81,6 +82,9 @@ def any_unit(draw):
     match name:
         case "lfsr":
             config = golden.LfsrConfig(lanes=lanes, generator=draw(generators(lanes)))
+        case "bank":
+            groups = (lanes, 1)
+            config = golden.BankConfig(groups=groups, generator=draw(generators(sum(groups))))
         case "rounder":
             config = golden.RounderConfig(
                 width=width,
@@ -118,12 +122,14 @@ def small_arrays(draw):
     macc = golden.MaccConfig(
         a=draw(formats(6)), b=draw(formats(6)), depth=7, segments=draw(st.integers(1, 3))
     )
+    made = draw(st.just(()) | conversions(macc.width, most=2))
     return golden.ArrayConfig(
         rows=rows,
         columns=columns,
         macc=macc,
-        conversions=draw(st.just(()) | conversions(macc.width, most=2)),
+        conversions=made,
         generator=draw(generators(2)),
+        random_port=draw(st.booleans()) and any(c.rounding is Rounding.STOCHASTIC for c in made),
         multipliers=draw(st.none() | st.just((rows, 1))),
         ternary_depth=7,
     )

@@ -17,6 +17,7 @@ from boards import jobs
 from gradloom.ports import flatten
 from gradloom.prove import (
     array,
+    bank,
     lfsr,
     macc,
     rounder,
@@ -31,7 +32,7 @@ from gradloom.prove.bench import AnyState, Bench, Bounded, Induction
 from gradloom.prove.counterexample import read, waveform, words
 from gradloom.prove.engine import Verdict, decide
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 from hdl.lfsr import Lanes
 
 __all__ = [
@@ -108,6 +109,10 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     if unit.name == "lfsr":
         bench = Bench(unit.module, config.ports)
         lfsr.specify(bench, config)
+        return [bench]
+    if unit.name == "bank":
+        bench = Bench(unit.module, flatten(component))
+        bank.specify(bench, config)
         return [bench]
     if unit.name == "macc":
         return [macc.bench(unit.module, config)]
@@ -192,7 +197,9 @@ def _job(name: str, config: Any, number: int, patience: float, say: jobs.Say) ->
     """Prove the bench `number` of a unit."""
     unit = UNITS[name]
     bench = benches(unit, config)[number]
-    return prove_verilog(generate(unit, config), bench, unit=name, patience=patience, say=say)
+    return prove_verilog(
+        verilog(unit.component(config)), bench, unit=name, patience=patience, say=say
+    )
 
 
 def prove(

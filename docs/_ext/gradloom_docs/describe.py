@@ -43,6 +43,7 @@ def _fixed(clocks: int) -> Formula:
 #: Latency of every unit in clocks.
 LATENCY: dict[str, Formula] = {
     "lfsr": _fixed(1),
+    "bank": _fixed(2),
     "rounder": _fixed(7),
     "macc": Formula("7; of a ternary node, 3", lambda config: 3 if config.ternary else 7),
     "array": Formula(
@@ -118,6 +119,8 @@ def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
         return "`rows` · `columns`", "product", config.rows * config.columns
     if unit.name == "macc":
         return "1", "product", 1
+    if unit.name == "bank":
+        return "sum of `groups`", "word", config.lanes
     return "`lanes`", "word" if unit.name == "lfsr" else "value", config.lanes
 
 
