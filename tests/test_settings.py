@@ -97,6 +97,7 @@ def test_values_have_real_types():
         "generator": {"bits": 32, "mask": None, "leap": 16, "draw": 16, "seed": 1},
         "multipliers": [1, 2],
         "ternary_depth": 8192,
+        "random_port": False,
     }
     wage = settings.mapping(WageRecipe())
     assert wage["rates"][1] == [41, -1] and wage["error_rounding"] == "nearest-even"
