@@ -90,7 +90,9 @@ def long_run(clocks: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Time and memory of comparisons with the twin on the compiled simulator."
+    )
     parser.add_argument("--clocks", type=int, default=10_000_000)
     parser.add_argument("--against", type=Path, metavar="TREE")
     given = parser.parse_args()

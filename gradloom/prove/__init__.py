@@ -127,10 +127,9 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     if pipeline.draws:
         found.append(Bench(f"{unit.module}_lanes", flatten(Lanes(config.lfsr))))
         lfsr.specify(found[-1], config.lfsr)
-    depth = config.latency + 1
-    fifo = hdl.Buffer(component.o.payload.shape(), depth=depth)  # type: ignore[attr-defined]
+    fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer)  # type: ignore[attr-defined]
     found.append(Bench(f"{unit.module}_buffer", flatten(fifo)))
-    streams.specify_fifo(found[-1], depth, 1)
+    streams.specify_fifo(found[-1], config.buffer, 1)
     found.append(Bench(unit.module, config.ports))
     brings = "i_last" if unit.name == "wage-shift" else None
     streams.specify_streamed(found[-1], config, inside, brings)
