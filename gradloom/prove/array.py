@@ -279,7 +279,7 @@ class _Array:
         """`draws`, whose column C-1 has a row at its foot where `valid` is 1."""
         bench, config = self.bench, self.config
         stochastic = [C(c.rounding is Rounding.STOCHASTIC) for c in config.conversions]
-        draws = stochastic[0]
+        draws: Value = stochastic[0]
         if len(stochastic) > 1:
             choice = bench.register("drawn_choice", bench["i_choice"].shape())
             bench.update(choice, Mux(ends, bench.past(bench["i_choice"], self.late), choice))
