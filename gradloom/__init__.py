@@ -8,7 +8,7 @@ from gradloom.ports import TopLevel, flatten
 from gradloom.simulators import build, simulate
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 
 __all__ = [
     "UNITS",
@@ -20,7 +20,7 @@ __all__ = [
     "build",
     "compare",
     "flatten",
-    "generate",
     "random_inputs",
     "simulate",
+    "verilog",
 ]

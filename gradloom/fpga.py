@@ -11,7 +11,7 @@ from golden.array import ArrayConfig
 from golden.macc import MaccConfig
 from golden.settings import mapping
 from gradloom.units import Unit
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 from hdl.cells import CELLS, Cells
 
 #: Told which run (0 is synthesis, else the seed) does what.
@@ -74,8 +74,8 @@ def build(
         raise TooLarge(f"{unit.name} {problem} ({target.device})")
     listener(0, "generating Verilog")
     made_of, said = _cells(unit, config, target, cells, placed)
-    verilog = generate(unit, config, **made_of)
-    synthesis = synthesise(verilog, unit.module, target, lambda text: listener(0, text))
+    source = verilog(unit.component(config, **made_of))
+    synthesis = synthesise(source, unit.module, target, lambda text: listener(0, text))
     listener(0, "done")
     placements: list[Placement] = []
     if target.nextpnr:
@@ -98,7 +98,7 @@ def build(
         **flow_report(target, chosen_grade, synthesis, placements),
     }
     report["throughput"] = throughput(config, report["clock_mhz"])
-    return report, verilog
+    return report, source
 
 
 def _cells(

@@ -119,13 +119,17 @@ class _Splitter:
     def _module_name(self, component: Any) -> str:
         # Modules that differ in no more than constants are merged by their names.
         kind = getattr(component, "kind", type(component).__name__)
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
-        name = base = f"{self._prefix}_{snake}"
+        name = base = f"{self._prefix}_{snake(kind)}"
         number = 1
         while name in self._names.values():
             number += 1
             name = f"{base}_{number}"
         return name
+
+
+def snake(name: str) -> str:
+    """Return the name of a class as the name of a module: `RoundingPipeline`, rounding_pipeline."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _rename(value: Any, name: str) -> None:

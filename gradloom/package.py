@@ -13,15 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from golden.files import replaced
 from golden.port import CLOCK, RESET, Port, inputs_of, outputs_of
 from golden.settings import mapping
 from golden.twin import Trace
+from gradloom.packing import to_numbers
 from gradloom.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
-from gradloom.verilog import TIMESCALE, comment, generate, made_by, timing
+from gradloom.verilog import TIMESCALE, comment, made_by, timing, verilog
 from hdl.cells import Cells
 
 
@@ -44,7 +43,7 @@ def package(
     stimulus = usual_inputs(unit, config, cycles, seed)
     expected = unit.twin(config).run(stimulus)
     name = unit.module
-    module = generate(unit, config, **made_of)
+    module = verilog(unit.component(config, **made_of))
     models = _models(module)
     return {
         f"{name}.v": module,
@@ -77,23 +76,11 @@ def write(files: dict[str, str], folder: Path) -> None:
             stack.enter_context(replaced(folder / name)).write_text(text, encoding="utf-8")
 
 
-def _codes(port: Port, values: Any) -> list[int]:
-    """Each clock's value of `port` as a number of `port.bits` bits, lane 0 lowest."""
-    columns = np.asarray(values).reshape(len(values), -1) & ((1 << port.width) - 1)
-    if port.bits <= 62:
-        shifts = np.arange(columns.shape[1]) * port.width
-        return (columns << shifts).sum(axis=1).tolist()
-    return [
-        sum(code << (port.width * lane) for lane, code in enumerate(row))
-        for row in columns.tolist()
-    ]
-
-
 def _memory(ports: Sequence[Port], trace: Trace, cycles: int, what: str) -> str:
     """A file for $readmemh: the ports' values side by side, the first highest, a line a clock."""
     words = [0] * cycles
     for port in ports:
-        codes = _codes(port, trace[port.name])
+        codes = to_numbers(port, trace[port.name])
         words = [word << port.bits | code for word, code in zip(words, codes)]
     digits = -(-sum(port.bits for port in ports) // 4)
     names = ", ".join(port.name for port in ports)
@@ -124,7 +111,7 @@ def _template(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
         "",
         made_by(),
         "",
-        *timing(unit, config),
+        *timing(config),
     ]
     body = [*rows, "", *_instance(unit, f"{unit.module}_0", ports)]
     return comment(head) + "\n" + "\n".join(body) + "\n"

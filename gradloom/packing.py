@@ -1,8 +1,9 @@
-"""Port arrays to rows of 32-bit words and back, for the simulators.
+"""Port arrays to bits and back: the one place that knows where the lanes of a port lie.
 
-A clock is one row; each port begins a new word, its lanes lie bit by bit behind each other, lane 0
-lowest. That is how CXXRTL stores a value, and one row read as a little-endian integer is what the
-Python simulator takes.
+The lanes of a port lie bit by bit behind each other, lane 0 lowest, in two's complement. For the
+simulators, a clock is one row of 32-bit words in which each port begins a new word. That is how
+CXXRTL stores a value, and one row read as a little-endian integer is what the Python simulator
+takes. For files, a port's value is one whole number (`to_numbers`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,13 +62,59 @@ def words_of(port: Port) -> int:
     return -(-port.bits // _WORD)
 
 
+def to_numbers(port: Port, values: Codes) -> list[int]:
+    """Each clock's value of `port` as a whole number of `port.bits` bits.
+
+    Examples
+    --------
+    >>> to_numbers(Port("x", "in", 4, signed=True, lanes=3), np.array([[1, -1, 2]]))
+    [753]
+    """
+    rows = np.zeros((len(values), 2 * -(-words_of(port) // 2)), np.uint32)
+    _pack(port, np.asarray(values), rows[:, : words_of(port)])
+    if rows.shape[1] == 2:
+        numbers: list[int] = rows.view("<u8")[:, 0].tolist()
+        return numbers
+    return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+
+def from_numbers(port: Port, numbers: Sequence[int]) -> Codes:
+    """Values of `port` of their whole numbers; `to_numbers` turned around.
+
+    Returns
+    -------
+    (clocks,) or (clocks, lanes)
+    """
+    count = 2 * -(-words_of(port) // 2)
+    if count == 2:
+        rows = np.array(numbers, np.uint64).view("<u4").reshape(-1, 2)
+    else:
+        octets = b"".join([number.to_bytes(4 * count, "little") for number in numbers])
+        rows = np.frombuffer(octets, "<u4").reshape(-1, count)
+    values = np.empty(port.shape(len(numbers)), np.int64)
+    _unpack(port, rows[:, : words_of(port)], values)
+    return values
+
+
+def to_bits(ports: Sequence[Port], trace: Mapping[str, Codes]) -> NDArray[np.uint8]:
+    """Values of ports as bits: port after port, lowest bit and lane 0 first, (clocks, bits)."""
+    columns = []
+    for port in ports:
+        values = np.asarray(trace[port.name])
+        rows = np.zeros((len(values), words_of(port)), np.uint32)
+        _pack(port, values, rows)
+        octets = rows.astype("<u4").view(np.uint8)
+        columns.append(np.unpackbits(octets, axis=1, count=port.bits, bitorder="little"))
+    return np.concatenate(columns, axis=1)
+
+
 def _pack(port: Port, values: Codes, rows: Rows) -> None:
     width = port.width
     lanes = values.reshape(len(values), -1)
     if width == 1:
         _bytes_to_rows(np.packbits(lanes.astype(np.uint8), axis=1, bitorder="little"), rows)
     elif width in (8, 16, 32):
-        _bytes_to_rows(lanes.astype(f"<u{width // 8}").view(np.uint8), rows)
+        _bytes_to_rows(lanes.astype(f"<u{width // 8}", "C").view(np.uint8), rows)
     else:
         codes = lanes.astype(np.uint64) & np.uint64((1 << width) - 1)
         for lane in range(lanes.shape[1]):

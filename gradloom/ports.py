@@ -80,7 +80,7 @@ def _members(signature: Any, interface: Any, prefix: str) -> Iterator[Leaf]:
             name = prefix.removesuffix("_") if _is_structure(member.shape) else f"{prefix}data"
         direction: Literal["in", "out"] = "in" if member.flow == wiring.In else "out"
         lanes = prod(member.dimensions) if member.dimensions else None
-        yield from _fields(
+        yield from fields(
             name, direction, member.shape, [Value.cast(part) for part in parts], lanes
         )
 
@@ -107,22 +107,35 @@ def _is_structure(shape: Any) -> bool:
     return isinstance(_layout(shape), data.StructLayout)
 
 
-def _fields(
+def fields(
     name: str, direction: Literal["in", "out"], shape: Any, values: list[Value], lanes: int | None
 ) -> Iterator[Leaf]:
+    """The plain ports of a value of any shape, one for each field of a structure.
+
+    Parameters
+    ----------
+    name, direction
+        Of the port, or what the names of the fields begin with.
+    shape
+        The value's shape.
+    values
+        The value; several, side by side, are lanes.
+    lanes
+        Their number; None if it is one alone.
+    """
     layout = _layout(shape)
     if isinstance(layout, data.StructLayout):
         for key, field in layout:
             stop = field.offset + field.width
             parts = [value[field.offset : stop] for value in values]
-            yield from _fields(f"{name}_{key}", direction, field.shape, parts, lanes)
+            yield from fields(f"{name}_{key}", direction, field.shape, parts, lanes)
         return
     if isinstance(layout, data.ArrayLayout):
         if lanes is not None:
             raise TypeError(f"port {name} is an array of arrays: one level of lanes is supported")
         width = Shape.cast(layout.elem_shape).width
         parts = [values[0][i * width : (i + 1) * width] for i in range(layout.length)]
-        yield from _fields(name, direction, layout.elem_shape, parts, layout.length)
+        yield from fields(name, direction, layout.elem_shape, parts, layout.length)
         return
     element = Shape.cast(shape)
     if element.width > WIDEST_ELEMENT:
@@ -168,13 +181,16 @@ class TopLevel(Elaboratable):
         """All signals, in the order in which the generated module lists them."""
         return list(self.signals.values())
 
+    def _unit(self, platform: object) -> Elaboratable:
+        return self.component
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         sync = ClockDomain("sync", local=True)
         sync.clk = self.clk  # type: ignore[attr-defined]  # a gap in the stubs, as below
         sync.rst = self.rst  # type: ignore[attr-defined]
         m.domains += sync
-        m.submodules.unit = self.component
+        m.submodules.unit = self._unit(platform)
         for port, values in self._leaves:
             signal = self.signals[port.name]
             whole = values[0] if port.lanes is None else Cat(*values)

@@ -209,3 +209,33 @@ _ALL = (
 
 #: Every unit, by name.
 UNITS: dict[str, Unit] = {unit.name: unit for unit in _ALL}
+
+
+def unit_of(component: wiring.Component) -> Unit | None:
+    """Return the entry of `UNITS` whose component this is; None for a user's own component."""
+    kind = type(component)
+    return next((unit for unit in UNITS.values() if unit.component is kind), None)
+
+
+def twin_of(component: wiring.Component) -> Twin:
+    """Return the twin of a unit, in the unit's configuration.
+
+    Raises
+    ------
+    TypeError
+        The component is none of gradloom's units.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> twin_of(hdl.Lfsr(golden.LfsrConfig(lanes=3))).config.lanes
+    3
+    """
+    unit = unit_of(component)
+    if unit is None:
+        known = ", ".join(sorted(unit.component.__name__ for unit in UNITS.values()))
+        raise TypeError(
+            f"{type(component).__name__} has no twin here; the units are {known}: "
+            "give the twin of a component of your own"
+        )
+    return unit.twin(component.config)  # type: ignore[attr-defined]  # every unit has one

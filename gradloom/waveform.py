@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from golden.fixed import Codes
 from golden.port import RESET, Port
-from gradloom.compare import Comparison, Runs
+from gradloom.check import Runs
 from gradloom.ports import flatten, leaves
 from gradloom.recorded import Recording, Word, compare_recording, ports_alone, to_codes
+from gradloom.report import Comparison
 
 #: Value changes that are taken from the reader in one go.
 _CHANGES = 1 << 16

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from vcd import VCDWriter
 from vcd.gtkw import GTKWColor, GTKWSave
 from vcd.reader import TokenKind, tokenize
@@ -11,12 +12,15 @@ from vcd.reader import TokenKind, tokenize
 from golden.fixed import Codes
 from golden.port import Port
 from golden.twin import Trace
+from gradloom.report import Window
 from gradloom.simulators import PERIOD, Pysim, Simulation
 
 #: Clocks of a waveform file before and after the difference.
-_BEFORE, _AFTER = 200, 20
+BEFORE, AFTER = 200, 20
 #: The last clock for which a run is repeated to see inside the unit.
 _LAST_INTERNAL = 4000
+#: Clocks of stimulus from the reset state on that such a repetition takes at most.
+MOST_EARLY = _LAST_INTERNAL + AFTER + 1
 #: Clocks shown before the marker when GTKWave opens.
 _VIEW_BEFORE = 12
 #: GTKWave's zoom, the binary logarithm of pixels a time unit: 40 pixels a clock, about 30 clocks on
@@ -28,16 +32,24 @@ _FEMTO_ZOOM, _FEMTO = 20, 1_000_000
 
 
 def write(
-    path: Path,
-    simulation: Simulation,
-    stimulus: Trace,
-    got: Trace,
-    expected: Trace,
-    first: tuple[Port, int],
+    path: Path, simulation: Simulation, window: Window, first: tuple[Port, int], early: Trace
 ) -> list[Path]:
     """Write what shows the difference at `first` (port and clock) into a folder or a .vcd file.
 
     Where the difference comes early, the run is repeated to see inside the unit as well.
+
+    Parameters
+    ----------
+    path
+        The folder or the file.
+    simulation
+        What was compared.
+    window
+        The clocks around the difference.
+    first
+        Port and clock of the difference.
+    early
+        Inputs of the first `MOST_EARLY` clocks.
 
     Returns
     -------
@@ -48,18 +60,10 @@ def write(
         path = path / f"{type(component).__name__.lower()}.vcd"
     path.parent.mkdir(parents=True, exist_ok=True)
     port, clock = first
-    span = range(max(clock - _BEFORE, 0), min(clock + _AFTER + 1, len(stimulus["rst"])))
-    files = write_window(
-        path,
-        span,
-        [(entry, stimulus[entry.name]) for entry in simulation.inputs],
-        [(entry, got[entry.name], expected[entry.name]) for entry in simulation.outputs],
-        first,
-    )
+    files = _write_window(path, simulation, window, first)
     if clock <= _LAST_INTERNAL:
         inside = path.with_name(f"{path.stem}-internal.vcd")
-        early = {name: values[: span.stop] for name, values in stimulus.items()}
-        Pysim(component, inside).run(early)
+        Pysim(component, inside).run({name: v[: window.stop] for name, v in early.items()})
         files += [inside, write_save_of_unit(inside, port, clock)]
     return files
 
@@ -76,69 +80,48 @@ def _column(values: Codes, lane: int | None) -> Codes:
     return values if lane is None else values[:, lane]
 
 
-def write_window(
-    path: Path,
-    span: range,
-    inputs: Sequence[tuple[Port, Codes]],
-    outputs: Sequence[tuple[Port, Codes, Codes]],
-    first: tuple[Port, int],
+def _write_window(
+    path: Path, simulation: Simulation, window: Window, first: tuple[Port, int]
 ) -> list[Path]:
-    """Write a VCD file of the clocks in `span`, and a save file beside it.
+    """Write a VCD file of a window, and a save file beside it.
 
-    Parameters
-    ----------
-    path
-        The VCD file.
-    span
-        Clocks to be written; entry t is shown from t periods on, the rising edge that ends it comes
-        a period later.
-    inputs
-        Each input port and its values over the whole run.
-    outputs
-        Each output port, its values and the expected ones over the whole run.
-    first
-        Port and clock of the difference.
-
-    Returns
-    -------
-    The files written.
+    Clock t is shown from t periods on; the rising edge that ends it comes a period later.
     """
-    begin, end = span.start * PERIOD, span.stop * PERIOD
-    clocks = slice(span.start, span.stop)
+    start, stop = window.start, window.stop
     with (
         path.open("w") as file,
-        VCDWriter(file, timescale="1 ns", date="", init_timestamp=begin) as writer,
+        VCDWriter(file, timescale="1 ns", date="", init_timestamp=start * PERIOD) as writer,
     ):
         columns = []
 
         def declare(scope: str, port: Port, values: Codes) -> None:
             for name, lane in _variables(port):
-                codes = _column(values[clocks], lane) & ((1 << port.width) - 1)
+                codes = _column(values, lane) & ((1 << port.width) - 1)
                 variable = writer.register_var(scope, name, "wire", port.width, codes[0].item())
                 columns.append((variable, codes.tolist()))
 
-        clk = writer.register_var("inputs", "clk", "wire", 1, int(span.start > 0))
-        for port, values in inputs:
-            declare("inputs", port, values)
-        differs = [False] * len(span)
-        for port, got, expected in outputs:
+        clk = writer.register_var("inputs", "clk", "wire", 1, int(start > 0))
+        for port in simulation.inputs:
+            declare("inputs", port, window.stimulus[port.name])
+        differs = np.zeros(stop - start, bool)
+        for port in simulation.outputs:
+            got, expected = window.got[port.name], window.expected[port.name]
             declare("got", port, got)
             declare("expected", port, expected)
-            wrong = (got[clocks] != expected[clocks]).reshape(len(span), -1).any(axis=1).tolist()
-            differs = [a or b for a, b in zip(differs, wrong)]
+            differs |= (got != expected).reshape(len(differs), -1).any(axis=1)
         marker = writer.register_var("comparison", "difference", "wire", 1, int(differs[0]))
-        columns.append((marker, [int(bit) for bit in differs]))
-        for i, clock in enumerate(span):
+        columns.append((marker, differs.astype(int).tolist()))
+        for i, clock in enumerate(range(start, stop)):
             writer.change(clk, clock * PERIOD, int(clock > 0))
             for variable, codes in columns:
                 writer.change(variable, clock * PERIOD, codes[i])
             writer.change(clk, clock * PERIOD + PERIOD // 2, 0)
-        writer.change(clk, end, 1)
+        writer.change(clk, stop * PERIOD, 1)
     port, clock = first
     names = [*_listing("got", [port]), *_listing("expected", [port]), "comparison.difference"]
     ahead = len(names)
-    names += ["inputs.clk", *_listing("inputs", [port for port, _ in inputs])]
-    for other, _, _ in outputs:
+    names += ["inputs.clk", *_listing("inputs", simulation.inputs)]
+    for other in simulation.outputs:
         if other is not port:
             names += _listing("got", [other]) + _listing("expected", [other])
     return [path, _write_save(path, names, ahead, clock)]

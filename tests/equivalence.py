@@ -19,7 +19,7 @@ from primitives import OWN, yosys
 
 import gradloom.readable
 import gradloom.verilog
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 
 
 class NotEquivalentError(Exception):
@@ -61,8 +61,8 @@ def tidied(unit, config, readable=gradloom.readable.readable, **made_of):
         patch.object(gradloom.verilog, "_yosys", watched),
         patch.object(gradloom.verilog, "readable", readable),
     ):
-        verilog = generate(unit, config, **made_of)
-    return Tidied(unit.module, *seen[-1], verilog)
+        text = verilog(unit.component(config, **made_of))
+    return Tidied(unit.module, *seen[-1], text)
 
 
 def _objects(rtlil):

@@ -14,7 +14,7 @@ import pytest
 
 from gradloom.ports import flatten
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 
 #: Unit and command line: the defaults, and what makes other logic.
 CASES = [
@@ -69,9 +69,10 @@ def configured(name, arguments=""):
 
 
 @cache
-def verilog(name, arguments=""):
+def text_of(name, arguments=""):
     """Its Verilog, made once in a run of the tests."""
-    return generate(*configured(name, arguments))
+    unit, config = configured(name, arguments)
+    return verilog(unit.component(config))
 
 
 def ports(unit, config):

@@ -24,7 +24,7 @@ from golden.fixed import Fixed
 from gradloom.cli import main
 from gradloom.fpga import build, least, throughput
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 from hdl.cells import CELLS
 
 ECP5 = targets.find("ecp5-25f")
@@ -221,7 +221,7 @@ def test_yosys_makes_no_multiplier_blocks_where_they_stand_in_the_design():
     """Of those of iCE40 it would lose the registers."""
     target = targets.find("ice40-up5k")
     for cells in ("generic", "ice40"):
-        text = generate(UNITS["macc"], golden.MaccConfig(), cells=CELLS[cells])
+        text = verilog(UNITS["macc"].component(golden.MaccConfig(), cells=CELLS[cells]))
         infer = not target.multiplies(text)
         assert infer == (cells == "generic")
         assert ("synth_ice40 -dsp -top macc;" in flow.script(target, "macc", infer=infer)) == infer

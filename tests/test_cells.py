@@ -23,7 +23,7 @@ from gradloom.compare import compare
 from gradloom.ports import flatten
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 from hdl.cells import CELLS, Ecp5, Generic, ecp5, ice40
 
 ECP5 = CELLS["ecp5"]
@@ -290,13 +290,13 @@ def test_what_ice40_blocks_do_not_take_is_refused():
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (3, 3), (4, 4)])
 def test_two_nodes_of_8_bits_share_a_block(rows, columns):
-    text = generate(UNITS["array"], small(rows, columns), cells=ICE40)
+    text = verilog(UNITS["array"].component(small(rows, columns), cells=ICE40))
     assert text.count("SB_MAC16 #(") == -(-rows * columns // 2)
 
 
 def mapped(unit, config, folder):
     """Cells by kind, and the netlist, as Yosys makes them of a unit of ice40 cells."""
-    (folder / "unit.v").write_text(generate(UNITS[unit], config, cells=ICE40))
+    (folder / "unit.v").write_text(verilog(UNITS[unit].component(config, cells=ICE40)))
     yosys(f"read_verilog unit.v; synth_ice40 -top {unit}; write_verilog -noattr netlist.v", folder)
     netlist = (folder / "netlist.v").read_text()
     kinds = re.findall(r"^ +(SB_\w+) ", netlist, re.M)
@@ -344,8 +344,10 @@ def test_the_registers_of_a_shared_block_are_in_it(tmp_path):
 
 def test_the_text_says_how_yosys_leaves_its_blocks_as_they_are():
     for unit, config in (("macc", MaccConfig()), ("array", small(2, 2))):
-        assert "without -dsp" in generate(UNITS[unit], config, cells=ICE40).replace("\n//", "")
-        assert "-dsp" not in generate(UNITS[unit], config)
+        assert "without -dsp" in verilog(UNITS[unit].component(config, cells=ICE40)).replace(
+            "\n//", ""
+        )
+        assert "-dsp" not in verilog(UNITS[unit].component(config))
 
 
 # The models.
@@ -507,7 +509,7 @@ def modules(text):
 def test_an_arrays_nodes_are_one_module_with_a_place_each():
     config = small(2, 3)
     places = TARGETS["ecp5-85f"].places.array(2, 3)
-    text = generate(UNITS["array"], config, cells=ECP5, places=places)
+    text = verilog(UNITS["array"].component(config, cells=ECP5, places=places))
     found = re.findall(r'array_macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
     assert {(int(r), int(c)): place for place, r, c in found} == {
         (r, c): places[r][c] for r in range(2) for c in range(3)
@@ -520,7 +522,7 @@ def test_an_arrays_nodes_are_one_module_with_a_place_each():
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_ternary_array_has_no_multipliers_to_place():
     config = small(2, 3, b=fixed(2), ternary=True)
-    text = generate(UNITS["array"], config, cells=ECP5)
+    text = verilog(UNITS["array"].component(config, cells=ECP5))
     assert "MULT18X18D" not in text and "CCU2C" in text
     with pytest.raises(ValueError, match="places: a ternary array has no multipliers"):
         hdl.Array(config, cells=ECP5, places=[["x"] * 3] * 2)
@@ -531,7 +533,7 @@ def test_a_ternary_array_has_no_multipliers_to_place():
 def test_the_block_of_a_mixed_array_has_places():
     config = replace(small(3, 4), multipliers=(2, 3))
     places = TARGETS["ecp5-85f"].places.array(2, 3)
-    text = generate(UNITS["array"], config, cells=ECP5, places=places)
+    text = verilog(UNITS["array"].component(config, cells=ECP5, places=places))
     found = re.findall(r'array_macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
     assert {(int(r), int(c)): place for place, r, c in found} == {
         (1 + r, c): places[r][c] for r in range(2) for c in range(3)
@@ -542,31 +544,31 @@ def test_the_block_of_a_mixed_array_has_places():
 
 
 def test_without_places_nothing_is_said_of_them():
-    text = generate(UNITS["array"], small(2, 3), cells=ECP5)
+    text = verilog(UNITS["array"].component(small(2, 3), cells=ECP5))
     assert "PLACE" not in text and "BEL" not in text
     assert text.count("MULT18X18D") == 1
 
 
 def test_a_node_alone_has_its_place_in_its_text():
-    text = generate(UNITS["macc"], MaccConfig(), cells=ECP5, place="X4/Y10/MULT18_0")
+    text = verilog(UNITS["macc"].component(MaccConfig(), cells=ECP5, place="X4/Y10/MULT18_0"))
     assert '(* BEL = "X4/Y10/MULT18_0" *)' in text
 
 
 def test_registers_that_are_to_stay_apart_say_so():
-    node = modules(generate(UNITS["macc"], MaccConfig(), cells=ECP5))["macc"]
+    node = modules(verilog(UNITS["macc"].component(MaccConfig(), cells=ECP5)))["macc"]
     (block,) = re.findall(r"\(\* keep \*\) always @\(posedge clk\) begin\n(.*?)\n  end", node, re.S)
     names = set(re.findall(r"(\w+) <= ", block))
     assert names == {
         *("first_out", "load_out", "hold_out"),
         *("first_0", "load_0", "moves_0", "first_1", "load_1", "moves_1"),
     }
-    assert "(*" not in generate(UNITS["macc"], MaccConfig())
+    assert "(*" not in verilog(UNITS["macc"].component(MaccConfig()))
 
 
 @needs_yosys
 def test_yosys_merges_none_of_them(tmp_path):
     config = small(3, 3)
-    (tmp_path / "array.v").write_text(generate(UNITS["array"], config, cells=ECP5))
+    (tmp_path / "array.v").write_text(verilog(UNITS["array"].component(config, cells=ECP5)))
     yosys(
         "read_verilog array.v; synth_ecp5 -top array; write_verilog -attr2comment netlist.v",
         tmp_path,

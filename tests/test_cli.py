@@ -232,7 +232,7 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
 
 
 def test_an_interruption_is_no_traceback(command):
-    with mock.patch("gradloom.verilog.generate", side_effect=KeyboardInterrupt):
+    with mock.patch("gradloom.verilog.verilog", side_effect=KeyboardInterrupt):
         status, _, err = command("generate", "lfsr", "-o", "x.v")
     assert (status, err.strip()) == (130, "gradloom: interrupted")
 
@@ -257,14 +257,14 @@ def test_compare_as_json(command):
 @pytest.fixture
 def wrong_twin():
     """A twin that is off by one in one value."""
-    right = golden.Array.run
+    right = golden.Array.advance
 
-    def run(self, inputs):
-        outputs = right(self, inputs)
+    def advance(self, state, inputs):
+        state, outputs = right(self, state, inputs)
         outputs["o_data"][77, 1] ^= 1
-        return outputs
+        return state, outputs
 
-    with mock.patch.object(golden.Array, "run", run):
+    with mock.patch.object(golden.Array, "advance", advance):
         yield
 
 

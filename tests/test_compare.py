@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +11,6 @@ from vcd.reader import TokenKind, tokenize
 import golden.lfsr
 import hdl.lfsr
 from golden.lfsr import Generator, LfsrConfig, step
-from golden.twin import Twin
 from gradloom.compare import compare
 from gradloom.simulators import build
 
@@ -28,7 +28,7 @@ def stimulus(**widths):
 ENABLE = stimulus(enable=1)
 
 
-class Planted(Twin):
+class Planted:
     """A twin with wrong values at given places."""
 
     def __init__(self, twin, *places):
@@ -46,9 +46,6 @@ class Planted(Twin):
             if clock <= at < clock + clocks:
                 trace[name][(at - clock, *lane)] += 1
         return (clock + clocks, state), trace
-
-    def stretch(self, state, inputs):
-        raise NotImplementedError
 
 
 def test_agreement_is_true_and_counts_what_it_compared():
@@ -111,7 +108,7 @@ def test_a_report_shows_the_cycles_around_the_difference():
 
 
 def test_outputs_that_are_not_the_components_are_refused():
-    class Says(Twin):
+    class Says:
         def __init__(self, **outputs):
             self.outputs = outputs
 
@@ -120,9 +117,6 @@ def test_outputs_that_are_not_the_components_are_refused():
 
         def advance(self, state, inputs):
             return state, self.outputs
-
-        def stretch(self, state, inputs):
-            raise NotImplementedError
 
     zeros = np.zeros(CLOCKS, np.int64)
     with pytest.raises(ValueError, match="says nothing of the output port half"):
@@ -359,3 +353,104 @@ def test_far_into_a_run_the_inside_is_not_simulated_again(tmp_path):
 def test_no_difference_leaves_no_file(tmp_path):
     assert compare(Counter(), CounterTwin(), ENABLE, waves=tmp_path / "w").files == ()
     assert not (tmp_path / "w").exists()
+
+
+class Counting:
+    """A twin of `Counter` that goes on, with a wrong `half` at given clocks."""
+
+    def __init__(self, *wrong):
+        self.wrong = wrong
+        self.batches = []
+
+    def initial(self):
+        return 0, 3
+
+    def run(self, inputs):
+        raise AssertionError("a twin that goes on is not run")
+
+    def advance(self, state, inputs):
+        clock, count = state
+        self.batches.append(len(inputs["rst"]))
+        counts = []
+        for enable, rst in zip(inputs["enable"].tolist(), inputs["rst"].tolist()):
+            counts.append(count)
+            count = 3 if rst else (count + enable) % 256
+        counts = np.array(counts)
+        half = counts >> 1
+        for wrong in self.wrong:
+            if clock <= wrong < clock + len(half):
+                half[wrong - clock] += 1
+        return (clock + len(half), count), {"count": counts, "half": half}
+
+
+def cut(inputs, *stops):
+    """Batches of a stimulus."""
+    for start, stop in zip((0, *stops), (*stops, CLOCKS)):
+        yield {name: values[start:stop] for name, values in inputs.items()}
+
+
+@pytest.mark.parametrize("simulator", ["pysim", "cxxrtl"])
+def test_a_stimulus_in_batches_gives_the_same_report(simulator, tmp_path):
+    whole = compare(Counter(), Counting(130, 131, 340), ENABLE, simulator, waves=tmp_path / "a")
+    assert (whole.difference.cycle, whole.mismatches) == (130, 3)
+    for k, stops in enumerate([(), range(1, CLOCKS), (125, 130), (131,), (129, 130, 131, 132)]):
+        twin = Counting(130, 131, 340)
+        parts = compare(Counter(), twin, cut(ENABLE, *stops), simulator, waves=tmp_path / f"b{k}")
+        assert twin.batches == [b - a for a, b in zip((0, *stops), (*stops, CLOCKS))]
+        for name in "clocks", "values", "mismatches", "difference", "table", "covered":
+            assert getattr(parts, name) == getattr(whole, name), name
+        assert parts.covered == (0, 150)
+        assert "waveform of cycles 0 to 150" in parts.report()
+        for one, other in zip(whole.files, parts.files):
+            assert one.name == other.name
+            if one.suffix == ".vcd":
+                assert read_vcd(one, 10**12) == read_vcd(other, 10**12)
+            else:
+                assert one.read_text() == other.read_text()
+
+
+def test_a_difference_at_the_end_of_a_long_run_keeps_what_was_before_it():
+    def batches():
+        for seed in range(20):
+            enable = np.random.default_rng(seed).integers(0, 2, 1000)
+            yield {"enable": enable}
+
+    twin = Counting(19_999)
+    comparison = compare(Counter(), twin, batches(), "cxxrtl")
+    assert twin.batches == [1000] * 20
+    assert (comparison.clocks, comparison.difference.cycle) == (20_000, 19_999)
+    assert [line.split()[-5] for line in comparison.table.splitlines()[1:]] == [
+        str(cycle) for cycle in range(19_994, 20_000)
+    ]
+
+
+def test_a_long_stimulus_is_compared_in_batches(monkeypatch):
+    monkeypatch.setattr(sys.modules["gradloom.compare"], "BATCH", 64)
+    twin, told = Counting(), []
+    assert compare(Counter(), twin, ENABLE, progress=lambda *clocks: told.append(clocks))
+    assert twin.batches == [64] * 6 + [16]
+    assert told == [(min(done, CLOCKS), CLOCKS) for done in range(64, CLOCKS + 64, 64)]
+
+
+def test_a_twin_that_has_run_alone_is_run_once():
+    class Alone:
+        calls = 0
+
+        def run(self, inputs):
+            self.calls += 1
+            return CounterTwin().run(inputs)
+
+    twin = Alone()
+    assert compare(Counter(), twin, cut(ENABLE, 7, 100))
+    assert twin.calls == 1
+
+
+def test_batches_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="there is no batch of inputs"):
+        compare(Counter(), Counting(), iter(()))
+    with pytest.raises(ValueError, match="inputs of no clocks"):
+        compare(Counter(), Counting(), {"enable": np.zeros(0, int)})
+    bad = [{"enable": [0, 1]}, {"enable": [0, 2]}]
+    wrong = r"in the batch that begins at clock 2: port enable, clock 1: 2 is out of range"
+    with pytest.raises(ValueError, match=wrong):
+        compare(Counter(), Counting(), bad)

@@ -21,7 +21,7 @@ from gradloom.package import package, write
 from gradloom.ports import flatten
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 from hdl.cells import CELLS, gowin
 
 GOWIN = CELLS["gowin"]
@@ -110,7 +110,9 @@ def test_operands_that_no_block_takes_are_refused():
     ("a", "b", "block"), [(9, 9, "MULT9X9"), (9, 10, "MULT18X18"), (2, 18, "MULT18X18")]
 )
 def test_the_smaller_block_serves_operands_of_at_most_9_bits(a, b, block):
-    text = generate(UNITS["macc"], MaccConfig(a=fixed(a), b=fixed(b), depth=2), cells=GOWIN)
+    text = verilog(
+        UNITS["macc"].component(MaccConfig(a=fixed(a), b=fixed(b), depth=2), cells=GOWIN)
+    )
     assert re.findall(r"^  (MULT\w+) #", text, re.M) == [block]
 
 

@@ -19,7 +19,7 @@ from gradloom.mutate import _path, equivalence, lanes, mutate, netlist
 from gradloom.stimulus import TESTBENCH_CLOCKS as CYCLES
 from gradloom.stimulus import random_inputs, usual_inputs
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 
 SMALL = golden.WeightQuantizerConfig(stored=5, bits=2, lanes=1)
 ROUNDER = golden.RounderConfig()
@@ -37,9 +37,9 @@ def without_borders(unit, config, cycles, seed):
 
 def found(unit, config, change, stimulus=usual_inputs):
     """Whether the testbench's stimulus finds a change of the unit's Verilog."""
-    verilog = generate(unit, config)
+    source = verilog(unit.component(config))
     before, after = change
-    assert verilog.count(before) == 1, f"{verilog.count(before)} times: {before}"
+    assert source.count(before) == 1, f"{source.count(before)} times: {before}"
     ports = config.ports
     given = stimulus(unit, config, CYCLES, 0)
     expected = unit.twin(config).run(given)
@@ -48,8 +48,8 @@ def found(unit, config, change, stimulus=usual_inputs):
         gates = netlist.gates(text, unit.module, [])
         return lanes.killed(gates, [0], inputs_of(ports), outputs_of(ports), given, expected)
 
-    assert not killed(verilog)
-    return bool(killed(verilog.replace(before, after)))
+    assert not killed(source)
+    return bool(killed(source.replace(before, after)))
 
 
 def test_every_mutant_of_a_small_unit_is_killed_or_equivalent():
@@ -58,15 +58,15 @@ def test_every_mutant_of_a_small_unit_is_killed_or_equivalent():
     assert report.count("testbench", "equivalent") == 40
     assert report.count("testbench") >= 30
     assert "yosys" in report.yosys
-    again = netlist.mutations(generate(UNITS["wage-weight"], SMALL), "wage_weight", 40, 3)
+    again = netlist.mutations(verilog(UNITS["wage-weight"].component(SMALL)), "wage_weight", 40, 3)
     assert [mutant.mutation for mutant in report.mutants] == again
 
 
 def test_without_borders_fewer_mutants_die():
     unit = UNITS["rounder"]
-    verilog, ports = generate(unit, ROUNDER), ROUNDER.ports
-    chosen = netlist.mutations(verilog, unit.module, 400, 1)
-    gates = netlist.gates(verilog, unit.module, chosen)
+    text, ports = verilog(unit.component(ROUNDER)), ROUNDER.ports
+    chosen = netlist.mutations(text, unit.module, 400, 1)
+    gates = netlist.gates(text, unit.module, chosen)
     dead = []
     for stimulus in (without_borders, usual_inputs):
         given = stimulus(unit, ROUNDER, CYCLES, 0)
@@ -111,8 +111,8 @@ def test_a_fault_that_strangers_hid_is_found(change):
 )
 def test_every_bit_that_saturates_counts(name, config, reduction):
     """A detector of what is too large that overlooks its lowest bit."""
-    verilog = generate(UNITS[name], config)
-    found_ = re.search(rf"= \{reduction} (\w+)\[(\d+):(\d+)\];", verilog)
+    text = verilog(UNITS[name].component(config))
+    found_ = re.search(rf"= \{reduction} (\w+)\[(\d+):(\d+)\];", text)
     wire, high, low = found_.groups()
     change = found_[0], f"= {reduction} {wire}[{high}:{int(low) + 1}];"
     assert found(UNITS[name], config, change)
@@ -126,8 +126,8 @@ def test_values_that_left_are_counted_from_0_after_a_reset(rows, columns):
         macc=golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 2), depth=7),
         conversions=(),
     )
-    verilog = generate(UNITS["array"], config)
-    resets = [line.strip() for line in verilog.splitlines() if line.strip().startswith("left <= ")]
+    text = verilog(UNITS["array"].component(config))
+    resets = [line.strip() for line in text.splitlines() if line.strip().startswith("left <= ")]
     reset = next(line for line in resets if "'h" in line)
     assert found(UNITS["array"], config, (reset, "left <= left;"))
 
@@ -207,9 +207,9 @@ def test_every_mutant_of_a_unit_is_killed_or_equivalent(name):
 def test_the_testbench_kills_most_mutants_of_every_unit(name):
     """Four fifths of all, the equivalent ones among them, of which there are up to a seventh."""
     unit, config = UNITS[name], usual(name)
-    verilog, ports = generate(unit, config), config.ports
-    chosen = netlist.mutations(verilog, unit.module, 200, 1)
-    gates = netlist.gates(verilog, unit.module, chosen)
+    text, ports = verilog(unit.component(config)), config.ports
+    chosen = netlist.mutations(text, unit.module, 200, 1)
+    gates = netlist.gates(text, unit.module, chosen)
     given = usual_inputs(unit, config, CYCLES, 0)
     expected = unit.twin(config).run(given)
     numbers = [0, *(mutant.number for mutant in chosen)]
@@ -244,10 +244,10 @@ def test_a_flattened_cell_is_found_in_its_module(cell, path):
 
 def test_the_solver_and_the_stimulus_agree_on_what_differs():
     unit = UNITS["wage-weight"]
-    verilog, ports = generate(unit, SMALL), SMALL.ports
+    text, ports = verilog(unit.component(SMALL)), SMALL.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
-    chosen = netlist.mutations(verilog, unit.module, 16, 5)
-    gates = netlist.gates(verilog, unit.module, chosen)
+    chosen = netlist.mutations(text, unit.module, 16, 5)
+    gates = netlist.gates(text, unit.module, chosen)
     given = usual_inputs(unit, SMALL, CYCLES, 0)
     numbers = [mutant.number for mutant in chosen]
     dead = lanes.killed(gates, numbers, inputs, outputs, given, unit.twin(SMALL).run(given))
@@ -265,9 +265,9 @@ def test_the_solver_and_the_stimulus_agree_on_what_differs():
 
 def test_a_question_that_takes_too_long_stays_open():
     unit, config = UNITS["rounder"], ROUNDER
-    verilog, ports = generate(unit, config), config.ports
-    chosen = netlist.mutations(verilog, unit.module, 1, 1)
-    gates = netlist.gates(verilog, unit.module, chosen)
+    text, ports = verilog(unit.component(config)), config.ports
+    chosen = netlist.mutations(text, unit.module, 1, 1)
+    gates = netlist.gates(text, unit.module, chosen)
     runs = [usual_inputs(unit, config, 9, 0)]
     machine = equivalence.Machine(gates, inputs_of(ports), outputs_of(ports), runs)
     assert equivalence.decide(machine, 1, 0.01) == equivalence.Answer("undecided")

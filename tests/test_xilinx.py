@@ -24,7 +24,7 @@ from gradloom.compare import compare
 from gradloom.ports import flatten
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 from hdl.cells import CELLS, xilinx
 
 XC7 = CELLS["xc7"]
@@ -198,7 +198,7 @@ def test_rounders_are_asked_for_what_saturates_on_both_sides(config):
 
 def test_a_rounder_is_a_block_where_the_sum_has_room():
     for name, config in ROUNDERS.items():
-        text = generate(UNITS["rounder"], config, cells=XC7)
+        text = verilog(UNITS["rounder"].component(config, cells=XC7))
         blocks = len(re.findall(r"^  DSP48E1 ", text, re.M))
         assert blocks == (0 if "fabric" in name else config.lanes), name
 
@@ -357,7 +357,7 @@ def test_registers_in_front_of_a_block_are_the_neighbours_hops(tmp_path):
     """But for the last column and row, which have no neighbour."""
     rows, columns = 3, 4
     config = array(rows, columns, a=fixed(13), b=fixed(15), depth=1)
-    (tmp_path / "array.v").write_text(generate(UNITS["array"], config, cells=XC7))
+    (tmp_path / "array.v").write_text(verilog(UNITS["array"].component(config, cells=XC7)))
     yosys(
         "read_verilog array.v; hierarchy -top array; proc; flatten; opt_merge; opt_clean; "
         "write_json array.json",
@@ -379,7 +379,7 @@ def test_stochastic_rounding_costs_its_generator_alone():
     target = targets.find("xc7k325t")
     for rounding in ("stochastic", "nearest-up"):
         config = array(4, 5, conversions((28, Fixed(2, 14), rounding)), a=WORD, b=WORD)
-        text = generate(UNITS["array"], config, cells=XC7)
+        text = verilog(UNITS["array"].component(config, cells=XC7))
         made[rounding] = flow.synthesise(text, "array", target)
     stochastic, nearest = made["stochastic"], made["nearest-up"]
     assert stochastic.resources[targets.DSP] == nearest.resources[targets.DSP] == 4 * 5 + 5

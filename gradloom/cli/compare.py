@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gradloom.cli.base import bar, cli, commands, refuse, stderr
-from gradloom.stimulus import COMPARE_CLOCKS, usual_inputs
+from gradloom.stimulus import COMPARE_CLOCKS, UsualInputs
 from gradloom.units import Unit
 
 
@@ -89,13 +89,12 @@ def _compare(
     component = unit.component(config)
     with stderr.status(f"building {unit.name}"):
         simulation = build(component, simulator)  # type: ignore[arg-type]
-    inputs = usual_inputs(unit, config, cycles, seed)
     with bar() as progress:
         task = progress.add_task(unit.name, total=cycles)
         result = compare(
             component,
             unit.twin(config),
-            inputs,
+            UsualInputs(unit, config, cycles, seed),
             simulation,
             waves=waves,
             progress=lambda done, total: progress.update(task, completed=done, total=total),

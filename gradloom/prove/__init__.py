@@ -32,7 +32,7 @@ from gradloom.prove.bench import AnyState, Bench, Bounded, Induction
 from gradloom.prove.counterexample import read, waveform, words
 from gradloom.prove.engine import Verdict, decide
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import generate
+from gradloom.verilog import verilog
 from hdl.lfsr import Lanes
 
 __all__ = [
@@ -198,7 +198,9 @@ def _job(name: str, config: Any, number: int, patience: float, say: jobs.Say) ->
     """Prove the bench `number` of a unit."""
     unit = UNITS[name]
     bench = benches(unit, config)[number]
-    return prove_verilog(generate(unit, config), bench, unit=name, patience=patience, say=say)
+    return prove_verilog(
+        verilog(unit.component(config)), bench, unit=name, patience=patience, say=say
+    )
 
 
 def prove(
