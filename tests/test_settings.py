@@ -95,6 +95,7 @@ def test_values_have_real_types():
         "macc": {"a": "2,14", "b": "2,14", "depth": 511, "segments": 2, "ternary": False},
         "conversions": [],
         "generator": {"bits": 32, "mask": None, "leap": 16, "draw": 16, "seed": 1},
+        "random_port": False,
         "multipliers": [1, 2],
         "ternary_depth": 8192,
         "random_port": False,
