@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from boards import jobs
-from boards.flow import Placement, TooLarge, place, synthesise
-from boards.report import flow_report
-from boards.targets import DSP, Target, too_large
+from boards.device import DSP
+from boards.flow.nextpnr import Placement, place
+from boards.flow.report import flow_report
+from boards.flow.work import TooLarge
+from boards.flow.yosys import synthesise
+from boards.target import Target
 from golden.array import ArrayConfig
 from golden.macc import MaccConfig
+from gradloom import jobs
 from gradloom.units import Unit
 from gradloom.verilog import generate, parameters
 from hdl.cells import CELLS, Cells
@@ -55,22 +58,22 @@ def build(
         Whether an array's multipliers stand where the target's description has them; else, or where
         it has no places for them, nextpnr decides.
     scheduler, workers
-        Where the seeds run: see `boards.jobs.run`.
+        Where the seeds run: see `gradloom.jobs.run`.
     listener
         Told what is being done.
 
     Raises
     ------
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         A tool is missing or failed, or the unit does not fit.
-    boards.jobs.JobsError
+    gradloom.jobs.JobsError
         The seeds could not be run.
     """
-    chosen_grade = target.grade(grade)
+    chosen_grade = target.device.grade(grade)
     asked = target.frequency if frequency is None else frequency
     # Hours of synthesis need not come before a refusal that multiplication can give.
-    if problem := too_large(target, least(config, target)):
-        raise TooLarge(f"{unit.name} {problem} ({target.device})")
+    if problem := target.device.lacks(least(config, target)):
+        raise TooLarge(f"{unit.name} {problem} ({target.device.title})")
     listener(0, "generating Verilog")
     made_of, said = _cells(unit, config, target, cells, placed)
     verilog = generate(unit, config, **made_of)
@@ -116,8 +119,8 @@ def _cells(
         said |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}
     block = config.block if isinstance(config, ArrayConfig) else None
-    if block and chosen.name == target.cells and target.places and placed:
-        places = target.places.array(*block)
+    if block and chosen.name == target.cells and target.device.places and placed:
+        places = target.device.places.array(*block)
         if places is None:
             said["note"] = f"{target.name} has no pattern of places for this array"
         else:
@@ -139,7 +142,7 @@ def least(config: Any, target: Target) -> dict[str, float]:
     """Resources that a unit certainly needs, as far as its configuration alone tells."""
     if not isinstance(config, ArrayConfig) or config.block is None:
         return {}
-    product = target.product(config.macc.a.width, config.macc.b.width)
+    product = target.device.product(config.macc.a.width, config.macc.b.width)
     rows, columns = config.block
     return {DSP: rows * columns * product}
 

@@ -24,14 +24,16 @@ from primitives import yosys
 import golden
 import hdl
 import hdl.wage
-from boards import bitstream
-from boards.checks import Check, elements, make_check
-from boards.gowin import ROMS
-from boards.platforms import BOARDS, blocks, memory_budget, selftest_config
-from boards.printer import Printer, assemble
-from boards.selftest import BAUD, SelfTest, SelfTestConfig
-from boards.tools import FlowError, find_tool, run
-from boards.uart import Transmitter, divisor
+from boards.board import BOARDS
+from boards.device import FAMILIES
+from boards.flow.gowin import ROMS
+from boards.flow.tools import FlowError, find_tool, run
+from boards.link.uart_twin import UartConfig
+from boards.selftest import bitstream
+from boards.selftest.checks import Check, elements, make_check
+from boards.selftest.config import SelfTestConfig, selftest_config
+from boards.selftest.memory import memory_budget
+from boards.selftest.top import BAUD, SelfTest
 from golden import Conversion, Fixed, Rounding
 from golden.macc import MaccConfig
 from gradloom import simulate
@@ -300,66 +302,10 @@ def test_a_unit_without_stimulus_is_refused():
         make_check(golden.LfsrConfig(), 10, 1)
 
 
-def test_numbers_are_printed_in_decimal():
-    text = assemble(["{x} {w}, {y}\n", "<{x}>"], ["x", "y"], ["w"])
-    printer = Printer(text.rom, numbers=2, words=1, width=12)
-    said = ""
-
-    async def listen(ctx):
-        nonlocal said
-        ctx.set(printer.o.ready, 1)
-        for x, y in ((0, -1), (2047, -2048), (100, 7)):
-            ctx.set(printer.numbers[0], x)
-            ctx.set(printer.numbers[1], y)
-            ctx.set(printer.words[0], text.at["<{x}>"])
-            ctx.set(printer.start, 1)
-            await ctx.tick()
-            ctx.set(printer.start, 0)
-            while ctx.get(printer.busy):
-                _, _, valid, byte = await ctx.tick().sample(printer.o.valid, printer.o.payload)
-                said += chr(byte) if valid else ""
-
-    simulator = Simulator(printer)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(listen)
-    simulator.run()
-    assert said == "0 <0>, -1\n2047 <2047>, -2048\n100 <100>, 7\n"
-
-
-def test_bytes_on_the_line_are_ten_bits_long():
-    uart = Transmitter(5)
-    levels = []
-
-    async def send(ctx):
-        for byte in (0x55, 0x80):
-            ctx.set(uart.i.payload, byte)
-            ctx.set(uart.i.valid, 1)
-            await ctx.tick().until(uart.i.ready)
-        ctx.set(uart.i.valid, 0)
-
-    async def look(ctx):
-        await ctx.tick()
-        for _ in range(115):
-            levels.append(ctx.get(uart.tx))
-            await ctx.tick()
-
-    simulator = Simulator(uart)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(send)
-    simulator.add_testbench(look)
-    simulator.run()
-    runs = "".join(map(str, levels))
-    start = runs.index("0")
-    bits = [runs[start + 5 * k : start + 5 * k + 5] for k in range(10)]
-    assert bits == [str(b) * 5 for b in (0, 1, 0, 1, 0, 1, 0, 1, 0, 1)]
-    second = runs.index("0", start + 50)
-    assert runs[second : second + 50] == "0" * 40 + "1" * 10
-
-
 def test_a_clock_too_slow_for_the_line_is_refused():
-    assert divisor(25e6, 115200) == 217
-    with pytest.raises(ValueError, match=r"115200 baud at a clock of 0.3 MHz: 3 clocks a bit"):
-        divisor(300e3, 115200)
+    assert UartConfig.at(25e6, 115200).clocks == 217
+    with pytest.raises(ValueError, match=r"115200 baud at a clock of 0.3 MHz: 3 clocks per bit"):
+        UartConfig.at(300e3, 115200)
 
 
 def test_a_memory_that_does_not_fit_is_refused_with_its_sum():
@@ -383,7 +329,7 @@ def test_a_memory_that_does_not_fit_is_refused_with_its_sum():
     ],
 )
 def test_block_rams_of_a_memory(family, width, depth, number):
-    assert blocks(family, width, depth) == number
+    assert FAMILIES[family].block_rams(width, depth) == number
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
@@ -397,7 +343,7 @@ def test_every_board_has_pins_and_a_clock_that_the_line_can_use(board):
     pins = board.pins()
     assert {"running", "passed", "failed", "tx"} <= pins.keys()
     assert len(set(pins.values())) == len(pins)
-    divisor(board.frequency, BAUD)
+    UartConfig.at(board.frequency, BAUD)
 
 
 def test_a_dfu_file_ends_with_its_checksum():

@@ -62,9 +62,9 @@ def sweep(
     workers: int | None,
 ) -> None:
     """Train RECIPE with every combination of values, each in a folder of its own."""
-    from boards.jobs import JobsError
     from golden.training import toml
     from gradloom import sweep as sweeping
+    from gradloom.jobs import JobsError
 
     base = toml.load(recipe, settings)
     runs = sweeping.points(base, _grid(grids), seeds, f"recipe {recipe}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from boards.tools import LAUNCH, FlowError, find_tool, own_words
+from boards.flow.tools import LAUNCH, FlowError, find_tool, own_words
 from gradloom.prove.bench import AnyState, Bench, Bounded, Induction, Property
 
 Verdict = Literal["proved", "bounded", "failed", "vacuous", "undecided"]

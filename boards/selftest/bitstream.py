@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boards.checks import Check
-from boards.platforms import BITSTREAMS, Board, Top, memory_budget
-from boards.tools import FlowError, Tool, find_tool, run
+from boards.board import BITSTREAMS, Board
+from boards.flow.tools import FlowError, Tool, find_tool, run
+from boards.selftest.checks import Check
+from boards.selftest.memory import memory_budget
+from boards.selftest.pins import Top
 
 #: Name of the design, and so of its files.
 NAME = "selftest"
@@ -92,7 +94,7 @@ def build(
         The clock is not met.
     """
     # Before anything that takes time: is all there that will be needed?
-    vendor = board.family == "xilinx7"
+    vendor = board.family == "xc7"
     needed = ["yosys"] if vendor else board.platform().required_tools
     tools = {name: find_tool(name) for name in needed if name not in _ONLY_TO_LOAD}
     progress("stimulus and expected results", "")
@@ -106,10 +108,14 @@ def build(
     array = board.array
     report: dict[str, Any] = {
         "board": board.name,
-        "device": board.device,
+        "device": board.device.part,
         "array": f"{array.rows} x {array.columns} of {array.macc.a} x {array.macc.b}",
         "expects_failure": broken,
-        "memories": {"available": board.memories, "at_most": sum(budget.values()), "parts": budget},
+        "memories": {
+            "available": board.device.block_rams,
+            "at_most": sum(budget.values()),
+            "parts": budget,
+        },
         "tools": {name: str(tool) for name, tool in tools.items()},
     }
     if vendor:
@@ -135,7 +141,7 @@ def build(
 def _plan(board: Board, checks: list[Check]) -> Any:
     """The project: its files, and the commands."""
     options: dict[str, Any] = dict(board.options)
-    if board.family != "xilinx7":
+    if board.family != "xc7":
         # The tools speak: what they say is shown as progress.
         options |= {"nextpnr_opts": "--seed 1 --report report.json", "verbose": True}
     with _builtin_yosys():

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from functools import cached_property
 from typing import Any
 
-from boards.targets import FF, LUT, Target
+from boards.device import FF, LUT, Device
 
 #: Kinds of cells that store, though they are made of LUTs.
 _STORES = re.compile("DPR16X4|RAM|SRL")
@@ -36,8 +36,8 @@ class Netlist:
     ----------
     text
         Yosys's JSON.
-    target
-        What it was mapped to.
+    device
+        The device that it was mapped to.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class Netlist:
         It has no top module.
     """
 
-    def __init__(self, text: str, target: Target):
+    def __init__(self, text: str, device: Device):
         design = json.loads(text)
         tops = [
             module
@@ -54,7 +54,7 @@ class Netlist:
         ]
         if len(tops) != 1:
             raise ValueError(f"a netlist with one top module is wanted, not with {len(tops)}")
-        self.target = target
+        self.device = device
         self._design, self._top = design, tops[0]
         cells = self._top["cells"]
         self.scopes = {name for name, cell in cells.items() if cell["type"] == "$scopeinfo"}
@@ -121,7 +121,7 @@ class Netlist:
         return signal + ("" if index is None else f"[{index}]")
 
     def _kind(self, name: str) -> str | None:
-        cost = self.target.cost(self._cells[name]["type"])
+        cost = self.device.cost(self._cells[name]["type"])
         return cost[0] if cost else None
 
     @staticmethod

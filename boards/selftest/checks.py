@@ -59,7 +59,7 @@ def elements(layout: data.Layout) -> list[Element]:
     return found
 
 
-def pack(layout: data.Layout, fields: Mapping[str, Codes]) -> list[int]:
+def pack(layout: data.Layout, fields: Mapping[str, Codes]) -> tuple[int, ...]:
     """Payloads as whole numbers; a field's values are (payloads,) or (payloads, lanes)."""
     words = [0] * len(next(iter(fields.values())))
     for element in elements(layout):
@@ -68,7 +68,7 @@ def pack(layout: data.Layout, fields: Mapping[str, Codes]) -> list[int]:
         mask = (1 << element.width) - 1
         for number, value in enumerate(lane.tolist()):
             words[number] |= (value & mask) << element.offset
-    return words
+    return tuple(words)
 
 
 @dataclass(frozen=True)
