@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden import check
+from golden.port import Port
 from golden.twin import Trace, Twin
 
 #: How far a bit's time may be off: a receiver samples the tenth bit in its middle, and its own
@@ -36,6 +37,16 @@ class UartConfig:
         check.whole("clocks", self.clocks, 2, 1 << 24)
 
     @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        return (
+            Port("i_valid", "in", 1, meaning="a byte is offered"),
+            Port("i_ready", "out", 1, meaning="a byte is taken at this clock edge, if one is there"),
+            Port("i_data", "in", 8, meaning="the byte"),
+            Port("tx", "out", 1, meaning="the line; high while idle"),
+        )
+
+    @property
     def period(self) -> int:
         """Least number of clocks from one accepted byte to the next: ten bits and one clock."""
         return 10 * self.clocks + 1
@@ -64,8 +75,29 @@ class UartConfig:
         return cls(clocks=clocks)
 
 
-class Transmitter(Twin):
+@dataclass(frozen=True)
+class Sending:
+    """The byte that a transmitter has accepted last.
+
+    Parameters
+    ----------
+    byte
+        The byte.
+    age
+        Clocks since the one that accepted it.
+    """
+
+    byte: int
+    age: int
+
+
+class Transmitter(Twin[Sending | None]):
     """Twin of the transmitter: `i_valid`, `i_data` in; `i_ready`, `tx` out.
+
+    Parameters
+    ----------
+    config
+        Clocks per bit.
 
     Examples
     --------
@@ -77,17 +109,24 @@ class Transmitter(Twin):
     def __init__(self, config: UartConfig):
         self.config = config
 
-    def stretch(self, inputs: Trace) -> Trace:
+    def initial(self) -> Sending | None:
+        return None
+
+    def stretch(self, state: Sending | None, inputs: Trace) -> tuple[Sending | None, Trace]:
         config = self.config
         clocks = len(inputs["i_valid"])
-        ready, tx = np.ones(clocks, np.int64), np.ones(clocks, np.int64)
-        free = 0
+        out: Trace = {name: np.ones(clocks, np.int64) for name in ("i_ready", "tx")}
+        sent = [] if state is None else [(-state.age, state.byte)]
+        free = 0 if state is None else config.period - state.age
         for clock in np.flatnonzero(inputs["i_valid"]).tolist():
-            if clock < free:
-                continue
-            free = clock + config.period
-            ready[clock + 1 : free] = 0
-            frame = [0, *(int(inputs["i_data"][clock]) >> bit & 1 for bit in range(8)), 1]
-            line = np.repeat(frame, config.clocks)[: max(clocks - clock - config.latency, 0)]
-            tx[clock + config.latency :][: len(line)] = line
-        return {"i_ready": ready, "tx": tx}
+            if clock >= free:
+                sent.append((clock, int(inputs["i_data"][clock])))
+                free = clock + config.period
+        for clock, byte in sent:
+            out["i_ready"][max(clock + 1, 0) : max(clock + config.period, 0)] = 0
+            for place, level in enumerate([0, *(byte >> bit & 1 for bit in range(8)), 1]):
+                start = clock + config.latency + place * config.clocks
+                out["tx"][max(start, 0) : max(start + config.clocks, 0)] = level
+        if not sent or (age := clocks - sent[-1][0]) > config.period:
+            return None, out
+        return Sending(sent[-1][1], age), out

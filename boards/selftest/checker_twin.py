@@ -1,10 +1,11 @@
 """The checker's configuration and its twin: which of the taken results agree, and when it shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from boards.selftest.player_twin import check_words
+from golden.port import Port
 from golden.twin import Trace, Twin
 
 
@@ -36,13 +37,84 @@ class CheckerConfig:
     def __post_init__(self) -> None:
         check_words(self.width, self.words)
 
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        return (
+            Port("i_valid", "in", 1, meaning="a result is offered"),
+            Port("i_ready", "out", 1, meaning="as `ready`"),
+            Port("i_data", "in", self.width, meaning="the result"),
+            Port("ready", "in", 1, meaning="a result may be taken in this clock"),
+            Port(
+                "agreed", "out", len(self.words).bit_length(), meaning="results found right so far"
+            ),
+            Port("taken", "out", 1, meaning="one more is found right in this clock"),
+            Port("complete", "out", 1, meaning="all expected results have been found right"),
+            Port("failed", "out", 1, meaning="result number `agreed` was wrong"),
+            Port("extra", "out", 1, meaning="it came after the last expected one"),
+            Port("shift", "in", 1, meaning="after a failure: go on to the pair's next bit"),
+            Port("expected", "out", 1, meaning="a bit of the expected word, the lowest first"),
+            Port("got", "out", 1, meaning="a bit of the result, the lowest first"),
+        )
 
-class Checker(Twin):
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A wrong result.
+
+    Parameters
+    ----------
+    delay
+        Clocks from now until the pair is first seen to differ; below 0 once it has been.
+    expected, got
+        The pair.
+    extra
+        Whether the result came after the last expected one.
+    shifted
+        Bits that have been shifted out.
+    """
+
+    delay: int
+    expected: int
+    got: int
+    extra: bool
+    shifted: int = 0
+
+
+@dataclass(frozen=True)
+class CheckerState:
+    """What a checker keeps between two clocks.
+
+    Parameters
+    ----------
+    right
+        Results that were taken and are right, those included that do not show yet.
+    agreed
+        Results that show as right.
+    coming
+        Clocks from now in which `taken` is going to be high.
+    failure
+        The wrong result, if one was taken.
+    """
+
+    right: int = 0
+    agreed: int = 0
+    coming: tuple[int, ...] = ()
+    failure: Failure | None = None
+
+
+class Checker(Twin[CheckerState]):
     """Twin of the checker: `i_valid`, `i_data`, `ready`, `shift` in; all its outputs out.
 
     A result is taken in a clock with `i_valid` and `ready` high. The n-th result is right if it is
     the n-th word; one after the last word is wrong. `expected`, `got` and `extra` are not specified
     while `failed` is low, and `expected` is not either while `extra` is high; here they are 0.
+
+    Parameters
+    ----------
+    config
+        Width and expected results.
 
     Examples
     --------
@@ -55,30 +127,54 @@ class Checker(Twin):
     def __init__(self, config: CheckerConfig):
         self.config = config
 
-    def stretch(self, inputs: Trace) -> Trace:
-        config = self.config
+    def initial(self) -> CheckerState:
+        return CheckerState()
+
+    def stretch(self, state: CheckerState, inputs: Trace) -> tuple[CheckerState, Trace]:
+        config, words = self.config, self.config.words
         clocks = len(inputs["ready"])
-        takes = np.flatnonzero((inputs["i_valid"] != 0) & (inputs["ready"] != 0))
-        words, got = config.words, inputs["i_data"][takes].tolist()
-        right = next(
-            (n for n, value in enumerate(got) if n >= len(words) or value != words[n]), len(got)
-        )
         out: Trace = {
             name: np.zeros(clocks, np.int64)
-            for name in ("agreed", "taken", "complete", "failed", "extra", "expected", "got")
+            for name in ("i_ready", "taken", "failed", "extra", "expected", "got")
         }
-        shown = takes[:right] + config.latency
-        shown = shown[shown < clocks]
-        out["taken"][shown] = 1
-        out["agreed"][1:] = np.cumsum(out["taken"])[:-1]
+        out["i_ready"] = inputs["ready"].copy()
+
+        # Results are compared up to the first wrong one.
+        right, failure, coming = state.right, state.failure, list(state.coming)
+        takes = np.flatnonzero((inputs["i_valid"] != 0) & (inputs["ready"] != 0))
+        if failure is None:
+            for clock, value in zip(takes.tolist(), inputs["i_data"][takes].tolist()):
+                extra = right >= len(words)
+                if extra or value != words[right]:
+                    expected = 0 if extra else words[right]
+                    failure = Failure(clock + config.latency, expected, value, extra)
+                    break
+                coming.append(clock + config.latency)
+                right += 1
+
+        # Those found right show.
+        out["taken"][[clock for clock in coming if clock < clocks]] = 1
+        shown = state.agreed + np.cumsum(out["taken"])
+        out["agreed"] = np.concatenate([[state.agreed], shown[:-1]])
         out["complete"] = (out["agreed"] == len(words)).astype(np.int64)
-        if right < len(got) and (start := takes[right] + config.fails_after) < clocks:
-            out["failed"][start:] = 1
-            extra = right >= len(words)
-            out["extra"][start:] = extra
-            # The first shift counts in the clock before `failed` rises, in which the two differ.
-            shift = inputs["shift"][start - 1 : -1] != 0
-            bits = np.minimum(np.cumsum(shift), config.width)
-            for name, value in (("expected", 0 if extra else words[right]), ("got", got[right])):
-                out[name][start:] = [value >> bit & 1 for bit in bits.tolist()]
-        return out
+
+        # A failure shows one clock after the pair is first seen to differ; both may be shifted
+        # from that clock on.
+        if failure is not None:
+            seen = max(failure.delay, 0)
+            shifts = np.cumsum(inputs["shift"][seen:] != 0)
+            bits = failure.shifted + np.concatenate([[0], shifts])
+            rises = max(failure.delay + config.fails_after - config.latency, 0)
+            out["failed"][rises:] = 1
+            out["extra"][rises:] = failure.extra
+            places = np.minimum(bits[rises - seen :], config.width).tolist()
+            for name, word in (("expected", failure.expected), ("got", failure.got)):
+                values = [word >> place & 1 for place in places]
+                out[name][rises:] = values[: max(clocks - rises, 0)]
+            failure = replace(
+                failure,
+                delay=failure.delay - clocks,
+                shifted=min(int(bits[-1]), config.width),
+            )
+        later = tuple(clock - clocks for clock in coming if clock >= clocks)
+        return CheckerState(right, int(shown[-1]), later, failure), out

@@ -6,6 +6,7 @@ import numpy as np
 
 from boards.selftest.text import END, NUMBER, WORD
 from golden import check
+from golden.port import Port
 from golden.twin import Trace, Twin
 
 
@@ -46,19 +47,73 @@ class PrinterConfig:
                 check.whole("number of a number in rom", byte - NUMBER, 0, self.numbers - 1)
 
     @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        return (
+            Port("start", "in", 1, meaning="print a message, while `busy` is low"),
+            Port("message", "in", self.place_bits, meaning="position of the message's first byte"),
+            Port("busy", "out", 1, meaning="a message is being printed"),
+            Port("numbers", "in", self.width, True, self.numbers, "the numbers"),
+            Port("words", "in", self.place_bits, False, self.words, "position of each word"),
+            Port("o_valid", "out", 1, meaning="a character is there; it stays until it is taken"),
+            Port("o_ready", "in", 1, meaning="the character is taken at this clock edge"),
+            Port("o_data", "out", 8, meaning="the character; not specified without one"),
+        )
+
+    @property
+    def place_bits(self) -> int:
+        """Bits of a position in the ROM."""
+        return max((len(self.rom) - 1).bit_length(), 1)
+
+    @property
     def digits(self) -> int:
         """Most digits of a number."""
         return len(str(2 ** (self.width - 1)))
 
 
-class Printer(Twin):
-    r"""Twin of the printer: `start`, `message`, `numbers`, `words`, `o_ready` in; its outputs out.
+@dataclass(frozen=True)
+class Wait:
+    """Some clocks in which nothing shows."""
+
+    clocks: int
+
+
+@dataclass(frozen=True)
+class Send:
+    """A character, shown until it is taken."""
+
+    character: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """The clock that sees the byte at a position of the ROM, and decides what follows."""
+
+    place: int
+
+
+#: What a printer still has to do, the present step first; nothing while it is idle.
+Plan = tuple[Wait | Send | Look, ...]
+
+
+def _fetch(place: int) -> Plan:
+    """The steps that fetch a byte: one clock for the ROM, and one that sees it."""
+    return Wait(1), Look(place)
+
+
+class Printer(Twin[Plan]):
+    """Twin of the printer: `start`, `message`, `numbers`, `words`, `o_ready` in; its outputs out.
 
     Two clocks fetch a byte of the ROM. Then a character is valid until it is taken; a word follows
     at once; a number takes one clock per bit (after its sign, if it is negative), one clock per
     digit (leading zeros included), and one more. A word must not name another word.
 
     `o_data` is not specified while `o_valid` is low; here it is 0.
+
+    Parameters
+    ----------
+    config
+        The ROM, and how many numbers and words its messages name.
 
     Examples
     --------
@@ -73,49 +128,44 @@ class Printer(Twin):
     def __init__(self, config: PrinterConfig):
         self.config = config
 
-    def stretch(self, inputs: Trace) -> Trace:
-        clocks = len(inputs["start"])
-        trace = {name: np.zeros(clocks, np.int64) for name in ("busy", "o_valid", "o_data")}
-        takes = np.flatnonzero(inputs["o_ready"])
-        clock = 0
-        while (after := np.flatnonzero(inputs["start"][clock:])).size:
-            clock += int(after[0])
-            end = self._text(int(inputs["message"][clock]), clock + 1, inputs, takes, trace)
-            trace["busy"][clock + 1 : end] = 1
-            clock = end
-        return trace
+    def initial(self) -> Plan:
+        return ()
 
-    def _text(self, place: int, clock: int, inputs: Trace, takes: np.ndarray, trace: Trace) -> int:
-        """Print the text at `place`, whose first byte is fetched at `clock`; return the end."""
-        clocks = len(inputs["start"])
-
-        def send(character: int, clock: int) -> int:
-            """Show a character until it is taken; return the clock after that."""
-            position = int(np.searchsorted(takes, clock))
-            stop = int(takes[position]) + 1 if position < len(takes) else clocks
-            trace["o_valid"][clock:stop] = 1
-            trace["o_data"][clock:stop] = character
-            return max(stop, clock)
-
-        while clock + 1 < clocks:
-            seen = clock + 1
-            byte = self.config.rom[place]
-            place, clock = place + 1, seen + 1
-            if byte == END:
-                return clock
-            if byte >= WORD:
-                word = int(inputs["words"][seen, byte - WORD])
-                clock = self._text(word, clock, inputs, takes, trace)
-            elif byte >= NUMBER:
-                number = int(inputs["numbers"][seen, byte - NUMBER])
-                if number < 0:
-                    clock = send(ord("-"), clock)
-                clock += self.config.width
-                for digit in str(abs(number)).rjust(self.config.digits):
-                    clock += 1
-                    if digit != " ":
-                        clock = send(ord(digit), clock)
-                clock += 1
+    def stretch(self, state: Plan, inputs: Trace) -> tuple[Plan, Trace]:
+        plan = state
+        out = {
+            name: np.zeros(len(inputs["start"]), np.int64) for name in ("busy", "o_valid", "o_data")
+        }
+        for clock, (start, taken) in enumerate(zip(inputs["start"], inputs["o_ready"])):
+            if not plan:
+                plan = _fetch(int(inputs["message"][clock])) if start else ()
+                continue
+            out["busy"][clock] = 1
+            step, *rest = plan
+            if isinstance(step, Send):
+                out["o_valid"][clock], out["o_data"][clock] = 1, step.character
+                plan = tuple(rest) if taken else plan
+            elif isinstance(step, Wait):
+                plan = (*([Wait(step.clocks - 1)] if step.clocks > 1 else []), *rest)
             else:
-                clock = send(byte, clock)
-        return clocks
+                numbers, words = inputs["numbers"][clock], inputs["words"][clock]
+                plan = (*self._seen(step.place, numbers.tolist(), words.tolist()), *rest)
+        return plan, out
+
+    def _seen(self, place: int, numbers: list[int], words: list[int]) -> Plan:
+        """The steps that follow the clock which sees the byte at `place`."""
+        byte = self.config.rom[place]
+        if byte == END:
+            return ()
+        if byte >= WORD:
+            return *_fetch(words[byte - WORD]), *_fetch(place + 1)
+        if byte < NUMBER:
+            return Send(byte), *_fetch(place + 1)
+        number = numbers[byte - NUMBER]
+        steps: list[Wait | Send | Look] = [Send(ord("-"))] if number < 0 else []
+        steps.append(Wait(self.config.width))
+        for digit in str(abs(number)).rjust(self.config.digits):
+            steps.append(Wait(1))
+            if digit != " ":
+                steps.append(Send(ord(digit)))
+        return *steps, Wait(1), *_fetch(place + 1)
