@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from golden import check
 from golden.borders import Border, Course, around
-from golden.buffer import BUFFER_LATENCY, schedule, show
+from golden.buffer import BUFFER_LATENCY, Queue, drawn, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, Lanes
-from golden.macc import MaccConfig, ternary, wrap
+from golden.macc import MaccConfig, ternary
 from golden.port import OPERAND, RESULT, Port
 from golden.rounder import PIPELINE_LATENCY, check_conversions, choose, conversion_borders
-from golden.twin import Trace, Twin
+from golden.twin import Trace, Twin, frozen
 
 #: The most rows of an array.
 MOST_ROWS = 255
@@ -234,94 +234,126 @@ class ArrayConfig:
         )
 
 
-class Array(Twin):
+@dataclass(frozen=True, eq=False)
+class _ArrayState:
+    """What the twin of `hdl.Array` keeps between two clocks."""
+
+    queue: Queue
+    #: Sums of the tile whose last operand has not come, (rows, columns), as the accumulators wrap.
+    sums: Codes
+    #: Random words of the tiles to come.
+    lanes: Lanes | None
+
+
+class Array(Twin[_ArrayState]):
     """Twin of `hdl.Array`: stream `i` (`a`, `b`, `last`, and `choice` and `multiply` where there
     are any) to stream `o` (`data`, `last`).
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
+        self.ports = config.ports
+        self._lanes = Lanes(config.generator, 0, config.columns) if config.stochastic else None
+        # Float64 sums of so many products are exact.
+        self._exact = 1 << (53 - (config.macc.a.width + config.macc.b.width - 2))
+        # Bits of each node's accumulator.
+        self._widths = np.array(
+            [
+                [config.node(row, column).width for column in range(config.columns)]
+                for row in range(config.rows)
+            ]
+        )
 
-    def stretch(self, inputs: Trace) -> Trace:
+    def initial(self) -> _ArrayState:
+        """The reset state."""
         config = self.config
-        last = inputs["i_last"] != 0
+        return _ArrayState(Queue(), np.zeros((config.rows, config.columns), np.int64), self._lanes)
+
+    def stretch(self, state: _ArrayState, inputs: Trace) -> tuple[_ArrayState, Trace]:
+        """See `Twin`."""
+        config = self.config
+        valid, last = inputs["i_valid"] != 0, inputs["i_last"] != 0
         times = schedule(
-            inputs["i_valid"] & inputs["i_last"],
-            inputs["o_ready"],
+            state.queue,
+            valid & last,
+            inputs["o_ready"] != 0,
             latency=config.latency,
             depth=config.buffer,
             rows=config.rows,
         )
         ready = ~last | times.ready
-        accepted = np.flatnonzero(inputs["i_valid"] & ready)
+        accepted = np.flatnonzero(valid & ready)
         ends = np.searchsorted(accepted, times.claims) + 1
-        a, b = inputs["i_a"][accepted], inputs["i_b"][accepted]
-        if config.multipliers is None:
-            sums = wrap(self._products(a, b, ends), config.macc.width)
-        else:
-            multiply = inputs["i_multiply"][accepted, None] != 0
-            sums = self._products(*self._chosen(a, b, multiply), ends)
-            block = np.array(
-                [
-                    [config.node(row, column) is config.macc for column in range(config.columns)]
-                    for row in range(config.rows)
-                ]
-            )
-            sums = np.where(block, wrap(sums, config.macc.width), wrap(sums, config.ternary.width))
-        data = sums[:, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
+        sums = self._products(*self._operands(inputs, accepted), ends)
+        sums[0] += state.sums
+        sums = self._wrapped(sums)
+        data = sums[:-1, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
+        lanes = state.lanes
         if config.conversions:
-            data = self._converted(data, inputs, times.claims)
+            lanes, words = drawn(lanes, len(data))
+            choice = None
+            if len(config.conversions) > 1:
+                choice = np.repeat(inputs["i_choice"][times.claims], config.rows)
+            data = choose(config.conversions, choice, data, words, config.generator.draw)
         position = np.arange(len(data)) % config.rows
         results = {"data": data, "last": (position == config.rows - 1).astype(np.int64)}
-        return {"i_ready": ready.astype(np.int64), **show(results, times.head)}
+        queue, shown = show(state.queue, times, results)
+        outputs = {"i_ready": ready.astype(np.int64), **shown}
+        return _ArrayState(queue, frozen(sums[-1]), lanes), outputs
 
-    def _chosen(self, a: Codes, b: Codes, multiply: NDArray[np.bool_]) -> tuple[Codes, Codes]:
-        """Operands of a mixed array as its nodes take them, `multiply` (terms, 1).
+    def _operands(
+        self, inputs: Trace, accepted: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Operands as the nodes take them, (terms, rows) and (terms, columns).
 
-        To multiply, the block has them as they are and the other nodes get zeros;
-        else the low two bits of b are ternary.
+        A mixed array has two kinds of terms. To multiply, the block of multipliers has the operands
+        as they are and the other nodes get zeros; else the low two bits of b are ternary.
         """
         config = self.config
-        assert config.multipliers is not None
-        rows, columns = config.multipliers
-        above = np.arange(config.rows) < config.rows - rows
-        right = np.arange(config.columns) >= columns
-        low = (b & 3 ^ 2) - 2
-        a = np.where(multiply & above, 0, a)
-        return a, np.where(multiply, np.where(right, 0, b), ternary(low))
-
-    def _products(self, a: Codes, b: Codes, ends: Codes) -> Codes:
-        """Exact sums (tiles, rows, columns) of operands (terms, rows) and (terms, columns);
-        tile t ends before ends[t].
-        """
-        macc = self.config.macc
-        if macc.ternary:
+        a, b = inputs["i_a"][accepted], inputs["i_b"][accepted]
+        if config.multipliers is not None:
+            rows, columns = config.multipliers
+            above = np.arange(config.rows) < config.rows - rows
+            right = np.arange(config.columns) >= columns
+            multiply = inputs["i_multiply"][accepted, None] != 0
+            low = (b.astype(np.int64) & 3 ^ 2) - 2
+            a = np.where(multiply & above, 0, a)
+            b = np.where(multiply, np.where(right, 0, b), ternary(low))
+        elif config.macc.ternary:
             b = ternary(b)
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.intp)[: len(ends)]
-        longest = int((ends - starts).max(initial=0))
-        # Float64 products are exact below 2^53; past that, integers wrap as the hardware does.
-        exact = longest << (macc.a.width + macc.b.width - 2) < 1 << 53
-        kind = np.float64 if exact else np.int64
-        a, b = a.astype(kind), b.astype(kind)
-        sums = np.empty((len(ends), self.config.rows, self.config.columns), kind)
-        if len(ends) and (ends - starts == longest).all():
-            stop = len(ends) * longest
-            np.matmul(
-                a[:stop].reshape(len(ends), longest, -1).swapaxes(1, 2),
-                b[:stop].reshape(len(ends), longest, -1),
-                out=sums,
-            )
-        else:
-            for tile, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
-                np.matmul(a[start:end].T, b[start:end], out=sums[tile])
-        return sums.astype(np.int64)
+        return a.astype(np.float64), b.astype(np.float64)
 
-    def _converted(self, data: Codes, inputs: Trace, claims: Codes) -> Codes:
-        config = self.config
-        choice = inputs.get("i_choice", np.zeros_like(inputs["i_last"]))[claims]
-        words: NDArray[np.integer] = np.zeros(data.shape, np.int64)
-        if config.stochastic:
-            words = Lanes(config.generator, 0, config.columns).take(len(data))
-        return choose(
-            config.conversions, np.repeat(choice, config.rows), data, words, config.generator.draw
-        )
+    def _products(
+        self, a: NDArray[np.float64], b: NDArray[np.float64], ends: NDArray[np.intp]
+    ) -> Codes:
+        """Sums (tiles, rows, columns), modulo 2^64; tile t ends before ends[t], and the last one is
+        what follows on ends[-1], maybe nothing.
+        """
+        edges = np.concatenate([[0], ends, [len(a)]])
+        lengths = np.diff(edges)
+        # Long tiles are summed in parts that float64 holds exactly.
+        parts = np.maximum(-(-lengths // self._exact), 1)
+        firsts = np.cumsum(parts) - parts
+        number = np.arange(int(parts.sum())) - np.repeat(firsts, parts)
+        starts = np.repeat(edges[:-1], parts) + number * self._exact
+        sizes = np.minimum(np.repeat(edges[1:], parts) - starts, self._exact)
+        sums = np.empty((len(starts), self.config.rows, self.config.columns), np.float64)
+        for size in np.flatnonzero(np.bincount(sizes)).tolist():
+            chosen = np.flatnonzero(sizes == size)
+            first = starts[chosen]
+            if len(chosen) * size == int(first[-1]) + size - int(first[0]):  # one after the other
+                span = slice(int(first[0]), int(first[-1]) + size)
+                left, right = a[span], b[span]
+            else:
+                terms = np.add.outer(first, np.arange(size)).ravel()
+                left, right = np.take(a, terms, axis=0), np.take(b, terms, axis=0)
+            left = left.reshape(len(chosen), size, self.config.rows)
+            right = right.reshape(len(chosen), size, self.config.columns)
+            sums[chosen] = np.matmul(left.swapaxes(1, 2), right)
+        whole = sums.astype(np.int64)
+        return whole if len(starts) == len(lengths) else np.add.reduceat(whole, firsts)
+
+    def _wrapped(self, sums: Codes) -> Codes:
+        """Sums as the accumulators hold them."""
+        spare = 64 - self._widths
+        return sums << spare >> spare

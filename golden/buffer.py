@@ -4,25 +4,50 @@ Nothing stalls inside such a unit. A result's place in the output buffer is clai
 operand that causes it is accepted, and given back when the result leaves; an operand that finds
 no place is not accepted. So the times follow from two sequences alone: when operands are offered
 and when results are taken.
+
+Times are computed without a loop over clocks. Count the clocks at which the output is taken: a
+result leaves at the first of these at which it has arrived and the one before it has left, so the
+number of the clock at which it leaves is a running maximum.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden.fixed import Codes
-from golden.twin import Trace, Twin
+from golden.lfsr import Lanes, Words
+from golden.twin import Trace, Twin, frozen
 
 #: Clocks from a value's arrival at the buffer to the clock at which the output shows it,
 #: if none is before it.
 BUFFER_LATENCY = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Queue:
+    """Results that have a place in an output buffer, between two clocks; by default none.
+
+    Parameters
+    ----------
+    arrivals
+        Clocks until each result is at the output, (results,), ascending; 0 if it is there already.
+    values
+        The results by field, (results, ...) each.
+    spacing
+        Clocks until the next claim may be made, however many places are free.
+    """
+
+    arrivals: Codes = field(default_factory=lambda: frozen(np.zeros(0, np.int64)))
+    values: Mapping[str, Codes] = field(default_factory=dict)
+    spacing: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class Schedule:
-    """Times of one stretch between resets.
+    """Times of a stretch of clocks without a reset.
 
     Attributes
     ----------
@@ -31,92 +56,218 @@ class Schedule:
     claims
         Clocks at which one was, ascending.
     head
-        Number of the result that the output shows, (clocks,); -1 where it shows none.
+        Number of the result that the output shows, (clocks,); -1 where it shows none. Results of
+        earlier stretches that had not left come first.
+    arrivals
+        Clock at which each result is at the output.
+    left
+        Results that have left.
+    spacing
+        As in `Queue`, after the stretch.
     """
 
     ready: NDArray[np.bool_]
     claims: NDArray[np.intp]
     head: Codes
+    arrivals: Codes
+    left: int
+    spacing: int
 
 
-def schedule(offered: Codes, taken: Codes, *, latency: int, depth: int, rows: int = 1) -> Schedule:
+def schedule(
+    queue: Queue,
+    offered: NDArray[np.bool_],
+    taken: NDArray[np.bool_],
+    *,
+    latency: int,
+    depth: int,
+    rows: int = 1,
+) -> Schedule:
     """Times of a unit in which each claim brings `rows` results.
 
     Parameters
     ----------
+    queue
+        Results from before.
     offered
         Whether an operand that makes a claim is offered, (clocks,).
     taken
         Whether the output's `ready` is high, (clocks,).
     latency
-        Clocks from a claim to its first result at the output; the others follow one a clock.
+        Clocks from a claim to its first result at the output; the others follow one per clock.
     depth
         Places in the buffer. Claims are also at least `rows` clocks apart.
     rows
         Results a claim brings, each in a place of its own.
     """
     clocks = len(offered)
-    if depth >= latency + rows and taken.all():
-        return _unhindered(np.flatnonzero(offered), clocks, latency, rows)
-    ready = np.zeros(clocks, bool)
-    head = np.full(clocks, -1, np.int64)
-    arrivals = np.zeros(clocks + latency + rows, np.int64)
-    claims: list[int] = []
-    free, arrived, left, next_claim = depth, 0, 0, 0
-    wants, takes = offered.tolist(), taken.tolist()
-    for clock in range(clocks):
-        can = free >= rows and clock >= next_claim
-        ready[clock] = can
-        arrived += int(arrivals[clock])
-        shows = arrived > left
-        if can and wants[clock]:
-            claims.append(clock)
-            arrivals[clock + latency : clock + latency + rows] = 1
-            free -= rows
-            next_claim = clock + rows
-        if shows:
-            head[clock] = left
-            if takes[clock]:
-                left += 1
-                free += 1
-    return Schedule(ready, np.array(claims, np.intp), head)
+    takes = _Takes(taken)
+    claims, turns = _claims(queue, np.flatnonzero(offered), takes, latency, depth, rows)
+    arrivals = np.concatenate(
+        [queue.arrivals, np.add.outer(claims + latency, np.arange(rows)).ravel()]
+    )
+    leaves = takes.clocks[turns[turns < len(takes.clocks)]]
+    left = _before(leaves, clocks)
+    claimed = _before(claims, clocks)
+    ready = left - rows * claimed >= len(queue.arrivals) + rows - depth
+    spacing = queue.spacing - clocks
+    if rows > 1:
+        earlier = np.concatenate([np.zeros(min(rows - 1, clocks), np.int64), claimed])[:clocks]
+        ready &= claimed == earlier
+        ready[: queue.spacing] = False
+        if len(claims):
+            spacing = int(claims[-1]) + rows - clocks
+    return Schedule(ready, claims, _head(arrivals, left), arrivals, len(leaves), max(spacing, 0))
 
 
-def _unhindered(offers: NDArray[np.intp], clocks: int, latency: int, rows: int) -> Schedule:
-    """The schedule of a unit whose results are taken as they come: places never run out."""
-    if rows == 1:
-        claims = offers
-    else:
-        kept, next_claim = [], 0
-        for clock in offers.tolist():
-            if clock >= next_claim:
-                kept.append(clock)
-                next_claim = clock + rows
-        claims = np.array(kept, np.intp)
-    ready = np.ones(clocks, bool)
-    head = np.full(clocks, -1, np.int64)
-    for row in range(rows):
-        ready[claims[claims + row < clocks] + row] = row == 0
-        times = claims + latency + row
-        times = times[times < clocks]
-        head[times] = np.arange(len(times)) * rows + row
-    return Schedule(ready, claims, head)
+class _Takes:
+    """Clocks at which the output is taken, and the number of them before each clock."""
+
+    def __init__(self, taken: NDArray[np.bool_]):
+        self.clocks = np.flatnonzero(taken)
+        self._before = np.concatenate([[0], np.cumsum(taken)])
+
+    def before(self, clocks: Codes) -> Codes:
+        """Number of takes before each of `clocks`; those past the end are not known of."""
+        return self._before[np.minimum(clocks, len(self._before) - 1)]
+
+    def turns(self, arrivals: Codes) -> Codes:
+        """Number of the take at which each result leaves; past the last take, if after it."""
+        number = np.arange(len(arrivals))
+        return number + np.maximum.accumulate(self.before(arrivals) - number)
 
 
-def show(results: Mapping[str, Codes], head: Codes) -> Trace:
-    """Output ports over time: `o_valid`, and for each result array (results, ...)
-    a port that shows its head, or 0.
+def _before(events: Codes, clocks: int) -> Codes:
+    """Number of events, at different clocks, before each clock."""
+    happens = np.zeros(clocks + 1, np.int64)
+    happens[events + 1] = 1
+    return np.cumsum(happens[:clocks], out=happens[:clocks])
+
+
+def _head(arrivals: Codes, left: Codes) -> Codes:
+    """Number of the result that the output shows; -1 where it shows none."""
+    clocks = len(left)
+    arrived = np.cumsum(np.bincount(np.minimum(arrivals, clocks), minlength=clocks + 1)[:clocks])
+    return np.where(arrived > left, left, -1)
+
+
+def _claims(
+    queue: Queue, offers: Codes, takes: _Takes, latency: int, depth: int, rows: int
+) -> tuple[Codes, Codes]:
+    """Clocks at which claims are made, and the turn of every result (`_Takes.turns`)."""
+    held = takes.turns(queue.arrivals)
+    offers = offers[np.searchsorted(offers, queue.spacing) :]
+    # What happens if there are always places, which is right up to the first claim without.
+    claims = _spaced(offers, rows)
+    first = len(held) + rows * np.arange(len(claims))
+    lag = takes.before(claims + latency) - first
+    if len(held) and len(claims):
+        lag[0] = max(lag[0], held[-1] - (len(held) - 1))
+    lag = np.maximum.accumulate(lag)
+    turns = np.concatenate([held, np.add.outer(first + lag, np.arange(rows)).ravel()])
+    needed = first + rows - depth  # results that have to have left
+    start = int(np.searchsorted(needed, 1))
+    at = turns[needed[start:] - 1]
+    never = np.append(takes.clocks, np.iinfo(np.int64).max)
+    late = never[np.minimum(at, len(takes.clocks))] >= claims[start:]
+    if not late.any():
+        return claims, turns
+    good = start + int(late.argmax())
+    return _contended(
+        claims[:good], turns[: len(held) + rows * good], offers, takes, latency, depth, rows
+    )
+
+
+def _spaced(offers: Codes, rows: int) -> Codes:
+    """Offers that are accepted if each keeps the next `rows` - 1 clocks from being so."""
+    if rows == 1 or (np.diff(offers) >= rows).all():
+        return offers
+    all_offers, kept, at = offers.tolist(), [], 0
+    while at < len(all_offers):
+        kept.append(all_offers[at])
+        at = bisect_left(all_offers, kept[-1] + rows, at)
+    return np.array(kept, np.intp)
+
+
+def _contended(
+    claims: Codes,
+    turns: Codes,
+    offers: Codes,
+    takes: _Takes,
+    latency: int,
+    depth: int,
+    rows: int,
+) -> tuple[Codes, Codes]:
+    """`_claims` where places run out, from the claims and turns on that are known:
+    claim by claim, as each waits for earlier results to leave.
     """
-    shown = head >= 0
-    trace = {"o_valid": shown.astype(np.int64)}
-    for name, values in results.items():
-        port = np.zeros((len(head), *values.shape[1:]), np.int64)
-        port[shown] = values[head[shown]]
-        trace[f"o_{name}"] = port
-    return trace
+    made, turn, clocks = claims.tolist(), turns.tolist(), takes.clocks.tolist()
+    left = offers.tolist()
+    reached = takes.before(offers + latency).tolist()
+    earliest = made[-1] + rows if made else 0
+    at = 0
+    while True:
+        if (needed := len(turn) + rows - depth) > 0:
+            if turn[needed - 1] >= len(clocks):
+                break
+            earliest = max(earliest, clocks[turn[needed - 1]] + 1)
+        at = bisect_left(left, earliest, at)
+        if at == len(left):
+            break
+        first = reached[at]
+        if turn and turn[-1] >= first:
+            first = turn[-1] + 1
+        turn.extend(range(first, first + rows))
+        made.append(left[at])
+        earliest = left[at] + rows
+    return np.array(made, np.intp), np.array(turn, np.int64)
 
 
-class StreamTwin(Twin):
+def show(queue: Queue, times: Schedule, results: Mapping[str, Codes]) -> tuple[Queue, Trace]:
+    """The queue after a stretch, and output ports in it: `o_valid`, and for each field of the
+    results, (new results, ...), a port that shows the head, or 0.
+    """
+    clocks = len(times.head)
+    trace = {"o_valid": (times.head >= 0).astype(np.int64)}
+    values: dict[str, Codes] = {}
+    for name, new in results.items():
+        nothing = np.zeros((1, *new.shape[1:]), np.int64)
+        old = queue.values.get(name, nothing[:0])
+        both = np.concatenate([old, new, nothing])
+        trace[f"o_{name}"] = np.take(both, times.head, axis=0)  # -1 is nothing
+        values[name] = frozen(both[times.left : -1])
+    arrivals = frozen(np.maximum(times.arrivals[times.left :] - clocks, 0))
+    return Queue(arrivals, values, times.spacing), trace
+
+
+@dataclass(frozen=True, eq=False)
+class StreamState:
+    """What a stream twin keeps between two clocks.
+
+    Parameters
+    ----------
+    queue
+        Results that have not left.
+    lanes
+        The random words of results to come, where the unit rounds stochastically.
+    """
+
+    queue: Queue
+    lanes: Lanes | None
+
+
+def drawn(lanes: Lanes | None, draws: int) -> tuple[Lanes | None, Words]:
+    """Lanes after so many draws, and the words, (draws, lanes); without lanes zeros, (draws, 1).
+    `lanes` itself stays where it is.
+    """
+    if lanes is None:
+        return None, np.zeros((draws, 1), np.uint16)
+    ahead = lanes.copy()
+    words = ahead.lend(draws)
+    return ahead.copy(), words
+
+
+class StreamTwin(Twin[StreamState]):
     """Twin of a unit that turns each accepted operand into one result
     a fixed number of clocks later.
 
@@ -125,23 +276,35 @@ class StreamTwin(Twin):
     """
 
     latency: int
+    #: Lanes of random words at reset, where there are any.
+    lanes: Lanes | None = None
 
-    def stretch(self, inputs: Trace) -> Trace:
+    def initial(self) -> StreamState:
+        """The reset state."""
+        return StreamState(Queue(), self.lanes)
+
+    def stretch(self, state: StreamState, inputs: Trace) -> tuple[StreamState, Trace]:
+        """See `Twin`."""
         times = schedule(
-            inputs["i_valid"], inputs["o_ready"], latency=self.latency, depth=self.latency + 1
+            state.queue,
+            inputs["i_valid"] != 0,
+            inputs["o_ready"] != 0,
+            latency=self.latency,
+            depth=self.latency + 1,
         )
         accepted = {name: values[times.claims].astype(np.int64) for name, values in inputs.items()}
-        return {
-            "i_ready": times.ready.astype(np.int64),
-            **show(self.results(accepted), times.head),
-        }
+        lanes, words = drawn(state.lanes, len(times.claims))
+        queue, shown = show(state.queue, times, self.results(accepted, words))
+        return StreamState(queue, lanes), {"i_ready": times.ready.astype(np.int64), **shown}
 
-    def results(self, accepted: Trace) -> Trace:
-        """Results, one for each accepted operand, by output field name."""
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """Results, one for each accepted operand, by output field name; `words` has a row of
+        random words for each, zeros where the unit has none.
+        """
         raise AssertionError(f"{type(self).__name__} does not say what its results are")
 
 
-class Buffer(Twin):
+class Buffer(Twin[tuple[Queue, int]]):
     """Twin of `hdl.Buffer`: `claim`, `i_valid`, `i_payload`, `o_ready` in;
     `ready`, `o_valid`, `o_data` out.
 
@@ -162,20 +325,23 @@ class Buffer(Twin):
         self.depth = depth
         self.rows = rows
 
-    def stretch(self, inputs: Trace) -> Trace:
+    def initial(self) -> tuple[Queue, int]:
+        """The reset state: values that have come and not left, and free places."""
+        return Queue(), self.depth
+
+    def stretch(self, state: tuple[Queue, int], inputs: Trace) -> tuple[tuple[Queue, int], Trace]:
+        """See `Twin`."""
+        queue, free = state
         clocks = len(inputs["claim"])
+        takes = _Takes(inputs["o_ready"] != 0)
         came = np.flatnonzero(inputs["i_valid"])
-        arrived = np.zeros(clocks + BUFFER_LATENCY, np.int64)
-        arrived[came + BUFFER_LATENCY] = 1
-        arrived = np.cumsum(arrived)[:clocks]
-        # Those that have left before a clock: taken clocks count while something has arrived.
-        head, ready = np.full(clocks, -1, np.int64), np.zeros(clocks, np.int64)
-        left, free = 0, self.depth
-        for clock in range(clocks):
-            ready[clock] = free >= self.rows
-            free -= self.rows * int(inputs["claim"][clock])
-            if arrived[clock] > left:
-                head[clock] = left
-                left += int(inputs["o_ready"][clock])
-                free += int(inputs["o_ready"][clock])
-        return {"ready": ready, **show({"data": inputs["i_payload"][came]}, head)}
+        arrivals = np.concatenate([queue.arrivals, came + BUFFER_LATENCY])
+        turns = takes.turns(arrivals)
+        leaves = takes.clocks[turns[turns < len(takes.clocks)]]
+        left = _before(leaves, clocks)
+        claims = np.flatnonzero(inputs["claim"])
+        ready = free - self.rows * _before(claims, clocks) + left >= self.rows
+        times = Schedule(ready, claims, _head(arrivals, left), arrivals, len(leaves), 0)
+        queue, shown = show(queue, times, {"data": inputs["i_payload"][came]})
+        free += len(leaves) - self.rows * len(claims)
+        return (queue, free), {"ready": ready.astype(np.int64), **shown}

@@ -249,8 +249,13 @@ class Lanes:
     def copy(self) -> "Lanes":
         """Lanes at the same place that move on their own."""
         twin = object.__new__(Lanes)
-        twin.__dict__.update(self.__dict__, _room=self._room[:0])
+        # A view of the room would keep all of it in memory.
+        twin.__dict__.update(self.__dict__, _room=np.empty(0, self._room.dtype))
         return twin
+
+    def peek(self) -> Words:
+        """The next draw of every lane, (lanes,); the lanes stay where they are."""
+        return self._ahead[0]
 
     def take(self, draws: int) -> Words:
         """The next `draws` draws of every lane, (draws, lanes); the lanes move on."""
@@ -378,14 +383,24 @@ class LfsrConfig:
         )
 
 
-class Lfsr(Twin):
+class Lfsr(Twin[Lanes]):
     """Twin of `hdl.Lfsr`: `o_ready` in; `o_valid` (always 1) and `o_data` (clocks, lanes) out."""
 
     def __init__(self, config: LfsrConfig):
         self.config = config
+        self.ports = config.ports
+        self._lanes = Lanes(config.generator, config.first_lane, config.lanes)
 
-    def stretch(self, inputs: Trace) -> Trace:
-        drawn = np.cumsum(inputs["o_ready"]) - inputs["o_ready"]  # draws before this edge
-        lanes = Lanes(self.config.generator, self.config.first_lane, self.config.lanes)
-        words = lanes.take(int(drawn[-1]) + 1).astype(np.int64)
-        return {"o_valid": np.ones_like(drawn), "o_data": words[drawn]}
+    def initial(self) -> Lanes:
+        """The lanes before their first draw."""
+        return self._lanes
+
+    def stretch(self, state: Lanes, inputs: Trace) -> tuple[Lanes, Trace]:
+        """See `Twin`."""
+        draws = np.cumsum(inputs["o_ready"])
+        lanes = state.copy()
+        words = lanes.lend(int(draws[-1]))
+        # The clock after the last draw shows the word that no draw has taken yet.
+        codes: Codes = np.concatenate([words, lanes.peek()[None]]).astype(np.int64)
+        shown = np.take(codes, draws - inputs["o_ready"], axis=0)
+        return lanes.copy(), {"o_valid": np.ones_like(draws), "o_data": shown}

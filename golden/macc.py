@@ -14,7 +14,7 @@ from golden import check
 from golden.borders import Border
 from golden.fixed import Codes, Fixed, accumulator_width
 from golden.port import Port
-from golden.twin import Trace, Twin
+from golden.twin import Trace, Twin, frozen
 
 #: Registers between an operand port and the accumulator of a node with a multiplier: the hop to the
 #: next node, then operand and product stages. A DSP block's own registers are among them, so that
@@ -147,49 +147,76 @@ class MaccConfig:
         return "one product a clock, dot products back to back; never stalls"
 
 
-class Macc(Twin):
+@dataclass(frozen=True, eq=False)
+class _NodeState:
+    """What the twin of `hdl.Macc` keeps between two clocks."""
+
+    #: The last values of what is seen later, by name and delay.
+    late: Mapping[tuple[str, int], Codes]
+    #: Sum of the dot product that goes on, up to the last product that has reached it.
+    total: int
+    #: What each segment drains.
+    drain: tuple[int, ...]
+
+
+class Macc(Twin[_NodeState]):
     """Twin of `hdl.Macc`. Its data paths have no reset: `rst` changes nothing."""
+
+    has_reset = False
 
     def __init__(self, config: MaccConfig):
         self.config = config
+        self.ports = config.ports
 
-    def run(self, inputs: Mapping[str, Codes]) -> Trace:
-        return self.stretch({name: values for name, values in inputs.items() if name != "rst"})
+    def initial(self) -> _NodeState:
+        """The state at the start: all zeros."""
+        return _NodeState({}, 0, (0,) * self.config.segments)
 
-    def stretch(self, inputs: Trace) -> Trace:
+    def stretch(self, state: _NodeState, inputs: Trace) -> tuple[_NodeState, Trace]:
+        """See `Twin`."""
         config = self.config
+        kept: dict[tuple[str, int], Codes] = {}
 
-        def late(values: Codes, clocks: int) -> Codes:
-            return np.concatenate([np.zeros(clocks, np.int64), values])[: len(values)]
+        def late(name: str, values: Codes, clocks: int = 1) -> Codes:
+            key = name, clocks
+            before = state.late.get(key, np.zeros(clocks, np.int64))
+            joined = np.concatenate([before, values])
+            kept[key] = frozen(joined[len(values) :])
+            return joined[: len(values)]
 
-        first, load, hold = (late(inputs[name], 1) for name in ("first", "load", "hold"))
+        first, load, hold = (late(name, inputs[name]) for name in ("first", "load", "hold"))
         factor = ternary(inputs["b"]) if config.ternary else inputs["b"]
-        product = late(inputs["a"] * factor, config.product_latency)
+        product = late("product", inputs["a"] * factor, config.product_latency)
         # The sum up to and with a clock's product,
         # less what stood before the dot product that the clock belongs to.
         clocks = np.arange(len(product))
         total = np.cumsum(product)
         start = np.maximum.accumulate(np.where(first, clocks, -1))
-        before = np.concatenate([[0], total])[np.maximum(start, 0)]
-        accumulator = late(total - before, 1)
+        before = np.concatenate([[0], total])[start]
+        total -= np.where(start < 0, -state.total, before)
+        accumulator = late("accumulator", total)
         drain = np.zeros_like(product)
+        drained = []
         for lag, (low, high) in enumerate(config.cuts):
             # A segment sees what the lowest one sees, `lag` clocks later,
             # but for the drain of the node above, which comes with that lag already.
             bits = np.int64((1 << (high - low)) - 1)
-            own = late(accumulator >> low & bits, lag)
+            own = late("own", accumulator >> low & bits, lag)
             above = inputs["above"] >> low & bits
-            loads, holds = late(load, lag), late(hold, lag)
+            loads, holds = late("loads", load, lag), late("holds", hold, lag)
             source = np.where(loads, own, above)
             # At an edge that neither loads nor shifts, the value of the last edge that did stays.
             moved = np.maximum.accumulate(np.where((loads == 0) & (holds != 0), -1, clocks))
-            value = np.where(moved >= 0, source[np.maximum(moved, 0)], 0)
-            drain |= late(value, 1) << low
-        return {
-            "a_out": late(inputs["a"], 1),
-            "b_out": late(inputs["b"], 1),
+            value = np.where(moved >= 0, source[moved], state.drain[lag])
+            drain |= np.concatenate([state.drain[lag : lag + 1], value[:-1]]) << low
+            drained.append(int(value[-1]))
+        outputs = {
+            "a_out": late("a", inputs["a"]),
+            "b_out": late("b", inputs["b"]),
             "first_out": first,
             "load_out": load,
             "hold_out": hold,
             "drain": wrap(drain, config.width),
         }
+        total_after = int(wrap(total[-1:], config.width)[0])
+        return _NodeState(kept, total_after, tuple(drained)), outputs

@@ -123,13 +123,26 @@ def outputs_of(ports: Iterable[Port]) -> list[Port]:
     return [port for port in ports if port.direction == "out"]
 
 
-def checked(ports: Sequence[Port], inputs: Mapping[str, ArrayLike]) -> tuple[int, dict[str, Codes]]:
+def checked(
+    ports: Sequence[Port], inputs: Mapping[str, ArrayLike], *, narrow: bool = False
+) -> tuple[int, dict[str, Codes]]:
     """The number of clocks, and `inputs` as int64 arrays that are known to fit `ports`.
+
+    Parameters
+    ----------
+    ports
+        Ports that may be among the inputs.
+    inputs
+        Values at every clock edge, by port name.
+    narrow
+        Leave vectors of lanes in the integer type in which they come: they are most of a long
+        stimulus.
 
     Raises
     ------
     ValueError
-        A name is unknown, lengths or shapes do not match, or a value is out of its port's range.
+        A name is unknown, lengths or shapes do not match, there is no clock, or a value is out of
+        its port's range.
     TypeError
         Values are not integers.
     """
@@ -143,17 +156,28 @@ def checked(ports: Sequence[Port], inputs: Mapping[str, ArrayLike]) -> tuple[int
     if len(set(lengths.values())) != 1 or -1 in lengths.values():
         raise ValueError(f"inputs need one entry a clock, all the same number; they have {lengths}")
     clocks = next(iter(lengths.values()))
-    return clocks, {name: _checked(known[name], values, clocks) for name, values in arrays.items()}
+    if not clocks:
+        raise ValueError(f"inputs of no clocks: {', '.join(arrays)} need one entry or more")
+    for name, values in arrays.items():
+        _check(known[name], values, clocks)
+    return clocks, {
+        name: values if narrow and values.ndim > 1 else values.astype(np.int64, copy=False)
+        for name, values in arrays.items()
+    }
 
 
-def _checked(port: Port, values: NDArray[Any], clocks: int) -> Codes:
+def _check(port: Port, values: NDArray[Any], clocks: int) -> None:
     if values.shape != port.shape(clocks):
         raise ValueError(
             f"port {port.name} has the shape {values.shape}: {port.shape(clocks)} is wanted"
         )
     if values.dtype.kind not in "iub":
         raise TypeError(f"port {port.name} has values of type {values.dtype}: integers are wanted")
-    if values.size and (int(values.min()) < port.minimum or int(values.max()) > port.maximum):
+    values = values.view(np.uint8) if values.dtype.kind == "b" else values
+    kind = np.iinfo(values.dtype)
+    # A type that holds nothing else needs no look at the values.
+    whole = port.minimum <= kind.min and kind.max <= port.maximum
+    if not whole and (int(values.min()) < port.minimum or int(values.max()) > port.maximum):
         wrong = (values < port.minimum) | (values > port.maximum)
         clock, *lane = np.unravel_index(int(wrong.argmax()), wrong.shape)
         where = f"clock {clock}" + "".join(f", lane {i}" for i in lane)
@@ -161,7 +185,6 @@ def _checked(port: Port, values: NDArray[Any], clocks: int) -> Codes:
             f"port {port.name}, {where}: {values[clock, *lane]} is out of range, "
             f"{port.minimum} to {port.maximum} are allowed"
         )
-    return values.astype(np.int64, copy=False)
 
 
 def completed(ports: Sequence[Port], inputs: Mapping[str, Codes], clocks: int) -> dict[str, Codes]:

@@ -5,13 +5,12 @@ one draw a value and lane.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from golden import check
 from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
-from golden.lfsr import MOST_LANES, Generator, Lanes, dither
+from golden.lfsr import MOST_LANES, Generator, Lanes, Words, dither
 from golden.port import OPERAND, RESULT, Port
 from golden.twin import Trace
 
@@ -33,13 +32,15 @@ def check_conversions(conversions: tuple[Conversion, ...], width: int) -> None:
 
 
 def choose(
-    conversions: tuple[Conversion, ...], choice: Codes, z: Codes, words: np.ndarray, draw: int
+    conversions: tuple[Conversion, ...], choice: Codes | None, z: Codes, words: Words, draw: int
 ) -> Codes:
     """`z` (values, lanes) converted each by the conversion that `choice` (values,) names,
-    with draws `words`.
+    with draws `words`, (values, lanes) or (values, 1).
 
-    A choice past the last conversion means the last one.
+    A choice past the last conversion means the last one; of one conversion none is needed.
     """
+    if choice is None or len(conversions) == 1:
+        return conversions[0](z, dither(words, conversions[0].dropped, draw))
     choice = np.minimum(choice, len(conversions) - 1)
     out = np.zeros_like(z)
     for number, conversion in enumerate(conversions):
@@ -159,12 +160,13 @@ class Rounder(StreamTwin):
 
     def __init__(self, config: RounderConfig):
         self.config = config
+        self.ports = config.ports
         self.latency = config.latency
-
-    def results(self, accepted: Trace) -> Trace:
-        config, z = self.config, accepted["i_data"]
-        choice = accepted.get("i_choice", np.zeros(len(z), np.int64))
-        words: NDArray[np.integer] = np.zeros(z.shape, np.int64)
         if config.stochastic:
-            words = Lanes(config.generator, config.first_lane, config.lanes).take(len(z))
-        return {"data": choose(config.conversions, choice, z, words, config.generator.draw)}
+            self.lanes = Lanes(config.generator, config.first_lane, config.lanes)
+
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """See `StreamTwin`."""
+        config, choice = self.config, accepted.get("i_choice")
+        data = choose(config.conversions, choice, accepted["i_data"], words, config.generator.draw)
+        return {"data": data}

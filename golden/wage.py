@@ -11,13 +11,13 @@ from fractions import Fraction
 from math import isqrt
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from golden import check
 from golden.borders import Border, Course, Operands, around, lone, rounded_at
-from golden.buffer import BUFFER_LATENCY, StreamTwin, schedule, show
+from golden.buffer import BUFFER_LATENCY, Queue, StreamTwin, schedule, show
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
-from golden.lfsr import MOST_LANES, Generator, Lanes, dither
+from golden.lfsr import MOST_LANES, Generator, Lanes, Words, dither
 from golden.port import OPERAND, RESULT, Port
 from golden.twin import Trace, Twin
 
@@ -184,9 +184,11 @@ class WeightQuantizer(StreamTwin):
 
     def __init__(self, config: WeightQuantizerConfig):
         self.config = config
+        self.ports = config.ports
         self.latency = config.latency
 
-    def results(self, accepted: Trace) -> Trace:
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """See `StreamTwin`."""
         return {"data": ternarise(accepted["i_data"], self.config.bits, self.config.stored)}
 
 
@@ -256,9 +258,11 @@ class ActivationQuantizer(StreamTwin):
 
     def __init__(self, config: ActivationQuantizerConfig):
         self.config = config
+        self.ports = config.ports
         self.latency = config.latency
 
-    def results(self, accepted: Trace) -> Trace:
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """See `StreamTwin`."""
         config, acc = self.config, accepted["i_data"]
         shift = np.minimum(accepted["shift"], config.most_shift)
         data, unclipped = np.zeros_like(acc), np.zeros_like(acc)
@@ -363,41 +367,56 @@ class ShiftExponentConfig:
         )
 
 
-class ShiftExponent(Twin):
+@dataclass(frozen=True, eq=False)
+class _ShiftState:
+    """What the twin of `hdl.ShiftExponent` keeps between two clocks."""
+
+    queue: Queue
+    #: Largest magnitude of the tensor whose last vector has not come.
+    maximum: int
+
+
+class ShiftExponent(Twin[_ShiftState]):
     """Twin of `hdl.ShiftExponent`: stream `i` (`data`, `keep`, `last`)
     to stream `o` (`maximum`, `exponent`, `zero`).
     """
 
     def __init__(self, config: ShiftExponentConfig):
         self.config = config
+        self.ports = config.ports
+        # The exponent of m is the number of these below it.
+        self._below = np.array(
+            [1 << e if config.ceil else isqrt(1 << 2 * e + 1) for e in range(WIDEST)], np.int64
+        )
 
-    def stretch(self, inputs: Trace) -> Trace:
+    def initial(self) -> _ShiftState:
+        """The reset state."""
+        return _ShiftState(Queue(), 0)
+
+    def stretch(self, state: _ShiftState, inputs: Trace) -> tuple[_ShiftState, Trace]:
+        """See `Twin`."""
         latency = self.config.latency
-        last = inputs["i_last"] != 0
+        valid, last = inputs["i_valid"] != 0, inputs["i_last"] != 0
         times = schedule(
-            inputs["i_valid"] & inputs["i_last"],
-            inputs["o_ready"],
-            latency=latency,
-            depth=latency + 1,
+            state.queue, valid & last, inputs["o_ready"] != 0, latency=latency, depth=latency + 1
         )
         ready = ~last | times.ready
-        accepted = np.flatnonzero(inputs["i_valid"] & ready)
+        accepted = np.flatnonzero(valid & ready)
+        # Tensors end after these vectors; what follows belongs to one that goes on.
         ends = np.searchsorted(accepted, times.claims) + 1
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.intp)[: len(ends)]
         data = inputs["i_data"][accepted].astype(np.int64)
-        magnitude = (np.abs(data) * inputs["i_keep"][accepted]).max(axis=1)
-        maximum = np.maximum.reduceat(magnitude, starts) if len(starts) else np.zeros(0, np.int64)
-        # reduceat runs the last tensor to the end of what was accepted,
-        # which may hold part of another one.
-        if len(ends):
-            maximum[-1] = magnitude[starts[-1] : ends[-1]].max()
-        exponent = [shift_exponent(m, self.config.ceil) if m else 0 for m in maximum.tolist()]
+        magnitude = (np.abs(data) * inputs["i_keep"][accepted]).max(axis=1, initial=0)
+        # Before them comes the tensor that was going on, after them an end without a vector.
+        magnitude = np.concatenate([[state.maximum], magnitude, [0]])
+        maxima = np.maximum.reduceat(magnitude, np.concatenate([[0], ends + 1]))
+        maximum, rest = maxima[:-1], int(maxima[-1])
         results = {
             "maximum": maximum,
-            "exponent": np.array(exponent, np.int64),
+            "exponent": np.searchsorted(self._below, maximum),
             "zero": (maximum == 0).astype(np.int64),
         }
-        return {"i_ready": ready.astype(np.int64), **show(results, times.head)}
+        queue, shown = show(state.queue, times, results)
+        return _ShiftState(queue, rest), {"i_ready": ready.astype(np.int64), **shown}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -499,13 +518,14 @@ class ErrorQuantizer(StreamTwin):
 
     def __init__(self, config: ErrorQuantizerConfig):
         self.config = config
+        self.ports = config.ports
         self.latency = config.latency
-
-    def results(self, accepted: Trace) -> Trace:
-        config, error = self.config, accepted["i_data"]
-        words: NDArray[np.integer] = np.zeros(error.shape, np.int64)
         if config.rounding is Rounding.STOCHASTIC:
-            words = Lanes(config.generator, config.first_lane, config.lanes).take(len(error))
+            self.lanes = Lanes(config.generator, config.first_lane, config.lanes)
+
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """See `StreamTwin`."""
+        config, error = self.config, accepted["i_data"]
         exponent = np.minimum(accepted["exponent"], config.width - 1)
         data = np.zeros_like(error)
         for k in np.unique(exponent).tolist():
@@ -625,11 +645,13 @@ class WeightUpdate(StreamTwin):
 
     def __init__(self, config: WeightUpdateConfig):
         self.config = config
+        self.ports = config.ports
         self.latency = config.latency
+        self.lanes = Lanes(config.generator, config.first_lane, config.lanes)
 
-    def results(self, accepted: Trace) -> Trace:
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """See `StreamTwin`."""
         config, gradient, weight = self.config, accepted["i_gradient"], accepted["i_weight"]
-        words = Lanes(config.generator, config.first_lane, config.lanes).take(len(gradient))
         exponent = np.minimum(accepted["exponent"], config.width - 1)
         gradient = gradient * (1 - accepted["zero"][:, None])
         updated = np.zeros_like(weight)

@@ -10,7 +10,7 @@ from support import SEEDS
 
 import golden
 import hdl
-from golden.buffer import BUFFER_LATENCY, schedule
+from golden.buffer import BUFFER_LATENCY, Queue, schedule, show
 from gradloom.compare import compare
 from gradloom.simulators import simulate
 
@@ -118,34 +118,53 @@ def test_a_buffer_too_small_is_refused(depth, rows, least):
     gc.collect()  # here, where what was never used may go without a warning
 
 
-@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 9), st.integers(1, 80), SEEDS)
-def test_a_consumer_that_always_takes_needs_no_credits(latency, rows, spare, clocks, seed):
-    """The schedule's short way and its long way say the same."""
-    offered = np.random.default_rng(seed).integers(0, 2, clocks)
-    depth = latency + rows + spare
-    quick = schedule(offered, np.ones(clocks, int), latency=latency, depth=depth, rows=rows)
-    # One clock more, at which nothing is taken, keeps the schedule from the short way.
-    taken = np.append(np.ones(clocks, int), 0)
-    slow = schedule(np.append(offered, 0), taken, latency=latency, depth=depth, rows=rows)
-    assert np.array_equal(quick.ready, slow.ready[:clocks])
-    assert np.array_equal(quick.head, slow.head[:clocks])
-    assert np.array_equal(quick.claims, slow.claims)
+def clock_by_clock(offered, taken, latency, depth, rows):
+    """What `schedule` computes at once: ready, head and the clocks of the claims."""
+    ready, head, claims, arrivals = [], [], [], []
+    free, left, next_claim = depth, 0, 0
+    for clock, (offer, take) in enumerate(zip(offered, taken)):
+        ready.append(free >= rows and clock >= next_claim)
+        shows = left < len(arrivals) and arrivals[left] <= clock
+        head.append(left if shows else -1)
+        if ready[-1] and offer:
+            claims.append(clock)
+            arrivals += range(clock + latency, clock + latency + rows)
+            free -= rows
+            next_claim = clock + rows
+        if shows and take:
+            left += 1
+            free += 1
+    return ready, head, claims
 
 
-@given(st.integers(2, 9), st.integers(1, 4), st.integers(1, 9), SEEDS)
-def test_a_schedule_keeps_its_promises(latency, rows, spare, seed):
+@settings(max_examples=300)
+@given(
+    st.integers(1, 12),
+    st.integers(1, 6),
+    st.integers(0, 9),
+    st.sampled_from([0.1, 0.5, 0.9, 1.0]),
+    st.sampled_from([0.1, 0.5, 0.9, 1.0]),
+    st.lists(st.integers(1, 100), min_size=1, max_size=8),
+    SEEDS,
+)
+def test_a_schedule_is_that_of_a_queue_clock_by_clock(
+    latency, rows, spare, offering, taking, cuts, seed
+):
+    """However it is cut: with few places, and with so many that a consumer that always takes needs
+    no credits.
+    """
     rng = np.random.default_rng(seed)
-    offered, taken = rng.integers(0, 2, 150), rng.integers(0, 2, 150)
-    depth = rows + spare
-    times = schedule(offered, taken, latency=latency, depth=depth, rows=rows)
-    assert times.claims.tolist() == np.flatnonzero(times.ready & (offered == 1)).tolist()
-    assert (np.diff(times.claims) >= rows).all()
-    leaves = np.flatnonzero((times.head >= 0) & (taken == 1))
-    assert times.head[leaves].tolist() == list(range(len(leaves)))
-    for result, clock in enumerate(leaves.tolist()):
-        assert clock >= times.claims[result // rows] + latency + result % rows
-    for clock in range(150):
-        held = rows * (times.claims < clock).sum() - (leaves < clock).sum()
-        assert held <= depth
-        waits = (times.claims < clock) & (times.claims > clock - rows)
-        assert times.ready[clock] == (held + rows <= depth and not waits.any())
+    clocks, depth = sum(cuts), rows + spare
+    offered, taken = rng.random(clocks) < offering, rng.random(clocks) < taking
+    ready, head, claims = clock_by_clock(offered, taken, latency, depth, rows)
+    queue, done, left = Queue(), 0, 0
+    for cut in cuts:
+        span = slice(done, done + cut)
+        times = schedule(queue, offered[span], taken[span], latency=latency, depth=depth, rows=rows)
+        assert times.ready.tolist() == ready[span]
+        assert np.where(times.head < 0, -1, times.head + left).tolist() == head[span]
+        made = [claim for claim in claims if done <= claim < done + cut]
+        assert (times.claims + done).tolist() == made
+        queue, _ = show(queue, times, {"number": np.zeros(len(made) * rows, int)})
+        assert len(queue.arrivals) <= depth
+        done, left = done + cut, left + times.left

@@ -35,11 +35,20 @@ class Planted(Twin):
         self.twin = twin
         self.places = places
 
-    def run(self, inputs):
-        trace = self.twin.run(inputs)
-        for name, *at in self.places:
-            trace[name][tuple(at)] += 1
-        return trace
+    def initial(self):
+        return 0, self.twin.initial()
+
+    def advance(self, state, inputs):
+        clock, state = state
+        state, trace = self.twin.advance(state, inputs)
+        clocks = len(next(iter(trace.values())))
+        for name, at, *lane in self.places:
+            if clock <= at < clock + clocks:
+                trace[name][(at - clock, *lane)] += 1
+        return (clock + clocks, state), trace
+
+    def stretch(self, state, inputs):
+        raise NotImplementedError
 
 
 def test_agreement_is_true_and_counts_what_it_compared():
@@ -106,8 +115,14 @@ def test_outputs_that_are_not_the_components_are_refused():
         def __init__(self, **outputs):
             self.outputs = outputs
 
-        def run(self, inputs):
-            return self.outputs
+        def initial(self):
+            return None
+
+        def advance(self, state, inputs):
+            return state, self.outputs
+
+        def stretch(self, state, inputs):
+            raise NotImplementedError
 
     zeros = np.zeros(CLOCKS, np.int64)
     with pytest.raises(ValueError, match="says nothing of the output port half"):

@@ -40,10 +40,13 @@ class Counter(wiring.Component):
 class CounterTwin(Twin):
     """Twin of `Counter()`."""
 
-    def stretch(self, inputs: Trace) -> Trace:
-        enable = inputs["enable"]
-        count = (3 + np.cumsum(enable) - enable) & 0xFF
-        return {"count": count, "half": count >> 1}
+    def initial(self) -> int:
+        return 3
+
+    def stretch(self, state: int, inputs: Trace) -> tuple[int, Trace]:
+        counts = (state + np.cumsum([0, *inputs["enable"]])) & 0xFF
+        count = counts[:-1]
+        return int(counts[-1]), {"count": count, "half": count >> 1}
 
 
 class Difference(wiring.Component):
@@ -68,9 +71,12 @@ class Difference(wiring.Component):
 class DifferenceTwin(Twin):
     """Twin of `Difference()`."""
 
-    def stretch(self, inputs: Trace) -> Trace:
-        result = inputs["a"] - inputs["b"]
-        return {"o": np.concatenate([np.zeros_like(result[:1]), result[:-1]])}
+    def initial(self) -> tuple[int, ...]:
+        return 0, 0, 0
+
+    def stretch(self, state: tuple[int, ...], inputs: Trace) -> tuple[tuple[int, ...], Trace]:
+        result = np.concatenate([[state], inputs["a"] - inputs["b"]])
+        return tuple(result[-1].tolist()), {"o": result[:-1]}
 
 
 class Wires(wiring.Component):
