@@ -80,7 +80,7 @@ def agrees(unit, twin, inputs):
     assert flatten(unit) == list(twin.config.ports)
     whole = twin.run(inputs)
     clocks = len(next(iter(inputs.values())))
-    for cuts in ([1, 2, 3], [7, clocks // 2], sorted(set(range(0, clocks, 5)) - {0})):
+    for cuts in ([1, 2, 3], [clocks // 2, clocks - 1], range(1, clocks, 5)):
         state, parts = twin.initial(), []
         for start, stop in zip([0, *cuts], [*cuts, clocks]):
             batch = {name: values[start:stop] for name, values in inputs.items()}

@@ -41,7 +41,9 @@ class UartConfig:
         """The unit's ports."""
         return (
             Port("i_valid", "in", 1, meaning="a byte is offered"),
-            Port("i_ready", "out", 1, meaning="a byte is taken at this clock edge, if one is there"),
+            Port(
+                "i_ready", "out", 1, meaning="a byte is taken, if one is offered"
+            ),
             Port("i_data", "in", 8, meaning="the byte"),
             Port("tx", "out", 1, meaning="the line; high while idle"),
         )
@@ -108,6 +110,7 @@ class Transmitter(Twin[Sending | None]):
 
     def __init__(self, config: UartConfig):
         self.config = config
+        self.ports = config.ports
 
     def initial(self) -> Sending | None:
         return None

@@ -58,7 +58,6 @@ class CheckerConfig:
         )
 
 
-
 @dataclass(frozen=True)
 class Failure:
     """A wrong result.
@@ -126,6 +125,7 @@ class Checker(Twin[CheckerState]):
 
     def __init__(self, config: CheckerConfig):
         self.config = config
+        self.ports = config.ports
 
     def initial(self) -> CheckerState:
         return CheckerState()

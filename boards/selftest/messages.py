@@ -42,7 +42,7 @@ def messages(board: str, names: Sequence[str]) -> Messages:
     Examples
     --------
     >>> made = messages("desk", ["array"])
-    >>> made.text.rom[made.text.at["array"] :].startswith(b"array\\0")
+    >>> made.text.rom[made.text.at["array"] :].startswith(b"array\0")
     True
     """
     head = f"gradloom {version('gradloom')} selftest "

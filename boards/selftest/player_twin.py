@@ -57,7 +57,6 @@ class PlayerConfig:
         )
 
 
-
 @dataclass(frozen=True)
 class PlayerState:
     """What a player keeps between two clocks.
@@ -99,6 +98,7 @@ class Player(Twin[PlayerState]):
 
     def __init__(self, config: PlayerConfig):
         self.config = config
+        self.ports = config.ports
 
     def initial(self) -> PlayerState:
         return PlayerState()

@@ -25,7 +25,7 @@ class PrinterConfig:
 
     Examples
     --------
-    >>> PrinterConfig(rom=b"a\\x80\\0", numbers=1, words=1, width=8).digits
+    >>> PrinterConfig(rom=b"a\x80\0", numbers=1, words=1, width=8).digits
     3
     """
 
@@ -102,7 +102,7 @@ def _fetch(place: int) -> Plan:
 
 
 class Printer(Twin[Plan]):
-    """Twin of the printer: `start`, `message`, `numbers`, `words`, `o_ready` in; its outputs out.
+    r"""Twin of the printer: `start`, `message`, `numbers`, `words`, `o_ready` in; its outputs out.
 
     Two clocks fetch a byte of the ROM. Then a character is valid until it is taken; a word follows
     at once; a number takes one clock per bit (after its sign, if it is negative), one clock per
@@ -117,7 +117,7 @@ class Printer(Twin[Plan]):
 
     Examples
     --------
-    >>> twin = Printer(PrinterConfig(rom=b"ab\\0", numbers=1, words=1, width=8))
+    >>> twin = Printer(PrinterConfig(rom=b"ab\0", numbers=1, words=1, width=8))
     >>> ones, zeros = np.ones(9, int), np.zeros(9, int)
     >>> inputs = {"start": ones, "message": zeros, "o_ready": ones}
     >>> lanes = {"numbers": zeros[:, None], "words": zeros[:, None]}
@@ -127,6 +127,7 @@ class Printer(Twin[Plan]):
 
     def __init__(self, config: PrinterConfig):
         self.config = config
+        self.ports = config.ports
 
     def initial(self) -> Plan:
         return ()

@@ -41,7 +41,7 @@ def assemble(texts: Sequence[str], numbers: Sequence[str], words: Sequence[str])
     Examples
     --------
     >>> assemble(["a{x}", "b"], ["x"], []).rom
-    b'a\\x80\\x00b\\x00'
+    b'a\x80\x00b\x00'
     """
     names = {name: NUMBER + k for k, name in enumerate(numbers)}
     names |= {name: WORD + k for k, name in enumerate(words)}
