@@ -366,6 +366,24 @@ def test_a_tool_that_takes_too_long_is_killed(tmp_path):
     assert said == ["begun"]
 
 
+def test_a_limit_can_be_set_anew_while_the_tool_runs(tmp_path):
+    code = (
+        "import time\n"
+        "for _ in range(4): print('goes on', flush=True); time.sleep(1)\n"
+        "print('sticks', flush=True); time.sleep(600)"
+    )
+    slow = tools.Tool("slow", (sys.executable, "-c", code), "1", "here")
+    said, limit = [], tools.Limit(60)
+
+    def listener(line):
+        said.append(line)
+        limit.set(None if line == "goes on" and len(said) == 2 else 3)
+
+    with pytest.raises(TimeoutError, match=r"^slow took longer than 3 s$"):
+        tools.run(slow, [], tmp_path, listener, limit)
+    assert said == ["goes on"] * 4 + ["sticks"]
+
+
 def test_a_tool_without_words_is_told_by_its_last_lines():
     assert tools.own_words(["a\n", "b\n", "\n", "c\n", "d\n"], 1) == "b; c; d"
     assert tools.own_words([], 7) == "exit status 7, without a word"

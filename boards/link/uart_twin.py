@@ -41,9 +41,7 @@ class UartConfig:
         """The unit's ports."""
         return (
             Port("i_valid", "in", 1, meaning="a byte is offered"),
-            Port(
-                "i_ready", "out", 1, meaning="a byte is taken, if one is offered"
-            ),
+            Port("i_ready", "out", 1, meaning="a byte is taken, if one is offered"),
             Port("i_data", "in", 8, meaning="the byte"),
             Port("tx", "out", 1, meaning="the line; high while idle"),
         )
