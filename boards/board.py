@@ -16,6 +16,7 @@ from amaranth.build import Attrs, Resource
 
 from boards.device import DEVICES, Device
 from boards.flow.gowin import with_present_flow
+from boards.selftest.checks import Check
 from boards.selftest.config import SelfTestConfig, selftest_config
 from golden import ArrayConfig
 
@@ -86,6 +87,10 @@ class Board:
     def array(self) -> ArrayConfig:
         """The configuration of the array that is tested."""
         return next(unit for unit in self.config.units if isinstance(unit, ArrayConfig))
+
+    def checks(self) -> list[Check]:
+        """Return the units of the self-test; the array's nodes are of the device's own cells."""
+        return self.config.checks(self.device.cells)
 
     @property
     def family(self) -> str:
@@ -210,7 +215,6 @@ _ALL = (
         button=("button", 0, None),
         serial="USB, the second port of the FTDI",
         load="iceprog {file}",
-        options={"synth_opts": "-dsp"},
     ),
     *(
         Board(

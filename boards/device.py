@@ -166,6 +166,8 @@ class Device:
         Number of multipliers of about 18 x 18 bits.
     memories
         Number of memory blocks.
+    cells
+        What an array's nodes are made of: a name of `hdl.cells.CELLS`.
     places
         Positions of the multipliers, where they are known.
 
@@ -184,6 +186,7 @@ class Device:
     flip_flops: int
     multipliers: int
     memories: int
+    cells: str = "generic"
     places: Places | None = None
 
     @property
@@ -296,6 +299,7 @@ def _ecp5(name: str, part: str, package: str, grades: tuple[str, ...]) -> Device
         flip_flops=luts,
         multipliers=multipliers,
         memories=memories,
+        cells="ecp5",
         places=places,
     )
 
@@ -323,6 +327,7 @@ _ALL = (
         flip_flops=5280,
         multipliers=8,
         memories=30,
+        cells="ice40",
     ),
     Device(
         name="ice40-hx8k",
@@ -343,6 +348,7 @@ _ALL = (
         flip_flops=6480,
         multipliers=20,
         memories=26,
+        cells="gowin",
     ),
     Device(
         name="gowin-gw2a18",
@@ -353,6 +359,7 @@ _ALL = (
         flip_flops=15_552,
         multipliers=48,
         memories=46,
+        cells="gowin",
     ),
     Device(
         name="nexus-lifcl40",
@@ -373,6 +380,7 @@ _ALL = (
         flip_flops=41_600,
         multipliers=90,
         memories=50,
+        cells="xc7",
     ),
     Device(
         name="xc7a100t",
@@ -383,6 +391,7 @@ _ALL = (
         flip_flops=126_800,
         multipliers=240,
         memories=135,
+        cells="xc7",
     ),
     Device(
         name="xc7k325t",
@@ -393,6 +402,7 @@ _ALL = (
         flip_flops=407_600,
         multipliers=840,
         memories=445,
+        cells="xc7",
     ),
 )
 

@@ -81,8 +81,6 @@ class Target:
         What an array took on this family.
     frequency
         Clock in MHz to ask for, if the user names none.
-    cells
-        What an array's nodes are made of: a name of `hdl.cells.CELLS`.
     notes
         What a report on this target must mention.
     """
@@ -102,7 +100,6 @@ class Target:
     bels: dict[str, str] = field(default_factory=dict)
     measured: Measured
     frequency: float
-    cells: str = "generic"
     notes: tuple[str, ...] = ()
 
     @property
@@ -153,7 +150,6 @@ def _ecp5(size: int) -> Target:
         bels={LUT: "TRELLIS_COMB", FF: "TRELLIS_FF", DSP: "MULT18X18D", MEMORY: "DP16KD"},
         measured=_MEASURED["ecp5"],
         frequency=200,
-        cells="ecp5",
         notes=(
             "Most boards carry speed grade 6 (--speed 6).",
             "A multiplier's own limit in the data sheet is not part of nextpnr's estimate.",
@@ -175,7 +171,6 @@ def _gowin(name: str, order: str, family: str, part: str, pin: str) -> Target:
         bels={LUT: "LUT4", FF: "DFF", MEMORY: "BSRAM"},
         measured=_MEASURED["gowin"],
         frequency=150,
-        cells="gowin",
         notes=("nextpnr knows no delay of a Gowin multiplier: paths through one are not counted.",),
     )
 
@@ -187,7 +182,6 @@ def _xc7(name: str) -> Target:
         inner="-noiopad -noclkbuf",
         measured=_MEASURED["xc7"],
         frequency=200,
-        cells="xc7",
         notes=(
             "Counts after synthesis alone, and no clock: PyPI has no open place and route for it.",
         ),
@@ -209,7 +203,6 @@ _ALL = (
         bels={"LUT and FF": "ICESTORM_LC", DSP: "ICESTORM_DSP", MEMORY: "ICESTORM_RAM"},
         measured=_MEASURED["ice40-up5k"],
         frequency=50,
-        cells="ice40",
         notes=(
             "A multiplier block's own limits, its adder among them, are not part of nextpnr's "
             "estimate.",

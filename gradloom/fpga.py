@@ -112,14 +112,14 @@ def _cells(
             raise ValueError(f"cells = {name!r}: {unit.name} has no nodes")
         return {}, None
     node: MaccConfig = config.macc if isinstance(config, ArrayConfig) else config
-    chosen = CELLS[target.cells if name is None else name]
+    chosen = CELLS[target.device.cells if name is None else name]
     said: dict[str, Any] = {"cells": chosen.name, "placed": False, "note": None}
     if name is None and (problem := _problem(chosen, node)):
         chosen = CELLS["generic"]
         said |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}
     block = config.block if isinstance(config, ArrayConfig) else None
-    if block and chosen.name == target.cells and target.device.places and placed:
+    if block and chosen.name == target.device.cells and target.device.places and placed:
         places = target.device.places.array(*block)
         if places is None:
             said["note"] = f"{target.name} has no pattern of places for this array"

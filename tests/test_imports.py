@@ -104,6 +104,26 @@ def test_no_modules_import_each_other():
     assert not circles(graph_of(ROOT))
 
 
+#: What the rooms and tables of boards/ may import of boards/, beside themselves.
+BOARDS = {
+    "places": set(),
+    "device": {"places"},
+    "target": {"device"},
+    "flow": {"device", "target"},
+    "link": set(),
+    "board": {"device", "flow", "selftest"},
+    "selftest": {"board", "device", "flow", "link"},
+}
+
+
+def test_rooms_of_boards_keep_their_arrows():
+    for name, targets in graph_of(ROOT).items():
+        if name.startswith("boards."):
+            room = name.split(".")[1]
+            taken = {target.split(".")[1] for target in targets if target.startswith("boards.")}
+            assert taken - {room} <= BOARDS[room], name
+
+
 def test_every_package_is_seen():
     modules = modules_of(ROOT)
     for package in ORDER:

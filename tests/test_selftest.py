@@ -15,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 from amaranth.hdl import Module, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -312,8 +313,8 @@ def test_a_memory_that_does_not_fit_is_refused_with_its_sum():
     board = replace(
         BOARDS["icebreaker"], config=selftest_config(4, width=8, lanes=1, wide=12, operands=512)
     )
-    with pytest.raises(ValueError, match=r"array operands 9 \+ .* = 37 of the 30 block"):
-        memory_budget(board, board.config.checks())
+    with pytest.raises(ValueError, match=r"array operands 9 \+ .* = 45 of the 30 block"):
+        memory_budget(board, board.checks())
 
 
 @pytest.mark.parametrize(
@@ -334,7 +335,25 @@ def test_block_rams_of_a_memory(family, width, depth, number):
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_stimulus_of_every_board_fits_it(board):
-    memory_budget(board, board.config.checks())
+    memory_budget(board, board.checks())
+
+
+@pytest.mark.parametrize("name", ["icebreaker", "orangecrab-25f", "tangnano9k"])
+def test_the_budget_counts_every_memory_of_the_design(name):
+    board = BOARDS[name]
+    checks = board.checks()
+    top = SelfTest(checks, board=name, frequency=25e6)
+    memories = re.findall(r"memory width (\d+) size (\d+)", rtlil.convert(top, emit_src=False))
+    # Players, checkers and buffers, the texts and the numbers.
+    assert len(memories) >= 3 * len(checks) + 2
+    needed = sum(board.device.family.block_rams(int(w), int(d)) for w, d in memories)
+    assert needed <= sum(memory_budget(board, checks).values()) <= board.device.block_rams
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_an_arrays_nodes_are_of_the_devices_own_cells(board):
+    (array,) = (check.component() for check in board.checks() if check.name == "array")
+    assert array.cells.name == board.device.cells != "generic"
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
@@ -541,7 +560,7 @@ def test_the_netlist_that_was_placed_says_what_it_should(broken, tmp_path):
     compile_ = ["iverilog", "-g2012", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-o", "bench"]
     subprocess.run([*compile_, "bench.v", "netlist.v", cells], cwd=tmp_path, check=True)
     said = subprocess.run(["vvp", "bench"], cwd=tmp_path, capture_output=True, text=True).stdout
-    checks = board.config.checks()
+    checks = board.checks()
     if broken:
         result = checks[0].depth[1] // 2
         value = int(checks[0].results["data"][result, 0])

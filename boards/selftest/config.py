@@ -59,10 +59,16 @@ class SelfTestConfig:
         check.whole("passes", self.passes, 1, 16)
         check.whole("seed", self.seed, 0, 1 << 30)
 
-    def checks(self) -> list[Check]:
-        """Return the units with their operands and the expected results."""
+    def checks(self, cells: str = "generic") -> list[Check]:
+        """Return the units with their operands and the expected results.
+
+        Parameters
+        ----------
+        cells
+            What the array's nodes are made of: a name of `hdl.cells.CELLS`.
+        """
         return [
-            make_check(unit, self.operands, self.seed * _SEEDS + number)
+            make_check(unit, self.operands, self.seed * _SEEDS + number, cells)
             for number, unit in enumerate(self.units)
         ]
 

@@ -1,29 +1,45 @@
-"""How many block RAMs a self-test takes."""
+"""How many block RAMs a self-test takes at most."""
 
+from math import ceil
 from typing import Any
 
 from amaranth.hdl import Shape
+from amaranth.lib import data
 
 from boards.board import Board
-from boards.selftest.checks import Check
+from boards.selftest.checks import Check, elements
+from golden import ArrayConfig
+from hdl.array import QUEUE
+from hdl.buffer import PIECE
+from hdl.cells import CELLS
 
-#: Bits from which on a buffer is counted as block RAM.
-BUFFER_BITS = 256
 #: The most bytes that the texts take.
 TEXT_BYTES = 512
+#: The most bits that the description of a number in a payload takes.
+ELEMENT_BITS = 32
 
 
 def memory_budget(board: Board, checks: list[Check]) -> dict[str, int]:
-    """Block RAMs of the memories of a self-test, by what they hold.
+    """Return the block RAMs of a self-test's memories, by their use.
+
+    This is an upper bound: synthesis may make registers or LUTs of a small memory.
+
+    Parameters
+    ----------
+    board
+        The board.
+    checks
+        The units, as from `Board.checks`.
 
     Raises
     ------
     ValueError
-        They are more than the board has.
+        The device has fewer.
     """
-    budget: dict[str, int] = {}
     blocks = board.device.family.block_rams
-    for each in checks:
+    budget: dict[str, int] = {}
+    numbers = 0
+    for each, config in zip(checks, board.config.units):
         unit: Any = each.component()
         operands, results = each.depth
         ports = sum(
@@ -33,12 +49,21 @@ def memory_budget(board: Board, checks: list[Check]) -> dict[str, int]:
         )
         operand = Shape.cast(unit.i.payload.shape()).width + ports
         result = Shape.cast(unit.o.payload.shape()).width
+        numbers += len(elements(data.Layout.cast(unit.o.payload.shape())))
         budget[f"{each.name} operands"] = blocks(operand, operands)
         budget[f"{each.name} results"] = blocks(result, results)
-        # Its output buffer, unless it is so small that synthesis takes registers.
-        if result * each.latency >= BUFFER_BITS:
-            budget[f"{each.name} buffer"] = blocks(result, each.latency)
+        # The output buffer's depth is a power of two; where registers are to stay apart, an array
+        # has it in several queues, and these in pieces.
+        depth = 1 << (each.latency - 2).bit_length()
+        if isinstance(config, ArrayConfig) and CELLS[board.device.cells].apart:
+            queues = ceil(result / QUEUE)
+            pieces = ceil(depth / PIECE) if queues > 1 else 1
+            number = queues * pieces * blocks(ceil(result / queues), ceil(depth / pieces))
+        else:
+            number = blocks(result, depth)
+        budget[f"{each.name} buffer"] = number
     budget["texts"] = blocks(8, TEXT_BYTES)
+    budget["numbers"] = blocks(ELEMENT_BITS, numbers)
     total = sum(budget.values())
     if total > board.device.block_rams:
         parts = " + ".join(f"{name} {number}" for name, number in budget.items())

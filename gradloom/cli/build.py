@@ -227,7 +227,7 @@ def list_boards(as_json: bool) -> None:
     rows: dict[str, dict[str, Any]] = {}
     for board in BOARDS.values():
         array, units = board.array, board.config.units
-        budget = memory_budget(board, board.config.checks())
+        budget = memory_budget(board, board.checks())
         folder = Path("build") / f"selftest-{board.name}"
         rows[board.name] = {
             "board": board.title,

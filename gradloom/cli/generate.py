@@ -62,8 +62,8 @@ def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> 
             refuse(("places",), "only an array's multipliers have places")
         if target.device.places is None:
             refuse(("places",), f"no places are known for {places}")
-        if cells != target.cells:
-            refuse(("places",), f"{places} has places for --cells {target.cells} alone")
+        if cells != target.device.cells:
+            refuse(("places",), f"{places} has places for --cells {target.device.cells} alone")
         assert target.device.places is not None
         if config.block is None:
             refuse(("places",), "a ternary array has no multipliers")
