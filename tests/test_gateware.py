@@ -12,10 +12,22 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 import boards
+import golden
 from boards.link import uart, uart_twin
 from boards.link.uart_twin import UartConfig
-from boards.selftest import checker, checker_twin, player, player_twin, printer, printer_twin
+from boards.selftest import (
+    bench,
+    bench_twin,
+    checker,
+    checker_twin,
+    player,
+    player_twin,
+    printer,
+    printer_twin,
+)
+from boards.selftest.bench_twin import Trial
 from boards.selftest.checker_twin import CheckerConfig
+from boards.selftest.checks import make_check
 from boards.selftest.player_twin import PlayerConfig
 from boards.selftest.printer_twin import PrinterConfig
 from boards.selftest.text import assemble
@@ -32,6 +44,11 @@ SPECIFIED = {
     },
     printer.Printer: {"o_data": [("o_valid", 1)]},
     uart.Transmitter: {},
+    bench.Bench: {
+        "extra": [("wrong", 1)],
+        "got": [("wrong", 1)],
+        "expected": [("wrong", 1), ("extra", 0)],
+    },
 }
 
 
@@ -39,7 +56,7 @@ class Specified(wiring.Component):
     """A component behind its plain ports; outputs are 0 where they are not specified."""
 
     def __init__(self, unit):
-        self.unit = unit
+        self.inner = unit
         self.leaves = leaves(unit)
 
         def shape(port):
@@ -55,7 +72,7 @@ class Specified(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.unit = self.unit
+        m.submodules.inner = self.inner
         whole = {port.name: Cat(*values) for port, values in self.leaves}
         for port, _ in self.leaves:
             own = Value.cast(getattr(self, port.name))
@@ -63,8 +80,11 @@ class Specified(wiring.Component):
                 m.d.comb += whole[port.name].eq(own)
                 continue
             value = whole[port.name]
-            for other, level in SPECIFIED[type(self.unit)].get(port.name, []):
-                value = Mux(whole[other] == level, value, 0)
+            for other, level in SPECIFIED[type(self.inner)].get(port.name, []):
+                condition = whole[other]
+                if len(condition) > 1:  # one bit per unit
+                    condition = condition.bit_select(whole["unit"], 1)
+                value = Mux(condition == level, value, 0)
             m.d.comb += own.eq(value)
         return m
 
@@ -77,10 +97,11 @@ def agrees(unit, twin, inputs):
     """Compare with resets at some clocks and without; cut runs of the twin are one run."""
     comparison = compare(Specified(unit), twin, inputs)
     assert comparison, comparison.report()
-    assert flatten(unit) == list(twin.config.ports)
+    assert flatten(unit) == list(twin.ports)
     whole = twin.run(inputs)
     clocks = len(next(iter(inputs.values())))
-    for cuts in ([1, 2, 3], [clocks // 2, clocks - 1], range(1, clocks, 5)):
+    slow = isinstance(unit, bench.Bench)
+    for cuts in [[1, 2, clocks // 2]] if slow else [[1, 2, 3], [clocks - 1], range(1, clocks, 5)]:
         state, parts = twin.initial(), []
         for start, stop in zip([0, *cuts], [*cuts, clocks]):
             batch = {name: values[start:stop] for name, values in inputs.items()}
@@ -242,6 +263,56 @@ def test_bytes_on_the_line_are_ten_bits_long():
         assert levels[start : start + 50] == "".join(str(bit) * 5 for bit in frame)
 
 
+ARRAY = golden.ArrayConfig(
+    rows=2,
+    columns=2,
+    macc=golden.MaccConfig(a=golden.Fixed(2, 4), b=golden.Fixed(2, 4), depth=31),
+)
+UNITS = {
+    ARRAY: golden.Array(ARRAY),
+    (config := golden.ActivationQuantizerConfig(lanes=2)): golden.ActivationQuantizer(config),
+    (config := golden.ErrorQuantizerConfig(lanes=1)): golden.ErrorQuantizer(config),
+}
+
+
+def course(rng, clocks):
+    """Inputs of a bench: two passes from a reset, the second one with stalls and pauses."""
+    inputs = {
+        name: np.zeros(clocks, int)
+        for name in ("clear", "anew", "runs", "stalls", "pauses", "shift", "unit")
+    }
+    inputs["anew"][1] = inputs["clear"][2] = inputs["clear"][clocks // 3] = 1
+    inputs["runs"][3:] = 1
+    inputs["runs"][clocks // 3] = 0
+    inputs["stalls"][clocks // 3 :] = inputs["pauses"][clocks // 3 :] = 1
+    inputs["shift"] = bits(rng, clocks, 0.5)
+    inputs["unit"] = rng.integers(0, 3, clocks)
+    return inputs
+
+
+@pytest.mark.parametrize(
+    "broken", [None, (0, "data", 1, 2), (1, "active", 0, 0), (2, "data", 0, 3)]
+)
+def test_a_bench_is_its_twin(broken):
+    checks = [make_check(config, 10, 11 + k) for k, config in enumerate(UNITS)]
+    if broken is not None:
+        unit, port, lane, bit = broken
+        checks[unit] = checks[unit].broken(5, port, lane, bit)
+    trials = [
+        Trial(twin=twin, operands=check.operands, results=check.results)
+        for check, twin in zip(checks, UNITS.values())
+    ]
+    inputs = course(np.random.default_rng(7), 180)
+    inputs["rst"] = (np.arange(180) == 40).astype(int)
+    out = agrees(bench.Bench(checks), bench_twin.Bench(trials), inputs)
+    values = sum(values.size for check in checks for values in check.results.values())
+    if broken is None:
+        assert out["complete"][-1] == 7 and not out["wrong"].any()
+        assert out["right"][180 // 3 + 2 :].sum() == values
+    else:
+        assert out["wrong"][-1] == 1 << broken[0]
+
+
 # A fault that is put into the gateware is found.
 
 FAULTS = {
@@ -306,7 +377,9 @@ def test_bad_configurations_are_named(config, given, message):
 def test_twins_know_nothing_of_the_gateware():
     twins = sorted(Path(boards.__path__[0]).rglob("*_twin.py"))
     assert len(twins) >= 4
-    allowed = re.compile(r"(dataclasses|numpy|golden)(\.|$)|boards\.selftest\.(text|\w+_twin)$")
+    allowed = re.compile(
+        r"(collections\.abc|dataclasses|numpy|typing|golden)(\.|$)|boards\.selftest\.(text|\w+_twin)$"
+    )
     for path in twins:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []

@@ -7,10 +7,10 @@ from amaranth.hdl import Array, C, Cat, Module, Mux, ResetInserter, Shape, Signa
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from boards.selftest.bench_twin import PATTERN
 from boards.selftest.checker import Checker
 from boards.selftest.checker_twin import CheckerConfig
 from boards.selftest.checks import Check, elements, pack
-from boards.selftest.config import PATTERN
 from boards.selftest.player import Player
 from boards.selftest.player_twin import PlayerConfig
 from golden.lfsr import LfsrConfig

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from boards.selftest.bench_twin import PATTERN
 from boards.selftest.checks import Check, UnitConfig, make_check
 from golden import (
     ActivationQuantizerConfig,
@@ -15,13 +16,10 @@ from golden import (
     WeightUpdateConfig,
     check,
 )
-from golden.lfsr import Generator
 from golden.macc import MaccConfig
 
 #: Passes of a run. Bit 0 of a pass's number: outputs stall. Bit 1: operands pause.
 PASSES = 4
-#: Source of stalls and pauses: two bits per unit and clock.
-PATTERN = Generator(bits=32, leap=16, draw=16)
 #: Distance of the seeds of two self-tests; a unit's number is added to it.
 _SEEDS = 1000
 
