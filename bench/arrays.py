@@ -303,7 +303,9 @@ def row(*cells: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="What arrays take of devices and how fast they are there."
+    )
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES) + "; or all")
     parser.add_argument("--only", default="", help="rows whose names have this in them")
     parser.add_argument("--seeds", type=int, default=5)

@@ -64,7 +64,7 @@ def line(cells: list[str]) -> str:
 
 def main() -> None:
     """Print the table, then every mutant that no testbench finds and that is not equivalent."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="The mutants of every unit and what finds them.")
     parser.add_argument("--mutants", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int)

@@ -21,7 +21,7 @@ from versions import ran_on
 
 from golden.files import replaced
 from golden.training import toml
-from golden.training.runs import METRICS
+from golden.training.runs.run import METRICS
 from gradloom.sweep import Point, sweep
 
 ROOT = Path(__file__).parent.parent
@@ -398,7 +398,7 @@ def measured(workers: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="The published results again, and their page.")
     parser.add_argument("--data", type=Path, help="folder of MNIST")
     parser.add_argument("--out", type=Path, help="folder of the runs")
     parser.add_argument("--only", nargs="+", choices=[g.name for g in GROUPS], help="these tables")

@@ -21,12 +21,12 @@ import numpy as np
 from versions import ran_on
 
 from golden.datasets import digits
-from golden.training.gupta import GuptaTrainer
-from golden.training.gupta_recipe import Formats, GuptaRecipe
 from golden.training.recipe import Recipe
-from golden.training.trainer import Trainer
-from golden.training.wage import WageTrainer
-from golden.training.wage_recipe import WageRecipe
+from golden.training.systems.gupta.recipe import Formats, GuptaRecipe
+from golden.training.systems.gupta.trainer import GuptaTrainer
+from golden.training.systems.wage.recipe import WageRecipe
+from golden.training.systems.wage.trainer import WageTrainer
+from golden.training.trainers.trainer import Trainer
 
 STEPS = 40
 IMAGES = 60_000

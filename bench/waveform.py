@@ -93,7 +93,9 @@ def measure(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Time and memory of `gradloom compare --waveform` on a large file."
+    )
     parser.add_argument("--megabytes", type=int, default=100)
     size = parser.parse_args().megabytes * 1_000_000
     with tempfile.TemporaryDirectory() as folder:

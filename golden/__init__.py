@@ -7,8 +7,7 @@ from golden.buffer import Buffer
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
-from golden.rounder import Rounder, RounderConfig
-from golden.wage import (
+from golden.quantize import (
     ActivationQuantizer,
     ActivationQuantizerConfig,
     ErrorQuantizer,
@@ -20,6 +19,7 @@ from golden.wage import (
     WeightUpdate,
     WeightUpdateConfig,
 )
+from golden.rounder import Rounder, RounderConfig
 
 __all__ = [
     "ActivationQuantizer",

@@ -10,6 +10,7 @@ the products with weights, forward and backward, and the block on those of activ
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,17 @@ from golden import check
 from golden.borders import Border, Course, around
 from golden.buffer import BUFFER_LATENCY, Queue, drawn, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
-from golden.lfsr import MOST_LANES, Generator, Lanes
+from golden.lfsr import MOST_LANES, Generator, Lanes, LfsrConfig
 from golden.macc import MaccConfig, ternary
 from golden.port import OPERAND, RESULT, Port
-from golden.rounder import PIPELINE_LATENCY, check_conversions, choose, conversion_borders
+from golden.rounder import (
+    PIPELINE_LATENCY,
+    RounderConfig,
+    check_conversions,
+    choose,
+    conversion_borders,
+)
+from golden.settings import check_settings, setting
 from golden.twin import Trace, Twin, frozen
 
 #: The most rows of an array.
@@ -36,38 +44,68 @@ class ArrayConfig:
 
     Parameters
     ----------
-    rows, columns
-        R and C, 1 to 255 each.
+    rows
+        Rows R of the array, 1 to 255.
+    columns
+        Columns C of the array, 1 to 255.
     macc
         The node: operand formats, depth, accumulator; of a mixed array, the one with a multiplier.
-    multipliers
-        Rows and columns of the block of nodes that have a multiplier, at the bottom left; the
-        others are ternary. Every operand then says whether to `multiply`. Without it the array is
-        of one kind of nodes.
-    ternary_depth
-        `depth` of the ternary nodes of a mixed array, whose accumulators are of one segment.
     conversions
-        What the rounder below each column can be asked to do, 1 to 16 of them; the choice comes
-        with a tile's `last` operand. None at all is a raw drain: sums leave at the accumulator's
-        width, and no generator exists.
+        How the rounder below each column rounds, 1 to 16 conversions; with several, each tile
+        chooses one. The choice comes with a tile's `last` operand. Without any the drain is raw:
+        sums leave at the accumulator's width, and no generator exists.
     generator
         The generator of the rounders; column c rounds with lane c.
+    multipliers
+        Rows and columns of the block, at the bottom left, whose nodes have multipliers; the others
+        are ternary. None makes all nodes alike. With a block, every operand says whether to
+        `multiply`.
+    ternary_depth
+        Depth of the ternary nodes of a mixed array, whose accumulators have one segment, 1 to 2^24.
     """
 
-    rows: int = 8
-    columns: int = 8
-    macc: MaccConfig = MaccConfig()
-    conversions: tuple[Conversion, ...] = (Conversion(fraction=28, target=Fixed(2, 14)),)
-    generator: Generator = Generator()
-    multipliers: tuple[int, int] | None = None
-    ternary_depth: int = 8192
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": (
+            "Clocks from the one that accepts a tile's `last` operand to the one that shows its "
+            "first row."
+        )
+    }
+
+    rows: int = setting(8, "Rows R of the array", low=1, high=MOST_ROWS)
+    columns: int = setting(8, "Columns C of the array", low=1, high=MOST_LANES)
+    macc: MaccConfig = setting(
+        MaccConfig(),
+        "The node: operand formats, depth, accumulator; of a mixed array, the one with a "
+        "multiplier",
+    )
+    conversions: tuple[Conversion, ...] = setting(
+        (Conversion(fraction=28, target=Fixed(2, 14)),),
+        "How the rounder below each column rounds, 1 to 16 conversions; with several, each tile "
+        "chooses one",
+        more="The choice comes with a tile's `last` operand. Without any the drain is raw: sums "
+        "leave at the accumulator's width, and no generator exists.",
+    )
+    generator: Generator = setting(
+        Generator(), "The generator of the rounders; column c rounds with lane c"
+    )
+    multipliers: tuple[int, int] | None = setting(
+        None,
+        "Rows and columns of the block, at the bottom left, whose nodes have multipliers; the "
+        "others are ternary",
+        none="None makes all nodes alike.",
+        more="With a block, every operand says whether to `multiply`.",
+        form="ROWS,COLUMNS",
+    )
+    ternary_depth: int = setting(
+        8192,
+        "Depth of the ternary nodes of a mixed array, whose accumulators have one segment",
+        low=1,
+        high=1 << 24,
+    )
 
     def __post_init__(self) -> None:
-        check.whole("rows", self.rows, 1, MOST_ROWS)
-        check.whole("columns", self.columns, 1, MOST_LANES)
-        check.instance("macc", self.macc, MaccConfig)
-        check.instance("generator", self.generator, Generator)
-        check.whole("ternary_depth", self.ternary_depth, 1, 1 << 24)
+        check_settings(self)
         if self.multipliers is not None:
             self._check_mixed(self.multipliers)
         if self.conversions != ():
@@ -76,7 +114,6 @@ class ArrayConfig:
             self.generator.require_lanes(self.columns)
 
     def _check_mixed(self, multipliers: tuple[int, int]) -> None:
-        check.instance("multipliers", multipliers, tuple)
         if len(multipliers) != 2:
             raise ValueError(f"multipliers = {multipliers}: rows and columns are wanted")
         check.whole("rows of multipliers", multipliers[0], 1, self.rows)
@@ -112,6 +149,22 @@ class ArrayConfig:
     def stochastic(self) -> bool:
         """Whether any conversion rounds stochastically, so that the columns have generators."""
         return any(c.rounding is Rounding.STOCHASTIC for c in self.conversions)
+
+    @property
+    def rounder(self) -> RounderConfig | None:
+        """The rounder below each column, with the generator of column 0; None where the drain is
+        raw.
+        """
+        if not self.conversions:
+            return None
+        return RounderConfig(
+            width=self.macc.width, conversions=self.conversions, generator=self.generator
+        )
+
+    @property
+    def lfsr(self) -> LfsrConfig:
+        """The generators of the columns' rounders."""
+        return LfsrConfig(generator=self.generator, lanes=self.columns)
 
     @property
     def result_width(self) -> int:
@@ -253,16 +306,15 @@ class Array(Twin[_ArrayState]):
     def __init__(self, config: ArrayConfig):
         self.config = config
         self.ports = config.ports
-        self._lanes = Lanes(config.generator, 0, config.columns) if config.stochastic else None
+        self._lanes = config.lfsr.start() if config.stochastic else None
         # Float64 sums of so many products are exact.
         self._exact = 1 << (53 - (config.macc.a.width + config.macc.b.width - 2))
-        # Bits of each node's accumulator.
-        self._widths = np.array(
-            [
-                [config.node(row, column).width for column in range(config.columns)]
-                for row in range(config.rows)
-            ]
-        )
+        # Bits by which an int64 is wider than each node's accumulator.
+        self._spare = np.full((config.rows, config.columns), 64 - config.macc.width)
+        if config.multipliers is not None:
+            rows, columns = config.multipliers
+            self._spare[:] = 64 - config.ternary.width
+            self._spare[-rows:, :columns] = 64 - config.macc.width
 
     def initial(self) -> _ArrayState:
         """The reset state."""
@@ -286,7 +338,7 @@ class Array(Twin[_ArrayState]):
         ends = np.searchsorted(accepted, times.claims) + 1
         sums = self._products(*self._operands(inputs, accepted), ends)
         sums[0] += state.sums
-        sums = self._wrapped(sums)
+        sums = sums << self._spare >> self._spare  # as the accumulators wrap
         data = sums[:-1, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
         lanes = state.lanes
         if config.conversions:
@@ -352,8 +404,3 @@ class Array(Twin[_ArrayState]):
             sums[chosen] = np.matmul(left.swapaxes(1, 2), right)
         whole = sums.astype(np.int64)
         return whole if len(starts) == len(lengths) else np.add.reduceat(whole, firsts)
-
-    def _wrapped(self, sums: Codes) -> Codes:
-        """Sums as the accumulators hold them."""
-        spare = 64 - self._widths
-        return sums << spare >> spare

@@ -101,14 +101,11 @@ def schedule(
         Results a claim brings, each in a place of its own.
     """
     clocks = len(offered)
-    takes = _Takes(taken)
-    claims, turns = _claims(queue, np.flatnonzero(offered), takes, latency, depth, rows)
+    claims, leaves = _claims(queue, offered, taken, latency, depth, rows)
     arrivals = np.concatenate(
         [queue.arrivals, np.add.outer(claims + latency, np.arange(rows)).ravel()]
     )
-    leaves = takes.clocks[turns[turns < len(takes.clocks)]]
-    left = _before(leaves, clocks)
-    claimed = _before(claims, clocks)
+    left, claimed = _before(leaves, clocks), _before(claims, clocks)
     ready = left - rows * claimed >= len(queue.arrivals) + rows - depth
     spacing = queue.spacing - clocks
     if rows > 1:
@@ -117,31 +114,43 @@ def schedule(
         ready[: queue.spacing] = False
         if len(claims):
             spacing = int(claims[-1]) + rows - clocks
-    return Schedule(ready, claims, _head(arrivals, left), arrivals, len(leaves), max(spacing, 0))
+    return Schedule(
+        ready, claims, _head(arrivals, left), arrivals, _count(leaves, clocks), max(spacing, 0)
+    )
 
 
 class _Takes:
-    """Clocks at which the output is taken, and the number of them before each clock."""
+    """The clocks at which the output is taken."""
 
     def __init__(self, taken: NDArray[np.bool_]):
-        self.clocks = np.flatnonzero(taken)
+        #: After them comes the end of the stretch, for those that are not known yet.
+        self._clocks = np.append(np.flatnonzero(taken), len(taken))
         self._before = np.concatenate([[0], np.cumsum(taken)])
 
     def before(self, clocks: Codes) -> Codes:
-        """Number of takes before each of `clocks`; those past the end are not known of."""
+        """Number of takes before each of `clocks`."""
         return self._before[np.minimum(clocks, len(self._before) - 1)]
 
-    def turns(self, arrivals: Codes) -> Codes:
-        """Number of the take at which each result leaves; past the last take, if after it."""
-        number = np.arange(len(arrivals))
-        return number + np.maximum.accumulate(self.before(arrivals) - number)
+    def clock(self, numbers: Codes) -> Codes:
+        """Clock of the takes with these numbers."""
+        return np.take(self._clocks, numbers, mode="clip")
+
+    def numbers(self, arrivals: Codes) -> Codes:
+        """Number of the take at which each result leaves."""
+        result = np.arange(len(arrivals))
+        return result + np.maximum.accumulate(self.before(arrivals) - result)
+
+
+def _count(events: Codes, clocks: int) -> int:
+    """Number of events, in ascending order, that happen before the end of the stretch."""
+    return int(np.searchsorted(events, clocks))
 
 
 def _before(events: Codes, clocks: int) -> Codes:
-    """Number of events, at different clocks, before each clock."""
+    """Number of events, each at a clock of its own, before each clock."""
     happens = np.zeros(clocks + 1, np.int64)
-    happens[events + 1] = 1
-    return np.cumsum(happens[:clocks], out=happens[:clocks])
+    happens[events[: _count(events, clocks)] + 1] = 1
+    return np.cumsum(happens[:clocks])
 
 
 def _head(arrivals: Codes, left: Codes) -> Codes:
@@ -152,37 +161,52 @@ def _head(arrivals: Codes, left: Codes) -> Codes:
 
 
 def _claims(
-    queue: Queue, offers: Codes, takes: _Takes, latency: int, depth: int, rows: int
+    queue: Queue,
+    offered: NDArray[np.bool_],
+    taken: NDArray[np.bool_],
+    latency: int,
+    depth: int,
+    rows: int,
 ) -> tuple[Codes, Codes]:
-    """Clocks at which claims are made, and the turn of every result (`_Takes.turns`)."""
-    held = takes.turns(queue.arrivals)
-    offers = offers[np.searchsorted(offers, queue.spacing) :]
+    """Clocks at which claims are made, and at which each result leaves; the latter is the end of
+    the stretch for results that stay longer.
+    """
+    takes = _Takes(taken)
+    held = takes.numbers(queue.arrivals)
     # What happens if there are always places, which is right up to the first claim without.
-    claims = _spaced(offers, rows)
+    claims = _spaced(np.flatnonzero(offered), rows, queue.spacing)
     first = len(held) + rows * np.arange(len(claims))
     lag = takes.before(claims + latency) - first
     if len(held) and len(claims):
         lag[0] = max(lag[0], held[-1] - (len(held) - 1))
     lag = np.maximum.accumulate(lag)
-    turns = np.concatenate([held, np.add.outer(first + lag, np.arange(rows)).ravel()])
-    needed = first + rows - depth  # results that have to have left
-    start = int(np.searchsorted(needed, 1))
-    at = turns[needed[start:] - 1]
-    never = np.append(takes.clocks, np.iinfo(np.int64).max)
-    late = never[np.minimum(at, len(takes.clocks))] >= claims[start:]
+    numbers = np.concatenate([held, np.add.outer(first + lag, np.arange(rows)).ravel()])
+    leaves = takes.clock(numbers)
+    # A claim needs that the result that had its last place has left.
+    displaced = first + rows - 1 - depth
+    start = int(np.searchsorted(displaced, 0))
+    late = leaves[displaced[start:]] >= claims[start:]
     if not late.any():
-        return claims, turns
+        return claims, leaves
     good = start + int(late.argmax())
     return _contended(
-        claims[:good], turns[: len(held) + rows * good], offers, takes, latency, depth, rows
+        claims[:good],
+        leaves[: len(held) + rows * good],
+        queue.spacing,
+        offered,
+        taken,
+        latency,
+        depth,
+        rows,
     )
 
 
-def _spaced(offers: Codes, rows: int) -> Codes:
+def _spaced(offers: Codes, rows: int, earliest: int) -> Codes:
     """Offers that are accepted if each keeps the next `rows` - 1 clocks from being so."""
+    offers = offers[np.searchsorted(offers, earliest) :]
     if rows == 1 or (np.diff(offers) >= rows).all():
         return offers
-    all_offers, kept, at = offers.tolist(), [], 0
+    all_offers, kept, at = offers.tolist(), list[int](), 0
     while at < len(all_offers):
         kept.append(all_offers[at])
         at = bisect_left(all_offers, kept[-1] + rows, at)
@@ -191,36 +215,52 @@ def _spaced(offers: Codes, rows: int) -> Codes:
 
 def _contended(
     claims: Codes,
-    turns: Codes,
-    offers: Codes,
-    takes: _Takes,
+    leaves: Codes,
+    spacing: int,
+    offered: NDArray[np.bool_],
+    taken: NDArray[np.bool_],
     latency: int,
     depth: int,
     rows: int,
 ) -> tuple[Codes, Codes]:
-    """`_claims` where places run out, from the claims and turns on that are known:
-    claim by claim, as each waits for earlier results to leave.
+    """`_claims` where places run out, from the first `claims` and `leaves` on: claim by claim, as
+    each may have to wait for an earlier result to leave.
     """
-    made, turn, clocks = claims.tolist(), turns.tolist(), takes.clocks.tolist()
-    left = offers.tolist()
-    reached = takes.before(offers + latency).tolist()
-    earliest = made[-1] + rows if made else 0
-    at = 0
+    clocks = len(offered)
+    next_offer, next_take = _following(offered, rows + 2), _following(taken, latency + 2)
+    made, left = claims.tolist(), [-1] * depth + leaves.tolist()
+    claim, leave = made[-1] if made else spacing - rows, left[-1]
+    displaced, others = len(leaves) + rows - 1, range(rows - 1)
+    # In plain comparisons: calls of `max` would take half of the time.
     while True:
-        if (needed := len(turn) + rows - depth) > 0:
-            if turn[needed - 1] >= len(clocks):
-                break
-            earliest = max(earliest, clocks[turn[needed - 1]] + 1)
-        at = bisect_left(left, earliest, at)
-        if at == len(left):
+        claim += rows
+        if claim <= left[displaced]:
+            claim = left[displaced] + 1
+        claim = next_offer[claim]
+        if claim == clocks:
             break
-        first = reached[at]
-        if turn and turn[-1] >= first:
-            first = turn[-1] + 1
-        turn.extend(range(first, first + rows))
-        made.append(left[at])
-        earliest = left[at] + rows
-    return np.array(made, np.intp), np.array(turn, np.int64)
+        made.append(claim)
+        leave += 1
+        if leave < claim + latency:
+            leave = claim + latency
+        leave = next_take[leave]
+        left.append(leave)
+        for _ in others:
+            leave = next_take[leave + 1]
+            left.append(leave)
+        displaced += rows
+    return np.array(made, np.intp), np.array(left[depth:], np.int64)
+
+
+def _following(happens: NDArray[np.bool_], beyond: int) -> list[int]:
+    """Clock of the first event at each clock or after it, for `beyond` clocks more than there are;
+    the end of the stretch where there is none.
+    """
+    clocks = len(happens)
+    table = np.full(clocks + beyond, clocks)
+    now = np.where(happens, np.arange(clocks), clocks)
+    table[:clocks] = np.minimum.accumulate(now[::-1])[::-1]
+    return table.tolist()
 
 
 def show(queue: Queue, times: Schedule, results: Mapping[str, Codes]) -> tuple[Queue, Trace]:
@@ -333,15 +373,14 @@ class Buffer(Twin[tuple[Queue, int]]):
         """See `Twin`."""
         queue, free = state
         clocks = len(inputs["claim"])
-        takes = _Takes(inputs["o_ready"] != 0)
         came = np.flatnonzero(inputs["i_valid"])
         arrivals = np.concatenate([queue.arrivals, came + BUFFER_LATENCY])
-        turns = takes.turns(arrivals)
-        leaves = takes.clocks[turns[turns < len(takes.clocks)]]
-        left = _before(leaves, clocks)
+        takes = _Takes(inputs["o_ready"] != 0)
+        leaves = takes.clock(takes.numbers(arrivals))
+        left, gone = _before(leaves, clocks), _count(leaves, clocks)
         claims = np.flatnonzero(inputs["claim"])
         ready = free - self.rows * _before(claims, clocks) + left >= self.rows
-        times = Schedule(ready, claims, _head(arrivals, left), arrivals, len(leaves), 0)
+        times = Schedule(ready, claims, _head(arrivals, left), arrivals, gone, 0)
         queue, shown = show(queue, times, {"data": inputs["i_payload"][came]})
-        free += len(leaves) - self.rows * len(claims)
+        free += gone - self.rows * len(claims)
         return (queue, free), {"ready": ready.astype(np.int64), **shown}

@@ -8,11 +8,13 @@ that Convert makes of it.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden import check
+from golden.settings import check_settings, setting
 
 #: Codes, any shape.
 Codes = NDArray[np.int64]
@@ -45,17 +47,20 @@ class Fixed:
     Parameters
     ----------
     il
-        Integer bits with the sign, at least 1.
+        Integer bits with the sign, 1 to 24.
     fl
-        Fraction bits, at least 0; IL + FL is 2 to 24.
+        Fraction bits, 0 to 23. IL + FL is 2 to 24.
     """
 
-    il: int
-    fl: int
+    #: How the text of a format is written, and one.
+    FORM: ClassVar[str] = "IL,FL"
+    EXAMPLE: ClassVar[str] = "2,14"
+
+    il: int = setting(text="Integer bits with the sign", low=1, high=WIDEST_WORD)
+    fl: int = setting(text="Fraction bits", low=0, high=WIDEST_WORD - 1, more="IL + FL is 2 to 24.")
 
     def __post_init__(self) -> None:
-        check.whole("il", self.il, 1, WIDEST_WORD)
-        check.whole("fl", self.fl, 0, WIDEST_WORD - 1)
+        check_settings(self)
         check.whole("il + fl", self.il + self.fl, 2, WIDEST_WORD)
 
     @classmethod
@@ -66,11 +71,18 @@ class Fixed:
                 int(part) for part in text.strip().removeprefix("<").removesuffix(">").split(",")
             )
         except ValueError:
-            raise ValueError(f"format {text!r}: IL,FL is wanted, as in 2,14") from None
+            raise ValueError(
+                f"format {text!r}: {cls.FORM} is wanted, as in {cls.EXAMPLE}"
+            ) from None
         return cls(il, fl)
 
+    @property
+    def text(self) -> str:
+        """The text that `parse` reads, as in 2,14."""
+        return f"{self.il},{self.fl}"
+
     def __str__(self) -> str:
-        return f"<{self.il},{self.fl}>"
+        return f"<{self.text}>"
 
     @property
     def width(self) -> int:
@@ -99,21 +111,43 @@ class Conversion:
     target
         Format of the result.
     rounding
-        What becomes of the dropped bits.
+        What becomes of the dropped bits: stochastic, nearest-down, nearest-even, nearest-away or
+        nearest-up.
     """
 
-    fraction: int
-    target: Fixed
-    rounding: Rounding = Rounding.STOCHASTIC
+    #: How the text of a conversion is written, and one.
+    FORM: ClassVar[str] = "FRACTION:IL,FL:ROUNDING"
+    EXAMPLE: ClassVar[str] = "28:2,14:stochastic"
+
+    fraction: int = setting(text="Fraction bits of the wide code", low=0, high=WIDEST)
+    target: Fixed = setting(text="Format of the result")
+    rounding: Rounding = setting(Rounding.STOCHASTIC, "What becomes of the dropped bits")
 
     def __post_init__(self) -> None:
-        check.whole("fraction", self.fraction, 0, WIDEST)
-        check.instance("target", self.target, Fixed)
-        check.one_of("rounding", self.rounding, Rounding)
-        object.__setattr__(self, "rounding", Rounding(self.rounding))  # its name will do
+        check_settings(self)
+
+    @classmethod
+    def parse(cls, text: str) -> "Conversion":
+        """The conversion that `text` names, as in 28:2,14:stochastic."""
+        parts = text.split(":")
+        if len(parts) != 3:
+            raise ValueError(f"{text!r}: {cls.FORM} is wanted, as in {cls.EXAMPLE}")
+        fraction, target, rounding = parts
+        if not fraction.isdecimal():
+            raise ValueError(f"fraction {fraction!r} of {text!r}: a whole number is wanted")
+        return cls(
+            fraction=int(fraction),
+            target=Fixed.parse(target),
+            rounding=rounding,  # type: ignore[arg-type]  # its name will do
+        )
+
+    @property
+    def text(self) -> str:
+        """The text that `parse` reads, as in 28:2,14:stochastic."""
+        return f"{self.fraction}:{self.target.text}:{self.rounding}"
 
     def __str__(self) -> str:
-        return f"{self.fraction}:{self.target.il},{self.target.fl}:{self.rounding}"
+        return self.text
 
     @property
     def dropped(self) -> int:

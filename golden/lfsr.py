@@ -10,8 +10,9 @@ obey the recurrence of the single steps, and p(x)^(2^j) = p(x^(2^j)) over GF(2),
 sequence give its next block by a few XORs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ from golden import check
 from golden.borders import Border
 from golden.fixed import Codes
 from golden.port import Port
+from golden.settings import Bound, check_settings, setting
 from golden.twin import Trace, Twin
 
 #: Maximal-length masks by register width; the first of each is the default.
@@ -103,6 +105,10 @@ def is_maximal(bits: int, mask: int) -> bool:
     )
 
 
+#: The largest state of a generator, and so the number of its states.
+_STATES = Bound("2^bits - 1", lambda generator: (1 << generator.bits) - 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Generator:
     """A random-bit generator (N, mask, L, B) and its seed.
@@ -110,39 +116,50 @@ class Generator:
     Parameters
     ----------
     bits
-        Register width N: 8, 9, 10, 12, 14, 16, 17, 18, 20, 24, 32 or 64.
+        Width N of the generator's register: 8, 9, 10, 12, 14, 16, 17, 18, 20, 24, 32 or 64 bits.
     mask
-        Feedback mask; None takes the default of the width. A mask that is not maximal is refused.
+        Feedback mask, 1 to 2^bits - 1. None takes the first one of the width. A mask that is not
+        maximal is refused.
     leap
-        Steps a draw, L: a power of two, 1 to 64.
+        Steps per draw L, 1 to 64, a power of two.
     draw
-        Bits a draw offers, B: at most `leap`, below `bits`, at most 32.
+        Random bits per draw B, 1 to the least of leap, bits - 1 and 32.
     seed
         State of lane 0 before its first draw, 1 to 2^bits - 1.
     """
 
-    bits: int = 32
-    mask: int | None = None
-    leap: int = 16
-    draw: int = 16
-    seed: int = 1
+    bits: int = setting(
+        32, "Width N of the generator's register", low=8, high=64, allowed=MASKS, unit="bits"
+    )
+    mask: int | None = setting(
+        None,
+        "Feedback mask",
+        low=1,
+        high=_STATES,
+        none="None takes the first one of the width.",
+        more="A mask that is not maximal is refused.",
+        hexadecimal=True,
+    )
+    leap: int = setting(16, "Steps per draw L", low=1, high=64, power_of_two=True)
+    draw: int = setting(
+        16,
+        "Random bits per draw B",
+        low=1,
+        high=(
+            Bound("leap", lambda generator: generator.leap),
+            Bound("bits - 1", lambda generator: generator.bits - 1),
+            32,
+        ),
+    )
+    seed: int = setting(1, "State of lane 0 before its first draw", low=1, high=_STATES)
 
     def __post_init__(self) -> None:
-        check.whole("bits", self.bits, 8, 64)
-        check.one_of("bits", self.bits, MASKS)
-        check.whole("leap", self.leap, 1, 64)
-        if self.leap & (self.leap - 1):
-            raise ValueError(f"leap = {self.leap}: a power of two is wanted")
-        check.whole("draw", self.draw, 1, min(self.leap, self.bits - 1, 32))
-        check.whole("seed", self.seed, 1, (1 << self.bits) - 1)
-        if self.mask is not None:
-            check.whole("mask", self.mask, 1, (1 << self.bits) - 1)
-            if not is_maximal(self.bits, self.mask):
-                known = ", ".join(f"{mask:X}" for mask in MASKS[self.bits])
-                raise ValueError(
-                    f"mask = {self.mask:X}: not of maximal length at {self.bits} bits; "
-                    f"{known} would be"
-                )
+        check_settings(self)
+        if self.mask is not None and not is_maximal(self.bits, self.mask):
+            known = ", ".join(f"{mask:X}" for mask in MASKS[self.bits])
+            raise ValueError(
+                f"mask = {self.mask:X}: not of maximal length at {self.bits} bits; {known} would be"
+            )
 
     @property
     def taps(self) -> int:
@@ -334,21 +351,28 @@ class LfsrConfig:
     Parameters
     ----------
     generator
-        The generator all lanes share.
+        The generator that all lanes share.
     lanes
-        Lanes, 1 to 255.
+        Lanes side by side, 1 to 255.
     first_lane
-        Number of the first one; first_lane + lanes is at most 255.
+        Number of the first lane, 0 to 254. first_lane + lanes is at most 255.
     """
 
-    generator: Generator = Generator()
-    lanes: int = 1
-    first_lane: int = 0
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {"latency": "Clocks from a draw to the next word: 1."}
+
+    generator: Generator = setting(Generator(), "The generator that all lanes share")
+    lanes: int = setting(1, "Lanes side by side", low=1, high=MOST_LANES)
+    first_lane: int = setting(
+        0,
+        "Number of the first lane",
+        low=0,
+        high=MOST_LANES - 1,
+        more="first_lane + lanes is at most 255.",
+    )
 
     def __post_init__(self) -> None:
-        check.instance("generator", self.generator, Generator)
-        check.whole("lanes", self.lanes, 1, MOST_LANES)
-        check.whole("first_lane", self.first_lane, 0, MOST_LANES - 1)
+        check_settings(self)
         self.generator.require_lanes(self.first_lane + self.lanes)
 
     @property
@@ -371,6 +395,14 @@ class LfsrConfig:
         """Clocks from a draw to the next word: 1."""
         return 1
 
+    def lane(self, number: int) -> "LfsrConfig":
+        """One of the lanes alone, by its place among them."""
+        return replace(self, lanes=1, first_lane=self.first_lane + number)
+
+    def start(self) -> Lanes:
+        """The lanes before their first draw."""
+        return Lanes(self.generator, self.first_lane, self.lanes)
+
     def borders(self) -> list[Border]:
         """None: a word depends on no operand."""
         return []
@@ -389,7 +421,7 @@ class Lfsr(Twin[Lanes]):
     def __init__(self, config: LfsrConfig):
         self.config = config
         self.ports = config.ports
-        self._lanes = Lanes(config.generator, config.first_lane, config.lanes)
+        self._lanes = config.start()
 
     def initial(self) -> Lanes:
         """The lanes before their first draw."""

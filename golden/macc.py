@@ -7,13 +7,14 @@ A ternary node has no multiplier: its operand b is -1, 0 or 1, as a forward weig
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from golden import check
 from golden.borders import Border
 from golden.fixed import Codes, Fixed, accumulator_width
 from golden.port import Port
+from golden.settings import check_settings, setting
 from golden.twin import Trace, Twin, frozen
 
 #: Registers between an operand port and the accumulator of a node with a multiplier: the hop to the
@@ -43,32 +44,60 @@ class MaccConfig:
 
     Parameters
     ----------
-    a, b
-        Formats of the operands.
+    a
+        Format of the operands a.
+    b
+        Format of the operands b.
     depth
-        The most terms of one dot product, 1 to 2^24; it sets the accumulator's width.
-        Longer ones are exact only modulo 2^width. So are sums of a ternary node in which the
-        lowest code of a occurs: its width is that for codes within +-(2^(a.width-1) - 1),
-        to which WAGE clips activations and errors.
+        The most terms of a dot product, which set the accumulator's width, 1 to 2^24. Longer ones
+        are exact only modulo 2^width. So are sums of a ternary node in which the lowest code of a
+        occurs: its width is that for codes within +-(2^(a.width-1) - 1), to which WAGE clips
+        activations and errors.
     segments
-        Pieces into which the accumulator's carry is cut, 1 to 4;
-        each later one lags a clock behind.
+        Pieces into which the accumulator's carry is cut, 1 to 4. Each later piece lags one clock
+        behind.
     ternary
-        The node has no multiplier: b, of 2 bits, is -1, 0 or 1, and -2 counts as 0.
+        The node has no multiplier: b, of 2 bits, is -1, 0 or 1. The code -2 counts as 0.
     """
 
-    a: Fixed = Fixed(2, 14)
-    b: Fixed = Fixed(2, 14)
-    depth: int = 511
-    segments: int = 2
-    ternary: bool = False
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": (
+            "Clocks from a dot product's last operand to its lowest segment at `drain`; a segment "
+            "more, a clock more."
+        ),
+        "first_delay": "Clocks from an operand to its `first` marker at the node's ports.",
+        "load_delay": (
+            "Clocks from a dot product's last operand to its `load` marker at the node's ports."
+        ),
+    }
+
+    a: Fixed = setting(Fixed(2, 14), "Format of the operands a")
+    b: Fixed = setting(Fixed(2, 14), "Format of the operands b")
+    depth: int = setting(
+        511,
+        "The most terms of a dot product, which set the accumulator's width",
+        low=1,
+        high=1 << 24,
+        more="Longer ones are exact only modulo 2^width. So are sums of a ternary node in which "
+        "the lowest code of a occurs: its width is that for codes within "
+        "+-(2^(a.width-1) - 1), to which WAGE clips activations and errors.",
+    )
+    segments: int = setting(
+        2,
+        "Pieces into which the accumulator's carry is cut",
+        low=1,
+        high=4,
+        more="Each later piece lags one clock behind.",
+    )
+    ternary: bool = setting(
+        False,
+        "The node has no multiplier: b, of 2 bits, is -1, 0 or 1",
+        more="The code -2 counts as 0.",
+    )
 
     def __post_init__(self) -> None:
-        check.instance("a", self.a, Fixed)
-        check.instance("b", self.b, Fixed)
-        check.whole("depth", self.depth, 1, 1 << 24)
-        check.whole("segments", self.segments, 1, 4)
-        check.instance("ternary", self.ternary, bool)
+        check_settings(self)
         if self.ternary and self.b.width != TERNARY_WIDTH:
             raise ValueError(
                 f"b = {self.b}: a ternary node's b has {TERNARY_WIDTH} bits, as <1,1> has"

@@ -3,6 +3,7 @@ one draw a value and lane.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from golden import check
 from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
-from golden.lfsr import MOST_LANES, Generator, Lanes, Words, dither
+from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
 from golden.port import OPERAND, RESULT, Port
+from golden.settings import check_settings, setting
 from golden.twin import Trace
 
 #: Clocks through the rounding pipeline itself, without the output buffer.
@@ -68,31 +70,41 @@ class RounderConfig:
     Parameters
     ----------
     width
-        Bits of a wide code, 2 to 62.
+        Width of a wide code, 2 to 62 bits.
     conversions
-        What Convert can be asked to do, 1 to 16 of them. With more than one,
-        the choice comes with each operand; a choice past the end means the last one.
+        How codes are rounded, 1 to 16 conversions; with several, each operand chooses one. A choice
+        past the last conversion means the last one.
     lanes
-        Values a clock, 1 to 255.
+        Values per clock, 1 to 255.
     first_lane
-        Number of the first lane's generator.
+        Number of the first lane's generator, 0 to 254.
     generator
-        The generator all lanes share.
-        A rounder that only rounds to nearest has none and ignores it.
+        The generator that all lanes share. A rounder that only rounds to nearest has none and
+        ignores it.
     """
 
-    width: int = 40
-    conversions: tuple[Conversion, ...] = (Conversion(fraction=28, target=Fixed(2, 14)),)
-    lanes: int = 1
-    first_lane: int = 0
-    generator: Generator = Generator()
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": "Clocks from the one that accepts an operand to the one that shows its result."
+    }
+
+    width: int = setting(40, "Width of a wide code", low=2, high=WIDEST, unit="bits")
+    conversions: tuple[Conversion, ...] = setting(
+        (Conversion(fraction=28, target=Fixed(2, 14)),),
+        "How codes are rounded, 1 to 16 conversions; with several, each operand chooses one",
+        more="A choice past the last conversion means the last one.",
+    )
+    lanes: int = setting(1, "Values per clock", low=1, high=MOST_LANES)
+    first_lane: int = setting(0, "Number of the first lane's generator", low=0, high=MOST_LANES - 1)
+    generator: Generator = setting(
+        Generator(),
+        "The generator that all lanes share",
+        more="A rounder that only rounds to nearest has none and ignores it.",
+    )
 
     def __post_init__(self) -> None:
-        check.whole("width", self.width, 2, WIDEST)
+        check_settings(self)
         check_conversions(self.conversions, self.width)
-        check.whole("lanes", self.lanes, 1, MOST_LANES)
-        check.whole("first_lane", self.first_lane, 0, MOST_LANES - 1)
-        check.instance("generator", self.generator, Generator)
         if self.stochastic:
             self.generator.require_lanes(self.first_lane + self.lanes)
 
@@ -100,6 +112,11 @@ class RounderConfig:
     def stochastic(self) -> bool:
         """Whether any conversion rounds stochastically, so that the unit has generators."""
         return any(c.rounding is Rounding.STOCHASTIC for c in self.conversions)
+
+    @property
+    def lfsr(self) -> LfsrConfig:
+        """The generators of the lanes."""
+        return LfsrConfig(generator=self.generator, lanes=self.lanes, first_lane=self.first_lane)
 
     @property
     def result_width(self) -> int:
@@ -163,7 +180,7 @@ class Rounder(StreamTwin):
         self.ports = config.ports
         self.latency = config.latency
         if config.stochastic:
-            self.lanes = Lanes(config.generator, config.first_lane, config.lanes)
+            self.lanes = config.lfsr.start()
 
     def results(self, accepted: Trace, words: Words) -> Trace:
         """See `StreamTwin`."""

@@ -11,9 +11,10 @@ from boards.flow.yosys import synthesise
 from boards.target import Target
 from golden.array import ArrayConfig
 from golden.macc import MaccConfig
+from golden.settings import mapping
 from gradloom import jobs
 from gradloom.units import Unit
-from gradloom.verilog import generate, parameters
+from gradloom.verilog import generate
 from hdl.cells import CELLS, Cells
 
 #: Told which run (0 is synthesis, else the seed) does what.
@@ -95,7 +96,7 @@ def build(
             placements.append(placement)
     report = {
         "unit": unit.name,
-        "parameters": dict(parameters(config)),
+        "parameters": mapping(config),
         "cells": said,
         **flow_report(target, chosen_grade, synthesis, placements),
     }

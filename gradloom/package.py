@@ -17,10 +17,11 @@ import numpy as np
 
 from golden.files import replaced
 from golden.port import CLOCK, RESET, Port, inputs_of, outputs_of
+from golden.settings import mapping
 from golden.twin import Trace
 from gradloom.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
-from gradloom.verilog import TIMESCALE, comment, generate, made_by, parameters, timing
+from gradloom.verilog import TIMESCALE, comment, generate, made_by, timing
 from hdl.cells import Cells
 
 
@@ -149,10 +150,10 @@ def _description(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
         "summary": unit.summary,
         "generator": {"name": "gradloom", "version": version("gradloom")},
         "license": "Apache-2.0",
-        "parameters": dict(parameters(config)),
+        "parameters": mapping(config),
         "latency": {
             "clocks": config.latency,
-            "meaning": " ".join(str(type(config).latency.__doc__).split()),
+            "meaning": config.FIGURES["latency"],
         },
         "throughput": config.throughput,
         "ports": rows,

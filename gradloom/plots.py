@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from golden.files import replaced
-from golden.training.runs import HISTOGRAMS, LAYERS, METRICS
+from golden.training.runs.run import HISTOGRAMS, LAYERS, METRICS
 from gradloom.sweep import SUMMARY, grouped
 
 #: Inches; and dots an inch of a PNG.

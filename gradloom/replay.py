@@ -17,7 +17,7 @@ import golden
 from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.order import Matrix, TileOrder, VectorOrder
 from golden.training import Entry, Recipe, Record, Trainer
-from golden.training.ops import (
+from golden.training.step.ops import (
     Convert,
     Product,
     QuantizeActivation,

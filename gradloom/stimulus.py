@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from golden.borders import Course, Operands
 from golden.fixed import Codes
-from golden.lfsr import Lanes, dither
+from golden.lfsr import dither
 from golden.port import Port
 from golden.rounder import RounderConfig
 from golden.twin import Trace
@@ -166,8 +166,8 @@ class _Words:
         self.config = config
         self.ports = {port.name: port for port in ports}
         self.lacks: dict[int, int] = {}
-        if generator := getattr(config, "generator", None):
-            self.words = Lanes(generator, config.first_lane, config.lanes).take(numbers)
+        if lfsr := getattr(config, "lfsr", None):
+            self.words = lfsr.start().take(numbers)
 
     def _dither(self, place: _Place, lane: int, bits: int) -> int:
         return int(dither(self.words[place.number, lane], bits, self.config.generator.draw))

@@ -19,7 +19,7 @@ from typing import Any
 from golden.datasets import Dataset, digits, load
 from golden.files import replaced
 from golden.training import Epoch, Recipe, Run, toml
-from golden.training.runs import RECIPE
+from golden.training.runs.run import RECIPE
 from gradloom import jobs
 
 #: Table of a sweep's folder: a row a run.

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from importlib.metadata import version
+from operator import attrgetter
 from typing import Any
 
+from golden.lfsr import Generator
+from golden.settings import NONE, leaves
 from gradloom.modules import parts
 from gradloom.ports import described
 from gradloom.readable import readable
@@ -59,22 +61,18 @@ write_verilog
     return run.stdout
 
 
-def parameters(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every parameter of a configuration by its dotted name."""
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if (
-            is_dataclass(value)
-            and not isinstance(value, type)
-            and type(value).__str__ is object.__str__
-        ):
-            yield from parameters(value, f"{prefix}{field.name}.")
-        elif isinstance(value, tuple):
-            yield f"{prefix}{field.name}", " ".join(map(str, value)) or "none"
-        elif field.name == "mask":
-            yield f"{prefix}{field.name}", f"{config.taps:X} (hexadecimal)"
+def parameters(config: Any) -> Iterator[tuple[str, str]]:
+    """Every setting of a configuration by its dotted name, with its value as a reader wants it."""
+    kind: Any = type(config)
+    for leaf in leaves(kind):
+        value = leaf.of(config)
+        if isinstance(value, tuple):
+            yield leaf.name, " ".join(map(str, value)) or NONE
+        elif leaf.owner is Generator and leaf.setting.hexadecimal:
+            generator = attrgetter(leaf.name.rpartition(".")[0])(config)
+            yield leaf.name, f"{generator.taps:X} (hexadecimal)"
         else:
-            yield f"{prefix}{field.name}", str(value)
+            yield leaf.name, str(value)
 
 
 def comment(paragraphs: list[str], rows: list[tuple[str, str, str, str]] | None = None) -> str:
@@ -109,7 +107,7 @@ def made_by() -> str:
 def timing(unit: Unit, config: Any) -> list[str]:
     """Latency and throughput, in words."""
     return [
-        f"Latency: {config.latency} clocks. {' '.join(type(config).latency.__doc__.split())}",
+        f"Latency: {config.latency} clocks. {config.FIGURES['latency']}",
         f"Throughput: {config.throughput}.",
     ]
 

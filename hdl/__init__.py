@@ -1,17 +1,17 @@
-"""The hardware units, in Amaranth. Each has its twin of the same name in `golden`."""
+"""The hardware units, as Amaranth components. Each has its twin of the same name in `golden`."""
 
 from hdl.array import Array
 from hdl.buffer import Buffer
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
-from hdl.rounder import Rounder
-from hdl.wage import (
+from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
     ShiftExponent,
     WeightQuantizer,
     WeightUpdate,
 )
+from hdl.rounder import Rounder
 
 __all__ = [
     "ActivationQuantizer",

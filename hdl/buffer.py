@@ -1,9 +1,8 @@
-"""The output buffer of a unit that never stalls inside:
-places are claimed before the results exist.
+"""Output FIFO with credits, for units that never stall inside.
 
-A unit's pipeline cannot wait, so it takes in an operand only when its results are sure of a place
-here: `claim` takes `rows` places at once, each value that leaves gives one back. Nothing but the
-claims and the queue sees back-pressure.
+A unit's pipeline cannot wait, so the unit accepts an operand only if there will be room for its
+results. A credit stands for `rows` free places. `claim` takes one credit before the results exist,
+and every `rows` values that leave return one. Only claims and the FIFO's output see back-pressure.
 """
 
 from functools import reduce
@@ -15,50 +14,65 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hdl.delay import APART
+from hdl.delay import KEEP
 
-#: Words of a piece of a queue's memory, where it is made of several: those of an ECP5's DPR16X4.
-PIECE = 16
+#: Words of a block of a slice's memory, where the FIFO has several slices: the depth of an ECP5's
+#: distributed RAM, DPR16X4.
+BLOCK = 16
 
 
 class _Control(NamedTuple):
-    """Of a queue: a value comes, one goes to the read register, one is there."""
+    """Control signals of a slice."""
 
+    #: A value is written to the memory.
     pushed: Value
+    #: A value is read from the memory into its read register.
     popped: Value
+    #: The read register may change: clock enable of the output.
     moves: Value
-    some: Value
+    #: The memory is not empty.
+    stored: Value
+    #: The read register has a value.
     valid: Signal
 
 
 class Buffer(wiring.Component):
-    """FIFO with credits; a value is at the output two clocks after it came,
-    and is 0 there while it is not valid.
+    """FIFO with credits. A value is at the output two clocks after it entered; the payload is 0
+    while the output is not valid.
 
     Parameters
     ----------
     shape
         Shape of a value.
     depth
-        Places, at least 3.
+        Number of places, at least 3.
     rows
-        Places that one claim takes.
-    queues
-        Into how many of them, side by side, a value's bits are spread, each with registers of its
-        own for what all of them know: a wide memory is a large place on a device, and one register
-        reaches not all of it in a short clock.
+        Number of places that one claim takes.
+    slices
+        Number of FIFO slices, each of which stores some bits of every value. Each slice has its
+        own copy of the control registers, to keep their fan-out low: a wide memory covers a large
+        area of a device.
 
     Members
     -------
     claim : In(1)
-        Takes `rows` places; only while `ready` is high.
+        Takes `rows` places; allowed only while `ready` is high.
     ready : Out(1)
         `rows` places are free.
-    i_valid, i_payload : In
-        A value, for a place claimed before; never refused. `i_valid` is one bit; of several queues
-        one for each, and one for the credits.
+    i_valid : In(1, or `slices` + 1 if there are several slices)
+        Writes `i_payload`. There is no `ready`: the place was claimed before. Several slices have
+        one bit each, and the highest bit is for the credits; all bits are equal.
+    i_payload : In
+        A value.
     o : Out(stream)
         The values in order.
+
+    Examples
+    --------
+    >>> from amaranth.hdl import unsigned
+    >>> buffer = Buffer(unsigned(24), depth=16, rows=4)
+    >>> print(buffer.signature.members["claim"], buffer.signature.members["i_payload"])
+    In(1) In(unsigned(24))
     """
 
     claim: Signal
@@ -67,17 +81,17 @@ class Buffer(wiring.Component):
     i_payload: Any
     o: stream.Interface
 
-    def __init__(self, shape: ShapeLike, *, depth: int, rows: int = 1, queues: int = 1):
+    def __init__(self, shape: ShapeLike, *, depth: int, rows: int = 1, slices: int = 1):
         if depth < max(rows, 3):
             raise ValueError(f"depth = {depth}: at least {max(rows, 3)} are needed")
         self.depth = depth
         self.rows = rows
-        self.queues = queues
+        self.slices = slices
         super().__init__(
             {
                 "claim": In(1),
                 "ready": Out(1),
-                "i_valid": In(queues + 1 if queues > 1 else 1),
+                "i_valid": In(slices + 1 if slices > 1 else 1),
                 "i_payload": In(shape),
                 "o": Out(stream.Signature(shape)),
             }
@@ -86,85 +100,92 @@ class Buffer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         values = Value.cast(self.i_payload)
-        share = -(-len(values) // self.queues)
+        width = -(-len(values) // self.slices)
         shown = []
-        for number in range(self.queues):
+        for number in range(self.slices):
             control = self._control(m, number)
-            part = values[number * share : (number + 1) * share]
-            shown.append(self._storage(m, number, control, part))
+            bits = values[number * width : (number + 1) * width]
+            shown.append(self._storage(m, number, control, bits))
             if number == 0:
                 m.d.comb += self.o.valid.eq(control.valid)
-        # Credits are where operands come in, far from some queues: they have a control of their own
-        # as well.
-        control = self._control(m, self.queues) if self.queues > 1 else control
+        # Credits are used where operands enter, far from some slices: with several slices they have
+        # a copy of the control registers as well.
+        control = self._control(m, self.slices) if self.slices > 1 else control
         self._credits(m, control.valid & self.o.ready)
         m.d.comb += self.o.payload.eq(Cat(shown))
         return m
 
     def _register(self, shape: ShapeLike, name: str) -> Signal:
-        return Signal(shape, name=name, attrs=APART if self.queues > 1 else {})
+        return Signal(shape, name=name, attrs=KEEP if self.slices > 1 else {})
 
-    def _control(self, m: Module, number: int) -> "_Control":
-        """What a queue knows. Claims keep it from running over: it only has to know whether there
-        is one more.
+    def _control(self, m: Module, number: int) -> _Control:
+        """Make the control registers of a slice. Overflow is not checked: claims prevent it.
+
+        `level` counts the values in the memory. The flags `stored` (at least one) and `several` (at
+        least two) are registers of their own, so that no comparison delays `popped`.
         """
-        # `level` values are in the memory; `some` are, and `more` than one.
         level = self._register(range(self.depth), f"level_{number}")
-        some, more, valid = (
-            self._register(1, f"{name}_{number}") for name in ("some", "more", "valid")
+        stored, several, valid = (
+            self._register(1, f"{name}_{number}") for name in ("stored", "several", "valid")
         )
         pushed = self.i_valid[number]
         moves = Signal(name=f"moves_{number}")
         popped = Signal(name=f"popped_{number}")
-        m.d.comb += [moves.eq(~valid | self.o.ready), popped.eq(some & moves)]
-        m.d.sync += some.eq(pushed | Mux(popped, more, some))
+        m.d.comb += [moves.eq(~valid | self.o.ready), popped.eq(stored & moves)]
+        m.d.sync += stored.eq(pushed | Mux(popped, several, stored))
         with m.If(pushed != popped):
-            # One subtracter, of -1 or 1, whose second operand is a register as it is; no carry
-            # chain for "three or more".
+            # Subtract -1 or 1: one adder for both directions. After a pop there are two or more
+            # values if there were three or more before, which needs no carry chain to test.
             m.d.sync += [
                 level.eq(level - Cat(1, pushed.replicate(len(level) - 1))),
-                more.eq(Mux(pushed, some, level[2:].any() | level[:2].all())),
+                several.eq(Mux(pushed, stored, level[2:].any() | level[:2].all())),
             ]
         with m.If(moves):
-            m.d.sync += valid.eq(some)
-        return _Control(pushed, popped, moves, some, valid)
+            m.d.sync += valid.eq(stored)
+        return _Control(pushed, popped, moves, stored, valid)
 
-    def _storage(self, m: Module, number: int, control: "_Control", values: Value) -> Value:
-        """The queue of `values`; its first one is in the memory's read register, and shown while
-        there is one.
+    def _storage(self, m: Module, number: int, control: _Control, values: Value) -> Value:
+        """Make the memory of a slice, whose read register is the output register.
 
-        Of several queues each has its memory in pieces with a read register each, which are chosen
-        between behind the registers: else a multiplexer would stand between the pieces that a
-        device makes small memories of and one register.
+        With several slices, the memory consists of blocks with a read register each, and the choice
+        between the blocks is behind these registers. In one large memory, a device that has only
+        small ones would put a multiplexer between them and a common read register.
+
+        Returns
+        -------
+        Value
+            The value in the read register, or 0 if there is none.
         """
         bits = (self.depth - 2).bit_length()
-        pieces = -(-(1 << bits) // PIECE) if self.queues > 1 else 1
+        blocks = -(-(1 << bits) // BLOCK) if self.slices > 1 else 1
         first, last = (self._register(bits, f"{name}_{number}") for name in ("first", "last"))
         with m.If(control.pushed):
             m.d.sync += last.eq(last + 1)
         with m.If(control.popped):
             m.d.sync += first.eq(first + 1)
         heads: list[Value] = []
-        for piece in range(pieces):
-            name = f"storage_{number}_{piece}" if pieces > 1 else f"storage_{number}"
+        for block in range(blocks):
+            name = f"storage_{number}_{block}" if blocks > 1 else f"storage_{number}"
             memory: Memory[Any, Any] = Memory(
-                shape=len(values), depth=(1 << bits) // pieces, init=[]
+                shape=len(values), depth=(1 << bits) // blocks, init=[]
             )
             m.submodules[name] = memory
             write = memory.write_port()
             read = memory.read_port(domain="sync")
             written: Value = C(1)
             shows = control.valid
-            if pieces > 1:
-                written = last[PIECE.bit_length() - 1 :] == piece
-                shows = self._register(1, f"shows_{number}_{piece}")
+            if blocks > 1:
+                written = last[BLOCK.bit_length() - 1 :] == block
+                shows = self._register(1, f"shows_{number}_{block}")
                 with m.If(control.moves):
-                    m.d.sync += shows.eq(control.some & (first[PIECE.bit_length() - 1 :] == piece))
+                    m.d.sync += shows.eq(
+                        control.stored & (first[BLOCK.bit_length() - 1 :] == block)
+                    )
             m.d.comb += [
                 write.en.eq(control.pushed & written),
                 write.addr.eq(last),
                 write.data.eq(values),
-                # What is read while there is nothing is not shown.
+                # The memory is read even if it is empty; `shows` then hides the word.
                 read.en.eq(control.moves),
                 read.addr.eq(first),
             ]
@@ -174,11 +195,11 @@ class Buffer(wiring.Component):
         return shown
 
     def _credits(self, m: Module, leaves: Value) -> None:
-        """Claims that can be made, as a row of ones: no count stands between a register and
-        `ready`.
+        """Count the free credits in unary, as a row of ones, so that `ready` is a register without
+        a comparison behind it. `leaves` is high in a clock in which a value leaves.
         """
-        most, spare = divmod(self.depth, self.rows)
-        # Values that have left since the last whole claim's worth of them.
+        credits, spare = divmod(self.depth, self.rows)
+        # Free places that do not make up a credit yet.
         left = Signal(range(self.rows), init=spare)
         completes = Signal(init=spare == self.rows - 1)
         if self.rows > 1:
@@ -189,7 +210,7 @@ class Buffer(wiring.Component):
                 ]
         returns = Signal()
         m.d.comb += returns.eq(leaves & completes)
-        claims = Signal(most, init=(1 << most) - 1)
+        claims = Signal(credits, init=(1 << credits) - 1)
         with m.If(self.claim & ~returns):
             m.d.sync += claims.eq(claims >> 1)
         with m.Elif(returns & ~self.claim):

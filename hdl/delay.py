@@ -1,61 +1,109 @@
-"""Registers in a row: a value some clocks later."""
+"""Delay lines: a value some clocks later, through registers."""
 
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
 
-#: Attributes of a register that tools must not merge with another of the same value.
-APART: dict[str, Any] = {"keep": 1}
+#: Attributes of a register that tools must not merge with another one of the same value.
+KEEP: dict[str, Any] = {"keep": 1}
 
 
-def late(
+def registered(
     m: Module,
     value: Value,
     name: str,
     clocks: int = 1,
     *,
     reset_less: bool = True,
-    apart: bool = False,
+    keep: bool = False,
 ) -> Value:
-    """`value`, `clocks` clocks later, through registers called `name`."""
+    """Delay `value` by `clocks` clocks.
+
+    Parameters
+    ----------
+    m
+        Module that gets the registers.
+    value
+        Input of the first register.
+    name
+        Name of the registers.
+    clocks
+        Number of registers in a row.
+    reset_less
+        Whether reset leaves the registers alone.
+    keep
+        Whether the registers have the attributes `KEEP`.
+
+    Returns
+    -------
+    Value
+        Output of the last register; `value` itself where `clocks` is 0.
+    """
     for _ in range(clocks):
         register = Signal(
             Value.cast(value).shape(),
             name=name,
             reset_less=reset_less,
-            attrs=APART if apart else {},
+            attrs=KEEP if keep else {},
         )
         m.d.sync += register.eq(value)
         value = register
     return value
 
 
-def delayed(
+def delay_line(
     m: Module, value: Value, clocks: int, name: str, *, reset_less: bool = True
 ) -> list[Value]:
-    """`value`, and it 1, 2, ... `clocks` clocks later; the registers are called `name`_1 and on."""
-    chain = [value]
+    """Delay `value` by 0, 1, ..., `clocks` clocks.
+
+    Parameters
+    ----------
+    m, value, clocks, reset_less
+        See `registered`.
+    name
+        The registers are called `name`_1, `name`_2 and so on.
+
+    Returns
+    -------
+    list of Value
+        `clocks` + 1 values; entry k is `value` k clocks later.
+    """
+    line = [value]
     for clock in range(clocks):
-        chain.append(late(m, chain[-1], f"{name}_{clock + 1}", reset_less=reset_less))
-    return chain
+        line.append(registered(m, line[-1], f"{name}_{clock + 1}", reset_less=reset_less))
+    return line
 
 
-def copies(
+def fan_out(
     m: Module,
     value: Value,
     name: str,
     count: int,
     *,
-    apart: bool,
+    duplicate: bool,
     clocks: int = 1,
     reset_less: bool = True,
 ) -> list[Value]:
-    """`value`, `clocks` clocks later, for `count` users: through one row of registers, or through
-    one for each of them if they are to stay `apart`.
+    """Delay `value` by `clocks` clocks on its way to `count` loads.
+
+    Parameters
+    ----------
+    m, value, name, clocks, reset_less
+        See `registered`.
+    count
+        Number of loads.
+    duplicate
+        Whether each load has registers of its own, which tools must not merge; else all loads
+        share one row of registers.
+
+    Returns
+    -------
+    list of Value
+        One value for each load.
     """
-    if not apart:
-        return [late(m, value, name, clocks, reset_less=reset_less)] * count
+    if not duplicate:
+        return [registered(m, value, name, clocks, reset_less=reset_less)] * count
     return [
-        late(m, value, f"{name}_{number}", clocks, reset_less=reset_less, apart=True)
+        registered(m, value, f"{name}_{number}", clocks, reset_less=reset_less, keep=True)
         for number in range(count)
     ]

@@ -66,6 +66,12 @@ class Lfsr(wiring.Component):
     o : Out(stream of {data: lanes words of `draw` bits})
         Always valid. A transfer is a draw: at the next clock every lane shows the low bits
         of its next state. The first word after reset is that of the lane's seed.
+
+    Examples
+    --------
+    >>> from golden import LfsrConfig
+    >>> print(Lfsr(LfsrConfig(lanes=4)).o.payload.shape())
+    StructLayout({'data': ArrayLayout(16, 4)})
     """
 
     o: stream.Interface

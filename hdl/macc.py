@@ -1,14 +1,16 @@
-"""One node of the systolic array: operands pass through, products accumulate,
-a finished sum waits in a shadow.
+"""One node of the systolic array (Gupta et al. 2015, figure 5): it passes its operands on and
+accumulates their products.
 
-A node multiplies, or it is ternary: then b is -1, 0 or 1 and the node subtracts, skips or adds a.
+A ternary node has no multiplier: its b is -1, 0 or 1, and it subtracts, skips or adds a.
 
-A dot product's sum is copied to the shadow register when it is done, so that the next one starts at
-once; the shadows of a column are its drain, a shift register that runs downward. Five registers
-stand between an operand and the accumulator, so that a DSP block's own registers can be among them;
-in a ternary node it is the hop alone.
-The accumulator is cut in segments, each a clock behind the one below it, so that no carry runs its
-whole width. Nothing here has a reset: `first` begins a sum.
+When a dot product is complete, the shadow register copies the sum, and the next dot product starts
+in the next clock. The shadows of a column are its drain: a shift register that moves down by one
+node per clock.
+
+Five registers stand between an operand's port and the accumulator, so that the registers inside a
+DSP block can be among them; in a ternary node it is one, the register that passes the operand on.
+The accumulator is cut into segments, each one clock behind the one below it, so no carry chain has
+the full width. Nothing has a reset: `first` begins a sum.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
@@ -17,7 +19,7 @@ from amaranth.lib.wiring import In, Out
 
 from golden.macc import MaccConfig
 from hdl.cells import CELLS, Cells
-from hdl.delay import late
+from hdl.delay import registered
 
 
 class Macc(wiring.Component):
@@ -26,34 +28,39 @@ class Macc(wiring.Component):
     Parameters
     ----------
     config
-        Formats of the operands, depth, accumulator segments.
+        Operand formats, depth, accumulator segments.
     cells
-        What it is made of; `hdl.cells.CELLS` has them by name.
+        Technology that the node is made of, from `hdl.cells.CELLS`.
     place
-        Where its multiplier stands, in the words of the place and route; None leaves it open.
-    shared
-        Whether it shares a multiplier with another node, where `cells` does that for this
-        configuration: it gets its products then.
+        Location of its multiplier, as place and route names it; None leaves it open.
 
     Members
     -------
     a, b : In
-        Operands. They leave as `a_out`, `b_out` a clock later, to the right and downward.
+        Operands. They leave as `a_out` (to the right) and `b_out` (downward) one clock later.
     first : In(1)
-        Marks a dot product's first operand, `config.first_delay` clocks after it:
+        Marks the first operand of a dot product, `config.first_delay` clocks after that operand:
         the sum starts anew.
     load : In(1)
-        Marks its last operand, `config.load_delay` clocks after it: the shadow takes the sum.
+        Marks the last operand of a dot product, `config.load_delay` clocks after that operand:
+        the shadow stores the sum.
     hold : In(1)
-        The shadow keeps its value; else, and without `load`, it takes the one from `above`.
-        In step with `load`.
+        The shadow keeps its value. With neither `hold` nor `load`, it stores `above`.
+        Same timing as `load`.
     above, drain : In, Out
-        The shadow of the node above, and this one's:
-        segment k of either lags k clocks behind the lowest.
-    product : In(signed), where the multiplier is shared
-        The product of operands that were at `a` and `b` `PRODUCT_LATENCY` clocks before.
+        Shadow of the node above, and shadow of this node.
+        Segment k of either is k clocks behind the lowest segment.
     a_out, b_out, first_out, load_out, hold_out : Out
-        The inputs, a clock later.
+        The inputs, one clock later.
+
+    Examples
+    --------
+    >>> from golden import MaccConfig
+    >>> node = Macc(MaccConfig(depth=100))
+    >>> node.drain.shape()
+    signed(38)
+    >>> node.config.latency
+    7
     """
 
     a: Signal
@@ -68,7 +75,6 @@ class Macc(wiring.Component):
     load_out: Signal
     hold_out: Signal
     drain: Signal
-    product: Signal
 
     def __init__(
         self,
@@ -76,20 +82,17 @@ class Macc(wiring.Component):
         *,
         cells: Cells = CELLS["generic"],
         place: str | None = None,
-        shared: bool = False,
     ):
         cells.check(config)
         self.config = config
         self.cells = cells
         self.place = place
-        self.shared = shared
-        #: What its modules are called: an array may have both kinds.
+        #: Name of its Verilog module: an array may have both kinds of nodes.
         self.kind = "TernaryMacc" if config.ternary else "Macc"
         a, b = signed(config.a.width), signed(config.b.width)
-        product = {"product": In(signed(config.a.width + config.b.width))} if shared else {}
         super().__init__(
             {
-                **product,
+                **cells.node_ports(config),
                 "a": In(a),
                 "b": In(b),
                 "first": In(1),
@@ -107,11 +110,13 @@ class Macc(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        cells = self.cells
+        config, cells = self.config, self.cells
+
+        # To the neighbours.
         first_hop = cells.control(m, self.first, "first_hop")
         load_hop = cells.control(m, self.load, "load_hop")
         hold_hop = cells.control(m, self.hold, "hold_hop")
-        a, b = late(m, self.a, "a_hop"), late(m, self.b, "b_hop")
+        a, b = registered(m, self.a, "a_hop"), registered(m, self.b, "b_hop")
         m.d.comb += [
             self.a_out.eq(a),
             self.b_out.eq(b),
@@ -119,22 +124,22 @@ class Macc(wiring.Component):
             self.load_out.eq(load_hop),
             self.hold_out.eq(hold_hop),
         ]
-        # What this node does with its markers, from registers of its own where tools must not merge
-        # them with the ones for the next node.
-        load: Value = self.load
-        # The shadow's clock enable, with no gate behind the register.
-        moves: Value = self.load | ~self.hold
-        if self.shared:
-            accumulators = cells.sums(m, self.config, self.product, self.first)
-        elif self.config.ternary:
-            accumulators = cells.ternary(m, self.config, self.a, self.b, self.first)
+
+        # The sum. Control bits start again from the ports and not from the registers above, so that
+        # a technology that duplicates control registers keeps those of the neighbours separate.
+        if config.ternary:
+            accumulators = cells.ternary(m, config, self.a, self.b, self.first)
         else:
-            accumulators = cells.accumulators(m, self.config, a, b, self.first, self.place)
+            accumulators = cells.accumulators(m, self, a, b, self.first)
+
+        # The shadow. `moves` is its clock enable, a register with no gate behind it.
+        load: Value = self.load
+        moves: Value = self.load | ~self.hold
         drain = []
         for number, ((low, high), accumulator) in enumerate(
-            zip(self.config.cuts, accumulators, strict=True)
+            zip(config.cuts, accumulators, strict=True)
         ):
-            # A segment is a clock behind the one below it, and so are its controls.
+            # Controls of a segment lag one clock behind those of the segment below, as it does.
             load = cells.control(m, load, f"load_{number}")
             moves = cells.control(m, moves, f"moves_{number}", init=1)
             shadow = Signal(high - low, name=f"shadow_{number}", reset_less=True)

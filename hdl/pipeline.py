@@ -1,13 +1,13 @@
 # amaranth: UnusedElaboratable=no
-# (a unit has its pipeline for its ports' sake, also where it is described and never elaborated)
-"""A unit's arithmetic apart from its streams.
+# (a unit creates its pipeline to derive its ports, even if it is never elaborated)
+"""The two layers of a unit: a pipeline, and the streams around it.
 
-A `Pipeline` computes: an operand may come at every clock, its result leaves a fixed number of
-clocks later, and nothing inside waits. Random bits are a port, read with the operand, so the result
-is a function of what came in and nothing else; that is what `gradloom prove` proves.
+A `Pipeline` computes. It takes an operand in any clock, returns the result a fixed number of clocks
+later, and never waits. Random words are an input, read together with the operand, so the result is
+a function of the inputs alone; `gradloom prove` proves that function.
 
-`Streamed` puts any pipeline between two streams: generators for the random words, and a FIFO whose
-places operands claim before their results exist.
+`Streamed` connects any pipeline to an input and an output stream. It adds the generators of the
+random words, and an output FIFO with credits: an operand claims a place before its result exists.
 """
 
 from typing import Any
@@ -16,39 +16,37 @@ from amaranth.hdl import C, Module, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
-from golden.lfsr import LfsrConfig
 from hdl.buffer import Buffer
 from hdl.lfsr import words
 
 
 class Pipeline(wiring.Component):
-    """Base of the pipelines: results a fixed number of clocks after their operands, no
-    back-pressure.
+    """Base class of the pipelines: fixed latency, no back-pressure.
 
     Parameters
     ----------
     config
-        The configuration of the unit that it belongs to.
+        Configuration of the unit that the pipeline belongs to.
     operand, result
         Fields of an operand and of a result.
     draws
-        Whether it takes random words: one a lane, as its configuration's generator makes them.
+        Whether it has the port `random`, with words of the configuration's generator.
     ports
         Further inputs, read with each operand.
 
     Members
     -------
     operand : In(stream of `operand`, always ready)
-        An operand, where `valid`.
+        Operands.
     result : Out(stream of `result`, always ready)
         Results; the payload is not specified while `valid` is low.
-    random : In(lanes words), where it draws
-        Random words for the operand that is there. They have been used where `operand.valid` is
-        high.
+    random : In(lanes words of `draw` bits), if `draws`
+        Random words for the operand of the same clock. They are used up in each clock in which
+        `operand.valid` is high.
     """
 
-    # Not i and o: signals of those names are the unit's around it, and in a waveform both would
-    # stand in one scope.
+    # The streams are not called i and o, because the unit's own are: a waveform viewer would show
+    # both in one scope.
     operand: stream.Interface
     result: stream.Interface
     random: data.View
@@ -77,28 +75,28 @@ class Pipeline(wiring.Component):
 class Streamed(wiring.Component):
     """A pipeline between two streams.
 
-    An operand is accepted when its result is sure of a place in the output FIFO, so the pipeline
-    never has to wait. The FIFO has a place more than the unit has clocks of latency: results stream
-    without a gap while they are taken.
+    An operand is accepted only if its result has a place in the output FIFO, so the pipeline never
+    waits. The FIFO has `config.latency` + 1 places: enough for one result per clock while the
+    output is ready.
 
     Parameters
     ----------
     kind
-        The class of the pipeline.
+        Class of the pipeline.
     config
-        Its configuration. `config.latency` counts the clocks through pipeline and FIFO.
+        Configuration of the pipeline. `config.latency` counts the clocks through pipeline and FIFO.
     claims
-        Field of an operand that says whether it brings a result; without it every operand does.
+        Field of an operand that is 1 if the operand has a result; None if every operand has one.
     made_of
-        More for the pipeline.
+        Further arguments of the pipeline.
 
     Members
     -------
     i : In(stream)
-        The pipeline's operands. `ready` is low only where an operand brings a result for which
-        there is no place.
+        Operands of the pipeline. `ready` is low only if the operand has a result and the output
+        FIFO has no place for it.
     o : Out(stream)
-        Its results.
+        Results of the pipeline.
     """
 
     i: stream.Interface
@@ -140,10 +138,7 @@ class Streamed(wiring.Component):
         ]
         m.d.comb += [getattr(pipeline, name).eq(getattr(self, name)) for name in self._ports]
         if pipeline.draws:
-            lanes = LfsrConfig(
-                generator=config.generator, lanes=config.lanes, first_lane=config.first_lane
-            )
-            m.d.comb += pipeline.random.eq(words(m, "lfsr", lanes, accepted))
+            m.d.comb += pipeline.random.eq(words(m, "lfsr", config.lfsr, accepted))
 
         m.d.comb += [
             buffer.i_valid.eq(pipeline.result.valid),

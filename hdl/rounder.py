@@ -1,10 +1,12 @@
-"""Convert in gates: add what the dropped bits call for, cut them off, saturate.
+"""Convert in gates: add the rounding's addend, drop the low bits, saturate.
 
-Every rounding is one addition in front of a shift: random bits (stochastic), a constant (half up,
-half down), or a constant and one bit of the value (half to even, half away from zero). So all of
-them share an adder, and the choice between them costs a multiplexer. The addition is cut in two and
-ends with the bits that are kept: what those above them will be is known from the value, as it was,
-and from the sum's highest bit.
+Each rounding is one addition in front of a shift. The addend is random bits (stochastic), a
+constant (half up, half down), or a constant and one bit of the value (half to even, half away from
+zero). So all roundings share one adder, and choosing between them at run time costs a multiplexer.
+
+The adder is cut into two pipeline stages and stops at the highest bit that is kept. Whether the
+result saturates follows from the value's bits above that, before the addition, and from the sum's
+highest bit.
 """
 
 from collections.abc import Sequence
@@ -15,13 +17,18 @@ from amaranth.lib import data
 from golden.fixed import Conversion, Rounding
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.cells import CELLS, SUM_LATENCY, Cells
-from hdl.delay import late
+from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
 
 
 def dither(word: Value, dropped: int) -> Value:
-    """The random addend of `dropped` bits that a draw gives:
-    its low bits, or the word on top of a constant one.
+    """Return the random addend for `dropped` bits: the low bits of the random word or, where the
+    word has fewer bits, the word with a one and then zeros below it.
+
+    Returns
+    -------
+    Value
+        Unsigned, `dropped` bits.
     """
     missing = dropped - len(word)
     if missing <= 0:
@@ -30,7 +37,9 @@ def dither(word: Value, dropped: int) -> Value:
 
 
 def select(m: Module, choice: Value, target: Value, values: Sequence[ValueLike]) -> None:
-    """Set `target` to the one of `values` that `choice` names; past the end, to the last."""
+    """Assign `values[choice]` to `target`, and the last of `values` where `choice` is past the end.
+    Combinational.
+    """
     with m.Switch(choice):
         for number, value in enumerate(values[:-1]):
             with m.Case(number):
@@ -40,24 +49,24 @@ def select(m: Module, choice: Value, target: Value, values: Sequence[ValueLike])
 
 
 class RoundingPipeline(Pipeline):
-    """The rounders alone: a vector a clock, five clocks through, no back-pressure.
-    The array has one a column.
+    """Rounders without streams: one vector per clock, five pipeline stages, no back-pressure.
+    The array has one for each column.
 
     Parameters
     ----------
     config
-        As of `Rounder`.
+        See `Rounder`.
     cells
-        Whose blocks make the sums, where they have some for that.
+        Technology: its DSP blocks add where they can.
 
     Members
     -------
     operand : In(stream of {data: lanes codes of `width` bits; choice, if there are several})
         Wide codes, and the number of the conversion for them.
-    random : In(lanes words of `draw` bits), where a conversion is stochastic
-        A draw of every lane.
+    random : In(lanes words of `draw` bits), if a conversion is stochastic
+        A random word for each lane, read together with `operand`.
     result : Out(stream of {data: lanes codes})
-        Five clocks later, the rounded codes; not specified while `valid` is low.
+        The rounded codes, five clocks later; not specified while `valid` is low.
     """
 
     def __init__(self, config: RounderConfig, *, cells: Cells = CELLS["generic"]):
@@ -91,6 +100,7 @@ class RoundingPipeline(Pipeline):
         return m
 
     def _addend(self, conversion: Conversion, z: Value, word: Value) -> Value:
+        """Return what a conversion adds to `z` in front of the shift, unsigned."""
         dropped = conversion.dropped
         if dropped <= 0:
             return C(0)
@@ -110,38 +120,59 @@ class RoundingPipeline(Pipeline):
         raise AssertionError(conversion.rounding)
 
     def _lane(self, m: Module, lane: int, word: Value, choice: list[Value]) -> None:
+        """Make a rounder. `choice[k]` is the number of the conversion, k clocks delayed."""
         conversions = self.config.conversions
         z, result = self.operand.payload.data[lane], self.result.payload.data[lane]
 
-        # The addend that the rounding calls for.
+        # Addend.
         addends = [self._addend(conversion, z, word) for conversion in conversions]
         addend = Signal(max(len(Value.cast(addend)) for addend in addends))
         select(m, choice[0], addend, addends)
 
-        # The highest bit that has to equal the sign for a result to be right, in each conversion.
+        # Sum, and the bits that are kept. `signs`: the result's sign bit within the sum, for each
+        # conversion.
         signs = [conversion.dropped + conversion.target.width - 1 for conversion in conversions]
         block = self.cells.rounding_sum(m, z, addend, max(signs), f"sum_{lane}")
         if block:
-            taken, kept = SUM_LATENCY + 1, self._of_block(m, *block, signs, choice[SUM_LATENCY])
+            stages = SUM_LATENCY + 1
+            field, overflow, negative = self._from_block(m, *block, signs, choice[SUM_LATENCY])
         else:
-            taken, kept = 4, self._in_fabric(m, z, addend, choice)
-        field, overflow, negative = kept
+            stages = 4
+            field, overflow, negative = self._from_fabric(m, z, addend, choice)
 
-        # The last stage: saturate.
+        # Saturation.
         highest = Signal(signed(len(result)))
-        select(m, choice[taken], highest, [conversion.target.maximum for conversion in conversions])
+        select(
+            m, choice[stages], highest, [conversion.target.maximum for conversion in conversions]
+        )
         limit = Mux(negative, ~highest, highest)
         saturated = Signal(signed(len(result)), reset_less=True)
         m.d.sync += saturated.eq(Mux(overflow, limit, field))
-        m.d.comb += result.eq(late(m, saturated, "rounded", PIPELINE_LATENCY - taken - 1))
+        m.d.comb += result.eq(registered(m, saturated, "rounded", PIPELINE_LATENCY - stages - 1))
 
-    def _of_block(
+    def _from_block(
         self, m: Module, total: Value, equal: Value, signs: Sequence[int], choice: Value
     ) -> tuple[Value, Value, Value]:
-        """What `_in_fabric` gives, a clock after the sum that a block has made.
+        """Take the result from the sum of a DSP block, one pipeline stage.
 
-        The block says whether the bits above the result equal the sign, if they are the same ones
-        in all conversions.
+        Parameters
+        ----------
+        m
+            The pipeline's module.
+        total
+            The block's sum.
+        equal
+            Whether the sum's bits above the result all equal its sign. It holds for the highest of
+            `signs`.
+        signs
+            Position of the result's sign bit in the sum, for each conversion.
+        choice
+            Number of the conversion.
+
+        Returns
+        -------
+        tuple of Value
+            See `_from_fabric`.
         """
         fields = [self._kept(conversion, total) for conversion in self.config.conversions]
         overflows: list[Value] = [~equal]
@@ -153,27 +184,44 @@ class RoundingPipeline(Pipeline):
         select(m, choice, field, fields)
         select(m, choice, overflow, overflows)
         return (
-            late(m, field, "field"),
-            late(m, overflow, "overflow"),
-            late(m, total[-1], "negative"),
+            registered(m, field, "field"),
+            registered(m, overflow, "overflow"),
+            registered(m, total[-1], "negative"),
         )
 
-    def _in_fabric(
+    def _from_fabric(
         self, m: Module, z: Value, operand: Value, choice: list[Value]
     ) -> tuple[Value, Value, Value]:
-        """The bits of z + operand that are kept, whether they say too little, and the sign of what
-        they shall say: four clocks later, of inferred adders.
+        """Add with inferred adders, four pipeline stages.
+
+        Parameters
+        ----------
+        m
+            The pipeline's module.
+        z, operand
+            Signed code, and unsigned addend.
+        choice
+            Number of the conversion, delayed by 0 to 4 clocks.
+
+        Returns
+        -------
+        field : Value
+            Bits of z + operand that are kept, signed.
+        overflow : Value
+            Whether the exact result does not fit into these bits.
+        negative : Value
+            Whether the exact result is negative, where it does not fit.
         """
         conversions = self.config.conversions
-        # Stage 1.
+        # Stage 1: registers of the operands.
         wide = Signal(z.shape(), reset_less=True)
         addend = Signal(operand.shape(), reset_less=True)
         m.d.sync += [wide.eq(z), addend.eq(operand)]
 
-        # Stages 2 and 3: the sum up to the highest bit that is kept, its low half first.
-        whole = max(len(wide), len(addend) + 1) + 1
-        most = max(conversion.dropped + conversion.target.width for conversion in conversions)
-        total_width = max(min(whole, most), 2)
+        # Stages 2 and 3: the sum up to the highest bit that is kept, low half first.
+        exact_width = max(len(wide), len(addend) + 1) + 1
+        kept_end = max(conversion.dropped + conversion.target.width for conversion in conversions)
+        total_width = max(min(exact_width, kept_end), 2)
         cut = total_width // 2
         low = Signal(cut + 1, reset_less=True)
         high, high_addend = (
@@ -193,26 +241,29 @@ class RoundingPipeline(Pipeline):
         if len(addend) <= cut:
             upper = Value.cast(high + low[cut])
         else:
-            # The carry comes in below both operands, where a constant 1 makes it a carry again.
+            # The carry enters below both operands, beside a constant 1 that turns it into a carry
+            # again: one adder with three operands would take two carry chains.
             upper = (Cat(low[cut], high) + Cat(C(1, 1), high_addend))[1:]
         m.d.sync += total.eq(Cat(low[:cut], upper))
 
-        # Beside them, what stands above the kept bits, as it is before the addition.
+        # In parallel: the state of the bits above the kept ones, before the addition.
         states = [
-            self._above(m, conversion, wide, whole, number)
+            self._above(m, conversion, wide, exact_width, number)
             for number, conversion in enumerate(conversions)
         ]
         above = []
         for position, name in enumerate(("clear", "full", "ones")):
             chosen_state = Signal(name=f"{name}_chosen")
             select(m, choice[2], chosen_state, [state[position] for state in states])
-            above.append(late(m, chosen_state, name))
+            above.append(registered(m, chosen_state, name))
         clear, full, ones = above
-        negative = late(m, wide[-1], "negative", 3)
+        negative = registered(m, wide[-1], "negative", 3)
 
-        # Stage 4: the kept bits, and whether they say too little. The addition brings at most a one
-        # to what is above their sign: seen from the sum's sign bit, zeros stay as they are where it
-        # is clear, and ones, or all but the lowest of them, become right where it is set.
+        # Stage 4: the kept bits, and overflow. The addition carries at most a 1 into the bits from
+        # the result's sign bit up. So the exact sum fits in three cases: these bits were all zeros
+        # (`clear`) and the sum's sign bit is 0; the bits above the sign bit were all ones (`full`)
+        # and the sum's sign bit is 1; or all of these bits were ones (`ones`), which a carry turns
+        # into zeros.
         kept = Signal(signed(self.config.result_width), name="kept")
         select(m, choice[3], kept, [self._kept(conversion, total) for conversion in conversions])
         field = Signal.like(kept, name="field", reset_less=True)
@@ -222,51 +273,81 @@ class RoundingPipeline(Pipeline):
         return field, overflow, negative
 
     def _kept(self, conversion: Conversion, total: Value) -> Value:
-        """The bits of `total` that a conversion keeps."""
+        """Return the bits of `total` that a conversion keeps, signed."""
         dropped, width = conversion.dropped, conversion.target.width
         shifted = total >> dropped if dropped >= 0 else total << -dropped
         return shifted if len(shifted) <= width else shifted[:width].as_signed()
 
     def _above(
-        self, m: Module, conversion: Conversion, wide: Value, whole: int, number: int
+        self, m: Module, conversion: Conversion, wide: Value, exact_width: int, number: int
     ) -> tuple[Value, Value, Value]:
-        """Of the bits of `wide` from a conversion's sign bit up, a clock later: whether all are
-        zeros, whether all above the sign bit are ones, and whether all are.
+        """Test the bits of `wide` from the result's sign bit up, one pipeline stage.
 
-        Where the whole sum, of `whole` bits, is kept, they are told to be ones: always right.
+        Parameters
+        ----------
+        m
+            The pipeline's module.
+        conversion
+            The conversion, which determines the result's sign bit.
+        wide
+            The signed code, before the addition.
+        exact_width
+            Width of the exact sum. If the result has all of its bits, it always fits, and all ones
+            are returned.
+        number
+            Number of the conversion, for names.
+
+        Returns
+        -------
+        clear : Value
+            All of these bits are zeros.
+        full : Value
+            All bits above the sign bit are ones.
+        ones : Value
+            All of these bits are ones.
         """
         dropped, width = conversion.dropped, conversion.target.width
-        if whole - dropped <= width:
+        if exact_width - dropped <= width:
             return C(0), C(0), C(1)
         shifted = wide >> dropped if dropped >= 0 else wide << -dropped
         bits = shifted[min(width, len(shifted)) - 1 :]
         sign, upper = bits[0], bits[1:] if len(bits) > 1 else bits
-        # By fours, a look-up table each.
-        fours = [upper[bit : bit + 4] for bit in range(0, len(upper), 4)]
-        some = late(m, Cat(four.any() for four in fours), f"some_{number}")
-        every = late(m, Cat(four.all() for four in fours), f"every_{number}")
-        sign = late(m, sign, f"sign_{number}")
-        full = every.all()
-        return ~(some.any() | sign), full, full & sign
+        # Groups of four bits, one look-up table each.
+        groups = [upper[bit : bit + 4] for bit in range(0, len(upper), 4)]
+        any_one = registered(m, Cat(group.any() for group in groups), f"any_one_{number}")
+        all_ones = registered(m, Cat(group.all() for group in groups), f"all_ones_{number}")
+        sign = registered(m, sign, f"sign_{number}")
+        full = all_ones.all()
+        return ~(any_one.any() | sign), full, full & sign
 
 
 class Rounder(Streamed):
-    """Convert on streams: a vector of wide codes a clock, rounded and saturated.
+    """Convert on streams: one vector of wide codes per clock, rounded and saturated.
 
     Parameters
     ----------
     config
         Widths, conversions, lanes and generator.
     cells
-        As of `RoundingPipeline`.
+        See `RoundingPipeline`.
 
     Members
     -------
     i : In(stream of {data: lanes codes of `width` bits; choice, if there are several conversions})
-        Wide codes, and the number of the conversion for them. Low `ready` means that results wait
-        to be taken.
+        Wide codes, and the number of the conversion for them. `ready` is low only while the output
+        FIFO has no room.
     o : Out(stream of {data: lanes codes})
         Rounded codes, `config.latency` clocks later; narrower targets are sign-extended.
+
+    Examples
+    --------
+    >>> from golden import Conversion, Fixed, RounderConfig
+    >>> conversion = Conversion(fraction=12, target=Fixed(2, 6))
+    >>> rounder = Rounder(RounderConfig(width=20, conversions=(conversion,), lanes=4))
+    >>> print(rounder.o.payload.shape())
+    StructLayout({'data': ArrayLayout(signed(8), 4)})
+    >>> rounder.config.latency
+    7
     """
 
     def __init__(self, config: RounderConfig, *, cells: Cells = CELLS["generic"]):

@@ -10,8 +10,8 @@ import pytest
 from drawn import LoopLanes
 
 from golden.fixed import round_shift, saturate
-from golden.training import ops
-from golden.training.ops import Product
+from golden.training.step import ops
+from golden.training.step.ops import Product
 
 
 def uniform(generator, word, s):

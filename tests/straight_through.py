@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from golden.training.float_layers import Scaled, loss_and_error
+from golden.training.layers.float import Scaled, loss_and_error
 
 PARAMETERS = ("weights", "biases", "gammas")
 

@@ -60,6 +60,28 @@ def test_hardware_and_twin_show_what_a_queue_would(depth, rows, seed, taking):
         assert np.array_equal(twin[name], values), name
 
 
+@settings(max_examples=80)
+@given(
+    st.integers(3, 20),
+    st.integers(1, 20),
+    SEEDS,
+    st.lists(st.integers(1, 149), unique=True, max_size=150),
+)
+def test_the_twin_can_be_cut_anywhere(depth, rows, seed, cuts):
+    rows = min(rows, depth)
+    inputs, shown = lawful(depth, rows, 150, seed)
+    inputs["rst"] = np.zeros(150, int)
+    twin = golden.Buffer(depth=depth, rows=rows)
+    state, done = twin.initial(), 0
+    for stop in [*sorted(cuts), 150]:
+        span = slice(done, stop)
+        state, part = twin.advance(state, {name: values[span] for name, values in inputs.items()})
+        for name, values in shown.items():
+            assert np.array_equal(part[name], values[span]), name
+        assert len(state[0].arrivals) <= depth
+        done = stop
+
+
 @given(st.integers(3, 12), SEEDS, st.integers(0, 99))
 def test_a_reset_at_any_clock_empties_the_buffer(depth, seed, clock):
     before, _ = lawful(depth, 1, clock + 1, seed)

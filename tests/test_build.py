@@ -643,19 +643,18 @@ def test_an_lfsr_is_built(tmp_path, monkeypatch, capsys):
 @pytest.mark.long
 def test_seeds_side_by_side_are_the_same_as_alone():
     needs("yosys", "nextpnr-ice40")
-    unit, config = UNITS["lfsr"], UNITS["lfsr"].configure
-    options = {option.name: option.default for option in UNITS["lfsr"].options}
+    unit, config = UNITS["lfsr"], UNITS["lfsr"].configure()
     target, heard = find("ice40-up5k"), []
     together, _ = build(
         unit,
-        config(**options),
+        config,
         target,
         seeds=2,
         workers=2,
         listener=lambda number, text: heard.append((number, text.split(",")[0])),
     )
     assert {(0, "done"), (1, "routing"), (2, "routing"), (1, "done"), (2, "done")} <= set(heard)
-    synthesis = yosys.synthesise(build(unit, config(**options), target)[1], "lfsr", target)
+    synthesis = yosys.synthesise(build(unit, config, target)[1], "lfsr", target)
     for path in cache.folder().iterdir():
         path.unlink()
     alone = nextpnr.place(synthesis.netlist, target, 2, target.frequency, "")

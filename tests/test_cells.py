@@ -30,11 +30,11 @@ ECP5 = CELLS["ecp5"]
 ICE40 = CELLS["ice40"]
 
 
-class Apart(Generic):
+class Duplicated(Generic):
     """Generic cells with a register for every use of a control bit, which any simulator knows."""
 
-    name = "apart"
-    apart = True
+    name = "duplicated"
+    duplicate = True
 
 
 def fixed(width):
@@ -52,14 +52,14 @@ def small(rows, columns, conversions=(), **node):
 @settings(max_examples=30)
 @given(configurations(), SEEDS, st.sampled_from([0, 0.01, 0.05]))
 def test_registers_for_every_use_change_nothing(config, seed, resets):
-    agrees(hdl.Array(config, cells=Apart()), golden.Array(config), 200, seed, resets=resets)
+    agrees(hdl.Array(config, cells=Duplicated()), golden.Array(config), 200, seed, resets=resets)
 
 
 @pytest.mark.parametrize("ternary", [False, True])
 @pytest.mark.parametrize("segments", [1, 2, 3, 4])
 def test_a_node_with_registers_for_every_use_has_the_same_trace(segments, ternary):
     config = MaccConfig(b=fixed(2 if ternary else 16), segments=segments, ternary=ternary)
-    agrees(hdl.Macc(config, cells=Apart()), golden.Macc(config), 300, segments)
+    agrees(hdl.Macc(config, cells=Duplicated()), golden.Macc(config), 300, segments)
 
 
 # The device's cells, by their models.

@@ -9,10 +9,12 @@ from unittest import mock
 
 import pytest
 from click.testing import CliRunner
-from generated import gradloom
+from generated import configured, gradloom
 
 import golden
+from golden import settings
 from gradloom import cli
+from gradloom import options as options_of
 from gradloom.units import UNITS
 
 
@@ -86,11 +88,55 @@ BAD = {
     "half a format": ("compare array --a 2", "--a"),
     "a format of letters": ("compare array --b x,y", "--b"),
     "a format too wide": ("compare macc --a 40,40", "--a"),
-    "mask of letters": ("compare lfsr --lfsr-mask xyz", "'xyz' is not a hexadecimal number"),
+    "mask of letters": (
+        "compare lfsr --lfsr-mask xyz",
+        "'--lfsr-mask': 'xyz': a hexadecimal number is wanted",
+    ),
     "mask that repeats early": ("compare lfsr --lfsr-mask 1", "mask"),
     "leap that is no power": ("compare lfsr --leap 3", "leap = 3"),
     "draw above leap": ("compare lfsr --draw 17", "draw = 17"),
-    "seed of zero": ("compare lfsr --lfsr-seed 0", "seed = 0"),
+    "draw above a narrow register": (
+        "compare lfsr --lfsr-bits 8 --draw 16",
+        "--draw = 16: allowed are 1 to 7 (at most bits - 1)",
+    ),
+    "seed of zero": (
+        "compare lfsr --lfsr-seed 0",
+        ": --lfsr-seed = 0: allowed are 1 to 4294967295",
+    ),
+    "seed of zero by its name": (
+        "compare lfsr --set generator.seed=0",
+        ": --set generator.seed = 0: allowed are 1 to 4294967295",
+    ),
+    "seed of zero with a unit": (
+        "compare array --set array.generator.seed=0",
+        ": --set generator.seed = 0: allowed are 1 to 4294967295",
+    ),
+    "format of letters by its name": (
+        "compare array --set macc.a=x,y",
+        "--set macc.a = 'x,y': format 'x,y': IL,FL is wanted, as in 2,14",
+    ),
+    "a wide format by its name": (
+        "compare array --set macc.a=20,20",
+        "--set macc.a = '20,20': il + fl = 40: allowed are 2 to 24",
+    ),
+    "near a name": (
+        "generate array -o x.v --set macc.dept=3",
+        "--set macc.dept=3: array has no setting macc.dept; near it are macc.depth",
+    ),
+    "a name without its table": (
+        "generate array -o x.v --set seed=3",
+        "array has no setting seed; near it are generator.seed",
+    ),
+    "no such name": (
+        "generate wage-weight -o x.v --set colour=red",
+        "wage-weight has no setting colour; it has stored, bits, lanes\n",
+    ),
+    "a table": (
+        "prove array --set macc=3",
+        "--set macc=3: set one of macc.a, macc.b, macc.depth, macc.segments, macc.ternary",
+    ),
+    "a name alone": ("mutate lfsr --set lanes", "--set lanes: NAME=VALUE is wanted, as in "),
+    "a name and its unit alone": ("mutate lfsr --set lfsr", "--set lfsr: NAME=VALUE is wanted"),
     "half a conversion": ("compare rounder --conversion 28:2,14", "28:2,14"),
     "unknown rounding": ("compare rounder --conversion 28:2,14:up", "'up'"),
     "raw and rounded": ("compare array --raw --conversion 28:2,14:stochastic", "--raw"),
@@ -133,6 +179,50 @@ def test_a_mistake_is_one_clear_line(text, message, command, tmp_path, monkeypat
     assert "Traceback" not in err
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+#: Options, and the settings that make the same.
+SAME = [
+    ("array", "--rows 3 --a 2,6 --leap 8 --draw 8", "rows=3 macc.a=2,6 generator.leap=8 "
+     "generator.draw=8"),
+    ("array", "--rows 3 --columns 5", "array.rows=3 array.columns=5"),
+    ("array", "--raw --multipliers 2,2 --lfsr-mask 80000EA6",
+     "conversions=none multipliers=2,2 generator.mask=0x80000EA6"),
+    ("array", "--ternary --a 1,7", "macc.ternary=true macc.a=1,7"),
+    ("macc", "--segments 1", "macc.segments=1"),
+    ("rounder", "--conversion 20:2,6:stochastic", "conversions=20:2,6:stochastic"),
+    ("wage-error", "--rounding stochastic --first-lane 3", "rounding=stochastic first_lane=3"),
+    ("wage-shift", "--ceil", "ceil=true"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options", "settings"), SAME)
+def test_a_setting_by_its_name_is_the_same_as_its_option(name, options, settings):
+    by_name = " ".join(f"--set {setting}" for setting in settings.split())
+    made = configured(name, by_name)[1]
+    assert made == configured(name, options)[1] != configured(name)[1]
+
+
+def test_a_setting_by_its_name_counts_more_than_its_option():
+    assert configured("array", "--set rows=3 --rows 5")[1].rows == 3
+    assert configured("array", "--set rows=3 --set rows=4")[1].rows == 4
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_every_setting_has_an_option_with_its_default_and_range(name, command):
+    unit = UNITS[name]
+    assert configured(name)[1] == unit.config()
+    _, out, _ = command("generate", name, "--help")
+    text = " ".join(out.split())
+    options = {option.opts[0]: option for option in unit.options}
+    for leaf in settings.leaves(unit.config):
+        option = options.pop(options_of.name(leaf.name))
+        assert leaf.setting.text in text
+        if leaf.hint is int:
+            default = leaf.of(unit.config())
+            shown = f" [default: {default}]" if default is not None else ""
+            assert f"{option.metavar or option.type.name} {leaf.setting.summary}{shown}" in text
+    assert set(options) == {"--set", *(["--raw"] if name == "array" else [])}
 
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):

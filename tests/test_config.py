@@ -9,6 +9,7 @@ import golden
 import hdl
 from golden.fixed import Conversion, Fixed
 from golden.lfsr import Generator
+from golden.settings import setting
 from gradloom.simulators import build
 from gradloom.stimulus import random_inputs
 
@@ -102,7 +103,7 @@ def test_every_field_is_read_by_the_hardware_and_by_the_twin(name, monkeypatch):
 def test_a_field_that_nothing_reads_would_be_found(monkeypatch):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Config(golden.LfsrConfig):
-        unread: int = 0
+        unread: int = setting(0, "Nothing", low=0, high=9)
 
     monkeypatch.setitem(globals(), "KINDS", [*KINDS, Config])
     reads = Reads(monkeypatch)
@@ -138,7 +139,7 @@ def test_equal_configurations_are_one(name):
 def test_latency_and_throughput_are_said(name):
     config = UNITS[name]
     assert config.latency >= 1
-    assert "clock" in type(config).latency.__doc__.lower()
+    assert "clock" in config.FIGURES["latency"].lower()
     assert "a clock" in config.throughput
     with pytest.raises(AttributeError):
         object.__setattr__(config, "latency", 1)
@@ -198,7 +199,9 @@ def label(value):
 @pytest.mark.parametrize(("kind", "name", "low", "high"), RANGES, ids=label)
 def test_a_value_out_of_range_is_refused_by_name_value_and_range(kind, name, low, high):
     for wrong in (low - 1, high + 1, -5, 1 << 70):
-        with pytest.raises(ValueError, match=f"{name} = {wrong}: allowed are {low} to {high}$"):
+        which = r"( \(at most [^()]+\))?"  # the setting on which the end depends
+        message = f"^{name} = {wrong}: allowed are {low} to {high}{which}$"
+        with pytest.raises(ValueError, match=message):
             make(kind, **{name: wrong})
 
 
@@ -265,8 +268,13 @@ REFUSED = [
         "bits = 11: allowed are 8, 9, 10, 12, 14, 16, 17, 18, 20, 24, 32, 64",
     ),
     (Generator, {"leap": 24}, "leap = 24: a power of two is wanted"),
-    (Generator, {"leap": 4}, "draw = 16: allowed are 1 to 4"),
-    (Generator, {"bits": 8, "draw": 8}, "draw = 8: allowed are 1 to 7"),
+    (Generator, {"leap": 4}, "draw = 16: allowed are 1 to 4 (at most leap)"),
+    (Generator, {"bits": 8, "draw": 8}, "draw = 8: allowed are 1 to 7 (at most bits - 1)"),
+    (
+        Generator,
+        {"bits": 8, "draw": 7, "seed": 256},
+        "seed = 256: allowed are 1 to 255 (at most 2^bits - 1)",
+    ),
     (Generator, {"leap": 64, "bits": 64, "draw": 33}, "draw = 33: allowed are 1 to 32"),
     (
         Generator,
@@ -333,7 +341,11 @@ REFUSED = [
         },
         "ternary_depth = 16777216: sums of 40 bits would drain through nodes of 32, which macc's",
     ),
-    (golden.WeightQuantizerConfig, {"stored": 4, "bits": 5}, "bits = 5: allowed are 2 to 4"),
+    (
+        golden.WeightQuantizerConfig,
+        {"stored": 4, "bits": 5},
+        "bits = 5: allowed are 2 to 4 (at most stored)",
+    ),
     (
         golden.ErrorQuantizerConfig,
         {"rounding": "nearest-up"},

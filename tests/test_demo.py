@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from golden.training import load, wage_tensors
+from golden.training import load
+from golden.training.systems.wage import tensors as wage_tensors
 from gradloom import demo
 
 

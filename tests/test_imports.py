@@ -4,6 +4,7 @@ Imports inside functions count as well: they are only later, not elsewhere.
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,15 @@ def modules_of(root):
     return found
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
 def imports_of(path, name):
     """Dotted names that a module imports, and the lines: `from a import b` gives both a and a.b."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, (), node.lineno
@@ -170,4 +176,5 @@ def test_a_circle_is_found(first, second, tmp_path):
     (tmp_path / "hdl/b.py").write_text(second)
     assert len(circles(graph_of(tmp_path))) == 1
     (tmp_path / "hdl/a.py").write_text("")
+    parsed.cache_clear()
     assert not circles(graph_of(tmp_path))

@@ -5,6 +5,7 @@ known without the twin: the first one at which the simulated mutant and the simu
 and where the stimulus makes it plain, a clock that is written here.
 """
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -15,15 +16,23 @@ import pytest
 from support import OneByOne
 
 import golden
-import hdl.array
+import hdl.array.array
+import hdl.array.edges
+import hdl.array.foot
+import hdl.array.grid
 import hdl.buffer
 import hdl.cells.base
 import hdl.cells.generic
 import hdl.lfsr
 import hdl.macc
 import hdl.pipeline
+import hdl.quantize.activation
+import hdl.quantize.error
+import hdl.quantize.exponent
+import hdl.quantize.scale
+import hdl.quantize.update
+import hdl.quantize.weight
 import hdl.rounder
-import hdl.wage
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
 from gradloom.compare import compare
@@ -66,6 +75,13 @@ class Mutant:
         if self.module is hdl.pipeline:
             unit = getattr(hdl, self.unit)
             return type("Mutant", (unit,), {"elaborate": copy.Streamed.elaborate})(self.config)
+        home = sys.modules[getattr(hdl, self.unit).__module__]
+        if self.module is not home:
+            # A part: a copy of the unit's module, with the part's functions in it replaced.
+            part, copy = copy, mutated(home)
+            for name, value in vars(part).items():
+                if hasattr(copy, name) and getattr(value, "__module__", "") == part.__name__:
+                    setattr(copy, name, value)
         return getattr(copy, self.unit)(self.config)
 
     def original(self):
@@ -107,7 +123,7 @@ COARSE = golden.RounderConfig(
     width=20, conversions=(conversion(Rounding.NEAREST_DOWN, 14, 6, 0),), lanes=2
 )
 OVERFLOW = "sign = kept[-1]"
-OVERFLOW_BEFORE = 'sign = self._kept(conversions[0], late(m, wide, "early", 2))[-1]'
+OVERFLOW_BEFORE = 'sign = self._kept(conversions[0], registered(m, wide, "early", 2))[-1]'
 LFSR = golden.LfsrConfig(lanes=3)
 MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
 TERNARY = golden.MaccConfig(a=Fixed(1, 4), b=Fixed(1, 1), depth=30, segments=1, ternary=True)
@@ -227,7 +243,7 @@ MUTANTS = [
         ),
         (
             "a clock late",
-            ("self.config, a, b, self.first", 'self.config, late(m, a, "later"), b, self.first'),
+            ("(m, self, a, b,", '(m, self, registered(m, a, "later"), b,'),
         ),
         (
             "a reset where there is none",
@@ -239,9 +255,9 @@ MUTANTS = [
         "Macc",
         MACC,
         ("sums never begin", ("Mux(first, 0, accumulator)", "accumulator")),
-        ("operand squared", ('late(m, b, "b_operand")', 'late(m, a, "b_operand")')),
+        ("operand squared", ('registered(m, b, "b_operand")', 'registered(m, a, "b_operand")')),
         ("lost carry", ("Cat(carry, kept))[1:]", "Cat(C(0), kept))[1:]")),
-        ("a product late", ("range(MULTIPLIER_LATENCY - 1)", "range(MULTIPLIER_LATENCY)")),
+        ("a product late", ("range(PRODUCT_LATENCY - 3)", "range(PRODUCT_LATENCY - 2)")),
     ),
     *mutants(
         hdl.macc,
@@ -249,7 +265,7 @@ MUTANTS = [
         TERNARY,
         (
             "a ternary operand late",
-            ("self.config, self.a,", 'self.config, late(m, self.a, "later"),'),
+            ("config, self.a,", 'config, registered(m, self.a, "later"),'),
         ),
         ("first late", ("self.b, self.first)", "self.b, first_hop)")),
     ),
@@ -259,63 +275,88 @@ MUTANTS = [
         TERNARY,
         (
             "no carry for the complement",
-            ("carry = late(m, nonzero & negative,", "carry = late(m, nonzero & ~nonzero,"),
+            ("registered(m, nonzero & negative,", "registered(m, nonzero & ~nonzero,"),
         ),
         ("-2 subtracts", ("nonzero, negative = b[0], b[1]", "nonzero, negative = b.any(), b[1]")),
         ("1 subtracts", ("nonzero, negative = b[0], b[1]", "nonzero, negative = b[0], b[0]")),
-        ("a sign lost", ('late(m, signed.as_signed(), "signed")', 'late(m, signed, "signed")')),
+        ("a sign lost", ('(m, signed.as_signed(), "signed")', '(m, signed, "signed")')),
     ),
     *mutants(
-        hdl.array,
+        hdl.array.edges,
         "Array",
         ARRAY,
-        (
-            "operands swapped",
-            (SIDES, "list(taken.b), list(taken.a)"),
-        ),
-        ("gaps multiply", ("Mux(gaps[wait], 0, late_by)", "late_by")),
+        ("operands swapped", (SIDES, "list(taken.b), list(taken.a)")),
+        ("gaps multiply", ("Mux(gaps[delay], 0, delayed)", "delayed")),
+    ),
+    *mutants(
+        hdl.array.array,
+        "Array",
+        ARRAY,
         ("last too early", ("last[rows - 2]", "last[rows - 3]")),
         (
             "no reset of the tile's beginning",
             ("begins = Signal(init=1)", "begins = Signal(init=1, reset_less=True)"),
         ),
         ("no reset of the markers", ('"last", reset_less=False)', '"last")')),
+    ),
+    *mutants(
+        hdl.array.foot,
+        "Array",
+        ARRAY,
         ("every column the same lane", ("first_lane=column", "first_lane=0")),
         ("lanes leap without rows", ("lane, valid[column]", "lane, valid[column] | 1")),
         ("a row less in the tile", ("m.Elif(row == 0)", "m.Elif(row == 1)")),
     ),
     *mutants(
-        hdl.array,
+        hdl.array.foot,
         "Array",
         RAW,
         ("a column late", ('columns - 1 - column, f"deskew', 'columns - column, f"deskew')),
         ("a segment early", ('lag - k, f"foot', 'lag, f"foot')),
-        ("a row's hold too long", ("(hold & ~releases[row])", "hold")),
     ),
     *mutants(
-        hdl.array,
+        hdl.array.grid,
+        "Array",
+        RAW,
+        ("a row's hold too long", ("(hold & ~release[row])", "hold")),
+    ),
+    *mutants(
+        hdl.array.grid,
         "Array",
         MIXED,
-        ("no wait beside the block", ('late(m, a, f"waits_{row}", wait)', "a")),
-        ("no wait above the block", ("[column + wait for", "[column for")),
-        ("the block's way in too short", ("[top + column for", "[column for")),
-        ("ternary nodes when the block multiplies", ("accepted & ~operand.multiply", "accepted")),
-        ("-2 multiplies", ("(code[1] & code[0]).replicate", "code[1].replicate")),
-        ("always multiplies", ("Mux(operand.multiply, code,", "Mux(1, code,")),
-        ("never multiplies", ("Mux(operand.multiply, code,", "Mux(0, code,")),
+        ("no wait beside the block", ('registered(m, a, f"waits_{row}", step)', "a")),
         ("a high segment early", ('f"{name}_{number}", number)', 'f"{name}_{number}", 0)')),
         ("a sign lost", ("part[-1].replicate(", "(part[-1] & 0).replicate(")),
-        ("b passes into the block", ("below[: len(block)] = block", "pass")),
+        (
+            "b passes into the block",
+            ("below[: len(operands.block)] = operands.block", "pass"),
+        ),
     ),
     *mutants(
-        hdl.wage,
+        hdl.array.edges,
+        "Array",
+        MIXED,
+        ("no wait above the block", ("[column + extra for", "[column for")),
+        ("the block's way in too short", ("[above_block + column for", "[column for")),
+        ("-2 multiplies", ("(code[1] & code[0]).replicate", "code[1].replicate")),
+        ("always multiplies", ("Mux(multiply, code,", "Mux(1, code,")),
+        ("never multiplies", ("Mux(multiply, code,", "Mux(0, code,")),
+    ),
+    *mutants(
+        hdl.array.array,
+        "Array",
+        MIXED,
+        ("ternary nodes when the block multiplies", ("accepted & ~operand.multiply", "accepted")),
+    ),
+    *mutants(
+        hdl.quantize.weight,
         "WeightQuantizer",
         golden.WeightQuantizerConfig(lanes=2),
         ("threshold off by one", ("((1 << (dropped - 1)) - 1)", "(1 << (dropped - 1))")),
         ("no reset", ('"valid", reset_less=False)', '"valid")')),
     ),
     *mutants(
-        hdl.wage,
+        hdl.quantize.activation,
         "ActivationQuantizer",
         golden.ActivationQuantizerConfig(width=9, bits=4, most_shift=3, lanes=2),
         ("ties up", ("half & (rest.any() | kept[0])", "half")),
@@ -323,7 +364,7 @@ MUTANTS = [
         ("clip mask off by one", ("(kept == top) & shifted[:most].any()", "(kept == top)")),
     ),
     *mutants(
-        hdl.wage,
+        hdl.quantize.exponent,
         "ShiftExponent",
         SHIFT,
         ("maximum of the last vector", ("Mux(ends, 0, largest)", "0")),
@@ -336,15 +377,20 @@ MUTANTS = [
         ("ends a clock late", ('"ends", 1 + config.levels', '"ends", 2 + config.levels')),
     ),
     *mutants(
-        hdl.wage,
+        hdl.quantize.scale,
         "ErrorQuantizer",
         ERROR,
         ("ties up", (" - (dropped != 0)\n        addend", "\n        addend")),
+    ),
+    *mutants(
+        hdl.quantize.error,
+        "ErrorQuantizer",
+        ERROR,
         (
             "clips off by one",
             (
-                "Mux(scaled > top, top, scaled)[: config.bits - 1]",
-                "Mux(scaled > top, top - 1, scaled)[: config.bits - 1]",
+                "Mux(magnitude > top, top, magnitude)[: config.bits - 1]",
+                "Mux(magnitude > top, top - 1, magnitude)[: config.bits - 1]",
             ),
         ),
         ("sign lost", ("Mux(keep, Mux(negative, -code, code), 0)", "Mux(keep, code, 0)")),
@@ -352,7 +398,7 @@ MUTANTS = [
         ("no reset", ('"valid", 5, reset_less=False)', '"valid", 5)')),
     ),
     *mutants(
-        hdl.wage,
+        hdl.quantize.update,
         "WeightUpdate",
         UPDATE,
         ("step - n", ("weight - step", "step - weight")),
@@ -474,7 +520,7 @@ def test_a_unit_a_clock_late_shows_at_the_first_result():
     inputs = offered(60, i_weight=((2,), {}), i_gradient=((2,), {}))
     inputs["i_valid"][:13] = 0
     found = found_in(
-        hdl.wage,
+        hdl.quantize.update,
         inputs,
         config=UPDATE,
         unit="WeightUpdate",
@@ -488,7 +534,7 @@ def test_a_threshold_off_by_one_shows_at_the_one_maximum_it_is_wrong_for():
     inputs = offered(60, i_data=((2,), {clock: [-m, 3] for clock, m in maxima.items()}))
     inputs["i_keep"], inputs["i_last"] = np.ones((60, 2), int), np.ones(60, int)
     found = found_in(
-        hdl.wage,
+        hdl.quantize.exponent,
         inputs,
         config=SHIFT,
         unit="ShiftExponent",
@@ -501,7 +547,7 @@ def test_a_threshold_off_by_one_shows_at_the_one_maximum_it_is_wrong_for():
 def test_a_swapped_difference_shows_at_the_first_weight_that_is_not_its_own_negative():
     inputs = offered(60, i_weight=((2,), {14: [0, 100]}), i_gradient=((2,), {}))
     found = found_in(
-        hdl.wage,
+        hdl.quantize.update,
         inputs,
         config=UPDATE,
         unit="WeightUpdate",
@@ -516,7 +562,7 @@ def test_swapped_operands_show_at_the_first_row_that_the_transpose_has_otherwise
     inputs["i_last"] = (np.arange(80) == 20).astype(int)
     # Bottom row first: 5 * (1, 7, 5) against 5 * (2, 3, 5).
     found = found_in(
-        hdl.array,
+        hdl.array.edges,
         inputs,
         config=RAW,
         unit="Array",

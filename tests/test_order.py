@@ -16,10 +16,10 @@ from golden.fixed import Fixed
 from golden.lfsr import Generator, Lanes
 from golden.order import ColumnOrder, Matrix, RowOrder, TileOrder
 from golden.training import Formats, GuptaRecipe, GuptaTrainer, WageRecipe, plan
-from golden.training.gupta_plan import GuptaPlanner
-from golden.training.network import Stage, Window
-from golden.training.ops import Convert, FixedPointUpdate, Kind, Pass, Product
-from golden.training.wage_plan import WagePlanner
+from golden.training.layers.network import Stage, Window
+from golden.training.step.ops import Convert, FixedPointUpdate, Kind, Pass, Product
+from golden.training.systems.gupta.plan import GuptaPlanner
+from golden.training.systems.wage.plan import WagePlanner
 
 PAGE = Path(__file__).parent.parent / "docs" / "numerics.md"
 

@@ -10,6 +10,7 @@ import pytest
 from generated import CASES, configured, gradloom, ports, run, tool
 
 import golden
+from golden import settings
 from golden.fixed import Fixed
 from golden.port import outputs_of
 from gradloom.package import package, write
@@ -229,6 +230,7 @@ def test_the_description_is_that_of_the_unit(name, arguments):
     files = package(unit, config, 1)
     description = json.loads(files[f"{unit.module}.json"])
     assert description["module"] == unit.module
+    assert settings.made(type(config), description["parameters"]) == config
     assert description["latency"]["clocks"] == config.latency
     assert description["throughput"] == config.throughput
     assert description["generator"]["name"] == "gradloom"
@@ -246,11 +248,11 @@ def test_the_description_is_that_of_the_unit(name, arguments):
         }
     if name == "macc" and not arguments:
         assert description["parameters"] == {
-            "a": "<2,14>",
-            "b": "<2,14>",
-            "depth": "511",
-            "segments": "2",
-            "ternary": "False",
+            "a": "2,14",
+            "b": "2,14",
+            "depth": 511,
+            "segments": 2,
+            "ternary": False,
         }
 
 

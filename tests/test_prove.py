@@ -219,7 +219,7 @@ FAULTS = [
     Fault(
         "wage-weight",
         golden.WeightQuantizerConfig(),
-        hdl.wage,
+        hdl.quantize.weight,
         "((1 << (dropped - 1)) - 1)",
         "(1 << (dropped - 1))",
         "wage_weight_pipeline",
@@ -264,7 +264,7 @@ FAULTS = [
     Fault(
         "wage-activation",
         golden.ActivationQuantizerConfig(),
-        hdl.wage,
+        hdl.quantize.activation,
         "(kept == top) & shifted[:most].any()",
         "(kept == top)",
         "wage_activation_pipeline",
@@ -273,7 +273,7 @@ FAULTS = [
     Fault(
         "wage-shift",
         golden.ShiftExponentConfig(),
-        hdl.wage,
+        hdl.quantize.exponent,
         "_root(1 << (2 * width - 1))",
         "(_root(1 << (2 * width - 1)) + 1)",
         "wage_shift_pipeline",
@@ -282,7 +282,7 @@ FAULTS = [
     Fault(
         "wage-shift",
         golden.ShiftExponentConfig(),
-        hdl.wage,
+        hdl.quantize.exponent,
         "Mux(ends, 0, largest)",
         "largest",
         "wage_shift_pipeline",
@@ -291,7 +291,7 @@ FAULTS = [
     Fault(
         "wage-error",
         golden.ErrorQuantizerConfig(),
-        hdl.wage,
+        hdl.quantize.scale,
         " - (dropped != 0)\n        addend",
         "\n        addend",
         "wage_error_pipeline",
@@ -300,7 +300,7 @@ FAULTS = [
     Fault(
         "wage-update",
         golden.WeightUpdateConfig(width=16),
-        hdl.wage,
+        hdl.quantize.update,
         "most_left - self.rate)",
         "most_left - self.rate + 1)",
         "wage_update_pipeline",
@@ -327,16 +327,16 @@ FAULTS = [
     Fault(
         "array",
         SMALL,
-        hdl.array,
-        "Mux(gaps[wait], 0, late_by)",
-        "late_by",
+        hdl.array.edges,
+        "Mux(gaps[delay], 0, delayed)",
+        "delayed",
         "array",
         "operands",
     ),
     Fault(
         "array",
         SMALL,
-        hdl.array,
+        hdl.array.foot,
         "m.Elif(row == 0)",
         "m.Elif(row == 1)",
         "array",

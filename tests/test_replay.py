@@ -17,7 +17,7 @@ from golden.training import (
     WageRecipe,
     new_trainer,
 )
-from golden.training.ops import (
+from golden.training.step.ops import (
     Convert,
     Pass,
     Product,

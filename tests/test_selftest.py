@@ -24,7 +24,7 @@ from primitives import yosys
 
 import golden
 import hdl
-import hdl.wage
+import hdl.quantize.weight
 from boards.board import BOARDS
 from boards.device import FAMILIES
 from boards.flow.gowin import ROMS
@@ -182,7 +182,9 @@ def mutated(module, before, after):
 
 
 def test_a_wrong_constant_in_a_unit_is_told_with_clock_and_values():
-    wrong = mutated(hdl.wage, "Mux(rounded > top, top, Mux(", "Mux(rounded > top, top - 1, Mux(")
+    wrong = mutated(
+        hdl.quantize.weight, "Mux(rounded > top, top, Mux(", "Mux(rounded > top, top - 1, Mux("
+    )
     check = replace(make_check(WEIGHT, 40, 7), component=lambda: wrong.WeightQuantizer(WEIGHT))
     clocks = check.depth[0] + WEIGHT.latency + 1
     inputs = {"i_data": np.zeros((clocks, 2), int), "i_valid": np.arange(clocks) < check.depth[0]}

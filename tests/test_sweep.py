@@ -14,7 +14,7 @@ from generated import gradloom
 
 from golden.datasets import digits
 from golden.training import Run, load, train
-from golden.training.checkpoint import Checkpoint
+from golden.training.runs.checkpoint import Checkpoint
 from gradloom import jobs
 from gradloom import sweep as sweeping
 from gradloom.sweep import grouped, points, sweep

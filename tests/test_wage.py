@@ -14,7 +14,7 @@ import golden
 import hdl
 from golden.fixed import Rounding
 from golden.lfsr import Generator, Lanes, dither
-from golden.wage import (
+from golden.quantize import (
     ActivationQuantizerConfig,
     ErrorQuantizerConfig,
     ShiftExponentConfig,

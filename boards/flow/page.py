@@ -16,6 +16,7 @@ from boards.flow.report import (
     resource_usage,
     throughput_line,
 )
+from golden.settings import flat, text_of
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1c2430; --dim: #5b6675; --line: #d9dee5; --fill: #f5f7f9;
@@ -103,7 +104,7 @@ def page(report: dict[str, Any]) -> str:
         "<h2>How it was made</h2>",
         _table(
             ["parameter", "value"],
-            [[key, str(value)] for key, value in report["parameters"].items()],
+            [[key, text_of(value)] for key, value in flat(report["parameters"]).items()],
             left=2,
         ),
         f"<p>{'<br>'.join(escape(tool) for tool in report['tools'])}</p>",

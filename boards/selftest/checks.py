@@ -19,8 +19,8 @@ import golden
 import hdl
 from golden import check
 from golden.fixed import Codes
+from golden.quantize import RATE_BITS
 from golden.twin import Trace, Twin
-from golden.wage import RATE_BITS
 from hdl.cells import CELLS
 
 

@@ -9,8 +9,8 @@ from amaranth.lib import data
 from boards.board import Board
 from boards.selftest.checks import Check, elements
 from golden import ArrayConfig
-from hdl.array import QUEUE
-from hdl.buffer import PIECE
+from hdl.array.array import SLICE
+from hdl.buffer import BLOCK
 from hdl.cells import CELLS
 
 #: The most bytes that the texts take.
@@ -52,13 +52,13 @@ def memory_budget(board: Board, checks: list[Check]) -> dict[str, int]:
         numbers += len(elements(data.Layout.cast(unit.o.payload.shape())))
         budget[f"{each.name} operands"] = blocks(operand, operands)
         budget[f"{each.name} results"] = blocks(result, results)
-        # The output buffer's depth is a power of two; where registers are to stay apart, an array
-        # has it in several queues, and these in pieces.
+        # The FIFO's memory has a power of two of words. An array with its own control registers at
+        # every load has it in slices, and each slice in blocks.
         depth = 1 << (each.latency - 2).bit_length()
-        if isinstance(config, ArrayConfig) and CELLS[board.device.cells].apart:
-            queues = ceil(result / QUEUE)
-            pieces = ceil(depth / PIECE) if queues > 1 else 1
-            number = queues * pieces * blocks(ceil(result / queues), ceil(depth / pieces))
+        if isinstance(config, ArrayConfig) and CELLS[board.device.cells].duplicate:
+            slices = ceil(result / SLICE)
+            parts = ceil(depth / BLOCK) if slices > 1 else 1
+            number = slices * parts * blocks(ceil(result / slices), ceil(depth / parts))
         else:
             number = blocks(result, depth)
         budget[f"{each.name} buffer"] = number
@@ -66,9 +66,9 @@ def memory_budget(board: Board, checks: list[Check]) -> dict[str, int]:
     budget["numbers"] = blocks(ELEMENT_BITS, numbers)
     total = sum(budget.values())
     if total > board.device.block_rams:
-        parts = " + ".join(f"{name} {number}" for name, number in budget.items())
+        sum_of = " + ".join(f"{name} {number}" for name, number in budget.items())
         raise ValueError(
-            f"{board.name}: the self-test takes {parts} = {total} of the "
+            f"{board.name}: the self-test takes {sum_of} = {total} of the "
             f"{board.device.block_rams} block RAMs of an {board.device.part}: "
             "fewer operands or a smaller array are wanted"
         )

@@ -6,31 +6,38 @@ stop and go on from. `new_trainer` gives the trainer alone, whose `step` can rec
 operation.
 """
 
-from golden.training.dorefa import DorefaTrainer
-from golden.training.dorefa_recipe import DorefaBits, DorefaRecipe
-from golden.training.float import FloatTrainer
-from golden.training.float_recipe import FloatRecipe, FloatStart, Loss
-from golden.training.gupta import GuptaTrainer
-from golden.training.gupta_recipe import (
+from golden.training.recipe import Recipe, SampleOrder
+from golden.training.runs.run import Interrupted, Run, train
+from golden.training.runs.score import Draws, Epoch, Histogram, LayerReport, Score
+from golden.training.step.record import Entry, Record
+from golden.training.systems.dorefa.recipe import DorefaBits, DorefaRecipe
+from golden.training.systems.dorefa.trainer import DorefaTrainer
+from golden.training.systems.float.recipe import FloatRecipe, FloatStart, Loss
+from golden.training.systems.float.trainer import FloatTrainer
+from golden.training.systems.gupta.recipe import (
     Formats,
     GuptaRecipe,
     GuptaRounding,
     SaturationGradient,
     UpdateFactors,
 )
-from golden.training.hwgq import HwgqTrainer
-from golden.training.hwgq_recipe import HwgqRecipe
-from golden.training.li import LiTrainer
-from golden.training.li_recipe import Activation, Binarize, LiFormats, LiRecipe, Update
-from golden.training.loop import SYSTEMS, new_trainer, plan
-from golden.training.recipe import Recipe, SampleOrder
-from golden.training.record import Entry, Record
-from golden.training.runs import Interrupted, Run, train
-from golden.training.score import Draws, Epoch, Histogram, LayerReport, Score
+from golden.training.systems.gupta.trainer import GuptaTrainer
+from golden.training.systems.hwgq.recipe import HwgqRecipe
+from golden.training.systems.hwgq.trainer import HwgqTrainer
+from golden.training.systems.li.recipe import Activation, Binarize, LiFormats, LiRecipe, Update
+from golden.training.systems.li.trainer import LiTrainer
+from golden.training.systems.registry import SYSTEMS, new_trainer, plan
+from golden.training.systems.wage.recipe import (
+    Bits,
+    PixelScale,
+    Saturation,
+    Shift,
+    Start,
+    WageRecipe,
+)
+from golden.training.systems.wage.trainer import WageTrainer
 from golden.training.toml import load
-from golden.training.trainer import Trainer
-from golden.training.wage import WageTrainer
-from golden.training.wage_recipe import Bits, PixelScale, Saturation, Shift, Start, WageRecipe
+from golden.training.trainers.trainer import Trainer
 
 __all__ = [
     "SYSTEMS",

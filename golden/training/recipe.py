@@ -1,16 +1,12 @@
 """The part of a recipe that every training shares."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 from typing import ClassVar
 
-from golden import check
 from golden.lfsr import MOST_LANES, Generator
-from golden.training import network
-
-#: A number that a recipe takes exactly: 0.1 is one tenth.
-Rate = int | float | str | Fraction
+from golden.settings import Bound, check_settings, setting
+from golden.training.layers import network
 
 
 class SampleOrder(StrEnum):
@@ -22,17 +18,6 @@ class SampleOrder(StrEnum):
     LFSR = "lfsr"
 
 
-def exact(name: str, value: Rate, low: Rate, high: Rate) -> Fraction:
-    """The rational that `value` prints as, if it is from `low` to `high`."""
-    try:
-        rational = Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{name} = {value!r}: a number from {low} to {high} is wanted") from None
-    if not Fraction(low) <= rational <= Fraction(high):
-        raise ValueError(f"{name} = {value}: allowed are {low} to {high}")
-    return rational
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What any training needs to know.
@@ -40,25 +25,29 @@ class Recipe:
     Parameters
     ----------
     network
-        The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC (see
-        `golden.training.network`); an empty text makes a single layer.
+        The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC.
+        `golden.training.layers.network` reads them; an empty text makes a single layer.
     batch
-        Images a step; a last, smaller batch of an epoch is dropped.
+        Images per step, 1 to 65536. A last, smaller batch of an epoch is dropped.
     epochs
-        Passes over the training images.
+        Passes over the training images, 1 to 1000000.
     seed
-        Seed of NumPy's PCG64, which draws the first weights and then one permutation per epoch.
+        Seed of NumPy's PCG64, which draws the first weights and then one permutation per epoch, 0
+        to 2^63 - 1.
     order
-        The order in which an epoch takes the images: `permutation`, or `lfsr`, which hardware can
-        make (see `golden.training.samples`).
+        The order in which an epoch takes the images: permutation or lfsr. Hardware can make the
+        order lfsr; `golden.training.runs.samples` describes it.
     group
-        Samples that go through forward pass and errors together, a multiple of `rows`; None takes
-        the batch. The groups of a batch follow each other, the last one has what is left.
+        Samples that go through forward pass and errors together, a multiple of `rows`, 1 to batch.
+        None takes the batch. The groups of a batch follow each other; the last one has what is
+        left.
     generator
         Random bits of the rounders.
-    rows, columns
-        Size of the array. Its column c rounds with lane c; the elementwise rounders are as many as
-        the columns and have the lanes after those.
+    rows
+        Rows of the array, 1 to 1024.
+    columns
+        Columns of the array, 1 to 127. Column c rounds with lane c. There are as many elementwise
+        rounders as columns; they have the lanes after those.
     """
 
     #: Whether `group` may be less than the batch.
@@ -67,28 +56,52 @@ class Recipe:
     #: Name of the system; a recipe that can be trained has one.
     SYSTEM: ClassVar[str] = ""
 
-    network: str
-    batch: int
-    epochs: int
-    seed: int = 0
-    order: SampleOrder = SampleOrder.PERMUTATION
-    group: int | None = None
-    generator: Generator = field(default_factory=Generator)
-    rows: int = 28
-    columns: int = 28
+    network: str = setting(
+        text="The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC",
+        more="`golden.training.layers.network` reads them; an empty text makes a single layer.",
+    )
+    batch: int = setting(
+        text="Images per step",
+        low=1,
+        high=65536,
+        more="A last, smaller batch of an epoch is dropped.",
+    )
+    epochs: int = setting(text="Passes over the training images", low=1, high=1_000_000)
+    seed: int = setting(
+        0,
+        "Seed of NumPy's PCG64, which draws the first weights and then one permutation per epoch",
+        low=0,
+        high=2**63 - 1,
+    )
+    order: SampleOrder = setting(
+        SampleOrder.PERMUTATION,
+        "The order in which an epoch takes the images",
+        more="Hardware can make the order lfsr; `golden.training.runs.samples` describes it.",
+    )
+    group: int | None = setting(
+        None,
+        "Samples that go through forward pass and errors together, a multiple of `rows`",
+        low=1,
+        high=Bound("batch", lambda recipe: recipe.batch),
+        none="None takes the batch.",
+        more="The groups of a batch follow each other; the last one has what is left.",
+    )
+    generator: Generator = setting(Generator(), "Random bits of the rounders")
+    rows: int = setting(28, "Rows of the array", low=1, high=1024)
+    columns: int = setting(
+        28,
+        "Columns of the array",
+        low=1,
+        high=MOST_LANES // 2,
+        more="Column c rounds with lane c. There are as many elementwise rounders as columns; they "
+        "have the lanes after those.",
+    )
 
     def __post_init__(self) -> None:
+        check_settings(self)
         network.parse(self.network)
-        check.whole("batch", self.batch, 1, 65536)
-        check.whole("epochs", self.epochs, 1, 1_000_000)
-        check.whole("seed", self.seed, 0, 2**63 - 1)
-        check.instance("generator", self.generator, Generator)
-        check.whole("rows", self.rows, 1, 1024)
-        check.whole("columns", self.columns, 1, MOST_LANES // 2)
         self.generator.require_lanes(2 * self.columns)
-        check.one_of("order", self.order, SampleOrder)
         if self.group is not None:
-            check.whole("group", self.group, 1, self.batch)
             if self.group < self.batch and not self.GROUPS:
                 raise ValueError(
                     f"group = {self.group}: {self.SYSTEM} takes its whole batch = {self.batch} "

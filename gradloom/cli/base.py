@@ -46,13 +46,7 @@ def shown(*columns: ProgressColumn) -> Progress:
 
 def defaults(options: Iterable[click.Parameter]) -> dict[str, Any]:
     """The values of options that are not given, by their names."""
-    ctx = click.Context(click.Command("defaults"))
-    return {
-        option.name or "": option.type_cast_value(
-            ctx, () if option.multiple else option.get_default(ctx)
-        )
-        for option in options
-    }
+    return click.Command("defaults", params=list(options)).make_context("defaults", []).params
 
 
 class UnitCommand(click.Command):
@@ -98,10 +92,15 @@ def commands(
         )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help=(
+        "Training hardware for low-precision neural networks, held to a NumPy model at every clock."
+    ),
+)
 @click.version_option(package_name="gradloom")
 def cli() -> None:
-    """Training hardware for low-precision neural networks, held to a NumPy model at every clock."""
+    """The command `gradloom`."""
 
 
 def refuse(unwanted: tuple[str, ...], why: str) -> None:

@@ -18,9 +18,12 @@ from gradloom.units import Unit
 from hdl.cells import CELLS
 
 
-@cli.group(name="build")
+@cli.group(
+    name="build",
+    help="What a unit takes of a device, and its clock, by the open tools.",
+)
 def build_group() -> None:
-    """What a unit takes of a device, and its clock, by the open tools."""
+    """The command `gradloom build`."""
 
 
 @contextmanager
@@ -166,7 +169,10 @@ commands(
 )
 
 
-@build_group.command(name="selftest")
+@build_group.command(
+    name="selftest",
+    help=("Build a bitstream with which a board tests the hardware against the model by itself."),
+)
 @click.option("--board", required=True, help="The board: see `gradloom boards`.")
 @click.option(
     "-o",
@@ -178,7 +184,7 @@ commands(
     "--broken", is_flag=True, help="Expect one bit wrongly: shows what a failure is like."
 )
 def build_selftest(board: str, output: Path | None, broken: bool) -> None:
-    """Build a bitstream with which a board tests the hardware against the model by itself."""
+    """The command `gradloom build selftest`."""
     import tempfile
 
     from boards.board import find
@@ -217,10 +223,13 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
     click.echo(f"load with: {chosen.load_command(folder)}")
 
 
-@cli.command(name="boards")
+@cli.command(
+    name="boards",
+    help="List the boards that `build selftest` knows.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_boards(as_json: bool) -> None:
-    """List the boards that `build selftest` knows."""
+    """The command `gradloom boards`."""
     from boards.board import BOARDS
     from boards.selftest.memory import memory_budget
 
@@ -259,10 +268,13 @@ def list_boards(as_json: bool) -> None:
         )
 
 
-@cli.command(name="targets")
+@cli.command(
+    name="targets",
+    help="List the devices that `build` knows.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_targets(as_json: bool) -> None:
-    """List the devices that `build` knows."""
+    """The command `gradloom targets`."""
     from rich.table import Table
 
     from boards.device import RESOURCES

@@ -12,9 +12,14 @@ from gradloom.stimulus import COMPARE_CLOCKS, usual_inputs
 from gradloom.units import Unit
 
 
-@cli.group(name="compare")
+@cli.group(
+    name="compare",
+    help=(
+        "Compare a unit with its twin at every clock: on random stimulus, or from a waveform file."
+    ),
+)
 def compare_group() -> None:
-    """Compare a unit with its twin at every clock: on random stimulus, or from a waveform file."""
+    """The command `gradloom compare`."""
 
 
 #: Options of `compare` that belong to a simulation, and to a waveform.

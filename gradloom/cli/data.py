@@ -9,14 +9,19 @@ from gradloom.cli.base import cli, stderr
 from gradloom.fetching import SOURCES, default_folder, fetch
 
 
-@cli.group()
+@cli.group(
+    help="List and fetch data sets to train with.",
+)
 def data() -> None:
-    """List and fetch data sets to train with."""
+    """The command `gradloom data`."""
 
 
-@data.command("list")
+@data.command(
+    "list",
+    help="Data sets that can be fetched: size, licence, and whether they are there.",
+)
 def list_command() -> None:
-    """Data sets that can be fetched: size, licence, and whether they are there."""
+    """The command `gradloom data list`."""
     for name, source in SOURCES.items():
         folder = default_folder(name)
         absent = len(source.missing(folder))
@@ -29,7 +34,15 @@ def list_command() -> None:
         click.echo(f"  {source.home}, licence: {source.licence}")
 
 
-@data.command("fetch")
+@data.command(
+    "fetch",
+    help=(
+        "Fetch a data set, check its hashes, and print the folder: it is what train "
+        "--data takes.\n\n"
+        "A transfer that was broken off is made again by a second call; files that are "
+        "there are checked and not fetched again."
+    ),
+)
 @click.argument("name", type=click.Choice(list(SOURCES)))
 @click.option(
     "--to",
@@ -46,11 +59,7 @@ def list_command() -> None:
     "several times. What comes from there is held to the published hashes all the same.",
 )
 def fetch_command(name: str, to: Path | None, mirrors: tuple[str, ...]) -> None:
-    """Fetch a data set, check its hashes, and print the folder: it is what train --data takes.
-
-    A transfer that was broken off is made again by a second call; files that are there are checked
-    and not fetched again.
-    """
+    """The command `gradloom data fetch`."""
     for mirror in mirrors:
         if not mirror.startswith(("http://", "https://")):
             raise click.BadParameter(

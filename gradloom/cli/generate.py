@@ -12,9 +12,12 @@ from gradloom.units import Unit
 from hdl.cells import CELLS
 
 
-@cli.group(name="generate")
+@cli.group(
+    name="generate",
+    help="Write the Verilog of a unit.",
+)
 def generate_group() -> None:
-    """Write the Verilog of a unit."""
+    """The command `gradloom generate`."""
 
 
 def _generate(

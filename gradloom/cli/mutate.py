@@ -53,12 +53,17 @@ _OPTIONS = (
 )
 
 
-@cli.group(name="mutate")
+@cli.group(
+    name="mutate",
+    help=(
+        "Change a unit's netlist in many small ways, and see that the testbench finds "
+        "each.\n\n"
+        "Exit status: 0 every mutant is killed or equivalent, 1 some survive, 3 some stay"
+        " open."
+    ),
+)
 def mutate_group() -> None:
-    """Change a unit's netlist in many small ways, and see that the testbench finds each.
-
-    Exit status: 0 every mutant is killed or equivalent, 1 some survive, 3 some stay open.
-    """
+    """The command `gradloom mutate`."""
 
 
 def options(unit: Unit) -> tuple[click.Option, ...]:

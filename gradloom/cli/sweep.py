@@ -14,7 +14,9 @@ from gradloom.cli.base import bar, cli, fail
 from gradloom.cli.train import DATA, SETTINGS, draw
 
 
-@cli.command()
+@cli.command(
+    help="Train RECIPE with every combination of values, each in a folder of its own.",
+)
 @click.argument("recipe")
 @click.option(
     "--grid",
@@ -61,7 +63,7 @@ def sweep(
     scheduler: str | None,
     workers: int | None,
 ) -> None:
-    """Train RECIPE with every combination of values, each in a folder of its own."""
+    """The command `gradloom sweep`."""
     from golden.training import toml
     from gradloom import sweep as sweeping
     from gradloom.jobs import JobsError

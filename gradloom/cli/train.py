@@ -51,7 +51,13 @@ def _steps() -> Progress:
     )
 
 
-@cli.command()
+@cli.command(
+    help=(
+        "Train as RECIPE says: a name of `gradloom recipes`, or the path of a .toml file.\n\n"
+        "`float-` before a name is its float32 baseline. Ctrl-C stops after the step at "
+        "hand; with --out, --resume goes on from there as if nothing had happened."
+    ),
+)
 @click.argument("recipe")
 @DATA
 @SETTINGS
@@ -69,11 +75,7 @@ def _steps() -> Progress:
 def train(
     recipe: str, data: Path | None, settings: tuple[str, ...], out: Path | None, resume: bool
 ) -> None:
-    """Train as RECIPE says: a name of `gradloom recipes`, or the path of a .toml file.
-
-    `float-` before a name is its float32 baseline. Ctrl-C stops after the step at hand; with --out,
-    --resume goes on from there as if nothing had happened.
-    """
+    """The command `gradloom train`."""
     from golden.datasets import digits, load
     from golden.training import Interrupted, Run, toml
 
@@ -134,15 +136,17 @@ def draw(folder: Path, suffix: str = "png") -> None:
         print(f"gradloom: {error}", file=sys.stderr)
 
 
-@cli.command()
+@cli.command(
+    help=(
+        "List the built-in recipes, or print RECIPE in TOML.\n\n"
+        "`float-` before a name is its float32 baseline."
+    ),
+)
 @click.argument("recipe", required=False)
 def recipes(recipe: str | None) -> None:
-    """List the built-in recipes, or print RECIPE in TOML.
-
-    `float-` before a name is its float32 baseline.
-    """
+    """The command `gradloom recipes`."""
     from golden.training import toml
-    from golden.training.network import smallest
+    from golden.training.layers.network import smallest
 
     if recipe is not None:
         click.echo(toml.text(recipe).rstrip())
@@ -158,11 +162,13 @@ def recipes(recipe: str | None) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 130).print(table)
 
 
-@cli.command()
+@cli.command(
+    help="Draw the plots of a run's, or a sweep's, FOLDER again.",
+)
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--format", "suffix", type=click.Choice(["png", "svg"]), default="png")
 def plots(folder: Path, suffix: str) -> None:
-    """Draw the plots of a run's, or a sweep's, FOLDER again."""
+    """The command `gradloom plots`."""
     from gradloom import plots as drawing
 
     try:
@@ -172,7 +178,9 @@ def plots(folder: Path, suffix: str) -> None:
     click.echo(f"{folder}: {', '.join(path.name for path in made)}")
 
 
-@cli.command()
+@cli.command(
+    help="Train on digits in integers, send a step through the hardware, write Verilog.",
+)
 @click.option(
     "-o",
     "--output",
@@ -189,7 +197,7 @@ def plots(folder: Path, suffix: str) -> None:
     help="Amaranth's own, or compiled ones.",
 )
 def demo(output: Path, simulator: str) -> None:
-    """Train on digits in integers, send a step through the hardware, write Verilog."""
+    """The command `gradloom demo`."""
     from gradloom.demo import run
 
     with bar() as progress:

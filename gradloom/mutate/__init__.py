@@ -18,13 +18,14 @@ from typing import Any, Literal
 
 from boards.flow.tools import find_tool
 from golden.port import inputs_of, outputs_of
+from golden.settings import mapping
 from golden.twin import Trace
 from gradloom import jobs
 from gradloom.mutate import equivalence, lanes, netlist
 from gradloom.mutate.netlist import Gates, Mutation
 from gradloom.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import generate, parameters
+from gradloom.verilog import generate
 
 #: Runs in which registers of a mutant that lives are watched, and their clocks.
 WATCHED = 64, 128
@@ -112,7 +113,7 @@ class Report:
         fates: tuple[Fate, ...] = Fate.__args__  # type: ignore[attr-defined]
         return {
             "unit": self.unit,
-            "parameters": dict(parameters(self.config)),
+            "parameters": mapping(self.config),
             "mutants": len(self.mutants),
             "seed": self.seed,
             "yosys": self.yosys,

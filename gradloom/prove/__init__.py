@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import hdl
-from golden.lfsr import LfsrConfig
 from gradloom import jobs
 from gradloom.ports import flatten
 from gradloom.prove import (
@@ -121,11 +120,8 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     _PIPELINES[unit.name](arithmetic, config)
     found = [arithmetic]
     if pipeline.draws:
-        lanes = LfsrConfig(
-            generator=config.generator, lanes=config.lanes, first_lane=config.first_lane
-        )
-        found.append(Bench(f"{unit.module}_lanes", flatten(Lanes(lanes))))
-        lfsr.specify(found[-1], lanes)
+        found.append(Bench(f"{unit.module}_lanes", flatten(Lanes(config.lfsr))))
+        lfsr.specify(found[-1], config.lfsr)
     depth = config.latency + 1
     fifo = hdl.Buffer(component.o.payload.shape(), depth=depth)  # type: ignore[attr-defined]
     found.append(Bench(f"{unit.module}_buffer", flatten(fifo)))

@@ -14,7 +14,7 @@ from amaranth.hdl import C, Cat, Mux, Value
 import hdl
 from golden.array import ArrayConfig
 from golden.macc import PRODUCT_LATENCY
-from golden.rounder import PIPELINE_LATENCY, RounderConfig
+from golden.rounder import PIPELINE_LATENCY
 from gradloom.ports import flatten
 from gradloom.prove import lfsr, macc, rounder, streams
 from gradloom.prove.bench import AnyState, Bench, Induction
@@ -36,13 +36,10 @@ def benches(name: str, config: ArrayConfig, component: Any) -> list[Bench]:
         found.append(macc.bench(f"{name}_macc", config.macc))
     if config.macc.ternary or config.multipliers not in (None, (config.rows, config.columns)):
         found.append(macc.bench(f"{name}_ternary_macc", config.node(0, config.columns - 1)))
-    if config.conversions:
-        rounds = RounderConfig(
-            width=config.macc.width, conversions=config.conversions, generator=config.generator
-        )
-        pipeline = hdl.rounder.RoundingPipeline(rounds)
+    if config.rounder:
+        pipeline = hdl.rounder.RoundingPipeline(config.rounder)
         found.append(Bench(f"{name}_rounding_pipeline", flatten(pipeline)))
-        rounder.specify(found[-1], rounds)
+        rounder.specify(found[-1], config.rounder)
     fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer, rows=config.rows)
     found.append(Bench(f"{name}_buffer", flatten(fifo)))
     streams.specify_fifo(found[-1], config.buffer, config.rows)

@@ -2,7 +2,7 @@
 pipeline.
 """
 
-from golden.wage import ActivationQuantizerConfig
+from golden.quantize import ActivationQuantizerConfig
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import implies, largest, least, magnitude, nearest_even
 from gradloom.prove.pipelines import Results

@@ -3,7 +3,7 @@
 from amaranth.hdl import Mux, Value
 
 from golden.fixed import Rounding
-from golden.wage import ErrorQuantizerConfig
+from golden.quantize import ErrorQuantizerConfig
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import (
     clip,

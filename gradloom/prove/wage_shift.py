@@ -5,7 +5,7 @@ from math import isqrt
 from amaranth.hdl import C, Mux, Value
 
 from golden.buffer import BUFFER_LATENCY
-from golden.wage import ShiftExponentConfig
+from golden.quantize import ShiftExponentConfig
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import implies, largest, magnitude
 

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Mux, Value
 
-from golden.wage import WeightUpdateConfig
+from golden.quantize import WeightUpdateConfig
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import clip, draw_of, implies, least, magnitude, power, signed_as
 from gradloom.prove.pipelines import Results

@@ -1,6 +1,6 @@
 """WAGE's Q_W (docs/numerics.md, section 4) on its pipeline."""
 
-from golden.wage import WeightQuantizerConfig
+from golden.quantize import WeightQuantizerConfig
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import clip, implies, magnitude, nearest_even, signed_as
 from gradloom.prove.pipelines import Results

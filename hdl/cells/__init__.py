@@ -1,11 +1,11 @@
-"""What a node is made of on a device: multiplier, accumulating adder, registers that stay apart.
+"""The technologies that nodes and rounders can be made of.
 
-A technology is one small file here. `generic` is Verilog that any tool takes; the others are made
-of a vendor's own cells. All have the same latency, so that one twin serves them all, and a design
-says which it wants: `hdl.Array(config, cells=CELLS["ecp5"])`.
+Each technology is one file. `generic` is Verilog that any tool accepts; the others instantiate a
+vendor's own cells. All have the same latency, so one twin serves them all, and a design chooses
+one by name: `hdl.Array(config, cells=CELLS["ecp5"])`.
 """
 
-from hdl.cells.base import MULTIPLIER_LATENCY, SUM_LATENCY, Cells
+from hdl.cells.base import SUM_LATENCY, Cells
 from hdl.cells.ecp5 import Ecp5
 from hdl.cells.generic import Generic
 from hdl.cells.gowin import Gowin
@@ -19,7 +19,6 @@ CELLS: dict[str, Cells] = {
 
 __all__ = [
     "CELLS",
-    "MULTIPLIER_LATENCY",
     "SUM_LATENCY",
     "Cells",
     "Ecp5",

@@ -1,20 +1,22 @@
-"""What a technology has to offer."""
+"""The interface of a technology, and the parts of a node that most technologies share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import wiring
 
-from golden.macc import PRODUCT_LATENCY, MaccConfig
-from hdl.delay import APART, late
+from golden.macc import MaccConfig
+from hdl.delay import KEEP, registered
 
-#: Clocks from a multiplier's operands to its product: the registers of a DSP block, those for its
-#: operands, one inside, one for the product.
-MULTIPLIER_LATENCY = 3
-
-#: Clocks from a rounder's operands to their sum in a block: the registers for both.
+#: Clocks from the operands of a rounder's sum to the sum, where a DSP block adds: an input register
+#: and an output register.
 SUM_LATENCY = 2
+
+#: Adder of an accumulator segment: module, number of the segment, accumulator, marker, term and
+#: carry in (or None) to the next value of the accumulator with the carry out above it.
+Adder = Callable[[Module, int, Signal, Value, Value, Value | None], Value]
 
 
 class Cells(ABC):
@@ -23,33 +25,30 @@ class Cells(ABC):
     Attributes
     ----------
     name : str
-        By which it is asked for.
-    apart : bool
-        Whether a control bit has a register for every use, which tools may not merge with others
-        of the same value. It costs registers and is worth it where the clock is near the silicon's
-        limit: the nodes of an antidiagonal have equal bits, and one register for all of them would
-        drive a net across the whole array.
+        Name in `CELLS`.
+    duplicate : bool
+        Whether every load of a control bit gets a register of its own, which tools must not merge
+        with equal ones. It costs registers and pays where the clock is near the silicon's limit:
+        all nodes of an antidiagonal have equal control bits, and a register shared by all of them
+        would drive a net across the whole array.
     widest : int or None
-        Bits of a multiplier's operands at most; None where there is no limit.
-    multiplier_latency : int
-        Clocks of `multiply`.
+        Maximum width of a multiplier's operand in bits; None where there is no limit.
     note : str
-        What a tool's user must know; it stands in the head of generated Verilog.
+        Instructions for users of the generated Verilog, printed in its header.
     """
 
     name: ClassVar[str]
-    apart: ClassVar[bool] = False
+    duplicate: ClassVar[bool] = False
     widest: ClassVar[int | None] = None
-    multiplier_latency: ClassVar[int] = MULTIPLIER_LATENCY
     note: ClassVar[str] = ""
 
     def check(self, config: MaccConfig) -> None:
-        """Raise ValueError if there is no node of this configuration."""
-        if not config.ternary:  # those are in fabric
+        """Raise ValueError if these cells cannot make a node of this configuration."""
+        if not config.ternary:  # ternary nodes use no multiplier blocks
             self.check_multiplier(config)
 
     def check_multiplier(self, config: MaccConfig) -> None:
-        """The same of a node that multiplies."""
+        """Raise ValueError if these cells cannot make the multiplier of this configuration."""
         for name, form in (("a", config.a), ("b", config.b)):
             if self.widest is not None and form.width > self.widest:
                 raise ValueError(
@@ -57,120 +56,78 @@ class Cells(ABC):
                     f"{self.widest} bits"
                 )
 
-    def pairs(self, config: MaccConfig) -> bool:
-        """Whether two nodes of an array share a multiplier block, and `products` makes theirs."""
-        return False
-
     def control(self, m: Module, value: Value, name: str, init: int = 0) -> Signal:
-        """A register for a control bit, which stays apart if the technology says so."""
-        register = Signal(name=name, init=init, reset_less=True, attrs=APART if self.apart else {})
+        """Register a control bit, with the attributes `KEEP` if the technology duplicates them.
+
+        Returns
+        -------
+        Signal
+            `value` a clock later; `init` before the first clock.
+        """
+        register = Signal(
+            name=name, init=init, reset_less=True, attrs=KEEP if self.duplicate else {}
+        )
         m.d.sync += register.eq(value)
         return register
 
-    def accumulators(
-        self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value, place: str | None
-    ) -> list[Signal]:
-        """The segments of a node's accumulator, lowest first; each is a clock behind the one below.
+    # A node
 
-        This is a multiplier, registers behind it, and an adder in fabric for every segment. A
-        technology whose blocks accumulate has its own.
+    def accumulators(
+        self, m: Module, node: Any, a: Value, b: Value, first: Value
+    ) -> Sequence[Value]:
+        """Make the accumulator of a node with a multiplier: here a multiplier, and adders in
+        fabric. A technology whose blocks accumulate overrides this.
 
         Parameters
         ----------
         m
             The node's module.
-        config
-            Its formats.
+        node
+            The `hdl.Macc`: its configuration, place and ports.
         a, b
-            Signed operands, a clock after the node's ports had them.
+            Signed operands, registered once behind the node's ports.
         first
-            As it is at the node's port: `config.first_delay` clocks after the ports had the
-            operands of which it tells.
-        place
-            Where the multiplier stands.
+            The node's port `first`, which follows its operand by `config.first_delay` clocks.
+
+        Returns
+        -------
+        sequence of Value
+            One value for each accumulator segment, lowest first; each segment lags the one below it
+            by one clock.
         """
-        product = self.multiply(m, a, b, place)
-        for stage in range(PRODUCT_LATENCY - 1 - self.multiplier_latency):
-            product = late(m, product, f"product_out_{stage}")
-        return self.sums(m, config, product, first)
+        return self.sums(m, node.config, self.multiply(m, a, b, node.place), first)
 
     def ternary(
         self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value
-    ) -> list[Signal]:
-        """The segments of a ternary node's accumulator, as `accumulators` gives them.
+    ) -> Sequence[Value]:
+        """Make the accumulator of a ternary node.
 
-        Here a, its complement or 0 is a register beside the hop, and what the complement lacks is
-        the lowest carry.
+        Here a register beside the hop holds a, its complement or 0, and the lowest carry adds the 1
+        that makes the complement the negative.
 
         Parameters
         ----------
         m
             The node's module.
         config
-            Its formats.
-        a, b
-            Signed operands, as they are at the node's ports.
-        first
-            The same, with the operand of which it tells.
+            The node's configuration.
+        a, b, first
+            The node's ports; `first` belongs to the operands of the same clock.
+
+        Returns
+        -------
+        sequence of Value
+            See `accumulators`.
         """
         nonzero, negative = b[0], b[1]
         signed = (a.as_unsigned() ^ negative.replicate(len(a))) & nonzero.replicate(len(a))
-        term = late(m, signed.as_signed(), "signed")
-        carry = late(m, nonzero & negative, "negative")
+        term = registered(m, signed.as_signed(), "signed")
+        carry = registered(m, nonzero & negative, "negative")
         return self.sums(m, config, term, first, carry)
-
-    def sums(
-        self,
-        m: Module,
-        config: MaccConfig,
-        product: Value,
-        first: Value,
-        carry: Value | None = None,
-    ) -> list[Signal]:
-        """`accumulators` of a product, with an adder in fabric for every segment. The parameters
-        are those of the lowest one; `first` comes a clock before the product, which is
-        `config.product_latency` clocks behind the node's ports.
-        """
-        segments: list[Signal] = []
-        for number, (low, high) in enumerate(config.cuts):
-            first = self.control(m, first, f"first_{number}")
-            if number:
-                # This segment lags one more clock behind: so do the product's bits for it.
-                lower = low - config.cuts[number - 1][0]
-                product = late(
-                    m,
-                    product[min(lower, len(product) - 1) :].as_signed(),
-                    f"product_high_{number}",
-                )
-            term = Signal(high - low, name=f"term_{number}")
-            m.d.comb += term.eq(product)
-            accumulator = Signal(high - low, name=f"accumulator_{number}", reset_less=True)
-            total = self.add(m, number, accumulator, first, term, carry)
-            m.d.sync += accumulator.eq(total)
-            segments.append(accumulator)
-            if number < len(config.cuts) - 1:
-                carry = late(m, total[high - low], f"carry_{number}")
-        return segments
-
-    def products(
-        self, m: Module, operands: Sequence[tuple[Value, Value]], name: str
-    ) -> list[Value]:
-        """The signed products of one or two nodes, `PRODUCT_LATENCY` clocks behind their ports.
-
-        Parameters
-        ----------
-        m
-            The array's module.
-        operands
-            `a` and `b` of each, a clock after the nodes' ports had them.
-        name
-            Of the block.
-        """
-        raise NotImplementedError(f"{self.name}: nodes share no multiplier")
 
     @abstractmethod
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
-        """The signed product of `a` and `b`, `multiplier_latency` clocks later.
+        """Make a multiplier.
 
         Parameters
         ----------
@@ -179,56 +136,165 @@ class Cells(ABC):
         a, b
             Signed operands.
         place
-            Where the multiplier stands, in the words of the place and route; None leaves it open.
+            Location of the multiplier, as place and route names it; None leaves it open.
+
+        Returns
+        -------
+        Value
+            The signed product, `PRODUCT_LATENCY` - 1 clocks later.
         """
 
     @abstractmethod
-    def add(
+    def sums(
         self,
         m: Module,
-        number: int,
-        accumulator: Signal,
+        config: MaccConfig,
+        product: Value,
         first: Value,
-        term: Value,
-        carry: Value | None,
-    ) -> Value:
-        """`term + carry`, and `accumulator` as well unless `first`; a bit more than `accumulator`.
+        carry: Value | None = None,
+    ) -> Sequence[Value]:
+        """Make an accumulator with adders in fabric, by `segments`.
 
         Parameters
         ----------
         m
             The node's module.
-        number
-            Of the accumulator's segment, for names.
-        accumulator, term
-            Of one width.
+        config
+            The node's configuration.
+        product
+            Signed term of the sum, `config.product_latency` clocks behind the node's ports.
         first
-            The sum starts anew.
+            Marks the first term of a sum, one clock before that term.
         carry
-            Of the segment below, or what the lowest one adds; None where there is none.
+            Carry into the lowest segment, together with `product`.
+
+        Returns
+        -------
+        sequence of Value
+            See `accumulators`.
         """
+
+    def segments(
+        self,
+        m: Module,
+        config: MaccConfig,
+        product: Value,
+        marker: Value,
+        carry: Value | None,
+        add: Adder,
+        name: str = "first",
+    ) -> list[Signal]:
+        """Make the registers of a segmented accumulator, with an adder for each segment.
+
+        Parameters
+        ----------
+        m, config, product, carry
+            See `sums`.
+        marker
+            Control bit of the adders, one clock before the term.
+        add
+            Makes the adder of one segment.
+        name
+            Name of the marker's registers.
+
+        Returns
+        -------
+        list of Signal
+            The segments, lowest first.
+        """
+        segments: list[Signal] = []
+        for number, (low, high) in enumerate(config.cuts):
+            marker = self.control(m, marker, f"{name}_{number}")
+            if number:
+                # Delay the product's upper bits by one more clock, as this segment lags one more.
+                lower = low - config.cuts[number - 1][0]
+                product = registered(
+                    m,
+                    product[min(lower, len(product) - 1) :].as_signed(),
+                    f"product_high_{number}",
+                )
+            term = Signal(high - low, name=f"term_{number}")
+            m.d.comb += term.eq(product)
+            accumulator = Signal(high - low, name=f"accumulator_{number}", reset_less=True)
+            total = add(m, number, accumulator, marker, term, carry)
+            m.d.sync += accumulator.eq(total)
+            segments.append(accumulator)
+            if number < len(config.cuts) - 1:
+                carry = registered(m, total[high - low], f"carry_{number}")
+        return segments
+
+    # An array
+
+    def for_array(
+        self, config: MaccConfig, places: Sequence[Sequence[str]] | None = None
+    ) -> "Cells":
+        """Return the cells of an array's nodes: these, unless nodes of an array share blocks.
+
+        Parameters
+        ----------
+        config
+            Configuration of the nodes with a multiplier.
+        places
+            Locations of their multipliers.
+
+        Returns
+        -------
+        Cells
+            Technology of the nodes.
+
+        Raises
+        ------
+        ValueError
+            The multipliers cannot be placed one by one.
+        """
+        return self
+
+    def node_ports(self, config: MaccConfig) -> dict[str, wiring.Member]:
+        """Return the ports that a node has in addition to those of every technology.
+
+        Returns
+        -------
+        dict of str to Member
+            Ports by name.
+        """
+        return {}
+
+    def connect(self, m: Module, nodes: Sequence[Sequence[Any]]) -> None:  # noqa: B027
+        """Connect the ports of `node_ports` in an array; without such ports, do nothing.
+
+        Parameters
+        ----------
+        m
+            The array's module.
+        nodes
+            The nodes with a multiplier in each row of the array.
+        """
+
+    # A rounder
 
     def rounding_sum(
         self, m: Module, z: Value, addend: Value, sign: int, name: str
     ) -> tuple[Value, Value] | None:
-        """What a rounder cuts, `z` + `addend`, `SUM_LATENCY` clocks later, from a block of the
-        device; None where it is to be made in fabric.
+        """Make the sum of a rounder in a DSP block, if the technology has one for it.
 
         Parameters
         ----------
         m
             The rounder's module.
-        z, addend
-            A signed code, and what its rounding adds, unsigned.
+        z
+            Signed code to be rounded.
+        addend
+            Unsigned addend of the rounding.
         sign
-            The lowest bit of the sum that has to equal its sign.
+            Lowest bit of the sum that must equal its sign bit unless the result saturates.
         name
-            Of the block.
+            Name of the block.
 
         Returns
         -------
-        The signed sum, a bit wider than the wider one of both, and whether its bits from `sign` up
-        are equal.
+        tuple of Value or None
+            `SUM_LATENCY` clocks later: the signed sum, one bit wider than the wider operand, and
+            whether its bits from `sign` up are all equal. None leaves the sum to fabric.
         """
         return None
 

@@ -1,14 +1,15 @@
 """Lattice ECP5: MULT18X18D with all of its registers, sums in CCU2C carry cells.
 
-The carry cell's look-up table holds load-or-add itself, with nothing in front of the chain:
-with A the addend, B the accumulator, C `first` and D constantly 1, INIT 0xA6AA is A ^ (B & ~C), and
-its low four bits, A, are what the chain generates. Yosys maps a multiplexer and an adder to a row
-of look-up tables before the carry cells instead.
+One look-up table of the carry cell chooses between adding to the sum and beginning it anew, so
+nothing stands in front of the carry chain. With A the addend, B the accumulator, C `first` and
+D = 1, INIT 0xA6AA computes A ^ (B & ~C); its low four bits compute A, which the chain uses as
+generate. From a multiplexer and an adder, Yosys would make a row of look-up tables in front of the
+carry cells.
 
-A ternary node is that row of carry cells and nothing before it. With A the operand, B its sign, C
-the accumulator and D `first`, INIT 0x6696 is A ^ B ^ (C & ~D), and its low four bits, A ^ B, are
-what the chain generates: the operand is added or subtracted, and begins the sum or goes on with it.
-A zero is the registers' affair: they keep the sum, or, where it begins, are cleared.
+A ternary node is one row of such cells. With A the operand, B the sign of b, C the accumulator and
+D `first`, INIT 0x6696 computes A ^ B ^ (C & ~D); its low four bits compute A ^ B, the generate. So
+the cells add or subtract the operand, and begin the sum or go on with it. Where b is 0, the
+accumulator's clock enable keeps the sum, or its synchronous reset clears it for a new one.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from amaranth.hdl import C, Cat, ClockSignal, Const, Instance, Module, Signal, V
 
 from golden.macc import MaccConfig
 from hdl.cells.base import Cells
-from hdl.delay import late
+from hdl.delay import registered
 
-#: Bits of an operand of the multiplier block.
+#: Operand width of the multiplier block.
 OPERAND = 18
-#: A ^ (B & ~C) with D = 1, and A on the way to the carry.
+#: INIT of a carry cell: A ^ (B & ~C) with D = 1; generate A.
 LOAD_OR_ADD = 0xA6AA
-#: A ^ B ^ (C & ~D), and A ^ B on the way to the carry.
+#: INIT of a carry cell: A ^ B ^ (C & ~D); generate A ^ B.
 ADD_OR_SUBTRACT = 0x6696
 
 
@@ -32,11 +33,11 @@ class Ecp5(Cells):
 
     name = "ecp5"
     widest = OPERAND
-    apart = True
+    duplicate = True
 
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
-        # At the top of the block's operands: low zeros cost nothing, a sign in many bits has a
-        # fan-out.
+        # Operands are aligned to the block's highest bit: zeros below cost nothing, whereas sign
+        # extension would give the sign bit a fan-out.
         product = [Signal(name=f"product_{bit}") for bit in range(2 * OPERAND)]
         ports: dict[str, Value] = {"CLK0": ClockSignal(), "CE0": C(1, 1), "RST0": C(0, 1)}
         for name, operand in (("A", a), ("B", b)):
@@ -50,31 +51,30 @@ class Ecp5(Cells):
                 for register in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT")
                 for name, value in (("CLK", "CLK0"), ("CE", "CE0"), ("RST", "RST0"))
             ),
-            # ENABLED, a register takes a value at every rising edge; else it would at both edges.
+            # ENABLED: registers store at rising edges only; otherwise at both edges.
             ("p", "CLK0_DIV", "ENABLED"),
             ("p", "GSR", "DISABLED"),
             *(("i", name, value) for name, value in ports.items()),
             *(("o", f"P{bit}", product[bit]) for bit in range(2 * OPERAND)),
             *((("a", "BEL", place),) if place else ()),
         )
-        return Cat(product[2 * OPERAND - len(a) - len(b) :]).as_signed()
+        exact = Cat(product[2 * OPERAND - len(a) - len(b) :]).as_signed()
+        return registered(m, exact, "product_out_0")
 
-    def add(
+    def sums(
         self,
         m: Module,
-        number: int,
-        accumulator: Signal,
+        config: MaccConfig,
+        product: Value,
         first: Value,
-        term: Value,
-        carry: Value | None,
-    ) -> Value:
-        bits = [(term[bit], accumulator[bit], first, C(1, 1)) for bit in range(len(accumulator))]
-        return _chain(m, number, LOAD_OR_ADD, bits, C(0, 1) if carry is None else carry)
+        carry: Value | None = None,
+    ) -> Sequence[Value]:
+        return self.segments(m, config, product, first, carry, _load_or_add)
 
     def ternary(
         self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value
-    ) -> list[Signal]:
-        operand = late(m, a, "operand")
+    ) -> Sequence[Value]:
+        operand = registered(m, a, "operand")
         nonzero, negative = b[0], b[1]
         controls = {
             "negative": negative,
@@ -92,7 +92,7 @@ class Ecp5(Cells):
             negative, first = controls["negative"], controls["first"]
             if number:
                 lower = low - config.cuts[number - 1][0]
-                operand = late(
+                operand = registered(
                     m,
                     operand[min(lower, len(operand) - 1) :].as_signed(),
                     f"operand_high_{number}",
@@ -100,9 +100,9 @@ class Ecp5(Cells):
             term = Signal(high - low, name=f"term_{number}")
             m.d.comb += term.eq(operand)
             accumulator = Signal(high - low, name=f"accumulator_{number}", reset_less=True)
-            # The first half cell generates the carry that comes in.
-            enters = negative if carry is None else carry
-            bits: list[tuple[Value, Value, Value, Value]] = [(enters, C(0, 1), enters, C(0, 1))]
+            # The lowest half cell generates the carry into the chain.
+            carry_in = negative if carry is None else carry
+            bits: list[tuple[Value, Value, Value, Value]] = [(carry_in, C(0, 1), carry_in, C(0, 1))]
             bits += [(term[k], negative, accumulator[k], first) for k in range(high - low)]
             total = _chain(m, number, ADD_OR_SUBTRACT, bits, C(0, 1))[1:]
             with m.If(controls["clears"]):
@@ -111,8 +111,21 @@ class Ecp5(Cells):
                 m.d.sync += accumulator.eq(total)
             segments.append(accumulator)
             if number < len(config.cuts) - 1:
-                carry = late(m, total[high - low], f"carry_{number}")
+                carry = registered(m, total[high - low], f"carry_{number}")
         return segments
+
+
+def _load_or_add(
+    m: Module,
+    number: int,
+    accumulator: Signal,
+    first: Value,
+    term: Value,
+    carry: Value | None,
+) -> Value:
+    """Add `term`, `carry` and, unless `first`, the accumulator; an `Adder`."""
+    bits = [(term[bit], accumulator[bit], first, C(1, 1)) for bit in range(len(accumulator))]
+    return _chain(m, number, LOAD_OR_ADD, bits, C(0, 1) if carry is None else carry)
 
 
 def _chain(
@@ -120,30 +133,35 @@ def _chain(
     number: int,
     table: int,
     bits: Sequence[tuple[Value, Value, Value, Value]],
-    carries: Value,
+    carry_in: Value,
 ) -> Value:
-    """A row of carry cells with one look-up table for all: a sum, and the carry out above it.
+    """Make a row of carry cells that all have the same look-up table.
 
     Parameters
     ----------
     m
         The node's module.
     number
-        Of the accumulator's segment, for names.
+        Number of the accumulator segment, for names.
     table
         INIT of every half cell.
     bits
-        Its inputs A, B, C and D, lowest bit first.
-    carries
-        Into the lowest bit.
+        Inputs A, B, C and D of every half cell, lowest bit first.
+    carry_in
+        Carry into the lowest bit.
+
+    Returns
+    -------
+    Value
+        The sum, with the carry out above it: one bit more than `bits`.
     """
-    # The bit above the highest is the carry out of the last cell, or what its second half makes of
-    # two zeros.
+    # The carry out comes from the last cell. Where that cell's second half is unused, it adds two
+    # zeros and the carry, so its sum is the carry out.
     pairs = -(-len(bits) // 2)
     padded = [*bits, (C(0, 1), C(0, 1), C(0, 1), C(1, 1))]
     total = [Signal(name=f"total_{number}_{bit}") for bit in range(2 * pairs)]
     for pair in range(pairs):
-        following = Signal(name=f"carry_{number}_{pair}")
+        carry_out = Signal(name=f"carry_{number}_{pair}")
         halves: list[tuple[str, str, Value]] = []
         for half in range(2):
             bit = 2 * pair + half
@@ -155,8 +173,8 @@ def _chain(
             *(("p", f"INIT{half}", Const(table, 16)) for half in range(2)),
             *(("p", f"INJECT1_{half}", "NO") for half in range(2)),
             *halves,
-            ("i", "CIN", carries),
-            ("o", "COUT", following),
+            ("i", "CIN", carry_in),
+            ("o", "COUT", carry_out),
         )
-        carries = following
-    return Cat(*total, carries)[: len(bits) + 1]
+        carry_in = carry_out
+    return Cat(*total, carry_in)[: len(bits) + 1]

@@ -1,36 +1,38 @@
 """Lattice iCE40 UltraPlus: SB_MAC16, with all of its registers.
 
-Operands of 9 to 16 bits: a node is a block, and the block accumulates. Its own way to begin a sum,
-OLOAD, takes C and D *instead of* a product and so costs the clock of one; so the sum comes back to
-C and D through a row of look-up tables that make it zero for a sum's first product, and the block
-adds the product to that. The block's 32 bits need no carry in fabric. What an accumulator has above
-them is counted there from the block's highest two bits: a product of 16 x 16 bits is at most a
-quarter of 2^32 in magnitude, so a sum that wraps around goes from the last quarter to the first or
-the other way round.
+Operands of 9 to 16 bits: each node has a block, and the block accumulates. OLOAD, the block's own
+way to begin a sum, loads C and D instead of a product and would cost one clock per sum. So the sum
+returns to C and D through look-up tables that replace it by zero for the first product of a sum,
+and the block adds the product to that. The block's 32 bits need no carry in fabric. Accumulator
+bits above them are counted in fabric, from the block's highest two bits: a product of 16 x 16 bits
+is at most 2^30 in magnitude, a quarter of the range, so a sum that wraps around goes from the
+highest quarter to the lowest or back.
 
-Operands of up to 8 bits: two nodes share a block, which has two multipliers of 8 x 8 bits. Its
-adders stand between a product and its output register and add zero. The accumulators are in fabric,
-where a logic cell holds a bit of load-or-add: its look-up table takes the adder's three inputs and
-`first`.
+Operands of up to 8 bits: two nodes of an array share a block, which has two multipliers of 8 x 8
+bits; a node on its own uses half a block. In a block, an adder stands between a product and its
+output register; here it adds zero. The accumulators are in fabric, where one logic cell holds one
+bit of load-or-add: its look-up table has the adder's three inputs and `first`.
 
-Figures: Lattice TN1295, "DSP Function Usage Guide for iCE40 Devices".
+Source: Lattice TN1295, "DSP Function Usage Guide for iCE40 Devices".
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from amaranth.hdl import C, Cat, ClockSignal, Instance, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, ClockSignal, Instance, Module, Mux, Signal, Value, signed
+from amaranth.lib.wiring import In, Member
 
 from golden.macc import MaccConfig
 from hdl.cells.base import Cells
 from hdl.cells.generic import Generic
-from hdl.delay import late
+from hdl.delay import registered
 
-#: Bits of an operand of a block, and of half a block.
+#: Operand widths of a whole block and of half a block.
 OPERAND, HALF = 16, 8
-#: Bits of a block's accumulator.
+#: Width of a block's accumulator.
 ACCUMULATOR = 2 * OPERAND
-#: Registers of operands and products, signed operands, and adders' other inputs from C and D: what
-#: both of the block's uses have in common. Output select 1 is the register behind an adder.
+#: Parameters of both modes: registers for operands and products, signed operands, and C and D as
+#: the second operands of the adders. Output select 1 is the register behind an adder.
 COMMON = {
     **dict.fromkeys(("A_REG", "B_REG", "A_SIGNED", "B_SIGNED"), 1),
     **dict.fromkeys(("C_REG", "D_REG", "NEG_TRIGGER"), 0),
@@ -39,22 +41,22 @@ COMMON = {
     **dict.fromkeys(("TOPOUTPUT_SELECT", "BOTOUTPUT_SELECT"), 1),
     "BOTADDSUB_CARRYSELECT": 0,
 }
-#: A product of 16 x 16 bits (lower input 2), added in 32 bits: the upper adder's carry is the lower
-#: one's.
+#: One product of 16 x 16 bits (lower input 2), added in 32 bits: the upper adder takes the carry of
+#: the lower one.
 WHOLE = COMMON | {
     "MODE_8x8": 0,
     **dict.fromkeys(("PIPELINE_16x16_MULT_REG1", "PIPELINE_16x16_MULT_REG2"), 1),
     **dict.fromkeys(("TOPADDSUB_LOWERINPUT", "BOTADDSUB_LOWERINPUT"), 2),
     "TOPADDSUB_CARRYSELECT": 2,
 }
-#: Two products of 8 x 8 bits (lower input 1), each behind an adder of its own.
+#: Two products of 8 x 8 bits (lower input 1), each with its own adder.
 HALVES = COMMON | {
     "MODE_8x8": 1,
     **dict.fromkeys(("PIPELINE_16x16_MULT_REG1", "PIPELINE_16x16_MULT_REG2"), 0),
     **dict.fromkeys(("TOPADDSUB_LOWERINPUT", "BOTADDSUB_LOWERINPUT"), 1),
     "TOPADDSUB_CARRYSELECT": 0,
 }
-#: Inputs that hold, load, subtract, reset or cascade.
+#: Inputs that hold, load, subtract, reset or cascade; constantly 0.
 UNUSED = (
     *(f"{name}{half}" for name in ("IRST", "ORST", "OLOAD", "OHOLD") for half in ("TOP", "BOT")),
     *("ADDSUBTOP", "ADDSUBBOT", "AHOLD", "BHOLD", "CHOLD", "DHOLD"),
@@ -63,57 +65,36 @@ UNUSED = (
 
 
 class Ice40(Cells):
-    """iCE40 UltraPlus's blocks, a node each or two in one."""
+    """iCE40 UltraPlus's multiply-accumulate blocks, one for each node or for two."""
 
     name = "ice40"
     widest = OPERAND
-    # Registers of a block's operands, of its products and behind its adders; in front of them one
-    # in fabric, which is also a neighbour's hop.
-    multiplier_latency = 4
     note = (
         "For Yosys: synth_ice40 without -dsp. With it, Yosys makes every SB_MAC16 anew and loses "
         "the registers inside."
     )
 
-    def pairs(self, config: MaccConfig) -> bool:
-        return max(config.a.width, config.b.width) <= HALF
-
-    def products(
-        self,
-        m: Module,
-        operands: Sequence[tuple[Value, Value]],
-        name: str,
-        place: str | None = None,
-    ) -> list[Value]:
-        sides = []
-        for side, values in zip("ab", zip(*operands)):
-            extended = []
-            for number, value in enumerate(values):
-                operand = Signal(HALF, name=f"{name}_{side}_{number}")
-                m.d.comb += operand.eq(late(m, value, f"{side}_operand_{number}"))
-                extended.append(operand)
-            sides.append(Cat(extended, C(0, OPERAND - HALF * len(operands))))
-        out = Signal(ACCUMULATOR, name=f"{name}_out")
-        zero = C(0, OPERAND)
-        m.submodules[name] = _block(HALVES, sides[0], sides[1], zero, zero, out, place)
-        return [
-            out[OPERAND * number :][: len(a) + len(b)].as_signed()
-            for number, (a, b) in enumerate(operands)
-        ]
+    def for_array(self, config: MaccConfig, places: Sequence[Sequence[str]] | None = None) -> Cells:
+        if config.ternary or not _narrow(config):
+            return self
+        if places is not None:
+            raise ValueError("places: two nodes share a multiplier here, None is wanted")
+        return Shared()
 
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
-        (product,) = self.products(m, [(a, b)], "multiplier", place)
+        (product,) = _products(m, [(a, b)], "multiplier", place)
         return product
 
     def accumulators(
-        self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value, place: str | None
-    ) -> list[Signal]:
-        if self.pairs(config):
-            return super().accumulators(m, config, a, b, first, place)
+        self, m: Module, node: Any, a: Value, b: Value, first: Value
+    ) -> Sequence[Value]:
+        config: MaccConfig = node.config
+        if _narrow(config):
+            return super().accumulators(m, node, a, b, first)
         operands = []
         for side, value in (("a", a), ("b", b)):
             operand = Signal(OPERAND, name=f"multiplier_{side}")
-            m.d.comb += operand.eq(late(m, value, f"{side}_operand"))
+            m.d.comb += operand.eq(registered(m, value, f"{side}_operand"))
             operands.append(operand)
         first = self.control(m, first, "first_0")
         total = Signal(ACCUMULATOR, name="total")
@@ -121,10 +102,11 @@ class Ice40(Cells):
         inside = min(config.width, ACCUMULATOR)
         m.d.comb += kept.eq(Mux(first, 0, total[:inside]))
         m.submodules.multiplier = _block(
-            WHOLE, operands[0], operands[1], kept[OPERAND:], kept[:OPERAND], total, place
+            WHOLE, operands[0], operands[1], kept[OPERAND:], kept[:OPERAND], total, node.place
         )
-        # The sum wraps around upward or downward: seen a clock later, when the block shows the sum.
-        before, after = late(m, kept[-2:], "quarter"), total[-2:]
+        # Wrapping upward carries 1 into the bits above the block, wrapping downward adds -1 (all
+        # ones) to them. Both are seen when the block shows the sum, by its previous quarter.
+        before, after = registered(m, kept[-2:], "quarter"), total[-2:]
         down: Value = (before == 0b00) & (after == 0b11)
         carry: Value = (before == 0b11) & (after == 0b00)
         begins: Value = first
@@ -135,14 +117,14 @@ class Ice40(Cells):
             parts: list[Value] = []
             if low < ACCUMULATOR:
                 below = min(high, ACCUMULATOR)
-                parts.append(late(m, total[low:below], f"total_{number}", number))
+                parts.append(registered(m, total[low:below], f"total_{number}", number))
             if high > ACCUMULATOR:
-                # Its register is as late as the segment; that of an only segment would be too late,
-                # and what goes into it is the sum.
+                # The register `counted` is the last clock of this segment's lag. Segment 0 has no
+                # lag and takes the register's next value instead.
                 clocks = 1 if low > ACCUMULATOR else max(number - 1, 0)
-                begins = late(m, begins, f"first_{number + 1}", clocks + (low <= ACCUMULATOR))
-                down = late(m, down, f"down_{number}", clocks)
-                carry = late(m, carry, f"carry_{number}", clocks)
+                begins = registered(m, begins, f"first_{number + 1}", clocks + (low <= ACCUMULATOR))
+                down = registered(m, down, f"down_{number}", clocks)
+                carry = registered(m, carry, f"carry_{number}", clocks)
                 term = Signal(high - max(low, ACCUMULATOR), name=f"term_{number}")
                 counted = Signal(len(term), name=f"counted_{number}", reset_less=True)
                 m.d.comb += term.eq(down.replicate(len(term)))
@@ -155,9 +137,19 @@ class Ice40(Cells):
 
     def ternary(
         self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value
-    ) -> list[Signal]:
-        # What a subtraction carries belongs to the sum that it begins: `add` would drop it.
+    ) -> Sequence[Value]:
+        # `add` ignores the carry when a sum begins, but here the carry is part of the subtraction.
         return Generic().ternary(m, config, a, b, first)
+
+    def sums(
+        self,
+        m: Module,
+        config: MaccConfig,
+        product: Value,
+        first: Value,
+        carry: Value | None = None,
+    ) -> Sequence[Value]:
+        return self.segments(m, config, product, first, carry, self.add)
 
     def add(
         self,
@@ -168,18 +160,92 @@ class Ice40(Cells):
         term: Value,
         carry: Value | None,
     ) -> Value:
-        # The multiplexer behind the adder, not in front of it: a carry cell and its look-up table
-        # have the adder's inputs in common, and the table one more. What carry there is when a sum
-        # begins is of no sum: the segment above takes its term as well.
+        """Add `term`, `carry` and the accumulator, or return `term` if `first`; an `Adder`."""
+        # The multiplexer is behind the adder: a carry cell and its look-up table share the adder's
+        # inputs, and the table has one input to spare. A carry that arrives as a sum begins is left
+        # from the previous sum, so `term` alone is right for the segment above as well.
         width = len(accumulator)
         total = Signal(width + 1, name=f"sum_{number}")
         if carry is None:
             m.d.comb += total.eq(accumulator + term)
         else:
-            # It comes in below both of them, where a constant 1 makes it a carry again: nextpnr's
-            # router may never end where a carry cell has one signal twice.
+            # The carry enters below both operands, beside a constant 1 that turns it into a carry
+            # again: nextpnr's router may not terminate where a carry cell has one signal twice.
             m.d.comb += total.eq((Cat(carry, accumulator) + Cat(C(1, 1), term))[1:])
         return Cat(Mux(first, term, total[:width]), total[width])
+
+
+class Shared(Ice40):
+    """Nodes of an array that share multiplier blocks: each has a port for its products.
+
+    The port `product` is the signed product of the operands that were at `a` and `b`
+    `PRODUCT_LATENCY` clocks before.
+    """
+
+    def node_ports(self, config: MaccConfig) -> dict[str, Member]:
+        if config.ternary:
+            return {}
+        return {"product": In(signed(config.a.width + config.b.width))}
+
+    def accumulators(
+        self, m: Module, node: Any, a: Value, b: Value, first: Value
+    ) -> Sequence[Value]:
+        return self.sums(m, node.config, node.product, first)
+
+    def connect(self, m: Module, nodes: Sequence[Sequence[Any]]) -> None:
+        # Left to right and right to left in turn, so that two successive nodes are neighbours.
+        order = [
+            node
+            for number, row in enumerate(nodes)
+            for node in (reversed(row) if number % 2 else row)
+        ]
+        for number in range(0, len(order), 2):
+            pair = order[number : number + 2]
+            operands = [(node.a_out, node.b_out) for node in pair]
+            products = _products(m, operands, f"multiplier_{number // 2}")
+            for node, product in zip(pair, products, strict=True):
+                m.d.comb += node.product.eq(product)
+
+
+def _narrow(config: MaccConfig) -> bool:
+    """Return whether half a block is enough for a product."""
+    return max(config.a.width, config.b.width) <= HALF
+
+
+def _products(
+    m: Module, operands: Sequence[tuple[Value, Value]], name: str, place: str | None = None
+) -> list[Value]:
+    """Make one block for the products of one or two nodes.
+
+    Parameters
+    ----------
+    m
+        Module that gets the block.
+    operands
+        a and b of each node, registered once behind the node's ports.
+    name, place
+        Name and location of the block.
+
+    Returns
+    -------
+    list of Value
+        A signed product for each node, `PRODUCT_LATENCY` clocks behind the nodes' ports.
+    """
+    sides = []
+    for side, values in zip("ab", zip(*operands)):
+        extended = []
+        for number, value in enumerate(values):
+            operand = Signal(HALF, name=f"{name}_{side}_{number}")
+            m.d.comb += operand.eq(registered(m, value, f"{side}_operand_{number}"))
+            extended.append(operand)
+        sides.append(Cat(extended, C(0, OPERAND - HALF * len(operands))))
+    out = Signal(ACCUMULATOR, name=f"{name}_out")
+    zero = C(0, OPERAND)
+    m.submodules[name] = _block(HALVES, sides[0], sides[1], zero, zero, out, place)
+    return [
+        out[OPERAND * number :][: len(a) + len(b)].as_signed()
+        for number, (a, b) in enumerate(operands)
+    ]
 
 
 def _block(
@@ -191,7 +257,7 @@ def _block(
     out: Signal,
     place: str | None,
 ) -> Instance:
-    """A block; `c` and `d` are the upper and the lower adder's other inputs."""
+    """Return a block; `c` and `d` are the second operands of the upper and the lower adder."""
     return Instance(
         "SB_MAC16",
         *(

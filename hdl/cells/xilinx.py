@@ -1,33 +1,37 @@
-"""Xilinx 7-series: a DSP48E1 a node, with its accumulator, and one a rounder (Gupta et al. 2015,
-section 5, "DSP ROUND").
+"""Xilinx 7-series: a DSP48E1 for each node, which also accumulates, and one for each rounder
+(Gupta et al. 2015, section 5, "DSP ROUND").
 
-A node's block multiplies and accumulates: nothing of the sum is in fabric. `first` chooses what the
-product is added to by one bit of OPMODE, between P, the sum so far, and C, which is zero. The sum
-is there as a whole; a configuration that cuts it in segments has registers to hold the upper ones
-back, and nothing gained: take one segment.
+A node's block multiplies and accumulates; nothing of the sum is in fabric. `first` selects by one
+bit of OPMODE whether the product is added to P, the sum so far, or to C, which is zero. The block
+computes the whole sum at once, so a configuration with several segments only adds registers that
+delay the upper ones: use one segment.
 
-A rounder's block adds to the sum what the rounding calls for, random bits or a constant, and its
-pattern detector says whether all the bits above the result are equal: if not, the result saturates.
-Random bits are an operand like any other, so that stochastic rounding costs its generator alone.
+A rounder's block adds random bits or a constant to the sum. Its pattern detector reports whether
+all bits above the result are equal; if not, the result saturates. Random bits are an operand like
+any other, so stochastic rounding costs no more than its generator.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import C, Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
 
 from golden.macc import PRODUCT_LATENCY, MaccConfig
-from hdl.cells.base import MULTIPLIER_LATENCY
 from hdl.cells.generic import Generic
-from hdl.delay import late
+from hdl.delay import registered
 
-#: Bits of the multiplier's operands.
+#: Widths of the multiplier's operands.
 WIDE, NARROW = 25, 18
-#: Bits of the operand A in front of the adder, where it stands above B.
+#: Width of the port A: as the adder's operand, it stands above the 18 bits of B.
 ABOVE = 30
-#: Bits of the adder.
+#: Width of the adder.
 SUM = 48
-#: What the adder adds, by the multiplexers in front of it. Z, the highest three bits, is P or, with
-#: their lowest bit, C; X and Y, two bits each, are the product, or A and B side by side and zero.
+#: Clocks from the multiplier's operands to its product: two registers for operands, one behind it.
+MULTIPLIER_LATENCY = 3
+#: OPMODE, the adder's operands. Its highest three bits select Z: 010 is P and 011 is C. Two bits
+#: each select Y and X: 01 and 01 are the product, 00 and 11 are zero and A above B.
 ACCUMULATE, BEGIN, ADD = 0b010_01_01, 0b011_01_01, 0b011_00_11
-#: Control inputs of the block: enables, which are always on, resets, which never are, and the rest.
+#: Control inputs of the block: clock enables (constantly 1), resets and others (constantly 0).
 ENABLES = ("A1", "A2", "B1", "B2", "C", "D", "AD", "M", "P", "CARRYIN", "CTRL", "ALUMODE", "INMODE")
 RESETS = ("A", "B", "C", "D", "M", "P", "ALLCARRYIN", "CTRL", "ALUMODE", "INMODE")
 IDLE = {"D": 25, "ALUMODE": 4, "INMODE": 5, "CARRYIN": 1, "CARRYINSEL": 3}
@@ -52,12 +56,12 @@ class Xilinx(Generic):
             )
 
     def accumulators(
-        self, m: Module, config: MaccConfig, a: Value, b: Value, first: Value, place: str | None
-    ) -> list[Signal]:
-        # Two registers for operands and one for the product are in the block. What comes before
-        # them are twins of a neighbour's hops in an array, which tools make one of.
+        self, m: Module, node: Any, a: Value, b: Value, first: Value
+    ) -> Sequence[Value]:
+        # The block has fewer registers than PRODUCT_LATENCY asks for. The ones in front of it here
+        # equal a neighbour's hops in an array, and tools merge both.
         spare = PRODUCT_LATENCY - 1 - MULTIPLIER_LATENCY
-        a, b = late(m, a, "a_spare", spare), late(m, b, "b_spare", spare)
+        a, b = registered(m, a, "a_spare", spare), registered(m, b, "b_spare", spare)
         if len(b) > NARROW:
             a, b = b, a
         total = _block(
@@ -65,13 +69,13 @@ class Xilinx(Generic):
             "multiplier",
             parameters={"AREG": 2, "BREG": 2},
             operands=(_extended(a, ABOVE), _extended(b, NARROW), C(0, SUM)),
-            # They differ in one bit, and that is `first`.
+            # The two modes differ in one bit, which `first` drives.
             mode=Mux(first, C(BEGIN, 7), C(ACCUMULATE, 7)),
         )
         segments = []
-        for number, (low, high) in enumerate(config.cuts):
+        for number, (low, high) in enumerate(node.config.cuts):
             accumulator = Signal(high - low, name=f"accumulator_{number}")
-            m.d.comb += accumulator.eq(late(m, total[low:high], f"sum_{number}", number))
+            m.d.comb += accumulator.eq(registered(m, total[low:high], f"sum_{number}", number))
             segments.append(accumulator)
         return segments
 
@@ -102,7 +106,7 @@ class Xilinx(Generic):
 
 
 def _extended(value: Value, width: int) -> Value:
-    """The signed `value` in `width` bits."""
+    """Return `value` sign-extended to `width` bits."""
     return Cat(value, value[-1].replicate(width - len(value)))
 
 
@@ -115,19 +119,24 @@ def _block(
     mode: Value,
     outputs: dict[str, Signal] | None = None,
 ) -> Signal:
-    """A DSP48E1 that runs at every clock; its sum.
+    """Make a DSP48E1 that is enabled in every clock.
 
     Parameters
     ----------
     m, name
-        Where it goes and what it is called.
+        Module that gets the block, and name of the block.
     parameters
-        What differs from the block's defaults: a register each for operands, OPMODE, the product
-        and the sum.
+        Differences from the block's defaults, which have one register each for operands, OPMODE,
+        product and sum.
     operands, mode
         A, B, C and OPMODE.
     outputs
-        Other outputs that are read.
+        Signals for outputs other than P.
+
+    Returns
+    -------
+    Signal
+        P, the sum, of 48 bits.
     """
     a, b, c = operands
     total = Signal(SUM, name=f"{name}_sum")

@@ -5,14 +5,15 @@ formulas comes from the unit itself, and those are tried on it.
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from golden.settings import leaves
 from gradloom import UNITS, Unit
+from gradloom.options import name as option
 from gradloom.ports import described
-from gradloom.verilog import parameters
 from gradloom_docs.timing import configuration, scripts
 
 #: Cells of a table.
@@ -79,7 +80,7 @@ def formula(unit: Unit) -> Formula:
 def timing(unit: Unit) -> Rows:
     """Latency and throughput: formula, at the defaults, meaning."""
     config = configuration(unit)
-    meaning = " ".join(type(config).latency.__doc__.split())
+    meaning = config.FIGURES["latency"]
     rate, unit_of_rate, value = _rate(unit, config)
     clocks = f"{config.latency} clock{'s' * (config.latency != 1)}"
     rows: Rows = [
@@ -94,8 +95,7 @@ def timing(unit: Unit) -> Rows:
     if unit.name == "macc":
         for name in ("first_delay", "load_delay"):
             late = getattr(config, name)
-            text = " ".join((getattr(type(config), name).__doc__ or "").split())
-            rows.append((f"`{name}`", str(late), f"{late} clocks", text))
+            rows.append((f"`{name}`", str(late), f"{late} clocks", config.FIGURES[name]))
     if unit.name == "array":
         tiles, depth = 64, 64
         whole = config.clocks(tiles, depth)
@@ -126,60 +126,21 @@ def ports(unit: Unit) -> Rows:
     return [(f"`{name}`", *row) for name, *row in described(configuration(unit).ports)]
 
 
-def documented(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every parameter of a configuration by its dotted name, with what its docstring says."""
-    texts = _parameters_of(type(config).__doc__ or "")
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if is_dataclass(value) and type(value).__str__ is object.__str__:
-            yield from documented(value, f"{prefix}{field.name}.")
-        else:
-            yield f"{prefix}{field.name}", texts[field.name]
-
-
-def _parameters_of(docstring: str) -> dict[str, str]:
-    """The section `Parameters` of a docstring: name to text, a line for several names split up."""
-    section = re.split(r"^ *Parameters\n *-+\n", docstring, flags=re.MULTILINE)[1]
-    section = re.split(r"\n *\n *[A-Z]\w+\n *-+\n", section)[0]
-    texts: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.splitlines():
-        if re.match(r" {4}\w", line):
-            names = [name.strip() for name in line.split(",")]
-            texts |= dict.fromkeys(names, "")
-        elif line.strip():
-            texts |= {name: f"{texts[name]} {line.strip()}".strip() for name in names}
-    return texts
-
-
-#: Command-line names of a generator's parameters.
-_GENERATOR = {"bits": "lfsr_bits", "mask": "lfsr_mask", "seed": "lfsr_seed"}
-
-
-def option(unit: Unit, parameter: str) -> str:
-    """The command-line option for a parameter of a configuration."""
-    *path, name = parameter.split(".")
-    if path == ["generator"]:
-        name = _GENERATOR.get(name, name)
-    return next(one.opts[0] for one in unit.options if one.name == name)
-
-
 def parameter_table(unit: Unit) -> Rows:
-    """Every parameter: name in Python, on the command line, default, meaning."""
+    """Every setting: name in Python, on the command line, default, meaning."""
     config = configuration(unit)
-    defaults = dict(parameters(config))
     rows: Rows = []
-    for name, text in documented(config):
-        rows.append((f"`{name}`", f"`{option(unit, name)}`", _default(defaults[name]), text))
-    named = {row[1].strip("`") for row in rows}
-    for one in unit.options:
-        if one.opts[0] not in named:
-            rows.append(("`conversions=()`", f"`{one.opts[0]}`", "no", one.help or ""))
+    for leaf in leaves(unit.config):
+        default = _default(leaf.show(leaf.of(config)))
+        meaning = leaf.setting.description
+        rows.append((f"`{leaf.name}`", f"`{option(leaf.name)}`", default, meaning))
+    for one in unit.more:
+        rows.append(("`conversions=()`", f"`{one.opts[0]}`", "no", one.help or ""))
     return rows
 
 
 def _default(text: str) -> str:
-    return f"`{text}`" if re.search(r"[<:]", text) else text
+    return f"`{text}`" if re.search(r"[,:]", text) else text
 
 
 def commands(unit: Unit) -> str:

@@ -1,0 +1,160 @@
+"""WAGE Q_E: errors over the power of two of their tensor (Wu et al. 2018)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from golden.borders import Border, Operands, around, rounded_at
+from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
+from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
+from golden.port import OPERAND, RESULT, Port
+from golden.quantize.scale import EXPONENT, OnePerClock, exponent_bits, limit
+from golden.settings import check_settings, setting
+from golden.twin import Trace
+
+
+def quantize_error(
+    error: ArrayLike,
+    exponent: int,
+    bits: int = 8,
+    rounding: Rounding = Rounding.NEAREST_EVEN,
+    r: ArrayLike = 0,
+) -> Codes:
+    """Q_E: errors over 2^`exponent` as codes of `bits` bits.
+
+    `rounding` is nearest-even or stochastic; then `r` in [0, 2^(exponent - bits + 1)) goes to the
+    magnitude. Where bits are appended (exponent <= bits - 1) nothing is rounded.
+    """
+    error = np.asarray(error, np.int64)
+    top, s = limit(bits), exponent - (bits - 1)
+    if s <= 0:
+        return np.clip(np.clip(error, -top, top) << -s, -top, top)
+    if rounding is Rounding.STOCHASTIC:
+        return np.sign(error) * np.minimum((np.abs(error) + r) >> s, top)
+    return round_shift(np.clip(error, -(top << s), top << s), s, Rounding.NEAREST_EVEN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorQuantizerConfig(OnePerClock):
+    """Q_E: errors over their tensor's scale, as words.
+
+    Parameters
+    ----------
+    width
+        Width of an error, 2 to 62 bits.
+    bits
+        Width k_E of a result, 2 to 24 bits.
+    rounding
+        Rounding of the errors: nearest-even or stochastic. Stochastic rounding gives every lane a
+        generator.
+    lanes
+        Errors per clock, 1 to 255.
+    first_lane
+        Number of the first lane's generator, 0 to 254.
+    generator
+        The generator that all lanes share.
+    """
+
+    width: int = setting(32, "Width of an error", low=2, high=WIDEST, unit="bits")
+    bits: int = setting(8, "Width k_E of a result", low=2, high=WIDEST_WORD, unit="bits")
+    rounding: Rounding = setting(
+        Rounding.NEAREST_EVEN,
+        "Rounding of the errors",
+        allowed=(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC),
+        more="Stochastic rounding gives every lane a generator.",
+    )
+    lanes: int = setting(1, "Errors per clock", low=1, high=MOST_LANES)
+    first_lane: int = setting(0, "Number of the first lane's generator", low=0, high=MOST_LANES - 1)
+    generator: Generator = setting(Generator(), "The generator that all lanes share")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.rounding is Rounding.STOCHASTIC:
+            self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def lfsr(self) -> LfsrConfig:
+        """The generators of the lanes."""
+        return LfsrConfig(generator=self.generator, lanes=self.lanes, first_lane=self.first_lane)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        keep = "the error is passed on; else the result is 0"
+        zero = "the whole tensor is zero, and so are the results"
+        return (
+            *OPERAND,
+            Port("i_data", "in", self.width, True, self.lanes, "errors"),
+            Port("i_keep", "in", 1, False, self.lanes, keep),
+            *RESULT,
+            Port("o_data", "out", self.bits, True, self.lanes, "quantized errors"),
+            Port("exponent", "in", exponent_bits(self.width), meaning=EXPONENT),
+            Port("zero", "in", 1, meaning=zero),
+        )
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        return 5 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """For every exponent: errors at 0, where they are clipped, at ties there or just at the
+        carry of a random word, in either sign by turns; and with a single bit above.
+        """
+        top, high = limit(self.bits), (1 << (self.width - 1)) - 1
+        stochastic = self.rounding is Rounding.STOCHASTIC
+        found: list[Border] = []
+        for k in range(self.width):
+            s = k - (self.bits - 1)
+            # Each bit of a magnitude that is too large has to count, wherever the exponent puts it.
+            single = [
+                1 << bit
+                for bit in range(k, self.width - 1)
+                if (bit + k) % 3 == 0 or bit >= self.width - 4
+            ]
+            if carries := stochastic and s > 0:
+                codes = {0, 1, 2, top - 1, top, *((1 << n) - 1 for n in range(2, self.bits))}
+                sizes = [code << s for code in sorted(codes) if code << s <= high]
+            else:
+                sizes = list(around(rounded_at({0, 1, top - 1, top}, s), 0, high, 1))
+            values = (
+                *((-1) ** n * size for n, size in enumerate(sizes)),
+                *(sign * size for size in single for sign in (1, -1)),
+                -high - 1,
+            )
+            found.append(
+                Operands(
+                    lanes={"i_data": values, "i_keep": (1,) * len(values)},
+                    settings={"exponent": k, "zero": 0},
+                    dropped={"i_data": s} if carries else {},
+                )
+            )
+        ends = {"i_data": (top, -top, high, -high), "i_keep": (1, 1, 1, 1)}
+        found.append(Operands(lanes=ends, settings={"exponent": self.bits - 1, "zero": 1}))
+        return found
+
+
+class ErrorQuantizer(StreamTwin):
+    """Twin of `hdl.ErrorQuantizer`: stream `i` (`data`, `keep`), ports `exponent` and `zero`
+    to stream `o` (`data`).
+    """
+
+    def __init__(self, config: ErrorQuantizerConfig):
+        self.config = config
+        self.ports = config.ports
+        self.latency = config.latency
+        if config.rounding is Rounding.STOCHASTIC:
+            self.lanes = config.lfsr.start()
+
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """See `StreamTwin`."""
+        config, error = self.config, accepted["i_data"]
+        exponent = np.minimum(accepted["exponent"], config.width - 1)
+        data = np.zeros_like(error)
+        for k in np.unique(exponent).tolist():
+            rows = exponent == k
+            r = dither(words[rows], k - (config.bits - 1), config.generator.draw)
+            data[rows] = quantize_error(error[rows], k, config.bits, config.rounding, r)
+        return {"data": data * accepted["i_keep"] * (1 - accepted["zero"][:, None])}

@@ -1,0 +1,177 @@
+"""WAGE Q_G and the saturating update of the stored weights (Wu et al. 2018)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from golden.borders import Border, Operands
+from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.fixed import WIDEST, WIDEST_WORD, Codes
+from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
+from golden.port import OPERAND, RESULT, Port
+from golden.quantize.scale import EXPONENT, OnePerClock, exponent_bits, limit
+from golden.settings import check_settings, setting
+from golden.twin import Trace
+
+
+def update_weight(
+    n: ArrayLike,
+    gradient: ArrayLike,
+    exponent: int,
+    rate: int,
+    saturation: int = 127,
+    r: ArrayLike = 0,
+) -> Codes:
+    """Q_G and the saturating update: n - sgn(g) * ((|g| + r) >> (exponent - rate)),
+    clipped to +-saturation.
+
+    `rate` is log2 of the learning rate, `r` in [0, 2^(exponent - rate)). Where exponent <= rate the
+    gradient is shifted left and nothing is rounded.
+    """
+    gradient = np.asarray(gradient, np.int64)
+    s = exponent - rate
+    magnitude = np.abs(gradient)
+    # A step of more than two words' range saturates whatever n is:
+    # cut there, before the shift could overflow.
+    far = 2 << WIDEST_WORD
+    steps = (magnitude + r) >> s if s > 0 else np.minimum(magnitude, far) << min(-s, WIDEST_WORD)
+    return np.clip(np.asarray(n, np.int64) - np.sign(gradient) * steps, -saturation, saturation)
+
+
+#: Bits of the port `rate`: log2 of the learning rate, -8 to 7.
+RATE_BITS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightUpdateConfig(OnePerClock):
+    """Q_G and the saturating update of the stored weights.
+
+    Parameters
+    ----------
+    width
+        Width of a gradient, 2 to 54 bits.
+    bits
+        Width k_G of a stored weight, 3 to 24 bits.
+    half
+        Saturate at 2^(bits - 2), as the released code of WAGE does. Else the limit is 2^(bits - 1)
+        - 1, as in the paper.
+    lanes
+        Weights per clock, 1 to 255.
+    first_lane
+        Number of the first lane's generator, 0 to 254.
+    generator
+        The generator that all lanes share.
+    """
+
+    width: int = setting(
+        32, "Width of a gradient", low=2, high=WIDEST - 2 ** (RATE_BITS - 1), unit="bits"
+    )
+    bits: int = setting(8, "Width k_G of a stored weight", low=3, high=WIDEST_WORD, unit="bits")
+    half: bool = setting(
+        False,
+        "Saturate at 2^(bits - 2), as the released code of WAGE does",
+        more="Else the limit is 2^(bits - 1) - 1, as in the paper.",
+    )
+    lanes: int = setting(1, "Weights per clock", low=1, high=MOST_LANES)
+    first_lane: int = setting(0, "Number of the first lane's generator", low=0, high=MOST_LANES - 1)
+    generator: Generator = setting(Generator(), "The generator that all lanes share")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        self.generator.require_lanes(self.first_lane + self.lanes)
+
+    @property
+    def lfsr(self) -> LfsrConfig:
+        """The generators of the lanes."""
+        return LfsrConfig(generator=self.generator, lanes=self.lanes, first_lane=self.first_lane)
+
+    @property
+    def saturation(self) -> int:
+        """The largest magnitude of a stored weight."""
+        return 1 << (self.bits - 2) if self.half else limit(self.bits)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        zero = "the whole gradient is zero: no weight is stepped, all are clipped"
+        rate = "log2 of the learning rate; read with each operand"
+        return (
+            *OPERAND,
+            Port("i_weight", "in", self.bits, True, self.lanes, "stored weights"),
+            Port("i_gradient", "in", self.width, True, self.lanes, "their gradients"),
+            *RESULT,
+            Port("o_weight", "out", self.bits, True, self.lanes, "updated weights"),
+            Port("exponent", "in", exponent_bits(self.width), meaning=EXPONENT),
+            Port("zero", "in", 1, meaning=zero),
+            Port("rate", "in", RATE_BITS, True, meaning=rate),
+        )
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        return 6 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """For every shift, once: steps that just saturate a weight or just do not, from both sides,
+        and gradients just at the carry of their random word.
+        """
+        rates = range(-(1 << (RATE_BITS - 1)), 1 << (RATE_BITS - 1))
+        found: list[Border] = []
+        for shift in range(-rates[-1], self.width - rates[0]):
+            # Of the pairs of exponent and rate that give it, one.
+            pairs = [(shift + rate, rate) for rate in rates if 0 <= shift + rate < self.width]
+            exponent, rate = pairs[shift * 5 % len(pairs)]
+            settings = {"exponent": exponent, "rate": rate, "zero": 0}
+            dropped = {"i_gradient": shift} if shift > 0 else {}
+            found.append(Operands(lanes=self._steps(shift), settings=settings, dropped=dropped))
+        settings = {"exponent": 0, "rate": 0, "zero": 1}
+        found.append(Operands(lanes=self._steps(0), settings=settings))
+        return found
+
+    def _steps(self, shift: int) -> dict[str, tuple[int, ...]]:
+        """Weights, and gradients that step them to the saturation or next to it."""
+        top, most = self.saturation, (1 << (self.width - 1)) - 1
+        # Gradients of one step or none, whose random word says which.
+        weights = [top, top, -top, -top, 0, 0] if shift > 0 else []
+        gradients = [1, -1] * (len(weights) // 2)
+        # Of a step that is too large, each bit has to count.
+        far = range(max(shift, 0) + (2 * top).bit_length(), self.width - 1)
+        single = [bit for bit in far if (bit + shift) % 3 == 0 or bit >= self.width - 3]
+        weights += [0] * len(single)
+        gradients += [(-1) ** bit << bit for bit in single]
+        for weight in (top, -top, 0):
+            for end in (top, -top):
+                for past in range(-2, 3):
+                    step = weight - (end + past)
+                    size = abs(step) << shift if shift > 0 else abs(step) >> -shift
+                    if size <= most:
+                        weights.append(weight)
+                        gradients.append(size if step > 0 else -size)
+        return {"i_weight": tuple(weights), "i_gradient": tuple(gradients)}
+
+
+class WeightUpdate(StreamTwin):
+    """Twin of `hdl.WeightUpdate`: stream `i` (`weight`, `gradient`),
+    ports `exponent`, `zero`, `rate` to stream `o` (`weight`).
+    """
+
+    def __init__(self, config: WeightUpdateConfig):
+        self.config = config
+        self.ports = config.ports
+        self.latency = config.latency
+        self.lanes = config.lfsr.start()
+
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """See `StreamTwin`."""
+        config, gradient, weight = self.config, accepted["i_gradient"], accepted["i_weight"]
+        exponent = np.minimum(accepted["exponent"], config.width - 1)
+        gradient = gradient * (1 - accepted["zero"][:, None])
+        shift = exponent - accepted["rate"]
+        updated = np.zeros_like(weight)
+        for s in np.unique(shift).tolist():
+            rows = shift == s
+            r = dither(words[rows], s, config.generator.draw)
+            # A gradient tensor that is all zero steps nothing, whatever was drawn: sgn(0) = 0.
+            updated[rows] = update_weight(weight[rows], gradient[rows], s, 0, config.saturation, r)
+        return {"weight": updated}

@@ -1,0 +1,103 @@
+"""WAGE Q_W: stored weights to forward weights, and the scale of a layer (Wu et al. 2018)."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from golden.borders import Border, Operands, around, rounded_at
+from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.fixed import WIDEST_WORD, Codes, Rounding, round_shift
+from golden.lfsr import MOST_LANES, Words
+from golden.port import OPERAND, RESULT, Port
+from golden.quantize.scale import OnePerClock, limit
+from golden.settings import Bound, check_settings, setting
+from golden.twin import Trace
+
+
+def ternarise(n: ArrayLike, bits: int = 2, stored: int = 8) -> Codes:
+    """Q_W: forward weights of `bits` bits from stored weights of `stored` bits;
+    at 2 bits sgn(n) * [|n| > 2^(stored-3)].
+
+    Half-way weights go to the even code, so |n| = 32 of 8 bits is 0.
+    """
+    rounded = round_shift(n, stored - bits, Rounding.NEAREST_EVEN)
+    return np.clip(rounded, -limit(bits), limit(bits))
+
+
+def alpha_exponent(inputs: int, bits: int = 2, c: int = 6) -> int:
+    """log2 of the layer's scale alpha = max{Shift(Lmin / L), 1}, exact.
+
+    `inputs` is the fan-in kh * kw * channels, `bits` k_W,
+    and L = sqrt(c / inputs) before any clamp.
+    """
+    square = Fraction(9 * inputs, c * 4**bits)  # (Lmin / L)^2, Lmin = 1.5 * 2^(1 - bits)
+    m = 0
+    while square > Fraction(2) ** (2 * m + 1):
+        m += 1
+    return m
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightQuantizerConfig(OnePerClock):
+    """Q_W: stored weights to forward weights.
+
+    Parameters
+    ----------
+    stored
+        Width k_G of a stored weight, 3 to 24 bits.
+    bits
+        Width k_W of a forward weight, 2 to stored. A weight of 2 bits is ternary.
+    lanes
+        Weights per clock, 1 to 255.
+    """
+
+    stored: int = setting(8, "Width k_G of a stored weight", low=3, high=WIDEST_WORD, unit="bits")
+    bits: int = setting(
+        2,
+        "Width k_W of a forward weight",
+        low=2,
+        high=Bound("stored", lambda config: config.stored),
+        unit="bits",
+        more="A weight of 2 bits is ternary.",
+    )
+    lanes: int = setting(1, "Weights per clock", low=1, high=MOST_LANES)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The unit's ports."""
+        return (
+            *OPERAND,
+            Port("i_data", "in", self.stored, True, self.lanes, "stored weights"),
+            *RESULT,
+            Port("o_data", "out", self.bits, True, self.lanes, "forward weights"),
+        )
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        return 1 + BUFFER_LATENCY
+
+    def borders(self) -> list[Border]:
+        """Stored weights on both sides of the thresholds, the outermost ones among them."""
+        top, low = limit(self.bits), -1 << (self.stored - 1)
+        codes = {*range(-2, 2), top - 1, top, -top - 1, -top}
+        values = around(rounded_at(codes, self.stored - self.bits), low, -1 - low, 1)
+        return [Operands(lanes={"i_data": values})]
+
+
+class WeightQuantizer(StreamTwin):
+    """Twin of `hdl.WeightQuantizer`: stream `i` (`data`) to stream `o` (`data`)."""
+
+    def __init__(self, config: WeightQuantizerConfig):
+        self.config = config
+        self.ports = config.ports
+        self.latency = config.latency
+
+    def results(self, accepted: Trace, words: Words) -> Trace:
+        """See `StreamTwin`."""
+        return {"data": ternarise(accepted["i_data"], self.config.bits, self.config.stored)}

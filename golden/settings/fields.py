@@ -1,0 +1,227 @@
+"""Fields of configurations: what each says of itself, and what follows from its type."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
+from fractions import Fraction
+from functools import lru_cache
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+#: A number that is taken exactly: 0.1 is one tenth.
+Rate = int | float | str | Fraction
+
+
+class Bound(NamedTuple):
+    """An end of a range that depends on other settings of the same configuration.
+
+    Parameters
+    ----------
+    text
+        The bound, as in "bits - 1".
+    of
+        Its value in a configuration.
+    """
+
+    text: str
+    of: Callable[[Any], int]
+
+
+def _in_words(number: int) -> str:
+    """A number; a large power of two as one."""
+    for power, less in ((number, ""), (number + 1, " - 1")):
+        if power >= 1 << 17 and not power & (power - 1):
+            return f"2^{power.bit_length() - 1}{less}"
+    return str(number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a field says of itself; `setting` makes it.
+
+    Parameters
+    ----------
+    text
+        Its meaning: the first sentence, without a full stop.
+    low, high
+        Ends of a number's range. Of several upper ends the least counts.
+    allowed
+        The values that are allowed, if there are only a few.
+    power_of_two
+        Of the range only powers of two are allowed.
+    unit
+        Unit of a number, after its range.
+    none
+        What None means, a sentence.
+    more
+        Further sentences, for documents.
+    form
+        How a tuple is written, as in "ROWS,COLUMNS".
+    hexadecimal
+        Its text is a hexadecimal number, with or without 0x.
+    """
+
+    text: str
+    low: int | None = None
+    high: tuple[int | Bound, ...] = ()
+    allowed: tuple[Any, ...] = ()
+    power_of_two: bool = False
+    unit: str = ""
+    none: str = ""
+    more: str = ""
+    form: str = ""
+    hexadecimal: bool = False
+
+    @property
+    def range(self) -> str:
+        """Allowed values in words; empty where the type says all."""
+        # After a bound that is a setting, a unit would read as if it were part of its name.
+        bounded = any(isinstance(end, Bound) for end in self.high)
+        unit = f" {self.unit}" if self.unit and not bounded else ""
+        if self.allowed:
+            *others, last = (str(value) for value in self.allowed)
+            return (f"{', '.join(others)} or {last}" if others else last) + unit
+        if self.low is None:
+            return ""
+        ends = [end.text if isinstance(end, Bound) else _in_words(end) for end in self.high]
+        most = ends[0] if len(ends) == 1 else f"the least of {', '.join(ends[:-1])} and {ends[-1]}"
+        power = ", a power of two" if self.power_of_two else ""
+        return f"{self.low} to {most}{unit}{power}"
+
+    @property
+    def summary(self) -> str:
+        """Meaning, range and what None means."""
+        between = ": " if self.allowed else ", "
+        meaning = f"{self.text}{between}{self.range}." if self.range else f"{self.text}."
+        return f"{meaning} {self.none}".rstrip()
+
+    @property
+    def description(self) -> str:
+        """Everything there is to say; the docstring of the class has the same."""
+        return f"{self.summary} {self.more}".rstrip()
+
+
+def setting(
+    default: Any = MISSING,
+    text: str = "",
+    *,
+    low: int | None = None,
+    high: int | Bound | tuple[int | Bound, ...] = (),
+    allowed: Iterable[Any] = (),
+    power_of_two: bool = False,
+    unit: str = "",
+    none: str = "",
+    more: str = "",
+    form: str = "",
+    hexadecimal: bool = False,
+) -> Any:
+    """A field of a configuration: its default, and what `Setting` says of it.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Tank:
+    ...     depth: int = setting(8, "Places", low=1, high=64)
+    ...
+    ...     def __post_init__(self):
+    ...         check_settings(self)
+    >>> Tank(depth=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: depth = 0: allowed are 1 to 64
+    >>> varied(Tank(), ["depth=9"])
+    Tank(depth=9)
+    """
+    said = Setting(
+        text=text,
+        low=low,
+        high=high if isinstance(high, tuple) and not isinstance(high, Bound) else (high,),
+        allowed=tuple(allowed),
+        power_of_two=power_of_two,
+        unit=unit,
+        none=none,
+        more=more,
+        form=form,
+        hexadecimal=hexadecimal,
+    )
+    return field(default=default, metadata={"setting": said})
+
+
+@lru_cache(maxsize=256)
+def hints_of(kind: Any) -> dict[str, Any]:
+    """Type of every field of a dataclass that can be set, None left out of it."""
+    hints = get_type_hints(kind)
+    return {one.name: _without_none(hints[one.name]) for one in fields(kind) if one.init}
+
+
+@lru_cache(maxsize=256)
+def optional_of(kind: Any) -> frozenset[str]:
+    """The fields that may be None."""
+    return frozenset(
+        name for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)
+    )
+
+
+@lru_cache(maxsize=256)
+def of_fields(kind: type) -> dict[str, Setting]:
+    """What every field of a configuration says of itself; a field that a class declares again, for
+    another default, says what it said before.
+
+    Raises
+    ------
+    TypeError
+        A field was not made by `setting`.
+    """
+    found: dict[str, Setting] = {}
+    for owner in reversed(kind.__mro__):
+        for name, one in getattr(owner, "__dataclass_fields__", {}).items():
+            if "setting" in one.metadata:
+                found[name] = one.metadata["setting"]
+    for name in hints_of(kind):
+        if name not in found:
+            raise TypeError(f"{kind.__name__}.{name}: a field made by `setting` is wanted")
+    return {name: _enumerated(found[name], hint) for name, hint in hints_of(kind).items()}
+
+
+def _enumerated(said: Setting, hint: Any) -> Setting:
+    """What a field says, with the values of an enumeration if all of them are allowed."""
+    if isinstance(hint, type) and issubclass(hint, StrEnum) and not said.allowed:
+        return replace(said, allowed=tuple(hint))
+    return said
+
+
+def names(kind: Any) -> list[str]:
+    """Dotted names of all settings of a configuration."""
+    return [
+        f"{name}.{part}" if part else name
+        for name, hint in hints_of(kind).items()
+        for part in (names(hint) if is_table(hint) else [""])
+    ]
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    kinds = tuple(kind for kind in get_args(hint) if kind is not type(None))
+    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007  (made of a tuple)
+
+
+def is_number(hint: Any) -> bool:
+    """Whether a field is a number that is taken exactly."""
+    return Fraction in get_args(hint)
+
+
+def is_value(hint: Any) -> bool:
+    """Whether it is a class whose objects are one value, with one text."""
+    return is_dataclass(hint) and hasattr(hint, "parse") and hasattr(hint, "text")
+
+
+def is_table(hint: Any) -> bool:
+    """Whether a field is a configuration itself."""
+    return is_dataclass(hint) and not is_value(hint)
+
+
+def parts_of(hint: Any, length: int) -> tuple[Any, ...]:
+    """Type of each of so many items of a tuple."""
+    parts = get_args(hint)
+    return (parts[0],) * length if parts[-1:] == (...,) else parts

@@ -1,0 +1,202 @@
+"""The plain form of configurations, that of TOML and JSON: numbers, texts, lists, tables, true,
+false and null.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any, cast, get_args, get_origin
+
+import numpy as np
+
+from golden.settings.fields import (
+    hints_of,
+    is_number,
+    is_table,
+    is_value,
+    names,
+    optional_of,
+    parts_of,
+)
+
+#: What a value of a type is called.
+WANTED = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def table(config: Any) -> dict[str, Any]:
+    """Settings of a configuration in their plain form, as TOML has them; None is left out."""
+    return {name: value for name, value in _table(config, table).items() if value is not None}
+
+
+def mapping(config: Any) -> dict[str, Any]:
+    """Settings of a configuration in their plain form, as JSON has them, None among them.
+
+    Examples
+    --------
+    >>> from golden.lfsr import Generator
+    >>> mapping(Generator(leap=8, draw=8))
+    {'bits': 32, 'mask': None, 'leap': 8, 'draw': 8, 'seed': 1}
+    """
+    return _table(config, mapping)
+
+
+def _table(config: Any, inner: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    kind: Any = type(config)
+    return {
+        name: inner(value) if is_table(hint) else plain(hint, value)
+        for name, hint in hints_of(kind).items()
+        for value in [getattr(config, name)]
+    }
+
+
+def plain(hint: Any, value: Any) -> Any:
+    """The plain form of a value of a type."""
+    if value is None:
+        return None
+    if is_value(type(value)):
+        return value.text
+    if is_number(hint):
+        return _number(value)
+    if isinstance(value, tuple):
+        return [plain(part, item) for part, item in zip(parts_of(hint, len(value)), value)]
+    if isinstance(value, StrEnum):
+        return str(value)
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _number(value: Any) -> int | float | str:
+    """An exact number as TOML has it, in one form alone; as a text where TOML has it not."""
+    rational = Fraction(str(value))
+    if rational.denominator == 1:
+        return int(rational)
+    rounded = float(rational)
+    return rounded if Fraction(str(rounded)) == rational else str(rational)
+
+
+#: From a setting's dotted name to what an error calls it.
+Naming = Callable[[str], str]
+
+
+def made(kind: Any, values: Mapping[str, Any], where: str = "", named: Naming = str) -> Any:
+    """The configuration of class `kind` with `values`, each plain or as Python has it.
+
+    Parameters
+    ----------
+    kind
+        A configuration's class.
+    values
+        By field; a table is a mapping. What is not there has its default.
+    where
+        Begins every error, as in "recipe digits: ".
+    named
+        What an error calls a setting of a dotted name.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown, or a value is wrong.
+
+    Examples
+    --------
+    >>> from golden.macc import MaccConfig
+    >>> made(MaccConfig, {"a": "2,6", "depth": 9}).width
+    27
+    """
+    return _made(kind, values, where, named, "")
+
+
+def _made(kind: Any, values: Mapping[str, Any], where: str, named: Naming, prefix: str) -> Any:
+    """The configuration `kind` of a table, which stands under the keys of `prefix`."""
+    hints, given = hints_of(kind), {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if name not in hints:
+            allowed = ", ".join(f"{prefix}{known}" for known in names(kind))
+            raise ValueError(f"{where}unknown key {key!r}: allowed are {allowed}")
+        hint = hints[name]
+        if is_table(hint) and isinstance(value, Mapping):
+            given[name] = _made(hint, value, where, named, f"{key}.")
+        elif value is None and name in optional_of(kind):
+            given[name] = None
+        else:
+            try:
+                given[name] = taken(hint, value)
+            except ValueError as error:
+                raise ValueError(f"{where}{named(key)} = {value!r}: {error}") from None
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        name, equals, rest = str(error).partition(" = ")
+        if equals and name in hints:
+            raise ValueError(f"{where}{named(prefix + name)} = {rest}") from None
+        place = f"{named(prefix[:-1])}: " if prefix else ""
+        raise ValueError(f"{where}{place}{error}") from None
+
+
+def taken(hint: Any, value: Any) -> Any:
+    """A field's value of a plain one; raises a ValueError that says what is wanted."""
+    if is_number(hint):
+        if not isinstance(value, bool) and isinstance(value, int | float | str | Fraction):
+            try:
+                return _number(value)
+            except (ValueError, ZeroDivisionError):
+                pass
+        raise ValueError("a number is wanted")
+    if is_dataclass(hint):
+        if isinstance(value, cast(type, hint)):
+            return value
+        if not is_value(hint):
+            raise ValueError(f"a table of {', '.join(names(hint))} is wanted")
+        if not isinstance(value, str):
+            raise ValueError(f"a text {cast(Any, hint).FORM} is wanted")
+        return cast(Any, hint).parse(value)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple) or len(parts_of(hint, len(value))) != len(value):
+            raise ValueError(f"a list is wanted, as in {_example(hint)}")
+        return tuple(taken(part, item) for part, item in zip(parts_of(hint, len(value)), value))
+    if issubclass(hint, StrEnum):
+        if value not in list(hint):
+            raise ValueError(f"allowed are {', '.join(hint)}")
+        return hint(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ValueError(f"{WANTED[hint]} is wanted")
+    return value
+
+
+def _example(hint: Any) -> str:
+    item = get_args(hint)[0]
+    if is_value(item):
+        return f'["{item.EXAMPLE}"]'
+    return "[[1, 0], [41, -1]]" if get_origin(item) is tuple else "[1, 2]"
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of values by dotted name.
+
+    Examples
+    --------
+    >>> nested({"rows": 4, "macc.depth": 9, "macc.segments": 1})
+    {'rows': 4, 'macc': {'depth': 9, 'segments': 1}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        *tables, last = name.split(".")
+        place = found
+        for part in tables:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return found
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested tables by dotted name, the inverse of `nested`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found

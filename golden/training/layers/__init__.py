@@ -1,0 +1,1 @@
+"""Networks and the arithmetic of their layers on whole tensors."""

@@ -1,0 +1,390 @@
+"""Trainings that leave a folder behind, stop at any moment and go on as if they had not.
+
+A run's folder holds `recipe.toml` (every setting, and what it was trained on), `metrics.csv` (a row
+an epoch), `layers.csv` (a row an epoch and layer), `histograms.npz` (weights and updates of the
+latest epoch) and two checkpoints. What comes after a checkpoint follows from it bit for bit.
+"""
+
+import csv
+import fcntl
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from golden.datasets import Dataset
+from golden.files import replaced
+from golden.training import toml
+from golden.training.recipe import Recipe
+from golden.training.runs.checkpoint import LATEST, PREVIOUS, Checkpoint, DamagedError, digest
+from golden.training.runs.score import Epoch, LayerReport, Score
+from golden.training.systems.registry import new_trainer
+from golden.training.trainers.trainer import Trainer
+
+#: Files of a run's folder, beside the checkpoints.
+RECIPE, METRICS, LAYERS, HISTOGRAMS = "recipe.toml", "metrics.csv", "layers.csv", "histograms.npz"
+#: Seconds from one checkpoint to the next, at most a step more.
+EVERY = 60.0
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped between two steps; the message says where it goes on from."""
+
+
+class Run:
+    """A training and the folder that it leaves behind; `with` it, so that the folder is let go.
+
+    Parameters
+    ----------
+    recipe
+        What to train, and how.
+    dataset
+        What on.
+    folder
+        Where to write; nothing is written without it.
+    resume
+        Go on from the folder's latest checkpoint; from the start if there is none yet.
+    every
+        Seconds from one checkpoint to the next within an epoch; each epoch ends with one.
+
+    Attributes
+    ----------
+    trainer
+        The trainer; between two steps its state is whole.
+    history
+        What every epoch came to. Of those before a resumption the histograms are gone.
+    remark
+        Something that the person should know, in a line; else empty.
+
+    Raises
+    ------
+    ValueError
+        The recipe does not fit the data set, the folder holds a run already (without `resume`), is
+        in use, or holds one of another recipe or data set.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        folder: str | Path | None = None,
+        *,
+        resume: bool = False,
+        every: float = EVERY,
+    ):
+        self.recipe = recipe
+        self.dataset = dataset
+        self.folder = None if folder is None else Path(folder)
+        self.every = every
+        self.trainer: Trainer[Any] = new_trainer(recipe, dataset)
+        self.history: list[Epoch] = []
+        self.remark = ""
+        self.steps = len(dataset.train_images) // recipe.batch
+        if not self.steps:
+            raise ValueError(
+                f"batch = {recipe.batch}: {dataset.name} has only "
+                f"{len(dataset.train_images)} images to train with"
+            )
+        if self.folder is None:
+            self.data = {}
+            return
+        self.data = described(dataset)
+        holds = any((self.folder / name).exists() for name in (RECIPE, LATEST, PREVIOUS))
+        if holds and not resume:
+            raise ValueError(f"{self.folder} holds a run: resume it, or take another folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._let_go = weakref.finalize(self, os.close, _lock(self.folder))
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the folder go, for others to write."""
+        if self.folder is not None:
+            self._let_go()
+
+    @property
+    def score(self) -> Score:
+        """Scores of the training batches of the epoch at hand so far."""
+        return self.trainer.train
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch is done."""
+        return self.trainer.epoch == self.recipe.epochs
+
+    def walk(self) -> Iterator[Epoch | None]:
+        """Train from here to the last epoch: yields None after a step, and what an epoch came to
+        after its last one.
+
+        Ctrl-C ends it after the step at hand, with a checkpoint; a second one ends it at once.
+
+        Raises
+        ------
+        Interrupted
+            By Ctrl-C.
+        """
+        written = time.monotonic()
+        with _between_steps() as wanted:
+            for report in self.trainer.walk(self.dataset):
+                if report is not None:
+                    self.history.append(report)
+                late = time.monotonic() - written >= self.every
+                if fresh := report is not None or late:
+                    self._save(report)
+                    written = time.monotonic()
+                yield report
+                if wanted():
+                    if not fresh:
+                        self._save(None)
+                    raise Interrupted(f"interrupted {self.place}{self._hint}")
+
+    @property
+    def place(self) -> str:
+        """How far it is, in words."""
+        epoch, step = self.trainer.epoch, self.trainer.position
+        if self.finished:
+            return f"after epoch {epoch}, the last one"
+        if not step:
+            return f"after epoch {epoch}" if epoch else "at the start"
+        return f"in epoch {epoch + 1}, after step {step} of {self.steps}"
+
+    @property
+    def _hint(self) -> str:
+        return f": {self.folder / LATEST} is whole, resume goes on from it" if self.folder else ""
+
+    def _begin(self) -> None:
+        """Write the recipe into a new folder, or take up what a folder holds."""
+        assert self.folder is not None
+        for left in self.folder.glob(f".{LATEST}.*"):  # by a process that was killed
+            left.unlink()
+        found = None
+        if any((self.folder / name).exists() for name in (LATEST, PREVIOUS)):
+            found, self.remark = latest(self.folder)
+        elif (self.folder / RECIPE).exists():
+            text = (self.folder / RECIPE).read_text("utf-8")
+            self._require_same(self.folder / RECIPE, text, _data_of(text))
+        if found is not None:
+            path = self.folder / LATEST
+            self._require_same(path, found.recipe, found.data)
+            try:
+                self.trainer.restore(found.state)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
+            self.history = found.history
+        with replaced(self.folder / RECIPE) as temporary:
+            temporary.write_text(toml.written(self.recipe, self.data), "utf-8")
+        self._write_tables()
+
+    def _require_same(self, path: Path, recipe: str, data: dict[str, Any]) -> None:
+        """Raise a ValueError unless a file is of this recipe and data set."""
+        before = toml.read(recipe, str(path))
+        if before.SYSTEM != self.recipe.SYSTEM:
+            raise ValueError(
+                f"{path}: made by system {before.SYSTEM}: the recipe is of {self.recipe.SYSTEM}"
+            )
+        was, now = (dict(_pairs(toml.keys(of))) for of in (before, self.recipe))
+        for key in {**was, **now}:
+            if was.get(key) != now.get(key):
+                raise ValueError(
+                    f"{path}: made with {key} = {was.get(key, 'none')}: "
+                    f"the recipe says {now.get(key, 'none')}"
+                )
+        for key, value in self.data.items():
+            if key != "name" and data.get(key) != value:  # a folder may have moved
+                raise ValueError(
+                    f"{path}: made on {data.get('name')}, {key} = {data.get(key)}: "
+                    f"{self.data['name']} has {value}"
+                )
+
+    def _save(self, report: Epoch | None) -> None:
+        """Write what an epoch came to, if it ended, and then a checkpoint."""
+        if self.folder is None:
+            return
+        if report is not None:
+            self._write_tables()
+            with replaced(self.folder / HISTOGRAMS) as temporary:
+                np.savez(temporary, allow_pickle=False, **_bars(report.layers))
+        Checkpoint(
+            recipe=toml.written(self.recipe),
+            data=self.data,
+            history=self.history,
+            state=self.trainer.state(),
+        ).write(self.folder)
+
+    def _write_tables(self) -> None:
+        """`metrics.csv` and `layers.csv`, as far as the history goes."""
+        assert self.folder is not None
+        _write_csv(
+            self.folder / METRICS,
+            ("epoch", "train_loss", "train_error", "test_error", "seconds"),
+            (
+                (e.epoch, e.train.mean_loss, e.train.error, e.test.error, e.seconds)
+                for e in self.history
+            ),
+        )
+        _write_csv(
+            self.folder / LAYERS,
+            ("epoch", "layer", "name", "saturated", "unmoved"),
+            (
+                (epoch.epoch, number, layer.name, layer.saturated, layer.unmoved)
+                for epoch in self.history
+                for number, layer in enumerate(epoch.layers, 1)
+            ),
+        )
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    folder: str | Path | None = None,
+    *,
+    resume: bool = False,
+    progress: Callable[[Epoch], None] | None = None,
+) -> tuple[Trainer[Any], list[Epoch]]:
+    """Train on `dataset` as `recipe` says, to the last epoch.
+
+    Parameters
+    ----------
+    recipe, dataset, folder, resume
+        As of `Run`, which goes step by step.
+    progress
+        Called with each epoch as it ends.
+
+    Returns
+    -------
+    The trainer after its last step, and what every epoch came to.
+
+    Raises
+    ------
+    ValueError
+        As `Run` does.
+    Interrupted
+        By Ctrl-C; the folder's checkpoint is whole then.
+    """
+    with Run(recipe, dataset, folder, resume=resume) as run:
+        for epoch in run.walk():
+            if epoch is not None and progress is not None:
+                progress(epoch)
+        return run.trainer, run.history
+
+
+def latest(folder: Path) -> tuple[Checkpoint, str]:
+    """The latest checkpoint of a run's folder that is whole, and a remark if it is not the last.
+
+    Raises
+    ------
+    DamagedError
+        None is.
+    """
+    problem: DamagedError | None = None
+    for name in LATEST, PREVIOUS:
+        if not (folder / name).exists():
+            continue
+        try:
+            found = Checkpoint.read(folder / name)
+        except DamagedError as error:
+            problem = problem or error
+            continue
+        return found, f"{problem}; going on from {name}" if problem else ""
+    raise problem or DamagedError(f"{folder / LATEST}: no checkpoint")
+
+
+def described(dataset: Dataset) -> dict[str, Any]:
+    """What a data set is, for those who must know it again."""
+    arrays = {
+        f"{part}_{kind}": getattr(dataset, f"{part}_{kind}")
+        for part in ("train", "test")
+        for kind in ("images", "labels")
+    }
+    height, width, channels = dataset.shape
+    return {
+        "name": dataset.name,
+        "train_images": len(dataset.train_images),
+        "test_images": len(dataset.test_images),
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "classes": dataset.classes,
+        "pixel_max": dataset.pixel_max,
+        "sha256": digest(arrays),
+    }
+
+
+def _data_of(text: str) -> dict[str, Any]:
+    import tomllib
+
+    return dict(tomllib.loads(text).get(toml.DATA, {}))
+
+
+def _pairs(settings: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        yield key, value
+
+
+def _lock(folder: Path) -> int:
+    """A handle that keeps the folder ours until it is closed, by the end of the process at last."""
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise ValueError(f"{folder}: a training is writing there") from None
+    return handle
+
+
+@contextmanager
+def _between_steps() -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether Ctrl-C was pressed, which stops nothing the first time.
+
+    In the main thread alone; others get no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    pressed = False
+
+    def note(number: int, frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _bars(layers: tuple[LayerReport, ...]) -> dict[str, Any]:
+    """Histograms as arrays by name."""
+    return {
+        f"{what} {number} {part}": getattr(getattr(layer, what), part)
+        for number, layer in enumerate(layers, 1)
+        for what in ("weights", "updates")
+        for part in ("counts", "edges")
+    }
+
+
+def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+    """A table, whole; numbers have all their digits."""
+    with replaced(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,0 +1,92 @@
+"""What a DoReFa training needs to know (Zhou et al. 2016)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from golden import check
+from golden.settings import Rate, check_settings, setting
+from golden.training.systems.float.recipe import FloatRecipe, SgdRecipe
+
+#: Bits that stand for a float that is not quantized.
+FLOAT_BITS = 32
+
+
+class Edges(StrEnum):
+    """What becomes of the first and the last layer."""
+
+    #: Their weights and errors stay floats, and the input does, as in the paper.
+    FLOAT = "float"
+    #: They are as the others, and the pixels are whole numbers.
+    QUANTIZED = "quantized"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DorefaBits:
+    """Widths of the DoReFa codes, by default 1-2-6.
+
+    Parameters
+    ----------
+    weight
+        Width of weights, 1 to 8 bits.
+    activation
+        Width of activations, 1 to 8 bits.
+    gradient
+        Width of the errors of a layer's sums, 1 to 16 bits, or 32 for floats.
+    """
+
+    weight: int = setting(1, "Width of weights", low=1, high=8, unit="bits")
+    activation: int = setting(2, "Width of activations", low=1, high=8, unit="bits")
+    gradient: int = setting(
+        6, "Width of the errors of a layer's sums, 1 to 16 bits, or 32 for floats"
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.gradient != FLOAT_BITS:
+            check.whole("gradient", self.gradient, 1, 16)
+
+    @classmethod
+    def parse(cls, text: str) -> "DorefaBits":
+        """The widths that `text` names, as in 1-2-6."""
+        try:
+            weight, activation, gradient = (int(part) for part in text.split("-"))
+        except ValueError:
+            raise ValueError(f"bits {text!r}: W-A-G is wanted, as in 1-2-6") from None
+        return cls(weight=weight, activation=activation, gradient=gradient)
+
+    def __str__(self) -> str:
+        return f"{self.weight}-{self.activation}-{self.gradient}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DorefaRecipe(SgdRecipe):
+    """A DoReFa training; the defaults are for the digits that travel with the code.
+
+    The noise of the errors is NumPy's, from `seed`: `generator`, `rows` and `columns` have no
+    effect.
+
+    Parameters
+    ----------
+    bits
+        Widths of the codes.
+    edges
+        What becomes of the first and the last layer: float or quantized.
+
+    The others are those of `SgdRecipe`.
+    """
+
+    SYSTEM: ClassVar[str] = "dorefa"
+
+    network: str = "128FC-128FC"
+    batch: int = 32
+    epochs: int = 20
+    learning_rate: Rate = "0.05"
+    learning_rate_factor: Rate = "0.9"
+    momentum: Rate = "0.9"
+    bits: DorefaBits = setting(DorefaBits(), "Widths of the codes")
+    edges: Edges = setting(Edges.FLOAT, "What becomes of the first and the last layer")
+
+    def baseline(self) -> FloatRecipe:
+        """The float32 training of the same network by the same steps."""
+        return self.in_float(batch_norm=True)

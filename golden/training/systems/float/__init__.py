@@ -1,0 +1,1 @@
+"""Training in float32, the baseline of the papers."""

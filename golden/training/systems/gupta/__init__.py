@@ -1,0 +1,1 @@
+"""16-bit fixed point with stochastic rounding (Gupta et al. 2015)."""

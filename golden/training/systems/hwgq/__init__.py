@@ -1,0 +1,1 @@
+"""Binary weights and half-wave Gaussian quantizers (HWGQ, Cai et al. 2017)."""

@@ -1,0 +1,242 @@
+"""Training with weights on a coarse grid: rounded to nearest (R), stochastically rounded (SR) and
+BinaryConnect (BC) of Li et al. 2017, "Training Quantized Nets"; binary activations (BNN).
+
+A weight of a layer is u * 2^-k, u from -1 to 1. With R and SR u is always on the grid: the step
+is taken finely and rounded away at once. With BC u is a fine buffer, and its nearest value on the
+grid serves forward and backward. Sums, words and the softmax are those of Gupta's training, and as
+there words travel in float64, which holds them and their sums exactly.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from golden.carried import Carried, fits, round_carried, saturate_carried
+from golden.fixed import Codes, Conversion, Rounding, round_shift
+from golden.training.layers import convolution
+from golden.training.layers.network import Shape, Stage
+from golden.training.layers.windows import Tensor
+from golden.training.step.ops import FineStep
+from golden.training.step.record import Record, note, note_gradient
+from golden.training.systems.li.plan import LiPlanner
+from golden.training.systems.li.recipe import Activation, Binarize, LiRecipe, Update
+from golden.training.trainers.trainer import Mask, pixel_table
+from golden.training.trainers.words import Operands, WordTrainer
+
+
+class LiTrainer(WordTrainer[LiRecipe]):
+    """Trains layers with ReLU or sign between them and softmax cross-entropy after them.
+
+    Parameters
+    ----------
+    recipe
+        What to train, and how.
+    shape
+        Height, width and channels of an image.
+    classes
+        Classes of the data set.
+    pixel_max
+        Pixel value that stands for 1.
+
+    Attributes
+    ----------
+    weights
+        Stored weights u of every layer, (inputs, outputs), whole numbers in float64: codes of the
+        grid (R, SR; -1 and +1 on the binary one), or of the fine format (BC).
+    biases
+        Biases of every layer, (outputs,), codes of the fine format. They are never rounded to the
+        grid, and 1 of a bias is 1 whatever the layer's scale (ours).
+    """
+
+    STATE = ("weights", "biases")
+
+    planner: LiPlanner
+
+    def __init__(self, recipe: LiRecipe, *, shape: Shape, classes: int, pixel_max: int):
+        super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
+        pixels = recipe.formats.input
+        self._table = pixel_table(pixel_max, 1 << pixels.fl, pixels.minimum, pixels.maximum).astype(
+            np.float64
+        )
+        self._error_bound = -recipe.formats.error.minimum
+        #: 1 as a code of the grid, and of the fine format.
+        self._one, self._fine_one = 1 << recipe.grid_fl, 1 << recipe.formats.fine_fl
+        self.planner = LiPlanner(recipe, self.stages)
+        self._formats = self.planner.formats
+        for stage, formats in zip(self.stages, self._formats):
+            recipe.require_width(formats, math.prod(stage.sums[:2]))
+        self.weights: list[Carried] = [self._first_weights(stage) for stage in self.stages]
+        self.biases = [np.zeros(stage.outputs) for stage in self.stages]
+
+    def _first_weights(self, stage: Stage) -> Carried:
+        """Uniform from -1 to 1 in the fine format, and to the nearest of the grid for R and SR."""
+        real = 2 * self.random.random((stage.inputs, stage.outputs)) - 1
+        fine = np.rint(np.ldexp(real, self.recipe.formats.fine_fl))
+        return fine if self.recipe.update == Update.BC else self._nearest(fine)
+
+    def _unit(self, layer: int) -> float:
+        buffer = self.recipe.update == Update.BC
+        fraction = self.recipe.formats.fine_fl if buffer else self.recipe.grid_fl
+        return 2.0 ** -(fraction + self._formats[layer].scale)
+
+    def _to_quantizer(self, u: Carried) -> Carried:
+        """What the quantizer takes for fine codes: on the binary grid (u + 1) / 2."""
+        return u + self._fine_one if self.recipe.binary else u.copy()
+
+    def _from_quantizer(self, y: Carried) -> Carried:
+        """Codes of the grid, from -1 to 1, for what the quantizer gave; in place."""
+        if not self.recipe.binary:
+            return np.clip(y, -self._one, self._one, out=y)
+        np.clip(y, 0, 1, out=y)
+        y *= 2
+        y -= 1
+        return y
+
+    def _nearest(self, u: Carried) -> Carried:
+        """The grid's nearest to fine codes from -1 to 1, ties away from zero; 0 goes to +1 on the
+        binary one.
+        """
+        nearest = replace(self.recipe.quantizer, rounding=Rounding.NEAREST_AWAY)
+        return self._from_quantizer(
+            round_carried(self._to_quantizer(u), nearest, 2 * self._fine_one)
+        )
+
+    def _forward_weights(self, layer: int, record: Record | None) -> Carried:
+        """Weights of a training step, codes of the grid."""
+        recipe, u = self.recipe, self.weights[layer]
+        if recipe.update != Update.BC:
+            return u
+        operation = self.planner.grid_weight(layer)
+        if recipe.binarize == Binarize.DETERMINISTIC:
+            z = self._to_quantizer(u)
+            out = self._converted(operation, z, 2 * self._fine_one)
+            code = self._from_quantizer(out.copy())
+        else:
+            # +1 is wanted if r < the probability's code, which has the bits of a draw. Convert
+            # rounds down if r < 2^draw - z: with 2^draw - code for z it gives 0 for +1, 1 for -1.
+            draw = recipe.generator.draw
+            chance = probability_code(u.astype(np.int64), recipe.formats.fine_fl, draw)
+            z = ((1 << draw) - chance).astype(np.float64)
+            out = self._converted(operation, z, 1 << draw)
+            code = 1 - 2 * out
+        note(record, operation, {"buffer": u, "z": z, "out": out, "code": code})
+        return code
+
+    def _operands(self, layer: int, record: Record | None) -> Operands:
+        weights = self._forward_weights(layer, record)
+        operation, fine = self.planner.bias(layer), self.biases[layer]
+        biases = self._converted(operation, fine, -self.recipe.formats.fine.minimum)
+        note(record, operation, {"z": fine, "out": biases})
+        return Operands(weights, biases)
+
+    def _evaluated_operands(self, layer: int) -> Operands:
+        # BC's weights are the grid's nearest, also where training draws them (ours).
+        weights, fine = self.weights[layer], self.biases[layer].astype(np.int64)
+        if self.recipe.update == Update.BC:
+            weights = self._nearest(weights)
+        return Operands(weights, self._formats[layer].bias(fine).astype(np.float64))
+
+    def _ones(self, layer: int) -> float:
+        return float(1 << self._formats[layer].ones)
+
+    def _sums(self, layer: int, x: Tensor, operands: Operands) -> tuple[Carried, int]:
+        stage, formats = self.stages[layer], self._formats[layer]
+        sums = convolution.forward(stage, x, operands.weights, formats.input_bound, self._one)
+        z = sums + operands.biases * self._ones(layer)
+        return z, stage.inputs * formats.input_bound * self._one + formats.bias_bound
+
+    def _error_sums(self, layer: int, delta: Tensor, weights: Carried) -> tuple[Carried, int]:
+        stage = self.stages[layer]
+        sums = convolution.error(stage, delta, weights, self._error_bound, self._one)
+        terms = stage.window.height * stage.window.width * stage.outputs
+        return sums.astype(np.float64, copy=False), terms * self._error_bound * self._one
+
+    def _activation(self, y: Carried) -> Carried:
+        if self.recipe.activation == Activation.SIGN:
+            return np.where(y >= 0, 1.0, -1.0)
+        return super()._activation(y)
+
+    def _passes(self, y: Carried) -> Mask:
+        if self.recipe.activation == Activation.SIGN:
+            return np.abs(y) <= 1 << self.recipe.formats.activation_fl
+        return super()._passes(y)
+
+    def _gradient(
+        self, layer: int, x: Tensor, delta: Carried, record: Record | None
+    ) -> tuple[Carried, Carried]:
+        """Exact gradient sums of weights and biases."""
+        stage, formats = self.stages[layer], self._formats[layer]
+        of_weights = convolution.gradient(stage, x, delta, formats.input_bound, self._error_bound)
+        one = self._ones(layer)
+        of_biases = delta.reshape(-1, stage.outputs).sum(axis=0) * one
+        if record is not None:
+            out = np.vstack([of_weights, of_biases])
+            note_gradient(record, self.planner.gradient(layer), stage, x, delta, out, one)
+        return of_weights.astype(np.float64, copy=False), of_biases
+
+    def _update(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> None:
+        self._take_step(layer, *self._gradient(layer, x, delta, record), record)
+
+    def _take_step(
+        self, layer: int, of_weights: Carried, of_biases: Carried, record: Record | None
+    ) -> None:
+        """New weights and biases by their exact gradient sums; a step is rounded once, from them,
+        to a fine code.
+        """
+        recipe, formats, planner = self.recipe, self._formats[layer], self.planner
+        words, top, u = recipe.formats, float(self._fine_one), self.weights[layer]
+        point = words.error_fl + formats.input_fraction
+        rate = recipe.step(self.epoch, point, formats.scale)
+        step = self._fine_step(planner.weight_step(layer), of_weights, *rate, record)
+        if recipe.update == Update.BC:
+            self.weights[layer] = np.clip(u - step, -top, top)
+            noted = {"values": u, "step": step, "moved": self.weights[layer]}
+            note(record, planner.buffer_update(layer), noted)
+        else:
+            fine = u * float(1 << (words.fine_fl - recipe.grid_fl))
+            z = self._to_quantizer(fine - step)
+            bound = 2 * self._fine_one - words.fine.minimum
+            operation = planner.grid_update(layer)
+            out = self._converted(operation, z, bound)
+            self.weights[layer] = self._from_quantizer(out.copy())
+            moved = {"z": z, "out": out, "moved": self.weights[layer]}
+            note(record, operation, {"weight": u, "step": step, **moved})
+        rate = recipe.step(self.epoch, words.error_fl + formats.ones, 0)
+        step = self._fine_step(planner.bias_step(layer), of_biases, *rate, record)
+        biases = self.biases[layer]
+        self.biases[layer] = saturate_carried(biases - step, words.fine)
+        noted = {"values": biases, "step": step, "moved": self.biases[layer]}
+        note(record, planner.bias_update(layer), noted)
+
+    def _fine_step(
+        self,
+        operation: FineStep,
+        gradient: Carried,
+        number: int,
+        conversion: Conversion,
+        record: Record | None,
+    ) -> Carried:
+        """Gradient sums times a number, as fine codes."""
+        scalars = {"fraction": conversion.fraction, "number": number}
+        bound = number * int(np.abs(gradient).max())
+        z: Tensor
+        if fits(bound, conversion):
+            z = gradient * float(number)
+            step = self._converted(operation, z, bound, scalars)
+        else:
+            z = number * gradient.astype(np.int64)  # to nearest: it draws nothing
+            step = conversion(z).astype(np.float64)
+        note(record, operation, {"gradient": gradient, "z": z, "out": step}, scalars)
+        return step
+
+
+def probability_code(u: Codes, fraction: int, draw: int) -> Codes:
+    """clip((u + 1) / 2, 0, 1) with `draw` fraction bits, to nearest even where it has more.
+
+    `u` are codes of `fraction` fraction bits.
+    """
+    one = 1 << fraction
+    doubled = np.clip(u + one, 0, 2 * one)  # with fraction + 1 fraction bits
+    spare = fraction + 1 - draw
+    return round_shift(doubled, spare, Rounding.NEAREST_EVEN) if spare > 0 else doubled << -spare

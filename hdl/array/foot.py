@@ -1,0 +1,110 @@
+"""The foot of the array: from the bottom row's drains to whole rows in the output FIFO."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Signal, Value, signed
+
+from golden.array import ArrayConfig
+from golden.rounder import PIPELINE_LATENCY
+from hdl.buffer import Buffer
+from hdl.cells import Cells
+from hdl.delay import delay_line, fan_out
+from hdl.lfsr import words
+from hdl.rounder import RoundingPipeline
+
+
+def foot(
+    m: Module,
+    config: ArrayConfig,
+    cells: Cells,
+    drains: Sequence[Value],
+    begins: Value,
+    choice: Value | None,
+    buffer: Buffer,
+) -> None:
+    """Align the segments, round, deskew, and write rows to the output FIFO.
+
+    Parameters
+    ----------
+    m
+        The array's module.
+    config
+        The array's configuration.
+    cells
+        Technology of rounders and control registers.
+    drains
+        `drain` of the bottom row's nodes.
+    begins
+        High one clock before column 0 has row R-1 of a tile, all of its segments.
+    choice
+        The tile's conversion, together with `begins`; None where there is only one.
+    buffer
+        The output FIFO.
+    """
+    rows, columns = config.rows, config.columns
+
+    # Column 0 has one row at its foot per clock, for R clocks after `begins`; column c is c clocks
+    # behind column 0.
+    draining = Signal()
+    row = Signal(range(rows))
+    with m.If(begins):
+        m.d.sync += [draining.eq(1), row.eq(rows - 1)]
+    with m.Elif(row == 0):
+        m.d.sync += draining.eq(0)
+    with m.Else():
+        m.d.sync += row.eq(row - 1)
+    ends = Signal()
+    m.d.comb += ends.eq(draining & (row == 0))
+    to_buffer = columns - 1 + (PIPELINE_LATENCY if config.conversions else 0)
+    # The last clocks of `valid` on its way are the duplicated registers below.
+    spread = min(to_buffer, 3 if cells.duplicate else 1)
+    valid = delay_line(m, draining, to_buffer - spread, "draining", reset_less=False)
+    if choice is not None:
+        chosen = Signal.like(choice, name="chosen", reset_less=True)
+        with m.If(begins):
+            m.d.sync += chosen.eq(choice)
+        choices = delay_line(m, chosen, columns - 1, "chosen")
+
+    for column, drain in enumerate(drains):
+        # Segment k is k clocks behind the lowest one.
+        lag = config.macc.segments - 1
+        level = Signal(signed(config.macc.width), name=f"level_{column}")
+        m.d.comb += level.eq(
+            Cat(
+                delay_line(m, drain[low:high], lag - k, f"foot_{column}_{k}")[-1]
+                for k, (low, high) in enumerate(config.node(rows - 1, column).cuts)
+            ).as_signed()
+        )
+        value: Value = level
+        if config.rounder:
+            m.submodules[f"rounder_{column}"] = rounder = RoundingPipeline(
+                config.rounder, cells=cells
+            )
+            m.d.comb += [
+                rounder.operand.valid.eq(valid[column]),
+                rounder.operand.payload.data[0].eq(level),
+            ]
+            if choice is not None:
+                m.d.comb += rounder.operand.payload.choice.eq(choices[column])
+            if rounder.draws:
+                lane = config.lfsr.lane(column)
+                m.d.comb += rounder.random.eq(words(m, f"lfsr_{column}", lane, valid[column]))
+            value = rounder.result.payload.data[0]
+        deskewed = delay_line(m, value, columns - 1 - column, f"deskew_{column}")[-1]
+        m.d.comb += buffer.i_payload.data[column].eq(deskewed)
+
+    # One write enable for each slice of the FIFO, from registers of its own.
+    count = len(buffer.i_valid)
+    writes = [valid[-1]] * count
+    if spread:
+        writes = fan_out(
+            m,
+            valid[-1],
+            "write",
+            count,
+            duplicate=cells.duplicate,
+            clocks=spread,
+            reset_less=False,
+        )
+    m.d.comb += buffer.i_valid.eq(Cat(writes))
+    m.d.comb += buffer.i_payload.last.eq(delay_line(m, ends, to_buffer, "ends")[-1])

@@ -1,0 +1,22 @@
+"""WAGE's quantizers in gates (Wu et al. 2018): shifts, adders and comparisons, no multiplier and no
+divider.
+
+Every scale in WAGE is a power of two. A quantizer reads its exponent from a port beside the stream,
+together with each operand. The exponent of a tensor follows from the tensor's maximum, so errors
+and gradients pass twice: first through `ShiftExponent`, then through `ErrorQuantizer` or
+`WeightUpdate`.
+"""
+
+from hdl.quantize.activation import ActivationQuantizer
+from hdl.quantize.error import ErrorQuantizer
+from hdl.quantize.exponent import ShiftExponent
+from hdl.quantize.update import WeightUpdate
+from hdl.quantize.weight import WeightQuantizer
+
+__all__ = [
+    "ActivationQuantizer",
+    "ErrorQuantizer",
+    "ShiftExponent",
+    "WeightQuantizer",
+    "WeightUpdate",
+]

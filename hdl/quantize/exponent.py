@@ -1,0 +1,133 @@
+"""Shift: the maximum magnitude of a tensor and its exponent.
+
+Pipeline stages: magnitudes of the lanes, a tree of comparisons with a stage for each level, the
+running maximum over the vectors of the tensor, the leading one, and a comparison that rounds the
+exponent.
+"""
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data
+
+from golden.quantize import ShiftExponentConfig
+from hdl.delay import registered
+from hdl.pipeline import Pipeline, Streamed
+
+
+class ExponentPipeline(Pipeline):
+    """Maximum and exponent without streams, `config.latency` - 2 pipeline stages. Ports as in
+    `ShiftExponent`.
+    """
+
+    kind = "Pipeline"
+
+    def __init__(self, config: ShiftExponentConfig):
+        super().__init__(
+            config,
+            operand={
+                "data": data.ArrayLayout(signed(config.width), config.lanes),
+                "keep": data.ArrayLayout(1, config.lanes),
+                "last": 1,
+            },
+            result={
+                "maximum": unsigned(config.width),
+                "exponent": range(config.width),
+                "zero": 1,
+            },
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, width = self.config, self.config.width
+
+        # Magnitudes. A gap counts as a vector of zeros.
+        level = []
+        for lane in range(config.lanes):
+            value = self.operand.payload.data[lane]
+            magnitude = Mux(value[-1], -value, value)[:width]
+            counts = self.operand.valid & self.operand.payload.keep[lane]
+            level.append(
+                registered(m, Mux(counts, magnitude, 0), f"magnitude_{lane}", reset_less=False)
+            )
+        ends = self.operand.valid & self.operand.payload.last
+        ends = registered(m, ends, "ends", 1 + config.levels, reset_less=False)
+        for depth in range(config.levels):
+            pairs = list(zip(level[::2], level[1::2]))
+            odd = [level[-1]] if len(level) % 2 else []
+            level = [
+                registered(m, value, f"maximum_{depth}_{k}", reset_less=False)
+                for k, value in enumerate([*(Mux(a > b, a, b) for a, b in pairs), *odd])
+            ]
+
+        # The running maximum over the vectors of a tensor. All registers up to here have a reset,
+        # so that no vector from before a reset counts after it.
+        running = Signal(width)
+        largest = Signal(width)
+        m.d.comb += largest.eq(Mux(level[0] > running, level[0], running))
+        m.d.sync += running.eq(Mux(ends, 0, largest))
+        maximum = registered(m, largest, "maximum")
+
+        leading = Signal(range(width), reset_less=True)
+        m.d.sync += leading.eq(0)
+        for e in range(width):
+            with m.If(maximum[e]):  # the last assignment wins: the highest one
+                m.d.sync += leading.eq(e)
+        found = registered(m, maximum, "found")
+
+        # With its leading one shifted to the top, every maximum is compared with one constant.
+        moved = Signal(width)
+        above = Signal()
+        threshold = 1 << (width - 1) if config.ceil else _root(1 << (2 * width - 1))
+        m.d.comb += [
+            moved.eq(found << (width - 1 - leading).as_unsigned()),
+            above.eq(moved > threshold),
+        ]
+        exponent = registered(m, (leading + above)[: len(leading)], "exponent")
+        m.d.comb += [
+            self.result.valid.eq(registered(m, ends, "valid", 3, reset_less=False)),
+            self.result.payload.maximum.eq(registered(m, found, "maximum_out")),
+            self.result.payload.exponent.eq(exponent),
+            self.result.payload.zero.eq(registered(m, found == 0, "zero")),
+        ]
+        return m
+
+
+class ShiftExponent(Streamed):
+    """Shift: the maximum magnitude of a tensor, and its exponent, the rounded log2.
+
+    With e the position of the leading one, the logarithm rounds up if the maximum is above
+    2^(e + 1/2). Since sqrt 2 is irrational, there are no ties, and one comparison with a constant
+    decides.
+
+    Parameters
+    ----------
+    config
+        Width, rounding of the exponent, lanes.
+
+    Members
+    -------
+    i : In(stream of {data: lanes codes; keep: lanes bits; last: 1})
+        The tensor, one vector per transfer. A value whose `keep` is 0 counts as zero. `ready` is
+        low only on a `last` vector, while the output FIFO has no room.
+    o : Out(stream of {maximum; exponent; zero: 1})
+        One transfer per tensor, `config.latency` clocks after its `last` vector. `zero`: the whole
+        tensor is zero; the exponent is 0 then.
+
+    Examples
+    --------
+    >>> from golden import ShiftExponentConfig
+    >>> shift = ShiftExponent(ShiftExponentConfig(width=24, lanes=8))
+    >>> print(shift.o.payload.shape()["exponent"].shape, shift.config.latency)
+    range(0, 24) 9
+    """
+
+    def __init__(self, config: ShiftExponentConfig):
+        super().__init__(ExponentPipeline, config, claims="last")
+
+
+def _root(square: int) -> int:
+    """Return the largest whole number whose square is at most `square`."""
+    low, high = 0, square + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if middle * middle <= square else (low, middle)
+    return low

@@ -1,0 +1,112 @@
+"""Q_G and the weight update: steps by `scaled` with stochastic rounding, then a saturating
+subtraction. Six pipeline stages.
+"""
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import In
+
+from golden.quantize import RATE_BITS, WeightUpdateConfig
+from hdl.delay import registered
+from hdl.pipeline import Pipeline, Streamed
+from hdl.quantize.scale import scaled
+
+
+class UpdatePipeline(Pipeline):
+    """Q_G and the update without streams, six pipeline stages. Ports as in `WeightUpdate`."""
+
+    kind = "Pipeline"
+
+    exponent: Signal
+    zero: Signal
+    rate: Signal
+
+    def __init__(self, config: WeightUpdateConfig):
+        weights = data.ArrayLayout(signed(config.bits), config.lanes)
+        super().__init__(
+            config,
+            operand={
+                "weight": weights,
+                "gradient": data.ArrayLayout(signed(config.width), config.lanes),
+            },
+            result={"weight": weights},
+            draws=True,
+            ports={
+                "exponent": In(range(config.width)),
+                "zero": In(1),
+                "rate": In(signed(RATE_BITS)),
+            },
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        m.d.comb += self.result.valid.eq(
+            registered(m, self.operand.valid, "valid", 6, reset_less=False)
+        )
+
+        # exponent - rate is at least -7, so up to 7 bits can be appended.
+        most_left = (1 << (RATE_BITS - 1)) - 1
+        most_dropped = config.width - 1 + (1 << (RATE_BITS - 1))
+        exponent = Signal(range(config.width))
+        shift = Signal(range(most_dropped + most_left + 1))
+        m.d.comb += [
+            exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent)),
+            shift.eq(exponent + most_left - self.rate),
+        ]
+        top = config.saturation
+        far = top + (1 << (config.bits - 1))  # moves any code to the opposite limit
+        for lane in range(config.lanes):
+            gradient = self.operand.payload.gradient[lane]
+            word = Value.cast(self.random[lane])
+            magnitude, negative = scaled(m, gradient, word, shift, most_left, lane)
+            moves = registered(m, (gradient != 0) & ~self.zero, f"moves_{lane}", 4)
+            limited = Mux(magnitude > far, far, magnitude)[: far.bit_length()]
+            step = registered(m, Mux(moves, Mux(negative, -limited, limited), 0), f"step_{lane}")
+            weight = registered(m, self.operand.payload.weight[lane], f"weight_{lane}", 5)
+            updated = Signal(signed(len(step) + 1), name=f"updated_{lane}")
+            m.d.comb += updated.eq(weight - step)
+            clipped = Mux(updated > top, top, Mux(updated < -top, -top, updated))[: config.bits]
+            m.d.comb += self.result.payload.weight[lane].eq(
+                registered(m, clipped.as_signed(), f"weight_out_{lane}")
+            )
+        return m
+
+
+class WeightUpdate(Streamed):
+    """Q_G with stochastic rounding, and the saturating update of stored weights.
+
+    Parameters
+    ----------
+    config
+        Widths, saturation, lanes and generator.
+
+    Members
+    -------
+    i : In(stream of {weight: lanes codes of `bits` bits; gradient: lanes codes of `width` bits})
+        Stored weights and their gradients.
+    exponent : In
+        log2 of the gradients' scale, from `ShiftExponent`; read with each operand. `width` or
+        more means `width` - 1.
+    zero : In(1)
+        The whole gradient tensor is zero, and no weight changes; read with each operand. Random
+        words are drawn all the same.
+    rate : In(signed(4))
+        log2 of the learning rate; read with each operand.
+    o : Out(stream of {weight: lanes codes of `bits` bits})
+        Updated weights, `config.latency` clocks later.
+
+    Examples
+    --------
+    >>> from golden import WeightUpdateConfig
+    >>> update = WeightUpdate(WeightUpdateConfig(width=24, bits=8))
+    >>> update.rate.shape(), update.config.latency
+    (signed(4), 8)
+    """
+
+    exponent: Signal
+    zero: Signal
+    rate: Signal
+
+    def __init__(self, config: WeightUpdateConfig):
+        super().__init__(UpdatePipeline, config)
