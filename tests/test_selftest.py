@@ -32,9 +32,9 @@ from boards.flow.tools import FlowError, find_tool, run
 from boards.link.uart_twin import UartConfig
 from boards.selftest import bitstream
 from boards.selftest.checks import Check, elements, make_check
-from boards.selftest.config import SelfTestConfig, selftest_config
+from boards.selftest.config import BAUD, SelfTestConfig, TopConfig, selftest_config
 from boards.selftest.memory import memory_budget
-from boards.selftest.top import BAUD, SelfTest
+from boards.selftest.top import SelfTest
 from golden import Conversion, Fixed, Rounding
 from golden.macc import MaccConfig
 from gradloom import simulate
@@ -66,9 +66,8 @@ class Terminal:
     """Simulates a self-test and reads its serial line."""
 
     def __init__(self, checks, passes=1, period=1):
-        self.top = SelfTest(
-            checks, board="desk", frequency=BIT * BAUD, passes=passes, period=period
-        )
+        config = TopConfig(board="desk", frequency=BIT * BAUD, passes=passes, period=period)
+        self.top = SelfTest(checks, config)
         self.lines, self.leds = [], []
 
     def read(self, lines, *, press_after=None):
@@ -300,6 +299,27 @@ def test_bad_parameters_are_named(given, message):
         SelfTestConfig(**{"units": (WEIGHT,), **given})
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"board": "my desk"}, "board = 'my desk': printable ASCII without braces and spaces"),
+        ({"passes": 0}, "passes = 0: allowed are 1 to 16"),
+        ({"period": 0}, "period = 0: allowed are 1 to 4294967296"),
+        ({"baud": 7e6}, "7e+06 baud at a clock of 12 MHz"),
+    ],
+)
+def test_bad_parameters_of_the_top_are_named(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TopConfig(**{"board": "desk", "frequency": 12e6, **given})
+
+
+def test_a_check_without_results_is_refused():
+    check = make_check(WEIGHT, 12, 7)
+    nothing = {name: values[:0] for name, values in check.results.items()}
+    with pytest.raises(ValueError, match=r"results of wage-weight have \[0\] entries"):
+        replace(check, results=nothing)
+
+
 def test_a_unit_without_stimulus_is_refused():
     with pytest.raises(TypeError, match="LfsrConfig"):
         make_check(golden.LfsrConfig(), 10, 1)
@@ -344,7 +364,7 @@ def test_stimulus_of_every_board_fits_it(board):
 def test_the_budget_counts_every_memory_of_the_design(name):
     board = BOARDS[name]
     checks = board.checks()
-    top = SelfTest(checks, board=name, frequency=25e6)
+    top = SelfTest(checks, TopConfig(board=name, frequency=25e6))
     memories = re.findall(r"memory width (\d+) size (\d+)", rtlil.convert(top, emit_src=False))
     # Players, checkers and buffers, the texts and the numbers.
     assert len(memories) >= 3 * len(checks) + 2

@@ -116,6 +116,15 @@ class Check:
     results: Trace
     latency: int
 
+    def __post_init__(self) -> None:
+        check.whole("latency", self.latency, 1, 1 << 16)
+        for name, fields in (("operands", self.operands), ("results", self.results)):
+            lengths = sorted({len(values) for values in fields.values()})
+            if len(lengths) != 1 or lengths[0] == 0:
+                raise ValueError(
+                    f"{name} of {self.name} have {lengths} entries: one number from 1 on is wanted"
+                )
+
     @property
     def depth(self) -> tuple[int, int]:
         """Number of operands, and number of results."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from boards.link.uart_twin import UartConfig
 from boards.selftest.bench_twin import PATTERN
 from boards.selftest.checks import Check, UnitConfig, make_check
 from golden import (
@@ -18,6 +19,8 @@ from golden import (
 )
 from golden.macc import MaccConfig
 
+#: Baud rate of the serial line.
+BAUD = 115200
 #: Passes of a run. Bit 0 of a pass's number: outputs stall. Bit 1: operands pause.
 PASSES = 4
 #: Distance of the seeds of two self-tests; a unit's number is added to it.
@@ -69,6 +72,56 @@ class SelfTestConfig:
             make_check(unit, self.operands, self.seed * _SEEDS + number, cells)
             for number, unit in enumerate(self.units)
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopConfig:
+    """The top of a self-test: the course of its runs and its serial line.
+
+    Parameters
+    ----------
+    board
+        Name of the board, for the lines of text: printable ASCII without braces and spaces.
+    frequency
+        Frequency of the clock in hertz.
+    passes
+        Times that a run goes through the stimulus, 1 to 16.
+    period
+        Clocks between two lines of text, 1 to 2**32; one second without it.
+    baud
+        Baud rate of the serial line.
+
+    Examples
+    --------
+    >>> TopConfig(board="icebreaker", frequency=12e6).uart.clocks
+    104
+    """
+
+    board: str
+    frequency: float
+    passes: int = PASSES
+    period: int | None = None
+    baud: int = BAUD
+
+    def __post_init__(self) -> None:
+        printable = self.board.isascii() and self.board.isprintable()
+        if not self.board or not printable or set(self.board) & set("{} "):
+            raise ValueError(
+                f"board = {self.board!r}: printable ASCII without braces and spaces is wanted"
+            )
+        check.whole("passes", self.passes, 1, 16)
+        check.whole("period", self.clocks_per_line, 1, 1 << 32)
+        UartConfig.at(self.frequency, self.baud)
+
+    @property
+    def clocks_per_line(self) -> int:
+        """Clocks from one line of text to the next."""
+        return round(self.frequency) if self.period is None else self.period
+
+    @property
+    def uart(self) -> UartConfig:
+        """The serial line's configuration."""
+        return UartConfig.at(self.frequency, self.baud)
 
 
 def selftest_config(

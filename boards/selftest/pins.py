@@ -8,6 +8,7 @@ from amaranth.lib.cdc import FFSynchronizer  # type: ignore[import-untyped]
 
 from boards.board import Board, Pin
 from boards.selftest.checks import Check
+from boards.selftest.config import TopConfig
 from boards.selftest.top import SelfTest
 
 
@@ -19,7 +20,7 @@ class Top(Elaboratable):
     board
         The board.
     checks
-        What is tested.
+        The units with their operands and expected results.
     """
 
     def __init__(self, board: Board, checks: list[Check]):
@@ -29,12 +30,12 @@ class Top(Elaboratable):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         board = self.board
-        m.submodules.selftest = selftest = SelfTest(
-            self.checks,
+        config = TopConfig(
             board=board.name,
             frequency=platform.default_clk_frequency,
             passes=board.config.passes,
         )
+        m.submodules.selftest = selftest = SelfTest(self.checks, config)
 
         def port(pin: Pin) -> Any:
             name, number, part = pin

@@ -24,11 +24,10 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from boards.link.uart import Transmitter
-from boards.link.uart_twin import UartConfig
 from boards.selftest.bench import Bench
 from boards.selftest.checker_twin import CheckerConfig
 from boards.selftest.checks import Check, Element, elements
-from boards.selftest.config import PASSES
+from boards.selftest.config import TopConfig
 from boards.selftest.messages import NUMBERS, WORDS, messages
 from boards.selftest.printer import Printer
 from boards.selftest.printer_twin import PrinterConfig
@@ -38,41 +37,31 @@ from boards.selftest.text import Text
 FAILS_AFTER = CheckerConfig.fails_after
 #: Bits of a count: clocks, values, runs.
 COUNT = 32
-#: Baud rate of the serial line.
-BAUD = 115200
 #: Clocks without any transfer, beyond the longest latency, after which a pass is over. A stall or a
 #: pause is at most as long as the longest run of equal bits of a 32-bit generator, 32 clocks.
 MARGIN = 80
 
 
 class SelfTest(wiring.Component):
-    """Units, their stimulus and their expected results, and the verdict.
+    """Runs the units on their stimulus again and again, and reports each verdict.
 
     Parameters
     ----------
     checks
-        The units with their operands and results.
-    board
-        Name of the board, for the lines of text.
-    frequency
-        Of the clock, in hertz.
-    passes
-        Times that a run goes through the stimulus.
-    period
-        Clocks between two lines of text; by default a second of them.
-    baud
-        Of the serial line.
+        The units with their operands and expected results.
+    config
+        Course of the runs, clock and serial line.
 
     Members
     -------
     restart : In(1)
-        A rise starts everything anew, once the present run is over.
+        A rising edge restarts everything, at the end of the present run.
     running : Out(1)
-        Blinks, one `period` on and one off, while runs go on.
+        Toggles with every line of text, while runs go on.
     passed : Out(1)
-        A run has been through, and none has failed.
+        A run is complete, and none has failed.
     failed : Out(1)
-        A run has failed; nothing runs any more.
+        A run has failed; no further run begins.
     tx : Out(1)
         Serial line: 8 bits, no parity, one stop bit.
     """
@@ -83,21 +72,9 @@ class SelfTest(wiring.Component):
     failed: Signal
     tx: Signal
 
-    def __init__(
-        self,
-        checks: Sequence[Check],
-        *,
-        board: str,
-        frequency: float,
-        passes: int = PASSES,
-        period: int | None = None,
-        baud: int = BAUD,
-    ):
+    def __init__(self, checks: Sequence[Check], config: TopConfig):
         self.checks = tuple(checks)
-        self.board = board
-        self.passes = passes
-        self.period = round(frequency) if period is None else period
-        self.uart = UartConfig.at(frequency, baud)
+        self.config = config
         super().__init__(
             {
                 "restart": In(1),
@@ -110,17 +87,18 @@ class SelfTest(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        passes, period = self.config.passes, self.config.clocks_per_line
         m.submodules.bench = bench = Bench(self.checks)
         numbers = [elements(layout) for layout in bench.layouts]
 
-        # What is counted: clocks of the pass; clocks and values of the run; clocks of no transfer.
+        # Counts: clocks of the pass; clocks and values of the run; clocks since the last transfer.
         clock, clocks, values, run = (
             Signal(COUNT, name=name) for name in ("clock", "clocks", "values", "run")
         )
         limit = max(each.latency for each in self.checks) + MARGIN
         quiet = Signal(range(limit + 1))
-        pass_number = Signal(range(self.passes))
-        last_pass = pass_number == self.passes - 1
+        pass_number = Signal(range(passes))
+        last_pass = pass_number == passes - 1
         with m.If(bench.anew):
             m.d.sync += [clocks.eq(0), values.eq(0)]
         with m.Elif(bench.runs):
@@ -132,21 +110,21 @@ class SelfTest(wiring.Component):
         mode = Cat(pass_number, C(0, 2))
         m.d.comb += [bench.stalls.eq(mode[0]), bench.pauses.eq(mode[1])]
 
-        # A press of the button is remembered until the course comes to where it starts anew.
+        # A press of the button is stored until the present run is over.
         pressed, again = Signal(), Signal()
         m.d.sync += pressed.eq(self.restart)
-        timer = Signal(range(self.period))
+        timer = Signal(range(period))
         with m.If(timer != 0):
             m.d.sync += timer.eq(timer - 1)
 
-        # What is said.
+        # The lines of text.
         ports = dict.fromkeys(element.port for each in numbers for element in each)
-        texts = messages(self.board, [*(each.name for each in self.checks), *ports])
+        texts = messages(self.config.board, [*(each.name for each in self.checks), *ports])
         width = max(COUNT, *(element.width for each in numbers for element in each)) + 1
         m.submodules.printer = printer = Printer(
             PrinterConfig(rom=texts.text.rom, numbers=len(NUMBERS), words=len(WORDS), width=width)
         )
-        m.submodules.uart = uart = Transmitter(self.uart)
+        m.submodules.uart = uart = Transmitter(self.config.uart)
         connect(m, printer.o, uart.i)
         message = Signal.like(printer.message)
         failed_clock, unit = Signal(COUNT), Signal.like(bench.unit)
@@ -179,7 +157,7 @@ class SelfTest(wiring.Component):
         ]
 
         def blame(units: Value) -> None:
-            """The first of `units` is the one that failed."""
+            """Select the first of `units`, a bit each, as the one that failed."""
             for k in reversed(range(len(self.checks))):
                 with m.If(units[k]):
                     first = sum(map(len, numbers[:k]))
@@ -225,7 +203,7 @@ class SelfTest(wiring.Component):
                     with m.Elif(last_pass):
                         m.d.sync += [self.passed.eq(1), message.eq(texts.agrees)]
                         m.next = "over"
-            with m.State("over"):  # a run, or the time in which a failure was told
+            with m.State("over"):  # the run has ended, or the line about a failure has been sent
                 with m.If(again):
                     m.d.sync += [self.passed.eq(0), self.failed.eq(0), run.eq(0), again.eq(0)]
                     m.d.sync += [timer.eq(0), blinks.eq(0)]
@@ -241,8 +219,9 @@ class SelfTest(wiring.Component):
                     m.d.sync += message.eq(texts.extra)
                     m.next = "say"
 
-            # Which number of the pair it is: each is shifted to a register, its sign after it.
-            with m.State("look"):  # what an element is, a ROM says at the next clock
+            # The number that differs is found by shifting each number of the pair into a register,
+            # with its sign behind it.
+            with m.State("look"):  # a ROM has the number's width and sign at the next clock
                 m.d.sync += [bit.eq(0), unequal.eq(0)]
                 m.next = "compare"
             with m.State("compare"):
@@ -264,7 +243,7 @@ class SelfTest(wiring.Component):
                     m.next = "look"
 
             with m.State("say"):
-                m.d.sync += [timer.eq(self.period - 1), blinks.eq(~blinks)]
+                m.d.sync += [timer.eq(period - 1), blinks.eq(~blinks)]
                 m.next = "saying"
             with m.State("saying"), m.If(~printer.busy):
                 m.next = "over"
@@ -275,7 +254,7 @@ class SelfTest(wiring.Component):
         return m
 
     def _element(self, m: Module, numbers: list[list[Element]], text: Text, element: Value) -> Any:
-        """What number `element` of those of all units is, a clock later."""
+        """Width, sign, lane and port of number `element` of all units, one clock later."""
         every = [each for unit in numbers for each in unit]
         layout = data.StructLayout(
             {
