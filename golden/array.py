@@ -10,6 +10,7 @@ the products with weights, forward and backward, and the block on those of activ
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -36,6 +37,8 @@ from golden.twin import Trace, Twin, frozen
 MOST_ROWS = 255
 #: The most operands of a tile whose sums are built to meet a border.
 _MOST_BUILT = 24
+#: Tiles per length of tiles below which their products are made one by one.
+_FEW = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,25 +385,36 @@ class Array(Twin[_ArrayState]):
         what follows on ends[-1], maybe nothing.
         """
         edges = np.concatenate([[0], ends, [len(a)]])
-        lengths = np.diff(edges)
-        # Long tiles are summed in parts that float64 holds exactly.
-        parts = np.maximum(-(-lengths // self._exact), 1)
-        firsts = np.cumsum(parts) - parts
-        number = np.arange(int(parts.sum())) - np.repeat(firsts, parts)
-        starts = np.repeat(edges[:-1], parts) + number * self._exact
-        sizes = np.minimum(np.repeat(edges[1:], parts) - starts, self._exact)
-        sums = np.empty((len(starts), self.config.rows, self.config.columns), np.float64)
-        for size in np.flatnonzero(np.bincount(sizes)).tolist():
-            chosen = np.flatnonzero(sizes == size)
-            first = starts[chosen]
-            if len(chosen) * size == int(first[-1]) + size - int(first[0]):  # one after the other
-                span = slice(int(first[0]), int(first[-1]) + size)
-                left, right = a[span], b[span]
+        parts = edges
+        if int(np.diff(edges).max()) > self._exact:
+            # Long tiles are summed in parts that float64 holds exactly.
+            pairs = zip(edges.tolist(), np.maximum(edges[1:], edges[:-1] + 1).tolist())
+            cuts = [cut for start, stop in pairs for cut in range(start, stop, self._exact)]
+            parts = np.array([*cuts, len(a)])
+        sums = self._sums(a, b, parts).astype(np.int64)
+        return sums if parts is edges else np.add.reduceat(sums, parts.searchsorted(edges[:-1]))
+
+    def _sums(
+        self, a: NDArray[np.float64], b: NDArray[np.float64], edges: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Sums (parts, rows, columns) of the operands between one of the edges and the next."""
+        rows, columns = self.config.rows, self.config.columns
+        starts, sizes = edges[:-1], np.diff(edges)
+        sums = np.empty((len(starts), rows, columns), np.float64)
+        lengths = np.flatnonzero(np.bincount(sizes)).tolist()
+        if len(starts) < _FEW * len(lengths):
+            for number, (start, stop) in enumerate(pairwise(edges.tolist())):
+                np.matmul(a[start:stop].T, b[start:stop], out=sums[number])
+            return sums
+        for length in lengths:  # all parts of one length at once
+            chosen = np.flatnonzero(sizes == length)
+            start, stop = int(starts[chosen[0]]), int(starts[chosen[-1]]) + length
+            if stop - start == len(chosen) * length:  # they follow each other
+                left, right = a[start:stop], b[start:stop]
             else:
-                terms = np.add.outer(first, np.arange(size)).ravel()
+                terms = np.add.outer(starts[chosen], np.arange(length)).ravel()
                 left, right = np.take(a, terms, axis=0), np.take(b, terms, axis=0)
-            left = left.reshape(len(chosen), size, self.config.rows)
-            right = right.reshape(len(chosen), size, self.config.columns)
+            left = left.reshape(len(chosen), length, rows)
+            right = right.reshape(len(chosen), length, columns)
             sums[chosen] = np.matmul(left.swapaxes(1, 2), right)
-        whole = sums.astype(np.int64)
-        return whole if len(starts) == len(lengths) else np.add.reduceat(whole, firsts)
+        return sums

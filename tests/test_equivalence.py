@@ -17,7 +17,7 @@ from support import conversions, formats, generators
 from test_macc import configurations as nodes
 from test_macc import ternaries
 from test_mutants import mutated
-from test_wage import error_quantizers, weight_updates
+from wage_units import error_quantizers, weight_updates
 
 import golden
 import gradloom.readable
