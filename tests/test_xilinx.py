@@ -17,7 +17,9 @@ from primitives import Lowered, needs_yosys, yosys
 import golden
 import gradloom
 import hdl
-from boards import flow, targets
+from boards.device import DSP, FF, LUT
+from boards.flow.yosys import synthesise
+from boards.target import find
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.macc import MaccConfig
 from gradloom.compare import compare
@@ -376,27 +378,27 @@ def test_registers_in_front_of_a_block_are_the_neighbours_hops(tmp_path):
 @pytest.mark.long
 def test_stochastic_rounding_costs_its_generator_alone():
     made = {}
-    target = targets.find("xc7k325t")
+    target = find("xc7k325t")
     for rounding in ("stochastic", "nearest-up"):
         config = array(4, 5, conversions((28, Fixed(2, 14), rounding)), a=WORD, b=WORD)
         text = verilog(UNITS["array"].component(config, cells=XC7))
-        made[rounding] = flow.synthesise(text, "array", target)
+        made[rounding] = synthesise(text, "array", target)
     stochastic, nearest = made["stochastic"], made["nearest-up"]
-    assert stochastic.resources[targets.DSP] == nearest.resources[targets.DSP] == 4 * 5 + 5
-    generators = target.needs(
+    assert stochastic.resources[DSP] == nearest.resources[DSP] == 4 * 5 + 5
+    generators = target.device.needs(
         sum(
             (Counter(cells) for part, cells in stochastic.by_part.items() if "lfsr" in part),
             Counter(),
         )
     )
-    assert generators[targets.FF] == 5 * config.generator.bits
-    for resource in (targets.LUT, targets.FF):
+    assert generators[FF] == 5 * config.generator.bits
+    for resource in (LUT, FF):
         more = stochastic.resources[resource] - nearest.resources[resource]
         assert 0 < more <= generators[resource]
     # Skew and deskew are shift registers in LUTs, 16 bits each: two operands and a result.
     assert stochastic.cells["SRL16E"] >= 16 * 2 * 3
     free = {"CARRY4", "MUXF7", "MUXF8"}
-    assert all(target.cost(kind) for kind in stochastic.cells if kind not in free)
+    assert all(target.device.cost(kind) for kind in stochastic.cells if kind not in free)
 
 
 # What is refused.

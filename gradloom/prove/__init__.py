@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import hdl
-from boards import jobs
+from gradloom import jobs
 from gradloom.ports import flatten
 from gradloom.prove import (
     array,
@@ -165,7 +165,7 @@ def prove_verilog(
 
     Raises
     ------
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
     """
     proofs = []
@@ -219,7 +219,7 @@ def prove(
     patience
         Seconds that Yosys may take for one call.
     scheduler, workers
-        Where the proofs run: see `boards.jobs.run`. Without either they come one after the other.
+        Where the proofs run: see `gradloom.jobs.run`. Without either they come one after the other.
     listener
         Told a job's number and what it is doing.
 
@@ -227,9 +227,9 @@ def prove(
     ------
     ValueError
         A configuration is too large to be proved.
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
-    boards.jobs.JobsError
+    gradloom.jobs.JobsError
         The jobs could not be run.
     """
     tasks = [
