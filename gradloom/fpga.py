@@ -13,8 +13,8 @@ from golden.array import ArrayConfig
 from golden.macc import MaccConfig
 from golden.settings import mapping
 from gradloom import jobs
+from gradloom.rtl.verilog import verilog
 from gradloom.units import Unit
-from gradloom.verilog import verilog
 from hdl.cells import CELLS, Cells
 
 #: Called with the run (0 is synthesis, another number a seed) and its present step.

@@ -18,7 +18,7 @@ import hdl
 from golden.fixed import Conversion, Fixed
 from golden.twin import Twin
 from gradloom import options
-from gradloom.ports import described
+from gradloom.sim.toplevel import described
 
 
 def _nothing(values: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import click
 
 from golden.array import ArrayConfig
 from gradloom.cli.base import cli, commands, refuse, stderr
-from gradloom.stimulus import TESTBENCH_CLOCKS
+from gradloom.sim.stimulus import TESTBENCH_CLOCKS
 from gradloom.units import Unit
 from hdl.cells import CELLS
 
@@ -29,8 +29,8 @@ def _generate(
     cells: str | None,
     places: str | None,
 ) -> None:
-    from gradloom.package import package, write
-    from gradloom.verilog import verilog
+    from gradloom.rtl.package import package, write
+    from gradloom.rtl.verilog import verilog
 
     hint = "--output"
     made_of = _made_of(unit, config, cells, places)

@@ -23,9 +23,9 @@ from golden.twin import Trace
 from gradloom import jobs
 from gradloom.mutate import equivalence, lanes, netlist
 from gradloom.mutate.netlist import Gates, Mutation
-from gradloom.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
+from gradloom.rtl.verilog import verilog
+from gradloom.sim.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import verilog
 
 #: Runs in which registers of a mutant that lives are watched, and their clocks.
 WATCHED = 64, 128
@@ -160,7 +160,7 @@ def mutate(
     ------
     boards.flow.tools.FlowError
         There is no Yosys, or it failed.
-    gradloom.cxxrtl.BuildError
+    gradloom.sim.cxxrtl.BuildError
         There is no C++ compiler.
     gradloom.jobs.JobsError
         The jobs could not be run.

@@ -25,7 +25,7 @@ from boards.flow.tools import find_tool, run
 from golden.port import Port
 from golden.twin import Trace
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
-from gradloom.packing import to_bits
+from gradloom.sim.packing import to_bits
 
 #: What the mutant is.
 Kind = Literal["equivalent", "differs", "undecided"]

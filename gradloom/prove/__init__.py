@@ -14,25 +14,18 @@ from typing import Any
 
 import hdl
 from gradloom import jobs
-from gradloom.ports import flatten
-from gradloom.prove import (
-    array,
-    bank,
-    lfsr,
-    macc,
-    rounder,
-    streams,
-    wage_activation,
-    wage_error,
-    wage_shift,
-    wage_update,
-    wage_weight,
-)
+from gradloom.prove import array, bank, lfsr, macc, rounder, streams
 from gradloom.prove.bench import AnyState, Bench, Bounded, Induction
 from gradloom.prove.counterexample import read, waveform, words
 from gradloom.prove.engine import Verdict, decide
+from gradloom.prove.quantize import activation as wage_activation
+from gradloom.prove.quantize import error as wage_error
+from gradloom.prove.quantize import exponent as wage_shift
+from gradloom.prove.quantize import update as wage_update
+from gradloom.prove.quantize import weight as wage_weight
+from gradloom.rtl.verilog import verilog
+from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import verilog
 from hdl.lfsr import Lanes
 
 __all__ = [
