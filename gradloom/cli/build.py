@@ -13,13 +13,14 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn
 
-from gradloom.cli.base import cli, commands, fail, stderr
+from gradloom.cli.base import UnitGroup, cli, commands, fail, stderr
 from gradloom.units import Unit
 from hdl.cells import CELLS
 
 
 @cli.group(
     name="build",
+    cls=UnitGroup,
     help="What a unit takes of a device, and its clock, by the open tools.",
 )
 def build_group() -> None:
