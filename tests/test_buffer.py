@@ -11,8 +11,8 @@ from support import SEEDS
 import golden
 import hdl
 from golden.buffer import BUFFER_LATENCY, Queue, schedule, show
-from gradloom.compare import compare
-from gradloom.simulators import simulate
+from gradloom.comparison.compare import compare
+from gradloom.sim.simulators import simulate
 
 
 def lawful(depth, rows, clocks, seed, claiming=0.5, taking=0.6, latest=6):
@@ -88,7 +88,7 @@ def test_a_reset_at_any_clock_empties_the_buffer(depth, seed, clock):
     after, shown = lawful(depth, 1, 60, seed + 1)
     inputs = {name: np.concatenate([before[name], after[name]]) & 255 for name in before}
     inputs["rst"] = (np.arange(clock + 61) == clock).astype(int)
-    comparison = compare(hdl.Buffer(8, depth=depth), golden.Buffer(depth=depth), inputs)
+    comparison = compare(hdl.Buffer(8, depth=depth), inputs, golden.Buffer(depth=depth))
     assert comparison, comparison.report()
     trace = golden.Buffer(depth=depth).run(inputs)
     for name, values in shown.items():
@@ -99,14 +99,14 @@ def test_a_reset_at_any_clock_empties_the_buffer(depth, seed, clock):
 @given(
     st.integers(3, 20), st.integers(1, 20), st.integers(2, 4), SEEDS, st.sampled_from([0.1, 0.6, 1])
 )
-def test_queues_side_by_side_are_one(depth, rows, queues, seed, taking):
+def test_slices_side_by_side_are_one_fifo(depth, rows, slices, seed, taking):
     rows = min(rows, depth)
     inputs, shown = lawful(depth, rows, 200, seed, taking=taking)
     for name, values in (("i_payload", inputs), ("o_data", shown)):
         values[name] &= 255
-    # Every queue is told that a value comes, and the credits.
-    inputs["i_valid"] *= (2 << queues) - 1
-    unit = hdl.Buffer(8, depth=depth, rows=rows, queues=queues)
+    # One write enable for each slice, and one for the credits.
+    inputs["i_valid"] *= (2 << slices) - 1
+    unit = hdl.Buffer(8, depth=depth, rows=rows, slices=slices)
     trace = simulate(unit, inputs)
     for name, values in shown.items():
         assert np.array_equal(trace[name], values), name

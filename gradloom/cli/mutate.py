@@ -82,10 +82,10 @@ def _mutate(
     scheduler: str | None,
     as_json: bool,
 ) -> None:
-    from boards.jobs import JobsError
-    from boards.tools import FlowError
-    from gradloom.cxxrtl import BuildError
+    from boards.flow.tools import FlowError
+    from gradloom.jobs import JobsError
     from gradloom.mutate import mutate
+    from gradloom.sim.cxxrtl import BuildError
 
     try:
         with stderr.status("starting Yosys") as status:
