@@ -26,8 +26,7 @@ from boards.device import DSP, FF, LUT
 from boards.flow.tools import FlowError
 from boards.target import find
 from golden.fixed import Conversion, Fixed, Rounding
-from gradloom import build as simulator
-from gradloom import compare, flatten, random_inputs
+from gradloom import compare, flatten, prepare, random_inputs
 from gradloom.fpga import build
 from gradloom.jobs import JobsError
 from gradloom.units import UNITS
@@ -232,10 +231,10 @@ def schedule_table(options: Options, wanted: Callable[[str], bool]) -> None:
     inputs["i_valid"][:] = inputs["o_ready"][:] = 1
     inputs["i_last"] = (np.arange(500_000) % depth == depth - 1).astype(int)
     inputs["rst"][:] = 0
-    built = simulator(unit, "cxxrtl")
+    built = prepare(unit, "cxxrtl")
     rates = []
     for _ in range(5):
-        result = compare(unit, golden.Array(config), inputs, built)
+        result = compare(unit, inputs, golden.Array(config), built)
         assert result, result.report()
         rates.append(result.clocks_per_second)
     row(

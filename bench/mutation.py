@@ -14,6 +14,7 @@ from gradloom.units import UNITS
 #: Units and what differs from `gradloom mutate`'s defaults, with a name for the table.
 CASES = (
     ("lfsr", "lfsr, 2 lanes", {"lanes": 2}),
+    ("bank", "bank, 3 lanes", {"groups": "1,2"}),
     ("rounder", "rounder", {}),
     (
         "rounder",

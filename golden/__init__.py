@@ -3,6 +3,7 @@ and the cycle twin of every hardware unit.
 """
 
 from golden.array import Array, ArrayConfig
+from golden.bank import Bank, BankConfig
 from golden.buffer import Buffer
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
@@ -26,6 +27,8 @@ __all__ = [
     "ActivationQuantizerConfig",
     "Array",
     "ArrayConfig",
+    "Bank",
+    "BankConfig",
     "Buffer",
     "Conversion",
     "ErrorQuantizer",

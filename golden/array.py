@@ -59,6 +59,9 @@ class ArrayConfig:
         sums leave at the accumulator's width, and no generator exists.
     generator
         The generator of the rounders; column c rounds with lane c.
+    random_port
+        Random words come from a port, for which another port asks, and no generator is inside. Of
+        `generator`, only the bits of a draw count then.
     multipliers
         Rows and columns of the block, at the bottom left, whose nodes have multipliers; the others
         are ternary. None makes all nodes alike. With a block, every operand says whether to
@@ -92,6 +95,11 @@ class ArrayConfig:
     generator: Generator = setting(
         Generator(), "The generator of the rounders; column c rounds with lane c"
     )
+    random_port: bool = setting(
+        False,
+        "Random words come from a port, for which another port asks, and no generator is inside",
+        more="Of `generator`, only the bits of a draw count then.",
+    )
     multipliers: tuple[int, int] | None = setting(
         None,
         "Rows and columns of the block, at the bottom left, whose nodes have multipliers; the "
@@ -113,6 +121,8 @@ class ArrayConfig:
             self._check_mixed(self.multipliers)
         if self.conversions != ():
             check_conversions(self.conversions, self.macc.width)
+        if self.random_port and not self.stochastic:
+            raise ValueError("random_port: no conversion is stochastic, so nothing would draw")
         if self.stochastic:
             self.generator.require_lanes(self.columns)
 
@@ -198,11 +208,20 @@ class ArrayConfig:
             meaning = "multiply in the block of multipliers; else the low bits of b are ternary"
             ports.append(Port("i_multiply", "in", 1, meaning=meaning))
         result = "a row of the product, one element for each column; the bottom row comes first"
+        drawn: tuple[Port, ...] = ()
+        if self.random_port:
+            word = "random words, one for each column, read at the clocks at which it draws"
+            draws = "the column rounds with its word at this clock"
+            drawn = (
+                Port("random", "in", self.generator.draw, lanes=self.columns, meaning=word),
+                Port("draws", "out", 1, lanes=self.columns, meaning=draws),
+            )
         return (
             *ports,
             *RESULT,
             Port("o_data", "out", self.result_width, True, self.columns, result),
             Port("o_last", "out", 1, meaning="the tile's last row, row 0"),
+            *drawn,
         )
 
     @property
@@ -210,9 +229,15 @@ class ArrayConfig:
         """Clocks from the one that accepts a tile's `last` operand
         to the one that shows its first row.
         """
-        drained = 1 + self.macc.product_latency + 2 + (self.rows - 1) + (self.columns - 1)
         rounded = PIPELINE_LATENCY if self.conversions else 0
-        return drained + (self.macc.segments - 1) + rounded + BUFFER_LATENCY
+        return self.foot_delay + (self.columns - 1) + rounded + BUFFER_LATENCY
+
+    @property
+    def foot_delay(self) -> int:
+        """Clocks from the one that accepts a tile's `last` operand to the one at which column 0
+        has the tile's first row at its foot and draws for it. Column c does so c clocks later.
+        """
+        return 1 + self.macc.product_latency + 2 + (self.rows - 1) + (self.macc.segments - 1)
 
     def borders(self) -> list[Border]:
         """Tiles whose sums are at the limits, ties and exact values of the conversions, and where
@@ -291,25 +316,44 @@ class ArrayConfig:
 
 
 @dataclass(frozen=True, eq=False)
+class _Foot:
+    """Rows for which not every column has drawn at the random port, between two clocks. They are
+    the last ones of the queue, where their results are not final.
+    """
+
+    #: Clocks until column 0 draws for each row, (rows,), ascending; negative once it has.
+    clocks: Codes
+    #: Sums, (rows, columns), and words as far as they have been drawn.
+    sums: Codes
+    words: Codes
+    #: Numbers of the conversions, (rows,).
+    choice: Codes
+
+
+@dataclass(frozen=True, eq=False)
 class _ArrayState:
     """What the twin of `hdl.Array` keeps between two clocks."""
 
     queue: Queue
     #: Sums of the tile whose last operand has not come, (rows, columns), as the accumulators wrap.
     sums: Codes
-    #: Random words of the tiles to come.
+    #: Random words of the tiles to come, in an array with generators of its own.
     lanes: Lanes | None
+    #: In one with a random port.
+    foot: _Foot | None
 
 
 class Array(Twin[_ArrayState]):
     """Twin of `hdl.Array`: stream `i` (`a`, `b`, `last`, and `choice` and `multiply` where there
-    are any) to stream `o` (`data`, `last`).
+    are any) to stream `o` (`data`, `last`); with `random_port`, `random` (clocks, columns) in and
+    `draws` (clocks, columns) out.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
         self.ports = config.ports
-        self._lanes = config.lfsr.start() if config.stochastic else None
+        own = config.stochastic and not config.random_port
+        self._lanes = config.lfsr.start() if own else None
         # Float64 sums of so many products are exact.
         self._exact = 1 << (53 - (config.macc.a.width + config.macc.b.width - 2))
         # Bits by which an int64 is wider than each node's accumulator.
@@ -322,7 +366,10 @@ class Array(Twin[_ArrayState]):
     def initial(self) -> _ArrayState:
         """The reset state."""
         config = self.config
-        return _ArrayState(Queue(), np.zeros((config.rows, config.columns), np.int64), self._lanes)
+        nothing, rows = np.zeros(0, np.int64), np.zeros((0, config.columns), np.int64)
+        foot = _Foot(nothing, rows, rows, nothing) if config.random_port else None
+        sums = np.zeros((config.rows, config.columns), np.int64)
+        return _ArrayState(Queue(), sums, self._lanes, foot)
 
     def stretch(self, state: _ArrayState, inputs: Trace) -> tuple[_ArrayState, Trace]:
         """See `Twin`."""
@@ -343,18 +390,53 @@ class Array(Twin[_ArrayState]):
         sums[0] += state.sums
         sums = sums << self._spare >> self._spare  # as the accumulators wrap
         data = sums[:-1, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
-        lanes = state.lanes
-        if config.conversions:
+        lanes, foot, queue, draws = state.lanes, state.foot, state.queue, Trace()
+        choice = None
+        if len(config.conversions) > 1:
+            choice = np.repeat(inputs["i_choice"][times.claims], config.rows)
+        if foot is not None:
+            foot, rounded, draws = self._drawn(foot, data, choice, times.claims, inputs["random"])
+            earlier = len(rounded) - len(data)
+            queue, data = _corrected(queue, rounded[:earlier]), rounded[earlier:]
+        elif config.conversions:
             lanes, words = drawn(lanes, len(data))
-            choice = None
-            if len(config.conversions) > 1:
-                choice = np.repeat(inputs["i_choice"][times.claims], config.rows)
             data = choose(config.conversions, choice, data, words, config.generator.draw)
         position = np.arange(len(data)) % config.rows
         results = {"data": data, "last": (position == config.rows - 1).astype(np.int64)}
-        queue, shown = show(state.queue, times, results)
-        outputs = {"i_ready": ready.astype(np.int64), **shown}
-        return _ArrayState(queue, frozen(sums[-1]), lanes), outputs
+        queue, shown = show(queue, times, results)
+        outputs = {"i_ready": ready.astype(np.int64), **shown, **draws}
+        return _ArrayState(queue, frozen(sums[-1]), lanes, foot), outputs
+
+    def _drawn(
+        self,
+        foot: _Foot,
+        sums: Codes,
+        choice: Codes | None,
+        claims: NDArray[np.intp],
+        random: Codes,
+    ) -> tuple[_Foot, Codes, Trace]:
+        """What is at the foot after a stretch; the rows that were there and the new ones, rounded
+        with the words that have come; and at which clocks columns draw.
+        """
+        config, clocks = self.config, len(random)
+        if choice is None:
+            choice = np.zeros(len(sums), np.int64)
+        new = np.add.outer(claims + config.foot_delay, np.arange(config.rows)).ravel()
+        first = np.concatenate([foot.clocks, new])
+        sums, choice = np.concatenate([foot.sums, sums]), np.concatenate([foot.choice, choice])
+        words = np.concatenate([foot.words, np.zeros((len(new), config.columns), np.int64)])
+        at = np.add.outer(first, np.arange(config.columns))
+        row, column = np.nonzero((at >= 0) & (at < clocks))
+        clock = at[row, column]
+        words[row, column] = random[clock, column]
+        # A choice past the end means the last conversion.
+        kinds = np.array([c.rounding is Rounding.STOCHASTIC for c in config.conversions])
+        draws = np.zeros((clocks, config.columns), np.int64)
+        draws[clock, column] = np.take(kinds, choice[row], mode="clip")
+        rounded = choose(config.conversions, choice, sums, words, config.generator.draw)
+        stays = at[:, -1] >= clocks
+        left = (first - clocks, sums, words, choice)
+        return _Foot(*(frozen(values[stays]) for values in left)), rounded, {"draws": draws}
 
     def _operands(
         self, inputs: Trace, accepted: NDArray[np.intp]
@@ -418,3 +500,11 @@ class Array(Twin[_ArrayState]):
             right = right.reshape(len(chosen), length, columns)
             sums[chosen] = np.matmul(left.swapaxes(1, 2), right)
         return sums
+
+
+def _corrected(queue: Queue, data: Codes) -> Queue:
+    """The queue with `data` for that of its last results."""
+    if not len(data):
+        return queue
+    kept = queue.values["data"][: -len(data)]
+    return replace(queue, values={**queue.values, "data": np.concatenate([kept, data])})

@@ -10,6 +10,7 @@ obey the recurrence of the single steps, and p(x)^(2^j) = p(x^(2^j)) over GF(2),
 sequence give its next block by a few XORs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
@@ -247,17 +248,62 @@ class Lanes:
 
     def __init__(self, generator: Generator, first: int, count: int):
         generator.require_lanes(first + count)
+        self._begin(generator, first, [generator.lane_seed(first + lane) for lane in range(count)])
+
+    @classmethod
+    def at(cls, generator: Generator, states: Sequence[int], first: int = 0) -> "Lanes":
+        """Lanes that continue from given states: from another `Lanes.states`, or as read from
+        hardware.
+
+        Parameters
+        ----------
+        generator
+            The generator all lanes share; its seed is not used.
+        states
+            State of every lane before its next draw, 1 to 2^bits - 1 each.
+        first
+            Number of the first lane.
+
+        Returns
+        -------
+        Lanes whose `made` is 0.
+
+        Raises
+        ------
+        ValueError
+            A state is out of range, or there are too many lanes.
+
+        Examples
+        --------
+        >>> lanes = Lanes(Generator(), 0, 2)
+        >>> first_words = lanes.take(5)
+        >>> restored = Lanes.at(Generator(), lanes.states)
+        >>> bool((restored.take(3) == lanes.take(3)).all())
+        True
+        """
+        generator.require_lanes(first + len(states))
+        most = (1 << generator.bits) - 1
+        lanes = object.__new__(cls)
+        lanes._begin(
+            generator,
+            first,
+            [check.whole(f"state of lane {first + k}", s, 1, most) for k, s in enumerate(states)],
+        )
+        return lanes
+
+    def _begin(self, generator: Generator, first: int, states: list[int]) -> None:
         self.generator = generator
         self.first = first
-        self.count = count
+        self.count = count = len(states)
         self.made = 0
+        #: State of every lane when `made` was 0.
+        self._starts = states
         # The recurrence holds bit by bit, so the bits of a draw are enough.
         kind = np.uint16 if generator.draw <= 16 else np.uint32
         low = (1 << generator.draw) - 1
         #: The next `bits` draws or more, of which all others follow.
         self._ahead: Words = np.empty((generator.bits, count), kind)
-        for lane in range(count):
-            state = generator.lane_seed(first + lane)
+        for lane, state in enumerate(states):
             for draw in range(generator.bits):
                 self._ahead[draw, lane] = state & low
                 state = generator.advance(state, generator.leap)
@@ -338,10 +384,7 @@ class Lanes:
     def states(self) -> list[int]:
         """State of every lane before its next draw."""
         generator = self.generator
-        return [
-            generator.advance(generator.lane_seed(lane), self.made * generator.leap)
-            for lane in range(self.first, self.first + self.count)
-        ]
+        return [generator.advance(start, self.made * generator.leap) for start in self._starts]
 
 
 @dataclass(frozen=True, kw_only=True)

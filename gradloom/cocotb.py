@@ -8,31 +8,30 @@
         with Scoreboard(dut, golden.Array(config)):
             ...  # reset and stimulus, as ever; the outputs need no checks
 
-The block's end compares, and raises AssertionError with the first difference. Long runs are
-compared meanwhile, too: after twice the clocks of the time before, so that a run ends soon after it
-went wrong, and all runs of the twin together take no more than about two of the whole.
+Clocks are compared in batches as the bench runs, so that it ends soon after it went wrong and
+memory does not grow. The first difference raises AssertionError, the last batch's at the end of the
+block. A twin that has `run` alone, without `advance`, is run once, at the end.
 """
 
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from amaranth.lib import wiring
 
 from golden.fixed import Codes
 from golden.port import Port, inputs_of, outputs_of
-from gradloom.compare import Comparison, Recorded, Runs
-from gradloom.ports import flatten
-from gradloom.recorded import (
-    Check,
+from gradloom.comparison.check import Check, Runs, goes_on
+from gradloom.comparison.recorded import (
     Recording,
     ports_alone,
     read_resets,
     reset_state,
-    spans,
+    take,
     to_codes,
 )
+from gradloom.comparison.report import Comparison, Recorded
+from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS
 
 try:
@@ -44,8 +43,8 @@ except ImportError as error:
         "gradloom.cocotb needs cocotb 2: pip install 'gradloom[cocotb]'"
     ) from error
 
-#: Clocks before the first comparison.
-_FIRST = 4096
+#: Clocks that are compared in one go.
+_BATCH = 4096
 
 
 class Scoreboard:
@@ -104,7 +103,9 @@ class Scoreboard:
         self._samples = _Samples(dut._path, every)
         self._handles = [(_handle(dut, port), self._samples.words[port.name]) for port in every]
         self._clock = dut.clk if clock is None else clock
-        self._check = Check(ports, twin)
+        self._twin, self._ports = twin, ports
+        self._goes_on = goes_on(twin)
+        self._check: Check | None = None
         self._recorded: Recorded | None = None
         self._task = cocotb.start_soon(self._sample())
 
@@ -151,22 +152,22 @@ class Scoreboard:
         return comparison
 
     async def _sample(self) -> None:
-        edge, due = RisingEdge(self._clock), _FIRST
-        samples = self._samples
+        edge, samples = RisingEdge(self._clock), self._samples
+        due = _BATCH
         while True:
             await edge
             for handle, words in self._handles:
                 words.append(str(handle.value))
             samples.times.append(int(get_sim_time("step")))
-            if samples.clocks >= due:
+            if samples.clocks >= due and self._goes_on:
                 self._compare(last=False)
-                if self._check.difference is not None:
+                if self._check is not None and self._check.difference is not None:
                     self.comparison = self._result()
                     raise AssertionError(self.comparison.report())
-                due = max(_FIRST, 2 * samples.clocks)
+                due = samples.clocks + _BATCH
 
     def _compare(self, last: bool) -> None:
-        """Compare what was sampled, and forget what lies before the last reset."""
+        """Compare what was sampled, and forget it."""
         samples = self._samples
         resets = read_resets(samples)
         if self._recorded is None:
@@ -180,30 +181,28 @@ class Scoreboard:
                 return
             if not (reset or self._from_start or last):
                 return  # the reset may be yet to come
-            self._recorded = Recorded(
-                samples.scope, samples.first + start, samples.when(start), reset
+            first = samples.first + start
+            self._recorded = Recorded(samples.scope, first, samples.when(start), reset)
+            self._check = Check(
+                self._ports,
+                self._twin,
+                first=first,
+                when=lambda clock: samples.when(clock - samples.first),
             )
             samples.forget(start)
             resets = resets[start:]
         if (resets < 0).any():
             where = samples.at(int((resets < 0).argmax()))
             raise ValueError(f"{samples.scope}: rst is unknown (x or z) at {where}")
-        whole = len(resets) if last else int(np.flatnonzero(resets == 1).max(initial=-1)) + 1
-        for span in spans(resets[:whole], 0):
-            self._check.take(samples, span)
-        samples.forget(whole)
         if samples.clocks:
-            # These belong to a run of the twin that goes on: they count at its end, or if they
-            # differ.
-            ahead = Check(self._check.ports, self._check.twin)
-            ahead.take(samples, slice(0, samples.clocks))
-            if ahead.difference is not None:
-                self._check.take(samples, slice(0, samples.clocks))
+            assert self._check is not None
+            take(self._check, samples, slice(0, samples.clocks))
+            samples.forget(samples.clocks)
 
     def _result(self) -> Comparison:
-        recorded = self._recorded
-        assert recorded is not None
-        return self._check.result(self._unit, f"cocotb on {cocotb.SIM_NAME}", recorded, 0.0)
+        assert self._recorded is not None and self._check is not None
+        name = f"cocotb on {cocotb.SIM_NAME}"
+        return self._check.result(self._unit, name, 0.0, recorded=self._recorded)
 
 
 class _Samples(Recording):

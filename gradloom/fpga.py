@@ -13,8 +13,8 @@ from golden.array import ArrayConfig
 from golden.macc import MaccConfig
 from golden.settings import mapping
 from gradloom import jobs
+from gradloom.rtl.verilog import verilog
 from gradloom.units import Unit
-from gradloom.verilog import generate
 from hdl.cells import CELLS, Cells
 
 #: Called with the run (0 is synthesis, another number a seed) and its present step.
@@ -84,8 +84,8 @@ def build(
         raise TooLarge(f"{unit.name} {problem} ({target.device.title})")
     listener(0, "generating Verilog")
     made_of, said = _cells(unit, config, target, cells, placed)
-    verilog = generate(unit, config, **made_of)
-    synthesis = synthesise(verilog, unit.module, target, lambda text: listener(0, text))
+    source = verilog(unit.component(config, **made_of))
+    synthesis = synthesise(source, unit.module, target, lambda text: listener(0, text))
     listener(0, "done")
     placements: list[Placement] = []
     if target.nextpnr:
@@ -108,7 +108,7 @@ def build(
         **flow_report(target, chosen_grade, synthesis, placements),
     }
     report["throughput"] = throughput(config, report["clock_mhz"])
-    return report, verilog
+    return report, source
 
 
 def _cells(

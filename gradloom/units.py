@@ -18,7 +18,11 @@ import hdl
 from golden.fixed import Conversion, Fixed
 from golden.twin import Twin
 from gradloom import options
-from gradloom.ports import described
+from gradloom.sim.toplevel import described
+
+
+def _nothing(values: dict[str, Any]) -> None:
+    """Every setting has its own default."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Unit:
     twin: Callable[[Any], Twin]
     config: type
     has_nodes: bool = False
-    choose: Callable[..., None] = lambda values: None
+    choose: Callable[..., None] = _nothing
     chosen: Mapping[str, str] = field(default_factory=dict, hash=False)
     more: tuple[click.Option, ...] = ()
 
@@ -79,7 +83,7 @@ class Unit:
         """
         values = options.collected(self.name, self.config, given)
         self.choose(values, **{one.name: given[one.name] for one in self.more if one.name in given})
-        return options.made(self.config, values, given)
+        return options.made(self.name, self.config, values, given)
 
     def describe(self, config: Any) -> str:
         """Ports, latency and throughput of the unit in a configuration."""
@@ -127,6 +131,13 @@ _ALL = (
         hdl.Lfsr,
         golden.Lfsr,
         golden.LfsrConfig,
+    ),
+    Unit(
+        "bank",
+        "A bank of LFSRs for several units: lanes leap in groups, states can be set and read.",
+        hdl.Bank,
+        golden.Bank,
+        golden.BankConfig,
     ),
     Unit(
         "rounder",
@@ -202,3 +213,33 @@ _ALL = (
 
 #: Every unit, by name.
 UNITS: dict[str, Unit] = {unit.name: unit for unit in _ALL}
+
+
+def unit_of(component: wiring.Component) -> Unit | None:
+    """Return the entry of `UNITS` whose component this is; None for a user's own component."""
+    kind = type(component)
+    return next((unit for unit in UNITS.values() if unit.component is kind), None)
+
+
+def twin_of(component: wiring.Component) -> Twin:
+    """Return the twin of a unit, in the unit's configuration.
+
+    Raises
+    ------
+    TypeError
+        The component is none of gradloom's units.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> twin_of(hdl.Lfsr(golden.LfsrConfig(lanes=3))).config.lanes
+    3
+    """
+    unit = unit_of(component)
+    if unit is None:
+        known = ", ".join(sorted(unit.component.__name__ for unit in UNITS.values()))
+        raise TypeError(
+            f"{type(component).__name__} has no twin here; the units are {known}: "
+            "give the twin of a component of your own"
+        )
+    return unit.twin(component.config)  # type: ignore[attr-defined]  # every unit has one

@@ -1,6 +1,7 @@
 """The hardware units, as Amaranth components. Each has its twin of the same name in `golden`."""
 
 from hdl.array import Array
+from hdl.bank import Bank
 from hdl.buffer import Buffer
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
@@ -16,6 +17,7 @@ from hdl.rounder import Rounder
 __all__ = [
     "ActivationQuantizer",
     "Array",
+    "Bank",
     "Buffer",
     "ErrorQuantizer",
     "Lfsr",

@@ -5,6 +5,7 @@ state bit becomes. A leap is the step squared log2(leap) times and costs a few X
 seed is the shared seed after a power of the same map.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import xor
 
@@ -12,7 +13,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.lfsr import LfsrConfig
+from golden.lfsr import Generator, LfsrConfig
 
 
 def apply(columns: list[int], state: int) -> int:
@@ -27,25 +28,51 @@ def squared(columns: list[int], times: int) -> list[int]:
     return columns
 
 
-def _lanes(m: Module, config: LfsrConfig, draws: Value, words: data.View) -> None:
-    """Registers of the lanes, which all leap where `draws` is 1, and their `words`."""
-    generator = config.generator
+def states(
+    m: Module, generator: Generator, first_lane: int, leaps: Sequence[Value]
+) -> list[Signal]:
+    """State registers of lanes side by side.
+
+    Parameters
+    ----------
+    m
+        The module that gets them.
+    generator
+        The generator all lanes share.
+    first_lane
+        Number of the first lane.
+    leaps
+        For each lane, whether it leaps at this clock.
+
+    Returns
+    -------
+    The lanes' states, `generator.bits` bits each. A later assignment replaces a leap.
+    """
     step = [generator.taps, *(1 << bit for bit in range(generator.bits - 1))]
     leap = squared(step, generator.leap.bit_length() - 1)
     lane_jump = squared(step, generator.lane_steps.bit_length() - 1)
     seed = generator.seed
-    for lane in range(config.first_lane + config.lanes):
-        if lane >= config.first_lane:
-            state = Signal(generator.bits, init=seed, name=f"state_{lane}")
-            after = Cat(
-                reduce(xor, (state[k] for k, column in enumerate(leap) if column >> bit & 1))
-                for bit in range(generator.bits)
-            )
-            with m.If(draws):
-                m.d.sync += state.eq(after)
-            word = words[lane - config.first_lane]
-            m.d.comb += word.eq(state[: generator.draw])
+    for _ in range(first_lane):
         seed = apply(lane_jump, seed)
+    found = []
+    for lane, leaps_now in enumerate(leaps, first_lane):
+        state = Signal(generator.bits, init=seed, name=f"state_{lane}")
+        after = Cat(
+            reduce(xor, (state[k] for k, column in enumerate(leap) if column >> bit & 1))
+            for bit in range(generator.bits)
+        )
+        with m.If(leaps_now):
+            m.d.sync += state.eq(after)
+        found.append(state)
+        seed = apply(lane_jump, seed)
+    return found
+
+
+def _lanes(m: Module, config: LfsrConfig, draws: Value, words: data.View) -> None:
+    """Registers of the lanes, which all leap where `draws` is 1, and their `words`."""
+    leaps = [draws] * config.lanes
+    for word, state in zip(words, states(m, config.generator, config.first_lane, leaps)):
+        m.d.comb += word.eq(state[: config.generator.draw])
 
 
 def _words(config: LfsrConfig) -> data.ArrayLayout:

@@ -12,14 +12,16 @@ from pathlib import Path
 import click
 import pytest
 
-from gradloom.ports import flatten
+from gradloom.rtl.verilog import verilog
+from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS
-from gradloom.verilog import generate
 
 #: Unit and command line: the defaults, and what makes other logic.
 CASES = [
     ("lfsr", ""),
     ("lfsr", "--lanes 3 --first-lane 2 --lfsr-bits 17 --leap 4 --draw 3 --lfsr-seed 77"),
+    ("bank", ""),
+    ("bank", "--groups 3 --first-lane 2 --lfsr-bits 64 --leap 32 --draw 20 --lfsr-seed 77"),
     ("rounder", ""),
     (
         "rounder",
@@ -39,6 +41,11 @@ CASES = [
         "--conversion 10:3,5:nearest-up --lfsr-bits 24 --leap 8 --draw 8",
     ),
     ("array", "--rows 3 --columns 4 --conversion 20:4,12:nearest-even"),
+    (
+        "array",
+        "--rows 2 --columns 3 --a 2,6 --b 1,7 --random-port --conversion 13:2,6:stochastic "
+        "--conversion 10:3,5:nearest-up --conversion 13:2,4:stochastic",
+    ),
     ("array", "--rows 3 --columns 2 --a 1,7 --ternary --depth 9 --raw"),
     ("array", "--rows 3 --columns 3 --a 1,7 --b 1,7 --multipliers 2,2 --ternary-depth 99 --raw"),
     ("wage-weight", ""),
@@ -62,9 +69,10 @@ def configured(name, arguments=""):
 
 
 @cache
-def verilog(name, arguments=""):
+def text_of(name, arguments=""):
     """Its Verilog, made once in a run of the tests."""
-    return generate(*configured(name, arguments))
+    unit, config = configured(name, arguments)
+    return verilog(unit.component(config))
 
 
 def ports(unit, config):

@@ -17,10 +17,10 @@ from golden.array import ArrayConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
 from golden.macc import MaccConfig
-from gradloom.compare import compare
-from gradloom.ports import flatten
-from gradloom.simulators import simulate
-from gradloom.stimulus import random_inputs
+from gradloom.comparison.compare import compare
+from gradloom.sim.simulators import simulate
+from gradloom.sim.stimulus import random_inputs
+from gradloom.sim.toplevel import flatten
 
 TERNARY = MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), depth=100, ternary=True)
 LAST_BITS = (Conversion(fraction=8, target=Fixed(4, 4)),)
@@ -45,12 +45,14 @@ def configurations(draw, most=5):
         # Its sums are no wider than the multipliers'.
         terms = draw(st.integers(1, min(macc.depth << (macc.b.width - 2), 1 << 24)))
     choices = draw(st.just(()) | conversions(macc.width, most=3))
+    stochastic = any(choice.rounding is Rounding.STOCHASTIC for choice in choices)
     return ArrayConfig(
         rows=rows,
         columns=columns,
         macc=macc,
         conversions=choices,
         generator=draw(generators(columns)),
+        random_port=stochastic and draw(st.booleans()),
         multipliers=multipliers,
         ternary_depth=terms,
     )
@@ -304,7 +306,7 @@ def test_sums_that_leave_the_exact_range_of_a_float_stay_exact():
     inputs["i_b"] = np.full((clocks, 2), macc.b.minimum)
     inputs["i_a"][0] += 1
     inputs["i_b"][0] += 1
-    comparison = compare(hdl.Array(config), golden.Array(config), inputs)
+    comparison = compare(hdl.Array(config), inputs, golden.Array(config))
     assert comparison, comparison.report()
     sums = golden.Array(config).run(inputs)["o_data"]
     assert sums.max() == (256 << 46) - (1 << 24) + 1  # odd, and over 2^53
@@ -487,7 +489,7 @@ def test_a_gap_is_no_operand():
     inputs["i_valid"] = np.arange(400) % 3 == 0
     inputs["i_last"] = np.where(inputs["i_valid"], inputs["i_last"], 1)
     inputs["i_valid"] = inputs["i_valid"].astype(int)
-    comparison = compare(unit, golden.Array(config), inputs)
+    comparison = compare(unit, inputs, golden.Array(config))
     assert comparison, comparison.report()
 
 

@@ -11,8 +11,8 @@ from support import SEEDS
 import golden
 import hdl
 from golden.buffer import BUFFER_LATENCY, Queue, schedule, show
-from gradloom.compare import compare
-from gradloom.simulators import simulate
+from gradloom.comparison.compare import compare
+from gradloom.sim.simulators import simulate
 
 
 def lawful(depth, rows, clocks, seed, claiming=0.5, taking=0.6, latest=6):
@@ -88,7 +88,7 @@ def test_a_reset_at_any_clock_empties_the_buffer(depth, seed, clock):
     after, shown = lawful(depth, 1, 60, seed + 1)
     inputs = {name: np.concatenate([before[name], after[name]]) & 255 for name in before}
     inputs["rst"] = (np.arange(clock + 61) == clock).astype(int)
-    comparison = compare(hdl.Buffer(8, depth=depth), golden.Buffer(depth=depth), inputs)
+    comparison = compare(hdl.Buffer(8, depth=depth), inputs, golden.Buffer(depth=depth))
     assert comparison, comparison.report()
     trace = golden.Buffer(depth=depth).run(inputs)
     for name, values in shown.items():

@@ -16,7 +16,7 @@ import golden
 import hdl
 from golden.fixed import Rounding, round_shift
 from golden.lfsr import MASKS, Generator, Lanes, LfsrConfig, dither, is_maximal, step
-from gradloom.simulators import simulate
+from gradloom.sim.simulators import simulate
 
 ALL_MASKS = [(bits, mask) for bits, masks in MASKS.items() for mask in masks]
 
@@ -426,6 +426,38 @@ def test_a_copy_of_lanes_moves_on_its_own():
     lanes.lend(9000)[:] = 0
     assert np.array_equal(behind.take(9000), kept)
     assert copy.states == copied
+
+
+@given(lanes_of(), st.integers(0, 3000), st.integers(0, 300))
+def test_lanes_continue_from_their_states(of, before, after):
+    generator, first, count = of
+    lanes = Lanes(generator, first, count)
+    lanes.take(before)
+    restored = Lanes.at(generator, lanes.states, first)
+    assert (restored.made, restored.first, restored.count) == (0, first, count)
+    assert restored.states == lanes.states
+    assert np.array_equal(restored.take(after), lanes.take(after))
+    assert restored.states == lanes.states
+    assert np.array_equal(restored.copy().take(9), lanes.take(9))
+
+
+def test_lanes_can_be_at_any_states():
+    generator = Generator(bits=64, leap=64, draw=32)
+    states = [0xDEADBEEF12345678, 1, 1 << 63]
+    lanes, walkers = Lanes.at(generator, states), [OneByOne(generator) for _ in states]
+    for walker, state in zip(walkers, states, strict=True):
+        walker.state = state
+    assert lanes.states == states
+    assert lanes.take(200).tolist() == [[walker.word() for walker in walkers] for _ in range(200)]
+    assert lanes.states == [walker.state for walker in walkers]
+
+
+def test_states_that_no_lane_can_have_are_refused():
+    for state in (0, 1 << 32):
+        with pytest.raises(ValueError, match=f"state of lane 6 = {state}: allowed are 1 to 4294"):
+            Lanes.at(Generator(), [5, state], first=5)
+    with pytest.raises(ValueError, match="lanes of one seed = 256: allowed are 1 to 255"):
+        Lanes.at(Generator(), [1] * 6, first=250)
 
 
 def test_words_given_out_are_not_taken_back():

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gradloom.cli.base import bar, cli, commands, refuse, stderr
-from gradloom.stimulus import COMPARE_CLOCKS, usual_inputs
+from gradloom.sim.stimulus import COMPARE_CLOCKS, UsualInputs
 from gradloom.units import Unit
 
 
@@ -36,7 +36,7 @@ def _compare_waveform(
     from_start: bool,
     as_json: bool,
 ) -> None:
-    from gradloom.waveform import compare_waveform
+    from gradloom.comparison.waveform import compare_waveform
 
     try:
         with stderr.status(f"reading {path}"):
@@ -78,8 +78,8 @@ def _compare(
     from_start: bool,
     as_json: bool,
 ) -> None:
-    from gradloom.compare import compare
-    from gradloom.simulators import build
+    from gradloom.comparison.compare import compare
+    from gradloom.sim.simulators import prepare
 
     if waveform:
         refuse(_OF_STIMULUS, "not with --waveform, for nothing is simulated then")
@@ -88,14 +88,13 @@ def _compare(
     refuse(_OF_WAVEFORM, "only with --waveform FILE")
     component = unit.component(config)
     with stderr.status(f"building {unit.name}"):
-        simulation = build(component, simulator)  # type: ignore[arg-type]
-    inputs = usual_inputs(unit, config, cycles, seed)
+        simulation = prepare(component, simulator)  # type: ignore[arg-type]
     with bar() as progress:
         task = progress.add_task(unit.name, total=cycles)
         result = compare(
             component,
+            UsualInputs(unit, config, cycles, seed),
             unit.twin(config),
-            inputs,
             simulation,
             waves=waves,
             progress=lambda done, total: progress.update(task, completed=done, total=total),

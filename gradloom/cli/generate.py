@@ -7,7 +7,7 @@ import click
 
 from golden.array import ArrayConfig
 from gradloom.cli.base import cli, commands, refuse, stderr
-from gradloom.stimulus import TESTBENCH_CLOCKS
+from gradloom.sim.stimulus import TESTBENCH_CLOCKS
 from gradloom.units import Unit
 from hdl.cells import CELLS
 
@@ -29,8 +29,8 @@ def _generate(
     cells: str | None,
     places: str | None,
 ) -> None:
-    from gradloom.package import package, write
-    from gradloom.verilog import generate
+    from gradloom.rtl.package import package, write
+    from gradloom.rtl.verilog import verilog
 
     hint = "--output"
     made_of = _made_of(unit, config, cells, places)
@@ -39,7 +39,7 @@ def _generate(
             refuse(("cycles", "seed"), "the testbench is written into a folder, -o FOLDER/")
             if not output.parent.is_dir():
                 raise click.BadParameter(f"{output.parent} is not a folder", param_hint=hint)
-            folder, files = output.parent, {output.name: generate(unit, config, **made_of)}
+            folder, files = output.parent, {output.name: verilog(unit.component(config, **made_of))}
         else:
             if output.exists() and not output.is_dir():
                 raise click.BadParameter(

@@ -83,9 +83,9 @@ def _mutate(
     as_json: bool,
 ) -> None:
     from boards.flow.tools import FlowError
-    from gradloom.cxxrtl import BuildError
     from gradloom.jobs import JobsError
     from gradloom.mutate import mutate
+    from gradloom.sim.cxxrtl import BuildError
 
     try:
         with stderr.status("starting Yosys") as status:

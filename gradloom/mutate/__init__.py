@@ -23,9 +23,9 @@ from golden.twin import Trace
 from gradloom import jobs
 from gradloom.mutate import equivalence, lanes, netlist
 from gradloom.mutate.netlist import Gates, Mutation
-from gradloom.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
+from gradloom.rtl.verilog import verilog
+from gradloom.sim.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import generate
 
 #: Runs in which registers of a mutant that lives are watched, and their clocks.
 WATCHED = 64, 128
@@ -160,7 +160,7 @@ def mutate(
     ------
     boards.flow.tools.FlowError
         There is no Yosys, or it failed.
-    gradloom.cxxrtl.BuildError
+    gradloom.sim.cxxrtl.BuildError
         There is no C++ compiler.
     gradloom.jobs.JobsError
         The jobs could not be run.
@@ -170,10 +170,10 @@ def mutate(
     began = time.perf_counter()
     tool = find_tool("yosys")
     listener(0, "choosing mutations")
-    verilog = generate(unit, config)
-    chosen = netlist.mutations(verilog, unit.module, count, seed)
+    text = verilog(unit.component(config))
+    chosen = netlist.mutations(text, unit.module, count, seed)
     listener(0, "making gates of them")
-    gates = netlist.gates(verilog, unit.module, chosen)
+    gates = netlist.gates(text, unit.module, chosen)
     ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     found: dict[int, Mutant] = {}
@@ -191,7 +191,7 @@ def mutate(
     left = [m.number for m in chosen if m.number not in found]
     if left:
         parts = max(1, len(left) // 8) if workers or scheduler else 1
-        common = unit.name, config, verilog, chosen, gates, patience
+        common = unit.name, config, text, chosen, gates, patience
         tasks = [(*common, left[part::parts]) for part in range(parts)]
         for _, fates in jobs.run(
             _examine, tasks, scheduler=scheduler, workers=workers, listener=listener

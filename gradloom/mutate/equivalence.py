@@ -24,8 +24,8 @@ import numpy as np
 from boards.flow.tools import find_tool, run
 from golden.port import Port
 from golden.twin import Trace
-from gradloom.mutate.lanes import bits_of
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
+from gradloom.sim.packing import to_bits
 
 #: What the mutant is.
 Kind = Literal["equivalent", "differs", "undecided"]
@@ -162,7 +162,7 @@ class Machine:
     ):
         self.netlist = netlist
         self.inputs = inputs
-        bits = np.stack([bits_of(inputs, run) for run in runs], axis=2)
+        bits = np.stack([to_bits(inputs, run) for run in runs], axis=2)
         packed = np.packbits(bits, axis=2, bitorder="little")
         #: For every clock a word for each bit of the inputs, with a bit for each run.
         self.runs = [[int.from_bytes(word, "little") for word in clock] for clock in packed]

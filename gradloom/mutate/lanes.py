@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from golden.port import Port
 from golden.twin import Trace
-from gradloom.cxxrtl import cache, compiler, tool
 from gradloom.mutate.netlist import SELECT, Gates
+from gradloom.sim.cxxrtl import cache, compiler, tool
+from gradloom.sim.packing import to_bits
 
 _SOURCE = r"""
 #include <cstdint>
@@ -116,16 +117,6 @@ def _kernel() -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def bits_of(ports: Sequence[Port], trace: Trace) -> NDArray[np.uint8]:
-    """Values of ports as bits, clock by clock: port after port, lowest bit and lane 0 first."""
-    columns = []
-    for port in ports:
-        values = np.asarray(trace[port.name], np.int64)
-        values = values.reshape(len(values), -1, 1) >> np.arange(port.width) & 1
-        columns.append(values.reshape(len(values), -1).astype(np.uint8))
-    return np.ascontiguousarray(np.concatenate(columns, axis=1))
-
-
 def killed(
     netlist: Gates,
     numbers: Sequence[int],
@@ -159,7 +150,7 @@ def killed(
     kernel = _kernel()
     ins = np.array([x for port in inputs for x in netlist.ports[port.name]], np.uint32)
     outs = np.array([x for port in outputs for x in netlist.ports[port.name]], np.uint32)
-    given, wanted = bits_of(inputs, stimulus), bits_of(outputs, expected)
+    given, wanted = to_bits(inputs, stimulus), to_bits(outputs, expected)
     found: dict[int, int] = {}
     step = 512 if len(numbers) > 64 else 64
     for start in range(0, len(numbers), step):

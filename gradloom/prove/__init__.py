@@ -14,24 +14,18 @@ from typing import Any
 
 import hdl
 from gradloom import jobs
-from gradloom.ports import flatten
-from gradloom.prove import (
-    array,
-    lfsr,
-    macc,
-    rounder,
-    streams,
-    wage_activation,
-    wage_error,
-    wage_shift,
-    wage_update,
-    wage_weight,
-)
+from gradloom.prove import array, bank, lfsr, macc, rounder, streams
 from gradloom.prove.bench import AnyState, Bench, Bounded, Induction
 from gradloom.prove.counterexample import read, waveform, words
 from gradloom.prove.engine import Verdict, decide
+from gradloom.prove.quantize import activation as wage_activation
+from gradloom.prove.quantize import error as wage_error
+from gradloom.prove.quantize import exponent as wage_shift
+from gradloom.prove.quantize import update as wage_update
+from gradloom.prove.quantize import weight as wage_weight
+from gradloom.rtl.verilog import verilog
+from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import generate
 from hdl.lfsr import Lanes
 
 __all__ = [
@@ -109,6 +103,10 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
         bench = Bench(unit.module, config.ports)
         lfsr.specify(bench, config)
         return [bench]
+    if unit.name == "bank":
+        bench = Bench(unit.module, flatten(component))
+        bank.specify(bench, config)
+        return [bench]
     if unit.name == "macc":
         return [macc.bench(unit.module, config)]
     if unit.name == "array":
@@ -122,10 +120,9 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     if pipeline.draws:
         found.append(Bench(f"{unit.module}_lanes", flatten(Lanes(config.lfsr))))
         lfsr.specify(found[-1], config.lfsr)
-    depth = config.latency + 1
-    fifo = hdl.Buffer(component.o.payload.shape(), depth=depth)  # type: ignore[attr-defined]
+    fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer)  # type: ignore[attr-defined]
     found.append(Bench(f"{unit.module}_buffer", flatten(fifo)))
-    streams.specify_fifo(found[-1], depth, 1)
+    streams.specify_fifo(found[-1], config.buffer, 1)
     found.append(Bench(unit.module, config.ports))
     brings = "i_last" if unit.name == "wage-shift" else None
     streams.specify_streamed(found[-1], config, inside, brings)
@@ -193,7 +190,9 @@ def _job(name: str, config: Any, number: int, patience: float, say: jobs.Say) ->
     """Prove the bench `number` of a unit."""
     unit = UNITS[name]
     bench = benches(unit, config)[number]
-    return prove_verilog(generate(unit, config), bench, unit=name, patience=patience, say=say)
+    return prove_verilog(
+        verilog(unit.component(config)), bench, unit=name, patience=patience, say=say
+    )
 
 
 def prove(

@@ -13,12 +13,13 @@ from amaranth.hdl import C, Cat, Mux, Value
 
 import hdl
 from golden.array import ArrayConfig
+from golden.fixed import Rounding
 from golden.macc import PRODUCT_LATENCY
 from golden.rounder import PIPELINE_LATENCY
-from gradloom.ports import flatten
 from gradloom.prove import lfsr, macc, rounder, streams
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import chosen, every, implies, some
+from gradloom.sim.toplevel import flatten
 
 #: Nodes up to which the whole array is proved at one time.
 MOST_NODES = 12
@@ -247,6 +248,8 @@ class _Array:
         )
         if config.conversions:
             self._rounders(data)
+        if config.random_port:
+            self._draws(valid, ends)
 
     def _lanes(self, path: str, width: int) -> list[Value]:
         whole = self.bench.probe(path, width * self.config.columns)
@@ -265,12 +268,37 @@ class _Array:
             bits = (len(config.conversions) - 1).bit_length()
             choice = bench.register(f"choice_{column}", bits)
             bench.update(choice, Mux(ends, bench.past(bench["i_choice"], self.late), choice))
-            found = bench.probe(f"rounder_{column}.i_choice", bits)
+            found = bench.probe(f"rounder_{column}.operand_choice", bits)
             holds &= bench.past(found, lag) == bench.past(choice)
-        if config.stochastic:
+        if config.stochastic and not config.random_port:
             # With each row that passes, and else not, the column's generator leaps.
             holds &= bench.past(bench.probe(f"lfsr_{column}.draw", 1), lag)
         return holds
+
+    def _draws(self, valid: Value, ends: Value) -> None:
+        """`draws`, whose column C-1 has a row at its foot where `valid` is 1."""
+        bench, config = self.bench, self.config
+        stochastic = [C(c.rounding is Rounding.STOCHASTIC) for c in config.conversions]
+        draws: Value = stochastic[0]
+        if len(stochastic) > 1:
+            choice = bench.register("drawn_choice", bench["i_choice"].shape())
+            bench.update(choice, Mux(ends, bench.past(bench["i_choice"], self.late), choice))
+            draws = chosen(bench.past(choice), stochastic)
+        found = [
+            bench.since(draw, config.columns - 1 - column)
+            for column, draw in enumerate(bench["draws"])
+        ]
+        cases = {"a row draws": every(found), "no row": ~valid}
+        if not all(c.rounding is Rounding.STOCHASTIC for c in config.conversions):
+            cases["a row draws nothing"] = valid & ~some(found)
+        bench.prove(
+            "draws",
+            "a column draws for each row at its foot whose conversion is stochastic, else never",
+            every(draw == (valid & draws) for draw in found),
+            Induction(self.late + config.rows + 6),
+            cases,
+            within=self.late + config.rows + 6,
+        )
 
     def _rounders(self, data: list[Value]) -> None:
         bench, config = self.bench, self.config
@@ -281,18 +309,22 @@ class _Array:
             rounded = bench.probe(f"rounder_{column}.result_data", width)
             same.append(data[column].as_unsigned() == bench.past(rounded, columns - 1 - column))
             if config.stochastic:
-                word = bench.probe(f"lfsr_{column}.word", config.generator.draw)
+                word = (
+                    bench["random"][column]
+                    if config.random_port
+                    else bench.probe(f"lfsr_{column}.word", config.generator.draw)
+                )
                 same.append(bench.probe(f"rounder_{column}.random", config.generator.draw) == word)
         bench.prove(
             "columns",
-            "what the rounders make of a row comes together again, and each has its own generator's"
-            " words",
+            "what the rounders make of a row comes together again, and each has its own "
+            + ("words of the port" if config.random_port else "generator's words"),
             every(same),
             AnyState(columns),
             {"a row of codes that are not 0": every(code != 0 for code in data)},
             within=config.latency + config.rows,
         )
-        if config.stochastic:
+        if config.stochastic and not config.random_port:
             follows, leaps = [], []
             for column in range(columns):
                 draws = bench.probe(f"lfsr_{column}.draw", 1)

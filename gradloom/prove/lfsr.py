@@ -30,14 +30,23 @@ def advanced(state: int, steps: int, generator: Generator) -> int:
     return state
 
 
-def model(bench: Bench, generator: Generator, lane: int, draws: Value) -> Signal:
-    """The state of a lane that leaps where `draws` is 1, step by step."""
+def model(
+    bench: Bench,
+    generator: Generator,
+    lane: int,
+    draws: Value,
+    load: tuple[Value, Value] | None = None,
+) -> Signal:
+    """The state of a lane that leaps where `draws` is 1, step by step; or, where the first of
+    `load` is 1, becomes the second.
+    """
     seed = advanced(generator.seed, lane << (generator.bits - 8), generator)
     state = bench.register(f"model_{lane}", generator.bits, seed)
     after: Value = state
     for _ in range(generator.leap):
         after = step(bench.wire(after), generator.taps)
-    bench.update(state, Mux(draws, after, state))
+    after = Mux(draws, after, state)
+    bench.update(state, Mux(*load, after) if load else after)
     return state
 
 

@@ -70,6 +70,12 @@ multiply: 1, if the array is mixed})
         Rows of the product, row R-1 first; `last` marks row 0. The first row is valid
         `config.latency` clocks after the tile's last operand was accepted; the others follow, one
         row per clock.
+    random : In(columns words of `draw` bits), with `config.random_port`
+        The word with which each column rounds the row at its foot.
+    draws : Out(columns bits), with `config.random_port`
+        The column uses its word at this clock, as a row is at its foot whose conversion is
+        stochastic. For a tile's first row that is `config.foot_delay` clocks after the last operand
+        was accepted in column 0, and one clock later in each further column.
 
     Examples
     --------
@@ -83,6 +89,8 @@ multiply: 1, if the array is mixed})
 
     i: stream.Interface
     o: stream.Interface
+    random: data.View
+    draws: data.View
 
     def __init__(
         self,
@@ -112,12 +120,14 @@ multiply: 1, if the array is mixed})
         if config.multipliers is not None:
             operand["multiply"] = 1
         result = {"data": data.ArrayLayout(signed(config.result_width), config.columns), "last": 1}
-        super().__init__(
-            {
-                "i": In(stream.Signature(data.StructLayout(operand))),
-                "o": Out(stream.Signature(data.StructLayout(result))),
-            }
-        )
+        members = {
+            "i": In(stream.Signature(data.StructLayout(operand))),
+            "o": Out(stream.Signature(data.StructLayout(result))),
+        }
+        if config.random_port:
+            members["random"] = In(data.ArrayLayout(config.generator.draw, config.columns))
+            members["draws"] = Out(data.ArrayLayout(1, config.columns))
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -192,6 +202,7 @@ multiply: 1, if the array is mixed})
         choice = None
         if len(config.conversions) > 1:
             choice = delay_line(m, taken.choice, to_foot, "choice")[-1]
-        foot(m, config, self.cells, drains, last[-1], choice, buffer)
+        random = (self.random, self.draws) if config.random_port else None
+        foot(m, config, self.cells, drains, last[-1], choice, buffer, random)
         connect(m, buffer.o, flipped(self.o))
         return m

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.lib import data
 
 from golden.array import ArrayConfig
+from golden.fixed import Rounding
 from golden.rounder import PIPELINE_LATENCY
 from hdl.buffer import Buffer
 from hdl.cells import Cells
 from hdl.delay import delay_line, fan_out
 from hdl.lfsr import words
-from hdl.rounder import RoundingPipeline
+from hdl.rounder import RoundingPipeline, select
 
 
 def foot(
@@ -21,6 +23,7 @@ def foot(
     begins: Value,
     choice: Value | None,
     buffer: Buffer,
+    random: tuple[data.View, data.View] | None,
 ) -> None:
     """Align the segments, round, deskew, and write rows to the output FIFO.
 
@@ -40,6 +43,9 @@ def foot(
         The tile's conversion, together with `begins`; None where there is only one.
     buffer
         The output FIFO.
+    random
+        Ports for random words and for the columns that draw them; None where the array has
+        generators of its own.
     """
     rows, columns = config.rows, config.columns
 
@@ -64,6 +70,8 @@ def foot(
         with m.If(begins):
             m.d.sync += chosen.eq(choice)
         choices = delay_line(m, chosen, columns - 1, "chosen")
+    if random is not None:
+        draws = _draws(m, config, begins, draining, choice, valid)
 
     for column, drain in enumerate(drains):
         # Segment k is k clocks behind the lowest one.
@@ -86,7 +94,13 @@ def foot(
             ]
             if choice is not None:
                 m.d.comb += rounder.operand.payload.choice.eq(choices[column])
-            if rounder.draws:
+            if random is not None:
+                words_in, draws_out = random
+                m.d.comb += [
+                    rounder.random[0].eq(words_in[column]),
+                    draws_out[column].eq(draws[column]),
+                ]
+            elif rounder.draws:
                 lane = config.lfsr.lane(column)
                 m.d.comb += rounder.random.eq(words(m, f"lfsr_{column}", lane, valid[column]))
             value = rounder.result.payload.data[0]
@@ -108,3 +122,22 @@ def foot(
         )
     m.d.comb += buffer.i_valid.eq(Cat(writes))
     m.d.comb += buffer.i_payload.last.eq(delay_line(m, ends, to_buffer, "ends")[-1])
+
+
+def _draws(
+    m: Module,
+    config: ArrayConfig,
+    begins: Value,
+    draining: Value,
+    choice: Value | None,
+    valid: list[Value],
+) -> list[Value]:
+    """Whether each column draws a word from outside; where it has a row, `valid` is high."""
+    stochastic = [conversion.rounding is Rounding.STOCHASTIC for conversion in config.conversions]
+    if choice is None or all(stochastic):
+        return valid
+    rounds, tile = Signal(), Signal()
+    select(m, choice, rounds, stochastic)
+    with m.If(begins):
+        m.d.sync += tile.eq(rounds)
+    return delay_line(m, draining & tile, config.columns - 1, "drawing", reset_less=False)

@@ -13,7 +13,7 @@ from typing import Any
 from golden.settings import leaves
 from gradloom import UNITS, Unit
 from gradloom.options import name as option
-from gradloom.ports import described
+from gradloom.sim.toplevel import described
 from gradloom_docs.timing import configuration, scripts
 
 #: Cells of a table.
@@ -43,6 +43,7 @@ def _fixed(clocks: int) -> Formula:
 #: Latency of every unit in clocks.
 LATENCY: dict[str, Formula] = {
     "lfsr": _fixed(1),
+    "bank": _fixed(2),
     "rounder": _fixed(7),
     "macc": Formula("7; of a ternary node, 3", lambda config: 3 if config.ternary else 7),
     "array": Formula(
@@ -118,6 +119,8 @@ def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
         return "`rows` · `columns`", "product", config.rows * config.columns
     if unit.name == "macc":
         return "1", "product", 1
+    if unit.name == "bank":
+        return "sum of `groups`", "word", config.lanes
     return "`lanes`", "word" if unit.name == "lfsr" else "value", config.lanes
 
 
@@ -178,7 +181,7 @@ from gradloom import compare, random_inputs
 config = golden.{type(config).__name__}({given})
 component = hdl.{component}(config)
 inputs = random_inputs(config.ports, cycles=5_000, seed=0)
-print(compare(component, golden.{component}(config), inputs).report())"""
+print(compare(component, inputs).report())"""
 
 
 def resources(folder: Path, unit: Unit) -> tuple[str, Rows] | None:

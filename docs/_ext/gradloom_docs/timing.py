@@ -14,8 +14,8 @@ import numpy as np
 
 from golden.port import inputs_of
 from golden.twin import Trace
-from gradloom import UNITS, Port, Unit, build
-from gradloom.simulators import Simulation
+from gradloom import UNITS, Port, Unit, prepare
+from gradloom.sim.simulators import Simulation
 
 #: An operand of a script: field or plain port to value, scalar or one a lane. None is a gap.
 Operand = dict[str, Any] | None
@@ -137,6 +137,28 @@ def _scripts() -> tuple[Script, ...]:
             text=(
                 "Two lanes. A draw is a clock with `o_ready` high: both lanes leap, and show their "
                 "next words a clock later. While `o_ready` is low (clocks 3 and 4) the words stay."
+            ),
+        ),
+        Script(
+            unit="bank",
+            arguments=("--groups", "1,1"),
+            operands=(
+                {"leap": (1, 0)},
+                {"leap": (1, 1)},
+                {"lane": 1, "load": 1, "load_state": (0x12345678,)},
+                {"leap": (0, 1)},
+                {"leap": (1, 0), "lane": 1},
+                {"leap": (0, 1)},
+                {},
+                {},
+            ),
+            clocks=8,
+            scale=2,
+            text=(
+                "Two groups of one lane each. Lane 0 leaps at clocks 0, 1 and 4, lane 1 at clocks "
+                "1 and 5. At clock 2 a state is given for lane 1, and its word is there at clock "
+                "4; the leap of clock 3 is lost, for the load wins. `state` shows at clock 4 the "
+                "state that was replaced, and at clock 6 the new one: clock 4 asked for it."
             ),
         ),
         Script(
@@ -328,7 +350,7 @@ def run(name: str) -> Run:
     """The script of the unit `name`, simulated."""
     script, unit = scripts()[name], UNITS[name]
     config = configuration(unit, script.arguments)
-    simulation = build(unit.component(config))
+    simulation = prepare(unit.component(config))
     offers = [*script.operands, *(None,) * script.clocks][: script.clocks]
     while True:
         inputs = _inputs(simulation, script, offers)
@@ -370,6 +392,11 @@ def _latency(name: str, inputs: Trace, outputs: Trace) -> tuple[int, int]:
     if name == "lfsr":
         drawn = int(inputs["o_ready"].argmax())
         return drawn, drawn + 1
+    if name == "bank":
+        lane, state = inputs["lane"], inputs["load_state"][:, 0]
+        load = int(inputs["load"].argmax())
+        found = outputs["word"][:, lane[load]] == state[load] & 0xFFFF
+        return load, int(found.argmax())
     if name == "macc":
         # From the first sum's last operand to the sum.
         total = np.cumsum(inputs["a"] * inputs["b"])[3]
@@ -388,6 +415,12 @@ def _owners(run: Run) -> Callable[[Port, int], int | None]:
     if run.unit.name == "lfsr":
         draw = before(inputs["o_ready"])
         return lambda port, clock: draw[clock]
+    if run.unit.name == "bank":
+        loaded = int(inputs["load_state"].max())
+        states = {"load_state": inputs["load_state"], "state": outputs["state"]}
+        return lambda port, clock: (
+            0 if port.name in states and states[port.name][clock, 0] == loaded else None
+        )
     if run.unit.name == "macc":
         return lambda port, clock: _sum_of(run, port, clock)
     last_in = inputs.get("i_last", np.ones_like(inputs["i_valid"]))
@@ -420,7 +453,10 @@ def _sum_of(run: Run, port: Port, clock: int) -> int | None:
 
 
 def _text(port: Port, value: int) -> str:
-    return f"{value:04X}" if port.name == "o_data" and port.width == 16 else str(value)
+    if port.name in ("load_state", "state"):
+        return f"{value:08X}"
+    is_word = port.name in ("o_data", "word") and port.width == 16
+    return f"{value:04X}" if is_word else str(value)
 
 
 def _wave(cells: Sequence[tuple[str, str | None] | None]) -> Row:

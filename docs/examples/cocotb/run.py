@@ -16,7 +16,7 @@ def main():
     build = Path("build")
     build.mkdir(exist_ok=True)
     verilog = build / "array.v"
-    verilog.write_text(gradloom.generate(gradloom.UNITS["array"], CONFIG))
+    verilog.write_text(gradloom.verilog(gradloom.UNITS["array"].component(CONFIG)))
     runner = get_runner(simulator)
     runner.build(sources=[verilog], hdl_toplevel="array", build_dir=build, timescale=("1ns", "1ps"))
     results = runner.test(hdl_toplevel="array", test_module="bench_array", build_dir=build)

@@ -1,0 +1,205 @@
+"""The plain ports of a unit: those of its generated Verilog, of a stimulus and of a trace.
+
+A `wiring.Component` has streams, layouts and arrays in its signature; Verilog, both simulators and
+the twins speak of flat ports. `flatten` gives their list, and `TopLevel` is the one wrapper that
+has exactly these ports, so that the hardware that is compared is the hardware that is generated.
+
+- A stream `i` becomes `i_valid`, `i_ready` and one port a field of its payload, `i_<field>`; a
+  payload without fields becomes `i_data`. A constant `valid` or `ready` is left out.
+- An array, in a layout or of ports, becomes a vector of lanes, lane 0 in the least significant
+  bits. An array of structures becomes a vector a field.
+- `clk` and `rst` come on top.
+"""
+
+from collections.abc import Iterable, Iterator
+from math import prod
+from typing import Any, Literal
+
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    Const,
+    Elaboratable,
+    Module,
+    Shape,
+    Signal,
+    Value,
+    signed,
+    unsigned,
+)
+from amaranth.lib import data, stream, wiring
+
+from golden.port import CLOCK, RESET, WIDEST_ELEMENT, Port
+
+#: A port and the values in the component that it stands for, lane 0 first.
+Leaf = tuple[Port, list[Value]]
+
+
+def flatten(component: wiring.Component) -> list[Port]:
+    """The plain ports of `component` in the order of its signature, without `clk` and `rst`.
+
+    Raises
+    ------
+    TypeError
+        A port is an array of arrays.
+    ValueError
+        Two ports get one name, or an element is too wide.
+    """
+    return [port for port, _ in leaves(component)]
+
+
+def leaves(component: wiring.Component) -> list[Leaf]:
+    """`flatten`'s ports, each with the values in `component` that it stands for."""
+    found = list(_members(component.signature, component, ""))
+    names = {"clk", "rst"}
+    for port, _ in found:
+        if port.name in names:
+            raise ValueError(f"{type(component).__name__}: two ports are called {port.name}")
+        names.add(port.name)
+    return found
+
+
+def _members(signature: Any, interface: Any, prefix: str) -> Iterator[Leaf]:
+    """Leaves of an interface; `signature` is as the component sees it (an input is an In)."""
+    # A flipped signature is a proxy; what it flips tells whether it is a stream.
+    origin = signature.flip() if isinstance(signature, wiring.FlippedSignature) else signature
+    is_stream = isinstance(origin, stream.Signature)
+    keys = ("valid", "ready", "payload") if is_stream else tuple(signature.members)
+    for key in keys:
+        member, value = signature.members[key], getattr(interface, key)
+        name = prefix + key
+        if member.is_signature:
+            for index, part in _elements(value, len(member.dimensions)):
+                where = "".join(f"_{i}" for i in index)
+                yield from _members(member.signature, part, f"{name}{where}_")
+            continue
+        parts = [part for _, part in _elements(value, len(member.dimensions))]
+        if is_stream and isinstance(parts[0], Const):
+            continue
+        if is_stream and key == "payload":
+            name = prefix.removesuffix("_") if _is_structure(member.shape) else f"{prefix}data"
+        direction: Literal["in", "out"] = "in" if member.flow == wiring.In else "out"
+        lanes = prod(member.dimensions) if member.dimensions else None
+        yield from fields(
+            name, direction, member.shape, [Value.cast(part) for part in parts], lanes
+        )
+
+
+def _elements(
+    value: Any, depth: int, index: tuple[int, ...] = ()
+) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Elements of a member with `depth` dimensions, the last dimension fastest."""
+    if not depth:
+        yield index, value
+        return
+    for i, part in enumerate(value):
+        yield from _elements(part, depth - 1, (*index, i))
+
+
+def _layout(shape: Any) -> data.Layout | None:
+    try:
+        return data.Layout.cast(shape)
+    except TypeError:
+        return None
+
+
+def _is_structure(shape: Any) -> bool:
+    return isinstance(_layout(shape), data.StructLayout)
+
+
+def fields(
+    name: str, direction: Literal["in", "out"], shape: Any, values: list[Value], lanes: int | None
+) -> Iterator[Leaf]:
+    """The plain ports of a value of any shape, one for each field of a structure.
+
+    Parameters
+    ----------
+    name, direction
+        Of the port, or what the names of the fields begin with.
+    shape
+        The value's shape.
+    values
+        The value; several, side by side, are lanes.
+    lanes
+        Their number; None if it is one alone.
+    """
+    layout = _layout(shape)
+    if isinstance(layout, data.StructLayout):
+        for key, field in layout:
+            stop = field.offset + field.width
+            parts = [value[field.offset : stop] for value in values]
+            yield from fields(f"{name}_{key}", direction, field.shape, parts, lanes)
+        return
+    if isinstance(layout, data.ArrayLayout):
+        if lanes is not None:
+            raise TypeError(f"port {name} is an array of arrays: one level of lanes is supported")
+        width = Shape.cast(layout.elem_shape).width
+        parts = [values[0][i * width : (i + 1) * width] for i in range(layout.length)]
+        yield from fields(name, direction, layout.elem_shape, parts, layout.length)
+        return
+    element = Shape.cast(shape)
+    if element.width > WIDEST_ELEMENT:
+        raise ValueError(
+            f"port {name} has elements of {element.width} bits: "
+            f"at most {WIDEST_ELEMENT} are allowed"
+        )
+    if element.width and values:
+        yield Port(name, direction, element.width, element.signed, lanes), values
+
+
+class TopLevel(Elaboratable):
+    """A component behind plain ports, with its `sync` domain on the ports `clk` and `rst`.
+
+    Parameters
+    ----------
+    component
+        The unit; in the design it is the submodule `unit`.
+
+    Attributes
+    ----------
+    flat : list of Port
+        The plain ports without `clk` and `rst`.
+    signals : dict of str to Signal
+        The signal of every plain port, `clk` and `rst` first. A vector is one unsigned signal, lane
+        0 lowest.
+    """
+
+    def __init__(self, component: wiring.Component):
+        self.component = component
+        self._leaves = leaves(component)
+        self.flat = [port for port, _ in self._leaves]
+        self.clk = Signal()
+        self.rst = Signal()
+        self.signals: dict[str, Signal] = {"clk": self.clk, "rst": self.rst}
+        for port in self.flat:
+            scalar_sign = port.signed and port.lanes is None
+            shape = signed(port.bits) if scalar_sign else unsigned(port.bits)
+            self.signals[port.name] = Signal(shape, name=port.name)
+
+    @property
+    def ports(self) -> list[Signal]:
+        """All signals, in the order in which the generated module lists them."""
+        return list(self.signals.values())
+
+    def _unit(self, platform: object) -> Elaboratable:
+        return self.component
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        sync = ClockDomain("sync", local=True)
+        sync.clk = self.clk  # type: ignore[attr-defined]  # a gap in the stubs, as below
+        sync.rst = self.rst  # type: ignore[attr-defined]
+        m.domains += sync
+        m.submodules.unit = self._unit(platform)
+        for port, values in self._leaves:
+            signal = self.signals[port.name]
+            whole = values[0] if port.lanes is None else Cat(*values)
+            m.d.comb += whole.eq(signal) if port.direction == "in" else signal.eq(whole)
+        return m
+
+
+def described(ports: Iterable[Port]) -> list[tuple[str, str, str, str]]:
+    """The table of ports, `clk` and `rst` first: name, direction, bits, meaning and layout."""
+    return [
+        (port.name, port.direction, str(port.bits), port.text) for port in (CLOCK, RESET, *ports)
+    ]
