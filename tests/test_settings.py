@@ -98,7 +98,6 @@ def test_values_have_real_types():
         "random_port": False,
         "multipliers": [1, 2],
         "ternary_depth": 8192,
-        "random_port": False,
     }
     wage = settings.mapping(WageRecipe())
     assert wage["rates"][1] == [41, -1] and wage["error_rounding"] == "nearest-even"
