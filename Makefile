@@ -40,7 +40,7 @@ test: $(VENV)/.test
 # again: here they have their tools, where `make test` had to skip some.
 test-long: $(VENV)/.all
 	$(BIN)/python -m pytest -n 2 -m long $(PYTEST_ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -n 2 tests/test_build.py tests/test_docs.py
+	$(BIN)/python -m pytest -n 2 tests/boards/test_build.py tests/test_docs.py
 
 prove: $(VENV)/.test
 	$(BIN)/gradloom prove --waves build/prove

@@ -22,12 +22,13 @@ from versions import ran_on
 
 import golden
 import hdl
-from boards.jobs import JobsError
-from boards.targets import DSP, FF, LUT, find
-from boards.tools import FlowError
+from boards.device import DSP, FF, LUT
+from boards.flow.tools import FlowError
+from boards.target import find
 from golden.fixed import Conversion, Fixed, Rounding
 from gradloom import compare, flatten, prepare, random_inputs
 from gradloom.fpga import build
+from gradloom.jobs import JobsError
 from gradloom.units import UNITS
 
 #: MHz to reach for on ECP5: more than can be had, so that the tools do not rest.

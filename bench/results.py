@@ -22,7 +22,7 @@ from versions import ran_on
 from golden.files import replaced
 from golden.training import toml
 from golden.training.runs.run import METRICS
-from gradloom.sweep import Point, sweep
+from gradloom.train.sweep import Point, sweep
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "results.json"

@@ -13,7 +13,7 @@ from versions import ran_on
 import golden
 import hdl
 from gradloom import compare, flatten, prepare, random_inputs
-from gradloom.simulators import SimulatorName
+from gradloom.sim.simulators import SimulatorName
 
 RUNS = 5
 CLOCKS: dict[SimulatorName, int] = {"pysim": 2_000, "cxxrtl": 500_000}

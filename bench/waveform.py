@@ -16,8 +16,8 @@ from pathlib import Path
 import golden
 import hdl
 from golden.port import inputs_of, outputs_of
-from gradloom.ports import flatten
-from gradloom.stimulus import random_inputs
+from gradloom.sim.stimulus import random_inputs
+from gradloom.sim.toplevel import flatten
 
 SIDE = 8
 #: Clocks whose values are made at once, and about the bytes that one of them takes in a busy file.

@@ -1,26 +1,103 @@
 """gradloom: training hardware for low-precision neural networks,
 held to a NumPy model at every clock.
+
+What a user imports is here: the hardware units as in `hdl`, simulators, the comparison of a
+component with its twin, Verilog of any component. Names are imported when they are first used, so
+that `import gradloom` is quick.
 """
 
-from golden.port import Port
-from gradloom.compare import Comparison, Difference, compare
-from gradloom.ports import TopLevel, flatten
-from gradloom.simulators import prepare, simulate
-from gradloom.stimulus import random_inputs
-from gradloom.units import UNITS, Unit
-from gradloom.verilog import verilog
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from golden.port import Port
+    from gradloom.comparison.compare import compare
+    from gradloom.comparison.report import Comparison, Difference
+    from gradloom.rtl.verilog import verilog
+    from gradloom.sim import Environment, Host, Memory, Poll, Read, Sink, Source, Wait, Watch, Write
+    from gradloom.sim.simulators import Simulation, prepare, simulate
+    from gradloom.sim.stimulus import random_inputs, usual_inputs
+    from gradloom.sim.toplevel import TopLevel, flatten
+    from gradloom.units import UNITS, Unit, twin_of
+    from hdl import (
+        ActivationQuantizer,
+        Array,
+        Bank,
+        Buffer,
+        ErrorQuantizer,
+        Lfsr,
+        Macc,
+        Rounder,
+        ShiftExponent,
+        WeightQuantizer,
+        WeightUpdate,
+    )
+    from hdl.layout import payload
+
+#: Where each name comes from.
+_HOMES = {
+    "golden.port": "Port",
+    "gradloom.comparison.compare": "compare",
+    "gradloom.comparison.report": "Comparison Difference",
+    "gradloom.rtl.verilog": "verilog",
+    "gradloom.sim": "Environment Host Memory Poll Read Sink Source Wait Watch Write",
+    "gradloom.sim.simulators": "Simulation prepare simulate",
+    "gradloom.sim.stimulus": "random_inputs usual_inputs",
+    "gradloom.sim.toplevel": "TopLevel flatten",
+    "gradloom.units": "UNITS Unit twin_of",
+    "hdl": "ActivationQuantizer Array Bank Buffer ErrorQuantizer Lfsr Macc Rounder ShiftExponent "
+    "WeightQuantizer WeightUpdate",
+    "hdl.layout": "payload",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "UNITS",
+    "ActivationQuantizer",
+    "Array",
+    "Bank",
+    "Buffer",
     "Comparison",
     "Difference",
+    "Environment",
+    "ErrorQuantizer",
+    "Host",
+    "Lfsr",
+    "Macc",
+    "Memory",
+    "Poll",
     "Port",
+    "Read",
+    "Rounder",
+    "ShiftExponent",
+    "Simulation",
+    "Sink",
+    "Source",
     "TopLevel",
     "Unit",
+    "Wait",
+    "Watch",
+    "WeightQuantizer",
+    "WeightUpdate",
+    "Write",
     "compare",
     "flatten",
+    "payload",
     "prepare",
     "random_inputs",
     "simulate",
+    "twin_of",
+    "usual_inputs",
     "verilog",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -21,10 +21,17 @@ from amaranth.lib import wiring
 
 from golden.fixed import Codes
 from golden.port import Port, inputs_of, outputs_of
-from gradloom.check import Check, Runs, goes_on
-from gradloom.ports import flatten
-from gradloom.recorded import Recording, ports_alone, read_resets, reset_state, take, to_codes
-from gradloom.report import Comparison, Recorded
+from gradloom.comparison.check import Check, Runs, goes_on
+from gradloom.comparison.recorded import (
+    Recording,
+    ports_alone,
+    read_resets,
+    reset_state,
+    take,
+    to_codes,
+)
+from gradloom.comparison.report import Comparison, Recorded
+from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS
 
 try:

@@ -17,9 +17,9 @@ from unittest.mock import patch
 
 from primitives import OWN, yosys
 
-import gradloom.readable
-import gradloom.verilog
-from gradloom.verilog import verilog
+import gradloom.rtl.readable
+import gradloom.rtl.verilog
+from gradloom.rtl.verilog import verilog
 
 
 class NotEquivalentError(Exception):
@@ -48,18 +48,18 @@ class Tidied:
     verilog: str
 
 
-def tidied(unit, config, readable=gradloom.readable.readable, **made_of):
+def tidied(unit, config, readable=gradloom.rtl.readable.readable, **made_of):
     """The unit's texts; `readable` takes the place of the function of that name."""
     seen = []
-    original = gradloom.verilog._yosys
+    original = gradloom.rtl.verilog._yosys
 
     def watched(rtlil):
         seen.append((rtlil, original(rtlil)))
         return seen[-1][1]
 
     with (
-        patch.object(gradloom.verilog, "_yosys", watched),
-        patch.object(gradloom.verilog, "readable", readable),
+        patch.object(gradloom.rtl.verilog, "_yosys", watched),
+        patch.object(gradloom.rtl.verilog, "readable", readable),
     ):
         text = verilog(unit.component(config, **made_of))
     return Tidied(unit.module, *seen[-1], text)
@@ -76,7 +76,7 @@ def _objects(rtlil):
 
 def _new_names(text):
     """Escaped name in a module of Yosys's text to the plain one that was chosen for it."""
-    plain = gradloom.readable._Tidy._plain_names(text)
+    plain = gradloom.rtl.readable._Tidy._plain_names(text)
     text = re.sub(r"\\\$auto\$verilog_backend\S+ ", "at_start", text)
     names, place = {}, 0
     for part in re.split(r"(\\\S+ )", text):
@@ -90,7 +90,7 @@ def _new_names(text):
 
 
 def _words(text):
-    return re.findall(r"(?<!')\b[A-Za-z_]\w*", gradloom.readable._Tidy._plain_names(text))
+    return re.findall(r"(?<!')\b[A-Za-z_]\w*", gradloom.rtl.readable._Tidy._plain_names(text))
 
 
 def _renaming(of):

@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 import pytest
 
-from gradloom.ports import flatten
+from gradloom.rtl.verilog import verilog
+from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS
-from gradloom.verilog import verilog
 
 #: Unit and command line: the defaults, and what makes other logic.
 CASES = [

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 import gradloom
-from gradloom.cxxrtl import Cxxrtl
+from gradloom.sim.cxxrtl import Cxxrtl
 
 #: Models that gradloom ships.
 OWN = "".join(
-    file.read_text() for file in sorted((Path(gradloom.__file__).parent / "models").glob("*.v"))
+    file.read_text()
+    for file in sorted((Path(gradloom.__file__).parent / "rtl" / "models").glob("*.v"))
 )
 
 needs_yosys = pytest.mark.skipif(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import MASKS, Generator, step
-from gradloom.compare import compare
-from gradloom.ports import flatten
-from gradloom.stimulus import random_inputs
+from gradloom.comparison.compare import compare
+from gradloom.sim.stimulus import random_inputs
+from gradloom.sim.toplevel import flatten
 
 SEEDS = st.integers(0, 2**32 - 1)
 

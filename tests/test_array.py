@@ -17,10 +17,10 @@ from golden.array import ArrayConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
 from golden.macc import MaccConfig
-from gradloom.compare import compare
-from gradloom.ports import flatten
-from gradloom.simulators import simulate
-from gradloom.stimulus import random_inputs
+from gradloom.comparison.compare import compare
+from gradloom.sim.simulators import simulate
+from gradloom.sim.stimulus import random_inputs
+from gradloom.sim.toplevel import flatten
 
 TERNARY = MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), depth=100, ternary=True)
 LAST_BITS = (Conversion(fraction=8, target=Fixed(4, 4)),)

@@ -24,9 +24,9 @@ from golden.bank import BankConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lanes
 from golden.port import completed, inputs_of
-from gradloom.ports import flatten
-from gradloom.simulators import simulate
-from gradloom.stimulus import random_inputs
+from gradloom.sim.simulators import simulate
+from gradloom.sim.stimulus import random_inputs
+from gradloom.sim.toplevel import flatten
 
 DEFAULT = Generator()
 WIDE = Generator(bits=64, leap=32, draw=20, seed=77)

@@ -11,8 +11,8 @@ from support import SEEDS
 import golden
 import hdl
 from golden.buffer import BUFFER_LATENCY, Queue, schedule, show
-from gradloom.compare import compare
-from gradloom.simulators import simulate
+from gradloom.comparison.compare import compare
+from gradloom.sim.simulators import simulate
 
 
 def lawful(depth, rows, clocks, seed, claiming=0.5, taking=0.6, latest=6):

@@ -10,8 +10,8 @@ import hdl
 from golden.fixed import Conversion, Fixed
 from golden.lfsr import Generator
 from golden.settings import setting
-from gradloom.simulators import prepare
-from gradloom.stimulus import random_inputs
+from gradloom.sim.simulators import prepare
+from gradloom.sim.stimulus import random_inputs
 
 TWO = (
     Conversion(fraction=28, target=Fixed(2, 14)),

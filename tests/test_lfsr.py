@@ -16,7 +16,7 @@ import golden
 import hdl
 from golden.fixed import Rounding, round_shift
 from golden.lfsr import MASKS, Generator, Lanes, LfsrConfig, dither, is_maximal, step
-from gradloom.simulators import simulate
+from gradloom.sim.simulators import simulate
 
 ALL_MASKS = [(bits, mask) for bits, masks in MASKS.items() for mask in masks]
 

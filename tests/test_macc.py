@@ -12,7 +12,7 @@ import golden
 import hdl
 from golden.fixed import Fixed
 from golden.macc import MaccConfig, wrap
-from gradloom.simulators import simulate
+from gradloom.sim.simulators import simulate
 
 
 @st.composite

@@ -16,7 +16,7 @@ from golden.fixed import Fixed
 from golden.lfsr import Lanes
 from golden.port import inputs_of, outputs_of
 from golden.quantize import shift_exponent
-from gradloom.stimulus import random_inputs, usual_inputs
+from gradloom.sim.stimulus import random_inputs, usual_inputs
 from gradloom.units import UNITS
 
 #: Beside those of the generated files: products so wide that float64 holds few of their sums, and

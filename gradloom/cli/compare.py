@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from gradloom.cli.base import bar, cli, commands, refuse, stderr
-from gradloom.stimulus import COMPARE_CLOCKS, UsualInputs
+from gradloom.cli.base import UnitGroup, bar, cli, commands, refuse, stderr
+from gradloom.sim.stimulus import COMPARE_CLOCKS, UsualInputs
 from gradloom.units import Unit
 
 
 @cli.group(
     name="compare",
+    cls=UnitGroup,
     help=(
         "Compare a unit with its twin at every clock: on random stimulus, or from a waveform file."
     ),
@@ -36,7 +37,7 @@ def _compare_waveform(
     from_start: bool,
     as_json: bool,
 ) -> None:
-    from gradloom.waveform import compare_waveform
+    from gradloom.comparison.waveform import compare_waveform
 
     try:
         with stderr.status(f"reading {path}"):
@@ -78,8 +79,8 @@ def _compare(
     from_start: bool,
     as_json: bool,
 ) -> None:
-    from gradloom.compare import compare
-    from gradloom.simulators import prepare
+    from gradloom.comparison.compare import compare
+    from gradloom.sim.simulators import prepare
 
     if waveform:
         refuse(_OF_STIMULUS, "not with --waveform, for nothing is simulated then")

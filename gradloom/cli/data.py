@@ -6,7 +6,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from gradloom.cli.base import cli, stderr
-from gradloom.fetching import SOURCES, default_folder, fetch
+from gradloom.train.fetching import SOURCES, default_folder, fetch
 
 
 @cli.group(

@@ -64,9 +64,9 @@ def sweep(
     workers: int | None,
 ) -> None:
     """The command `gradloom sweep`."""
-    from boards.jobs import JobsError
     from golden.training import toml
-    from gradloom import sweep as sweeping
+    from gradloom.jobs import JobsError
+    from gradloom.train import sweep as sweeping
 
     base = toml.load(recipe, settings)
     runs = sweeping.points(base, _grid(grids), seeds, f"recipe {recipe}")
@@ -128,7 +128,7 @@ def _grid(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    from gradloom.sweep import grouped
+    from gradloom.train.sweep import grouped
 
     groups = grouped(rows)
     table = Table(title="Test error (%) after the last epoch", box=SIMPLE)

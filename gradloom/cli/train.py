@@ -128,7 +128,7 @@ def _walk(run: "Run") -> None:
 
 def draw(folder: Path, suffix: str = "png") -> None:
     """The plots of a run, or a line that says what they need."""
-    from gradloom import plots
+    from gradloom.train import plots
 
     try:
         plots.draw(folder, suffix)
@@ -169,7 +169,7 @@ def recipes(recipe: str | None) -> None:
 @click.option("--format", "suffix", type=click.Choice(["png", "svg"]), default="png")
 def plots(folder: Path, suffix: str) -> None:
     """The command `gradloom plots`."""
-    from gradloom import plots as drawing
+    from gradloom.train import plots as drawing
 
     try:
         made = drawing.draw(folder, suffix)
@@ -198,7 +198,7 @@ def plots(folder: Path, suffix: str) -> None:
 )
 def demo(output: Path, simulator: str) -> None:
     """The command `gradloom demo`."""
-    from gradloom.demo import run
+    from gradloom.train.demo import run
 
     with bar() as progress:
         agree = run(output, simulator, Console(highlight=False), progress)  # type: ignore[arg-type]

@@ -21,11 +21,11 @@ from typing import Literal
 
 import numpy as np
 
-from boards.tools import find_tool, run
+from boards.flow.tools import find_tool, run
 from golden.port import Port
 from golden.twin import Trace
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
-from gradloom.packing import to_bits
+from gradloom.sim.packing import to_bits
 
 #: What the mutant is.
 Kind = Literal["equivalent", "differs", "undecided"]
@@ -295,7 +295,7 @@ def decide(machine: Machine, number: int, patience: float) -> Answer:
 
     Raises
     ------
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
     """
     loose, seen = reached(machine, number)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from golden.port import Port
 from golden.twin import Trace
-from gradloom.cxxrtl import cache, compiler, tool
 from gradloom.mutate.netlist import SELECT, Gates
-from gradloom.packing import to_bits
+from gradloom.sim.cxxrtl import cache, compiler, tool
+from gradloom.sim.packing import to_bits
 
 _SOURCE = r"""
 #include <cstdint>

@@ -10,30 +10,15 @@ writes. `prove` does it for units, `prove_verilog` for any bench on any Verilog.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
-import hdl
-from boards import jobs
-from gradloom.ports import flatten
-from gradloom.prove import (
-    array,
-    bank,
-    lfsr,
-    macc,
-    rounder,
-    streams,
-    wage_activation,
-    wage_error,
-    wage_shift,
-    wage_update,
-    wage_weight,
-)
+from gradloom import jobs
 from gradloom.prove.bench import AnyState, Bench, Bounded, Induction
 from gradloom.prove.counterexample import read, waveform, words
 from gradloom.prove.engine import Verdict, decide
+from gradloom.rtl.verilog import verilog
 from gradloom.units import UNITS, Unit
-from gradloom.verilog import verilog
-from hdl.lfsr import Lanes
 
 __all__ = [
     "AnyState",
@@ -45,16 +30,6 @@ __all__ = [
     "prove",
     "prove_verilog",
 ]
-
-#: What a pipeline is to do, by its unit's name.
-_PIPELINES: dict[str, Callable[[Bench, Any], None]] = {
-    "rounder": rounder.specify,
-    "wage-activation": wage_activation.specify,
-    "wage-error": wage_error.specify,
-    "wage-shift": wage_shift.specify,
-    "wage-update": wage_update.specify,
-    "wage-weight": wage_weight.specify,
-}
 
 
 @dataclass(frozen=True)
@@ -104,35 +79,17 @@ class Proof:
 
 
 def benches(unit: Unit, config: Any) -> list[Bench]:
-    """The benches of a unit, one a module that is proved."""
-    component = unit.component(config)
-    if unit.name == "lfsr":
-        bench = Bench(unit.module, config.ports)
-        lfsr.specify(bench, config)
-        return [bench]
-    if unit.name == "bank":
-        bench = Bench(unit.module, flatten(component))
-        bank.specify(bench, config)
-        return [bench]
-    if unit.name == "macc":
-        return [macc.bench(unit.module, config)]
-    if unit.name == "array":
-        return array.benches(unit.module, config, component)
-    pipeline = component.pipeline  # type: ignore[attr-defined]
-    kind = "rounding_pipeline" if unit.name == "rounder" else "pipeline"
-    inside = flatten(pipeline)
-    arithmetic = Bench(f"{unit.module}_{kind}", inside)
-    _PIPELINES[unit.name](arithmetic, config)
-    found = [arithmetic]
-    if pipeline.draws:
-        found.append(Bench(f"{unit.module}_lanes", flatten(Lanes(config.lfsr))))
-        lfsr.specify(found[-1], config.lfsr)
-    fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer)  # type: ignore[attr-defined]
-    found.append(Bench(f"{unit.module}_buffer", flatten(fifo)))
-    streams.specify_fifo(found[-1], config.buffer, 1)
-    found.append(Bench(unit.module, config.ports))
-    brings = "i_last" if unit.name == "wage-shift" else None
-    streams.specify_streamed(found[-1], config, inside, brings)
+    """Return the benches of a unit, one for each module that is proved.
+
+    Raises
+    ------
+    ValueError
+        The unit has no specification, or it has none for a configuration like this.
+    """
+    if not unit.specification:
+        raise ValueError(f"{unit.name} has no specification: nothing to prove")
+    specification = import_module(f"gradloom.prove.{unit.specification}")
+    found: list[Bench] = specification.benches(unit.module, config, unit.component(config))
     return found
 
 
@@ -165,7 +122,7 @@ def prove_verilog(
 
     Raises
     ------
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
     """
     proofs = []
@@ -219,7 +176,7 @@ def prove(
     patience
         Seconds that Yosys may take for one call.
     scheduler, workers
-        Where the proofs run: see `boards.jobs.run`. Without either they come one after the other.
+        Where the proofs run: see `gradloom.jobs.run`. Without either they come one after the other.
     listener
         Told a job's number and what it is doing.
 
@@ -227,9 +184,9 @@ def prove(
     ------
     ValueError
         A configuration is too large to be proved.
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
-    boards.jobs.JobsError
+    gradloom.jobs.JobsError
         The jobs could not be run.
     """
     tasks = [

@@ -16,10 +16,10 @@ from golden.array import ArrayConfig
 from golden.fixed import Rounding
 from golden.macc import PRODUCT_LATENCY
 from golden.rounder import PIPELINE_LATENCY
-from gradloom.ports import flatten
 from gradloom.prove import lfsr, macc, rounder, streams
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import chosen, every, implies, some
+from gradloom.sim.toplevel import flatten
 
 #: Nodes up to which the whole array is proved at one time.
 MOST_NODES = 12

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.port import Port, checked
-from gradloom.packing import Packing
+from gradloom.sim.packing import Packing
 
 #: Number of a word that is not there, of a stream without `ready` for example.
 NONE = 0xFFFF_FFFF

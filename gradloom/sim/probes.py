@@ -17,7 +17,7 @@ from amaranth.hdl import (
 from amaranth.lib import wiring
 
 from golden.port import Port
-from gradloom.ports import TopLevel, fields, flatten
+from gradloom.sim.toplevel import TopLevel, fields, flatten
 
 #: Names that an error lists.
 _LISTED = 20

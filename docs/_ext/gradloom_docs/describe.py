@@ -13,7 +13,7 @@ from typing import Any
 from golden.settings import leaves
 from gradloom import UNITS, Unit
 from gradloom.options import name as option
-from gradloom.ports import described
+from gradloom.sim.toplevel import described
 from gradloom_docs.timing import configuration, scripts
 
 #: Cells of a table.

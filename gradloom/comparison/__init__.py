@@ -1,0 +1,1 @@
+"""A unit against its twin: simulated, recorded as a waveform, or in cocotb."""

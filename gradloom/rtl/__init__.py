@@ -1,0 +1,1 @@
+"""Verilog: modules of a component, their tidied text, and the package around it."""

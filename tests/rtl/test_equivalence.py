@@ -1,0 +1,266 @@
+"""The Verilog that a person reads is the circuit that Amaranth made: a proof for every unit."""
+
+import ast
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from equivalence import NotEquivalentError, judged, prove, tidied
+from generated import CASES, configured
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from primitives import needs_yosys
+from support import conversions, formats, generators
+from test_macc import configurations as nodes
+from test_macc import ternaries
+from test_mutants import mutated
+from wage_units import error_quantizers, weight_updates
+
+import golden
+import gradloom.rtl.readable
+from golden.fixed import Conversion, Fixed, Rounding
+from gradloom.units import UNITS
+from hdl.cells import CELLS
+
+pytestmark = needs_yosys
+LONG = pytest.mark.long
+
+SMALL = golden.MaccConfig(a=Fixed(1, 3), b=Fixed(1, 2), depth=7, segments=1)
+STOCHASTIC = Conversion(fraction=5, target=Fixed(1, 3))
+LANES = golden.RounderConfig(width=8, lanes=2, conversions=(STOCHASTIC,))
+ARRAY = golden.ArrayConfig(rows=1, columns=2, macc=SMALL, conversions=(STOCHASTIC,))
+
+#: Name of a unit and its configuration, some seconds each.
+QUICK = [
+    ("lfsr", golden.LfsrConfig(lanes=2)),
+    ("bank", golden.BankConfig(groups=(1, 2))),
+    ("rounder", LANES),
+    ("macc", SMALL),
+    ("wage-weight", golden.WeightQuantizerConfig()),
+    ("wage-activation", golden.ActivationQuantizerConfig(width=8, bits=3, most_shift=3)),
+    ("wage-shift", golden.ShiftExponentConfig(width=5)),
+    ("wage-error", golden.ErrorQuantizerConfig(width=6, bits=3)),
+    ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
+    ("array", ARRAY),
+]
+
+
+@pytest.mark.parametrize(("name", "config"), QUICK, ids=[name for name, _ in QUICK])
+def test_tidied_verilog_is_the_circuit_that_came(name, config, tmp_path):
+    pairs = prove(tidied(UNITS[name], config), tmp_path)
+    assert pairs > len(config.ports)
+
+
+def test_every_unit_is_proved():
+    assert {name for name, _ in QUICK} == set(UNITS)
+
+
+@LONG
+@pytest.mark.parametrize(("name", "arguments"), [case for case in CASES if case != ("array", "")])
+def test_the_command_lines_are_proved(name, arguments, tmp_path):
+    """All but the largest array, which has no module that the others lack."""
+    assert prove(tidied(*configured(name, arguments)), tmp_path)
+
+
+@LONG
+@pytest.mark.parametrize("family", [name for name in CELLS if name != "generic"])
+def test_what_is_made_of_cells_is_proved(family, tmp_path):
+    """Cells are black boxes: the same kind, name and parameters, and the same on every port."""
+    segments = 1 if family == "xc7" else 2
+    config = replace(ARRAY, macc=replace(SMALL, segments=segments))
+    assert prove(tidied(UNITS["array"], config, cells=CELLS[family]), tmp_path)
+
+
+@st.composite
+def any_unit(draw):
+    """A unit in a random configuration; arrays and words are small, formats are any."""
+    name = draw(st.sampled_from(sorted(UNITS)))
+    lanes, width = draw(st.integers(1, 3)), draw(st.integers(2, 24))
+    match name:
+        case "lfsr":
+            config = golden.LfsrConfig(lanes=lanes, generator=draw(generators(lanes)))
+        case "bank":
+            groups = (lanes, 1)
+            config = golden.BankConfig(groups=groups, generator=draw(generators(sum(groups))))
+        case "rounder":
+            config = golden.RounderConfig(
+                width=width,
+                lanes=lanes,
+                conversions=draw(conversions(width)),
+                generator=draw(generators(lanes)),
+            )
+        case "macc":
+            config = draw(nodes() | ternaries())
+        case "wage-weight":
+            bits = draw(st.integers(2, 6))
+            config = golden.WeightQuantizerConfig(
+                stored=draw(st.integers(max(bits, 3), 12)), bits=bits, lanes=lanes
+            )
+        case "wage-activation":
+            config = golden.ActivationQuantizerConfig(
+                width=width, bits=draw(st.integers(2, 8)), most_shift=lanes, lanes=lanes
+            )
+        case "wage-shift":
+            config = golden.ShiftExponentConfig(
+                width=min(width, 16), ceil=draw(st.booleans()), lanes=lanes
+            )
+        case "wage-error":
+            config = replace(draw(error_quantizers()), width=width, bits=4, lanes=1)
+        case "wage-update":
+            config = replace(draw(weight_updates()), width=width, bits=4, lanes=1)
+        case "array":
+            config = draw(small_arrays())
+    return name, config
+
+
+@st.composite
+def small_arrays(draw):
+    rows, columns = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    macc = golden.MaccConfig(
+        a=draw(formats(6)), b=draw(formats(6)), depth=7, segments=draw(st.integers(1, 3))
+    )
+    made = draw(st.just(()) | conversions(macc.width, most=2))
+    return golden.ArrayConfig(
+        rows=rows,
+        columns=columns,
+        macc=macc,
+        conversions=made,
+        generator=draw(generators(2)),
+        random_port=draw(st.booleans()) and any(c.rounding is Rounding.STOCHASTIC for c in made),
+        multipliers=draw(st.none() | st.just((rows, 1))),
+        ternary_depth=7,
+    )
+
+
+@LONG
+@settings(max_examples=5)
+@given(made=any_unit())
+def test_random_configurations_are_proved(made, tmp_path_factory):
+    name, config = made
+    assert prove(tidied(UNITS[name], config), tmp_path_factory.mktemp("proof"))
+
+
+# A proof that could not fail would be none.
+
+
+#: What is changed in `gradloom/rtl/readable.py`, and a unit in which it shows.
+FAULTS = {
+    "a reset takes the other value": (
+        "if (rst) {register} <= {reset[3]};",
+        "if (rst) {register} <= {reset[2]};",
+        "wage-weight",
+        golden.WeightQuantizerConfig(),
+    ),
+    "a choice is turned round": (
+        "{condition} ? {value} : {otherwise};",
+        "{condition} ? {otherwise} : {value};",
+        "wage-update",
+        golden.WeightUpdateConfig(width=6, bits=3),
+    ),
+    "pieces in the other order": (
+        "for start in sorted(parts, reverse=True):",
+        "for start in sorted(parts):",
+        "rounder",
+        LANES,
+    ),
+    "one repetition too few": (
+        'times = 1 + match[2].count(", ")',
+        'times = match[2].count(", ")',
+        "wage-update",
+        golden.WeightUpdateConfig(width=6, bits=3),
+    ),
+    "one seed for all": (
+        'values = [f".SEED({value})"] if value else []',
+        'values = [f".SEED({constants[0]})"] if value else []',
+        "array",
+        ARRAY,
+    ),
+    "first values of ports are lost": (
+        'module.initial[name] = first or ""',
+        'module.initial[name] = ""',
+        "macc",
+        SMALL,
+    ),
+    "an output that something reads is left open": (
+        "if match and counts[match[2]] == 1 and",
+        "if match and",
+        "wage-weight",
+        golden.WeightQuantizerConfig(),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, marks=[] if fault == "a reset takes the other value" else [LONG])
+        for fault in FAULTS
+    ],
+)
+def test_a_fault_in_what_tidies_is_found(fault, tmp_path):
+    before, after, name, config = FAULTS[fault]
+    readable = mutated(gradloom.rtl.readable, (before, after)).readable
+    of = tidied(UNITS[name], config, readable)
+    assert of.verilog != tidied(UNITS[name], config).verilog, "the fault does not show"
+    with pytest.raises(NotEquivalentError):
+        prove(of, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        (r"state_0 <= 32'd1;", "state_0 <= 32'd3;", "unproven"),
+        (r"state_0 = 32'd1;", "state_0 = 32'd3;", "begins with"),
+        (r"output wire \[15:0\] o_data", "output wire [16:0] o_data", "port"),
+        (r"state_0\[0\] \^", "state_0[0] &", "unproven"),
+        (r"32'd1;", "32'hx;", "not known"),
+        (r"endmodule", "", "Yosys"),
+    ],
+)
+def test_a_fault_in_the_text_is_found(before, after, complaint, tmp_path):
+    of = tidied(UNITS["lfsr"], golden.LfsrConfig())
+    text, count = re.subn(before, after, of.verilog, count=1)
+    assert count
+    with pytest.raises(NotEquivalentError, match=complaint):
+        prove(replace(of, verilog=text), tmp_path)
+
+
+def test_a_proof_of_nothing_is_none():
+    empty = {"ports": {}, "netnames": {}, "cells": {}}
+    nothing = "Found 0 $equiv cells in pairs:\n  Of those cells 0 are proven and 0 are unproven."
+    for status in ("", nothing):
+        with pytest.raises(NotEquivalentError, match="nothing was compared"):
+            judged(empty, empty, status)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("module top #(clk);\nendmodule\n", "no head of a module"),
+        (
+            "module top(clk);\n  input clk;\n  wire clk;\n  wire [-1:0] none;\n  wire one;\n"
+            "  assign one = none;\nendmodule\n",
+            "a signal of no bits is read",
+        ),
+    ],
+)
+def test_a_text_of_another_kind_is_refused_under_any_switch(text, complaint):
+    """Also without assertions, as under `python -O`: the guards are none."""
+    script = (
+        "from gradloom.rtl.readable import readable, UnknownTextError\n"
+        f"try: readable({text!r}, {{'top': ['clk']}})\n"
+        "except UnknownTextError as error: print(error)\n"
+    )
+    for switches in ([], ["-O"]):
+        done = subprocess.run(
+            [sys.executable, *switches, "-c", script], capture_output=True, text=True, check=True
+        )
+        assert complaint in done.stdout
+
+
+def test_no_guard_of_the_generator_is_an_assertion():
+    tree = ast.parse(Path(gradloom.rtl.readable.__file__).read_text())
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
