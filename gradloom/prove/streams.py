@@ -67,8 +67,8 @@ class Fifo:
     def __init__(self, bench: Bench, prefix: str, depth: int, rows: int):
         self.bits = (depth - 2).bit_length()
         self.level = bench.probe(f"{prefix}level_0", (depth - 1).bit_length())
-        self.some = bench.probe(f"{prefix}some_0", 1)
-        self.more = bench.probe(f"{prefix}more_0", 1)
+        self.some = bench.probe(f"{prefix}stored_0", 1)
+        self.more = bench.probe(f"{prefix}several_0", 1)
         claims = self.claims = bench.probe(f"{prefix}claims", depth // rows)
         self.valid = bench["o_valid"]
         self.stored = self.level + self.valid
