@@ -10,7 +10,7 @@ from golden.port import Port, checked
 from golden.twin import Trace
 from gradloom.sim.environment import Layout, Memory, Part
 from gradloom.sim.packing import Packing
-from gradloom.sim.simulators import Progress, Simulation, State, Surrounded
+from gradloom.sim.simulation import Progress, Simulation, State, Surrounded
 
 #: Words of a clock's number in an event.
 _CLOCK = 2

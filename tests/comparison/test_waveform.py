@@ -18,7 +18,7 @@ import hdl
 from golden.port import inputs_of, outputs_of
 from gradloom.cli import cli
 from gradloom.rtl.verilog import verilog
-from gradloom.sim.simulators import Pysim
+from gradloom.sim.pysim import Pysim
 from gradloom.sim.stimulus import random_inputs
 from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS
