@@ -14,7 +14,7 @@ read port goes back to its first value with the reset in `pysim` and keeps its v
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -114,7 +114,9 @@ class State:
             self._engine = None
 
     def __del__(self) -> None:
-        self.close()
+        # Garbage is collected in any order: the engine's own parts may be gone.
+        with suppress(RuntimeError):
+            self.close()
 
 
 class Simulation(ABC):
