@@ -22,13 +22,13 @@ from versions import ran_on
 
 import golden
 import hdl
-from boards.jobs import JobsError
-from boards.targets import DSP, FF, LUT, find
-from boards.tools import FlowError
+from boards.device import DSP, FF, LUT
+from boards.flow.tools import FlowError
+from boards.target import find
 from golden.fixed import Conversion, Fixed, Rounding
-from gradloom import build as simulator
-from gradloom import compare, flatten, random_inputs
+from gradloom import compare, flatten, prepare, random_inputs
 from gradloom.fpga import build
+from gradloom.jobs import JobsError
 from gradloom.units import UNITS
 
 #: MHz to reach for on ECP5: more than can be had, so that the tools do not rest.
@@ -231,10 +231,10 @@ def schedule_table(options: Options, wanted: Callable[[str], bool]) -> None:
     inputs["i_valid"][:] = inputs["o_ready"][:] = 1
     inputs["i_last"] = (np.arange(500_000) % depth == depth - 1).astype(int)
     inputs["rst"][:] = 0
-    built = simulator(unit, "cxxrtl")
+    built = prepare(unit, "cxxrtl")
     rates = []
     for _ in range(5):
-        result = compare(unit, golden.Array(config), inputs, built)
+        result = compare(unit, inputs, golden.Array(config), built)
         assert result, result.report()
         rates.append(result.clocks_per_second)
     row(

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from boards.targets import find
-from boards.tools import FlowError
+from boards.flow.tools import FlowError
+from boards.target import find
 from gradloom.fpga import build
 from gradloom.units import UNITS, Unit
 

@@ -12,7 +12,7 @@ from versions import ran_on
 
 import golden
 import hdl
-from gradloom import build, compare, flatten, random_inputs
+from gradloom import compare, flatten, prepare, random_inputs
 from gradloom.simulators import SimulatorName
 
 RUNS = 5
@@ -25,7 +25,7 @@ def main() -> None:
     for simulator, clocks in CLOCKS.items():
         component = hdl.Array(config)
         start = time.perf_counter()
-        simulation = build(component, simulator)
+        simulation = prepare(component, simulator)
         print(
             f"{simulator}: built in {time.perf_counter() - start:.1f} s (a compiled one is cached)"
         )
@@ -35,7 +35,7 @@ def main() -> None:
         alone, whole = [], []
         for _ in range(RUNS):
             start = time.perf_counter()
-            result = compare(component, golden.Array(config), inputs, simulation)
+            result = compare(component, inputs, golden.Array(config), simulation)
             whole.append(clocks / (time.perf_counter() - start))
             alone.append(result.clocks_per_second)
             assert result, result.report()

@@ -1,1 +1,1 @@
-"""What meets the outside: devices, the open tools that build for them, boards, reports."""
+"""What meets the outside: devices, the open tools that build for them, boards, the self-test."""

@@ -1,11 +1,13 @@
-"""Where a systolic array's multipliers stand on a device.
+"""Positions of a systolic array's multipliers on a device.
 
-A placer sees no array: it puts the blocks anywhere, and the way from a node to its neighbour
-becomes longer than all else. A device has its multipliers in a few straight lines. The array's rows
-are cut into bands, one for each line: within a line the columns follow each other from left to
-right, each with its nodes of the band side by side, so that the way down is a step and the way to
-the right one of as many steps as a band has rows. Every other band runs upside down within its
-columns: the way from one band to the next is then straight across.
+nextpnr does not know that a design is a systolic array: it puts the multipliers anywhere, and the
+wires between neighbouring nodes then limit the clock. So their positions are given.
+
+A device has its multipliers in a few straight lines. The array's rows are divided into bands, one
+for each line. Within a line the columns stand from left to right, and a column's nodes of the band
+stand side by side. A node's lower neighbour is then one position away, and its right neighbour as
+many positions as a band has rows. In every other band the order within a column is reversed, so
+that the last row of a band stands directly above the first row of the next one.
 """
 
 from dataclasses import dataclass
@@ -13,22 +15,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Lines of places.
+    """The positions of a device's multipliers.
 
     Parameters
     ----------
     lines
-        Names of the places, in the words of nextpnr, from left to right, of each line from top to
-        bottom.
+        nextpnr's names of the positions: the lines from top to bottom, each from left to right.
     block
-        How many neighbouring places are one block: a line's first column begins with one.
+        Number of neighbouring positions that form one block; an array begins at a block's first.
     """
 
     lines: tuple[tuple[str, ...], ...]
     block: int = 1
 
     def array(self, rows: int, columns: int) -> tuple[tuple[str, ...], ...] | None:
-        """The place of every node; None where the array does not fit in bands."""
+        """Return the position of each node as `[row][column]`; None if the bands do not fit.
+
+        Examples
+        --------
+        >>> places = Places(lines=(("a0", "a1", "a2", "a3"), ("b0", "b1", "b2", "b3")))
+        >>> places.array(4, 2)
+        (('a0', 'a2'), ('a1', 'a3'), ('b1', 'b3'), ('b0', 'b2'))
+        """
         length = min(map(len, self.lines))
         most = length // columns
         bands = -(-rows // most) if most else 0
@@ -47,14 +55,16 @@ class Places:
 
 
 def ecp5(lines: tuple[int, ...], halves: tuple[range, range]) -> Places:
-    """Of a Lattice ECP5: blocks of nine tiles with four MULT18X18D, a gap between two halves.
+    """Return the positions on a Lattice ECP5.
+
+    A DSP block is nine tiles wide and has four MULT18X18D; each line has a gap between two halves.
 
     Parameters
     ----------
     lines
         Rows of tiles that have DSP blocks.
     halves
-        Columns of tiles in which blocks begin.
+        Columns of tiles in which the blocks begin, for both halves.
     """
     return Places(
         lines=tuple(

@@ -13,6 +13,7 @@ number of the clock at which it leaves is a running maximum.
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -311,15 +312,39 @@ def drawn(lanes: Lanes | None, draws: int) -> tuple[Lanes | None, Words]:
     return ahead.copy(), words
 
 
+class OnePerClock:
+    """What the configurations of units with one result for each operand have in common."""
+
+    #: What each figure counts.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "latency": "Clocks from the one that accepts an operand to the one that shows its result."
+    }
+
+    @property
+    def latency(self) -> int:
+        """Clocks from the one that accepts an operand to the one that shows its result."""
+        raise NotImplementedError(f"{type(self).__name__} does not say its latency")
+
+    @property
+    def buffer(self) -> int:
+        """Results that the output buffer holds: enough to stream without a gap."""
+        return self.latency + 1
+
+    @property
+    def throughput(self) -> str:
+        """What a clock gives."""
+        return "one vector of lanes a clock; i_ready falls only when the output is not taken"
+
+
 class StreamTwin(Twin[StreamState]):
     """Twin of a unit that turns each accepted operand into one result
     a fixed number of clocks later.
 
-    A subclass says the latency and what the results are;
+    A subclass sets the configuration and says what the results are;
     it is given all inputs at the clocks of acceptance.
     """
 
-    latency: int
+    config: Any
     #: Lanes of random words at reset, where there are any.
     lanes: Lanes | None = None
 
@@ -333,8 +358,8 @@ class StreamTwin(Twin[StreamState]):
             state.queue,
             inputs["i_valid"] != 0,
             inputs["o_ready"] != 0,
-            latency=self.latency,
-            depth=self.latency + 1,
+            latency=self.config.latency,
+            depth=self.config.buffer,
         )
         accepted = {name: values[times.claims].astype(np.int64) for name, values in inputs.items()}
         lanes, words = drawn(state.lanes, len(times.claims))

@@ -3,13 +3,12 @@ one draw a value and lane.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from golden import check
 from golden.borders import Border, Operands, around, lone, rounded_at
-from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
 from golden.port import OPERAND, RESULT, Port
@@ -64,7 +63,7 @@ def conversion_borders(conversion: Conversion, width: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RounderConfig:
+class RounderConfig(OnePerClock):
     """Lanes of rounders side by side: Convert on a vector of wide codes a clock.
 
     Parameters
@@ -82,11 +81,6 @@ class RounderConfig:
         The generator that all lanes share. A rounder that only rounds to nearest has none and
         ignores it.
     """
-
-    #: What each figure counts.
-    FIGURES: ClassVar[dict[str, str]] = {
-        "latency": "Clocks from the one that accepts an operand to the one that shows its result."
-    }
 
     width: int = setting(40, "Width of a wide code", low=2, high=WIDEST, unit="bits")
     conversions: tuple[Conversion, ...] = setting(
@@ -164,11 +158,6 @@ class RounderConfig:
         """Clocks from the one that accepts an operand to the one that shows its result."""
         return PIPELINE_LATENCY + BUFFER_LATENCY
 
-    @property
-    def throughput(self) -> str:
-        """What a clock gives."""
-        return "one vector of lanes a clock; i_ready falls only when the output is not taken"
-
 
 class Rounder(StreamTwin):
     """Twin of `hdl.Rounder`: stream `i` (`data`, and `choice` where there is one)
@@ -178,7 +167,6 @@ class Rounder(StreamTwin):
     def __init__(self, config: RounderConfig):
         self.config = config
         self.ports = config.ports
-        self.latency = config.latency
         if config.stochastic:
             self.lanes = config.lfsr.start()
 

@@ -5,7 +5,7 @@ held to a NumPy model at every clock.
 from golden.port import Port
 from gradloom.compare import Comparison, Difference, compare
 from gradloom.ports import TopLevel, flatten
-from gradloom.simulators import build, simulate
+from gradloom.simulators import prepare, simulate
 from gradloom.stimulus import random_inputs
 from gradloom.units import UNITS, Unit
 from gradloom.verilog import verilog
@@ -17,9 +17,9 @@ __all__ = [
     "Port",
     "TopLevel",
     "Unit",
-    "build",
     "compare",
     "flatten",
+    "prepare",
     "random_inputs",
     "simulate",
     "verilog",

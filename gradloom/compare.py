@@ -19,6 +19,7 @@ from gradloom import waves as _waves
 from gradloom.check import Check, Runs, goes_on
 from gradloom.report import Comparison, Difference, Recorded
 from gradloom.simulators import Progress, Simulation, SimulatorName, ready
+from gradloom.units import twin_of
 
 __all__ = ["BATCH", "Comparison", "Difference", "Recorded", "Runs", "compare"]
 
@@ -31,30 +32,31 @@ Inputs = Mapping[str, ArrayLike]
 
 def compare(
     component: wiring.Component,
-    twin: Runs,
     inputs: Inputs | Iterable[Inputs],
+    twin: Runs | None = None,
     simulator: SimulatorName | Simulation = "pysim",
     waves: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Hold `component` against `twin` on a stimulus.
+    """Compare every output of a component with its twin, at every clock edge of a stimulus.
 
-    Memory does not grow with the clocks, but for the stimulus itself: a long one can be given in
-    batches that are made when they are wanted.
+    Memory does not grow with the clocks, except for the stimulus itself: a long one can be an
+    iterable of batches that are made when they are needed.
 
     Parameters
     ----------
     component
         The unit.
-    twin
-        Its twin: outputs have the names of the component's output ports. One that has `run` alone,
-        without `initial` and `advance`, runs on the whole stimulus at once.
     inputs
         Port name to integers, one entry per clock edge, and a second axis where the port carries
         lanes. A port that is missing, `rst` among them, is 0 for both sides. Or an iterable of
         batches of that, each of which goes on where the one before ended.
+    twin
+        Its twin: outputs have the names of the component's output ports. One that has `run` alone,
+        without `initial` and `advance`, runs on the whole stimulus at once. A unit's own twin if
+        left out.
     simulator
-        "pysim", "cxxrtl", or what `build` gave for this component.
+        "pysim", "cxxrtl", or what `prepare` returned for this component.
     waves
         A folder or a .vcd file: where waveforms are written if there is a difference.
     progress
@@ -65,7 +67,19 @@ def compare(
     ------
     ValueError
         The stimulus does not fit the ports, or the twin's outputs are not those of the component.
+    TypeError
+        The component is no unit, and no twin was given.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> from gradloom import random_inputs
+    >>> config = golden.WeightQuantizerConfig(lanes=2)
+    >>> bool(compare(hdl.WeightQuantizer(config), random_inputs(config.ports, 100, seed=1)))
+    True
     """
+    if twin is None:
+        twin = twin_of(component)
     simulation = ready(component, simulator)
     check = Check(simulation.flat, twin, before=_waves.BEFORE, after=_waves.AFTER)
     total = getattr(inputs, "clocks", 0)

@@ -19,7 +19,7 @@ from golden.files import replaced
 from golden.training import Epoch, Recipe, Record, Trainer, load, new_trainer
 from gradloom.compare import Comparison, compare
 from gradloom.replay import Station, stations
-from gradloom.simulators import Simulation, SimulatorName, build
+from gradloom.simulators import Simulation, SimulatorName, prepare
 from gradloom.units import UNITS
 from gradloom.verilog import verilog
 
@@ -85,7 +85,7 @@ def _built(
     """The simulations of `components`, built two at a time."""
     task = progress.add_task("building simulators", total=len(components))
     with ThreadPoolExecutor(2) as pool:
-        for simulation in pool.map(lambda component: build(component, simulator), components):
+        for simulation in pool.map(lambda component: prepare(component, simulator), components):
             progress.advance(task)
             yield simulation
     progress.remove_task(task)
@@ -104,8 +104,8 @@ def _replay(
         task = progress.add_task(f"{system}: {station.title}", total=len(inputs["i_valid"]))
         comparison = compare(
             component,
-            twin,
             inputs,
+            twin,
             simulation,
             progress=lambda done, _, task=task: progress.update(task, completed=done),  # type: ignore[misc]
         )

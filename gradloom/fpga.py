@@ -1,23 +1,26 @@
-"""A unit on a device: what it takes and how fast it is. The flow itself is in `boards`."""
+"""Builds a unit for a device, and reports resources and clock. The flow itself is in `boards`."""
 
 from collections.abc import Callable
 from typing import Any
 
-from boards import jobs
-from boards.flow import Placement, TooLarge, place, synthesise
-from boards.report import flow_report
-from boards.targets import DSP, Target, too_large
+from boards.device import DSP
+from boards.flow.nextpnr import Placement, place
+from boards.flow.report import flow_report
+from boards.flow.work import TooLarge
+from boards.flow.yosys import synthesise
+from boards.target import Target
 from golden.array import ArrayConfig
 from golden.macc import MaccConfig
 from golden.settings import mapping
+from gradloom import jobs
 from gradloom.units import Unit
 from gradloom.verilog import verilog
 from hdl.cells import CELLS, Cells
 
-#: Told which run (0 is synthesis, else the seed) does what.
+#: Called with the run (0 is synthesis, another number a seed) and its present step.
 Listener = Callable[[int, str], None]
 
-#: Tiles of a run, for the curves of what an array sustains.
+#: Numbers of tiles of a run, for the curves of an array's sustained throughput.
 _RUNS = (1, 8, 64)
 
 
@@ -35,43 +38,50 @@ def build(
     workers: int | None = None,
     listener: Listener = lambda number, text: None,
 ) -> tuple[dict[str, Any], str]:
-    """Build a unit out of context; the report, and the Verilog that it is about.
+    """Build a unit out of context: synthesis, then place and route once for each seed.
 
     Parameters
     ----------
     unit, config
-        What is built.
+        The unit and its configuration.
     target
-        For which device.
+        The target.
     seeds
-        How many of nextpnr's seeds, from 1 on.
+        Number of nextpnr's seeds; they are 1, 2 and so on.
     frequency
-        Clock in MHz that is asked for; the target's own without it.
+        Clock in MHz that nextpnr tries to reach; the target's default without it.
     grade
-        Speed grade; the target's first without it.
+        Speed grade; the device's first without it.
     cells
-        What nodes are made of, by name; without it the target's own, or the generic ones if the
-        target has none for these formats.
+        Name of the cells of nodes. Without it they are the device's own, or the generic ones if
+        those cannot have these formats.
     placed
-        Whether an array's multipliers stand where the target's description has them; else, or where
-        it has no places for them, nextpnr decides.
+        Whether an array's multipliers get the positions of the device's table. If not, or if the
+        array does not fit them, nextpnr chooses.
     scheduler, workers
-        Where the seeds run: see `boards.jobs.run`.
+        Where the seeds run: see `gradloom.jobs.run`.
     listener
-        Told what is being done.
+        Called with a run and its present step.
+
+    Returns
+    -------
+    report : dict
+        `unit`, `parameters`, `cells`, `throughput`, and all of `boards.flow.report.flow_report`.
+    verilog : str
+        The Verilog that was built.
 
     Raises
     ------
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         A tool is missing or failed, or the unit does not fit.
-    boards.jobs.JobsError
+    gradloom.jobs.JobsError
         The seeds could not be run.
     """
-    chosen_grade = target.grade(grade)
+    chosen_grade = target.device.grade(grade)
     asked = target.frequency if frequency is None else frequency
-    # Hours of synthesis need not come before a refusal that multiplication can give.
-    if problem := too_large(target, least(config, target)):
-        raise TooLarge(f"{unit.name} {problem} ({target.device})")
+    # A product of three numbers may show that the unit does not fit, before hours of synthesis.
+    if problem := target.device.lacks(least(config, target)):
+        raise TooLarge(f"{unit.name} {problem} ({target.device.title})")
     listener(0, "generating Verilog")
     made_of, said = _cells(unit, config, target, cells, placed)
     source = verilog(unit.component(config, **made_of))
@@ -104,21 +114,21 @@ def build(
 def _cells(
     unit: Unit, config: Any, target: Target, name: str | None, placed: bool
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """What the component is called with beside its configuration, and what the report says."""
+    """Return the component's arguments beside its configuration, and the report's `cells`."""
     if not unit.has_nodes:
         if name is not None:
             raise ValueError(f"cells = {name!r}: {unit.name} has no nodes")
         return {}, None
     node: MaccConfig = config.macc if isinstance(config, ArrayConfig) else config
-    chosen = CELLS[target.cells if name is None else name]
+    chosen = CELLS[target.device.cells if name is None else name]
     said: dict[str, Any] = {"cells": chosen.name, "placed": False, "note": None}
     if name is None and (problem := _problem(chosen, node)):
         chosen = CELLS["generic"]
         said |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}
     block = config.block if isinstance(config, ArrayConfig) else None
-    if block and chosen.name == target.cells and target.places and placed:
-        places = target.places.array(*block)
+    if block and chosen.name == target.device.cells and target.device.places and placed:
+        places = target.device.places.array(*block)
         if places is None:
             said["note"] = f"{target.name} has no pattern of places for this array"
         else:
@@ -128,7 +138,7 @@ def _cells(
 
 
 def _problem(cells: Cells, config: MaccConfig) -> str | None:
-    """Why a node cannot be made of these cells."""
+    """Return why a node cannot be made of these cells; None if it can."""
     try:
         cells.check(config)
     except ValueError as error:
@@ -137,16 +147,37 @@ def _problem(cells: Cells, config: MaccConfig) -> str | None:
 
 
 def least(config: Any, target: Target) -> dict[str, float]:
-    """Resources that a unit certainly needs, as far as its configuration alone tells."""
+    """Return a lower bound of the resources that a unit needs, from its configuration alone.
+
+    Examples
+    --------
+    >>> from boards.target import find
+    >>> least(ArrayConfig(rows=4, columns=5), find("ecp5-85f"))
+    {'DSP': 20}
+    """
     if not isinstance(config, ArrayConfig) or config.block is None:
         return {}
-    product = target.product(config.macc.a.width, config.macc.b.width)
+    product = target.device.product(config.macc.a.width, config.macc.b.width)
     rows, columns = config.block
     return {DSP: rows * columns * product}
 
 
 def throughput(config: Any, clock: dict[str, float] | None) -> dict[str, Any] | None:
-    """Multiply-accumulates a second of an array: the most, and what a run of tiles gets."""
+    """Return an array's multiply-accumulates per second: at most, and over a run of tiles.
+
+    Parameters
+    ----------
+    config
+        Configuration of a unit; there is a result for arrays only.
+    clock
+        The report's `clock_mhz`, or None.
+
+    Examples
+    --------
+    >>> made = throughput(ArrayConfig(rows=2, columns=2), {"best": 100.0})
+    >>> made["peak_macs_per_second"]
+    400000000.0
+    """
     if not isinstance(config, ArrayConfig) or clock is None:
         return None
     nodes, hertz = config.rows * config.columns, clock["best"] * 1e6

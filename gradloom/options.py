@@ -2,7 +2,9 @@
 and `--set` for all of them by dotted name.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, get_args, get_origin
@@ -10,7 +12,7 @@ from typing import Any, get_args, get_origin
 import click
 
 from golden import settings
-from golden.settings import Leaf, Setting
+from golden.settings import Bound, Leaf, Setting
 
 #: Options whose names are not those of their settings, which say too little beside others.
 _NAMES = {
@@ -21,15 +23,6 @@ _NAMES = {
 }
 #: What a value of a type is called in the help.
 _KINDS = {int: "INTEGER", str: "TEXT", float: "NUMBER"}
-
-#: The option for a setting by its dotted name.
-SET = click.Option(
-    ["--set", "settings"],
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="Any setting by its name in Python, as in --set rows=8 or --set generator.leap=8; it "
-    "counts more than the setting's own option.",
-)
 
 
 class SettingType(click.ParamType):
@@ -68,12 +61,20 @@ def derived(kind: type, chosen: Mapping[str, str]) -> tuple[click.Option, ...]:
     chosen
         Settings whose default is chosen by others, and what the help says of it.
     """
-    config = kind()
-    return (*(_option(leaf, leaf.of(config), chosen) for leaf in settings.leaves(kind)), SET)
+    config, leaves = kind(), settings.leaves(kind)
+    example = f"{leaves[0].name}={leaves[0].show(leaves[0].of(config))}"
+    by_name = click.Option(
+        ["--set", "settings"],
+        metavar="NAME=VALUE",
+        multiple=True,
+        help=f"Any setting by its name in Python, as in --set {example}; it overrides the "
+        f"setting's own option. The names are {', '.join(leaf.name for leaf in leaves)}.",
+    )
+    return (*(_option(leaf, leaf.of(config), chosen) for leaf in leaves), by_name)
 
 
 def _option(leaf: Leaf, default: Any, chosen: Mapping[str, str]) -> click.Option:
-    said = leaf.setting
+    said = _said(leaf)
     names = [name(leaf.name), parameter(leaf)]
     if leaf.hint is bool:
         if default:
@@ -94,6 +95,20 @@ def _option(leaf: Leaf, default: Any, chosen: Mapping[str, str]) -> click.Option
     if default is None:
         return click.Option(names, **what)
     return click.Option(names, default=leaf.show(default), show_default=True, **what)
+
+
+def _said(leaf: Leaf) -> Setting:
+    """What a setting says of itself, with the settings in its range called as their options are."""
+    table = leaf.name.rpartition(".")[0]
+
+    def called(found: re.Match[str]) -> str:
+        return _NAMES.get(f"{table}.{found[0]}", found[0])
+
+    ends = (
+        Bound(re.sub(r"\w+", called, end.text), end.of) if isinstance(end, Bound) else end
+        for end in leaf.setting.high
+    )
+    return replace(leaf.setting, high=tuple(ends))
 
 
 def parameter(leaf: Leaf) -> str:
@@ -123,10 +138,11 @@ def _set(unit: str, kind: type, texts: Iterable[str]) -> dict[str, Any]:
     known = {leaf.name: leaf for leaf in settings.leaves(kind)}
     found = {}
     for text in texts:
-        key, equals, value = text.partition("=")
-        path = key.removeprefix(f"{unit}.")
+        _, equals, value = text.partition("=")
+        path = _path(unit, text)
         if not equals:
-            raise ValueError(f"--set {text}: NAME=VALUE is wanted, as in {next(iter(known))}=8")
+            names = ", ".join(known)
+            raise ValueError(f"--set {text}: NAME=VALUE is wanted; a NAME is one of {names}")
         if path not in known:
             raise ValueError(f"--set {text}: {_unknown(unit, path, list(known))}")
         try:
@@ -148,15 +164,20 @@ def _unknown(unit: str, path: str, known: list[str]) -> str:
     return f"{unit} has no setting {path}; it has {', '.join(known)}"
 
 
-def made(kind: type, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+def _path(unit: str, text: str) -> str:
+    """The dotted name in a text of `--set`, without the unit's name before it."""
+    return text.partition("=")[0].removeprefix(f"{unit}.")
+
+
+def made(unit: str, kind: type, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
     """The configuration of `values` by dotted name; an error names the option of a setting, or
     `--set` and the name where the value came by it.
     """
-    by_name = {text.partition("=")[0] for text in given.get("settings") or ()}
+    by_name = {_path(unit, text) for text in given.get("settings") or ()}
     leaves = {leaf.name for leaf in settings.leaves(kind)}
 
     def named(path: str) -> str:
-        if any(one == path or one.endswith(f".{path}") for one in by_name):
+        if path in by_name:
             return f"--set {path}"
         return name(path) if path in leaves else path
 

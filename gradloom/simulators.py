@@ -149,8 +149,8 @@ class Simulation(ABC):
     Examples
     --------
     >>> import numpy as np, golden, hdl
-    >>> from gradloom import build
-    >>> simulation = build(hdl.Lfsr(golden.LfsrConfig()))
+    >>> from gradloom import prepare
+    >>> simulation = prepare(hdl.Lfsr(golden.LfsrConfig()))
     >>> whole = simulation.run({"o_ready": np.ones(100, int)})
     >>> state = simulation.initial()
     >>> state, first = simulation.advance(state, {"o_ready": np.ones(60, int)})
@@ -448,7 +448,7 @@ def _grouped(packing: Packing) -> list[tuple[Signal, list[tuple[Port, int]]]]:
     ]
 
 
-def build(
+def prepare(
     component: wiring.Component,
     simulator: SimulatorName = "pysim",
     probes: "Probes | None" = None,
@@ -482,7 +482,7 @@ def build(
 def ready(component: wiring.Component, simulator: SimulatorName | Simulation) -> Simulation:
     """What runs `component`: `simulator` itself if it was built for it, or else built now."""
     if not isinstance(simulator, Simulation):
-        return build(component, simulator)
+        return prepare(component, simulator)
     if simulator.component is not component:
         raise ValueError(f"the simulation was built for another {type(component).__name__}")
     return simulator
@@ -504,7 +504,7 @@ def simulate(
         Port name to integers, one entry a clock edge, and a second axis where the port carries
         lanes. `rst` can be among them; a port that is missing is 0.
     simulator
-        "pysim", "cxxrtl", or what `build` gave for this component.
+        "pysim", "cxxrtl", or what `prepare` gave for this component.
     progress
         Called now and then with the clocks that are done and the clocks that there are.
 

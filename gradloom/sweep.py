@@ -1,6 +1,6 @@
 """Many runs of one recipe: every combination of a grid, with several seeds, a folder each.
 
-The runs are jobs of `boards.jobs`: processes of this machine, or the workers of a dask scheduler
+The runs are jobs of `gradloom.jobs`: processes of this machine, or the workers of a dask scheduler
 that see the same folders. A run whose worker dies is taken up again from its checkpoint.
 """
 
@@ -16,11 +16,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from boards import jobs
 from golden.datasets import Dataset, digits, load
 from golden.files import replaced
 from golden.training import Epoch, Recipe, Run, toml
 from golden.training.runs.run import RECIPE
+from gradloom import jobs
 
 #: Table of a sweep's folder: a row a run.
 SUMMARY = "summary.csv"
@@ -132,7 +132,7 @@ def sweep(
     resume
         Go on with the runs that the folder holds.
     scheduler, workers
-        Where they run: see `boards.jobs.run`.
+        Where they run: see `gradloom.jobs.run`.
     listener
         Told how far the runs are.
 
@@ -140,8 +140,8 @@ def sweep(
     ------
     ValueError
         A run cannot be made, or its folder is not its own: before any starts.
-    boards.jobs.JobsError
-        See `boards.jobs.run`; what is done then stays.
+    gradloom.jobs.JobsError
+        See `gradloom.jobs.run`; what is done then stays.
     """
     folder = Path(folder).absolute()
     source = None if data is None else str(Path(data).absolute())

@@ -21,6 +21,10 @@ from gradloom import options
 from gradloom.ports import described
 
 
+def _nothing(values: dict[str, Any]) -> None:
+    """Every setting has its own default."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """A unit that the command line can make.
@@ -52,7 +56,7 @@ class Unit:
     twin: Callable[[Any], Twin]
     config: type
     has_nodes: bool = False
-    choose: Callable[..., None] = lambda values: None
+    choose: Callable[..., None] = _nothing
     chosen: Mapping[str, str] = field(default_factory=dict, hash=False)
     more: tuple[click.Option, ...] = ()
 
@@ -79,7 +83,7 @@ class Unit:
         """
         values = options.collected(self.name, self.config, given)
         self.choose(values, **{one.name: given[one.name] for one in self.more if one.name in given})
-        return options.made(self.config, values, given)
+        return options.made(self.name, self.config, values, given)
 
     def describe(self, config: Any) -> str:
         """Ports, latency and throughput of the unit in a configuration."""

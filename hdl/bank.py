@@ -47,6 +47,12 @@ class Bank(wiring.Component):
     state : Out(words of at most 32 bits)
         The state of the lane that was addressed 2 clocks ago, as it was 1 clock ago: the last
         state before a load that came with that address.
+
+    Examples
+    --------
+    >>> bank = Bank(BankConfig(groups=(1, 1, 4)))
+    >>> print(bank.leap.shape(), bank.word.shape(), bank.state.shape())
+    ArrayLayout(1, 3) ArrayLayout(16, 6) ArrayLayout(32, 1)
     """
 
     leap: data.View

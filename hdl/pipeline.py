@@ -122,7 +122,7 @@ class Streamed(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.pipeline = pipeline = self.pipeline
-        m.submodules.buffer = buffer = Buffer(self.o.payload.shape(), depth=config.latency + 1)
+        m.submodules.buffer = buffer = Buffer(self.o.payload.shape(), depth=config.buffer)
 
         claims: Value = self.i.payload[self._claims] if self._claims else C(1)
         accepted = Signal()

@@ -24,7 +24,7 @@ def agrees(component, twin, cycles=400, seed=0, *, resets=0.01, simulator="pysim
     """Component and twin agree on random stimulus; `given` are ports that carry these values."""
     inputs = random_inputs(flatten(component), cycles, seed)
     inputs["rst"] = (np.random.default_rng(seed + 1).random(cycles) < resets).astype(np.int64)
-    comparison = compare(component, twin, {**inputs, **given}, simulator)
+    comparison = compare(component, {**inputs, **given}, twin, simulator)
     assert comparison, comparison.report()
     return comparison
 

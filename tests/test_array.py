@@ -306,7 +306,7 @@ def test_sums_that_leave_the_exact_range_of_a_float_stay_exact():
     inputs["i_b"] = np.full((clocks, 2), macc.b.minimum)
     inputs["i_a"][0] += 1
     inputs["i_b"][0] += 1
-    comparison = compare(hdl.Array(config), golden.Array(config), inputs)
+    comparison = compare(hdl.Array(config), inputs, golden.Array(config))
     assert comparison, comparison.report()
     sums = golden.Array(config).run(inputs)["o_data"]
     assert sums.max() == (256 << 46) - (1 << 24) + 1  # odd, and over 2^53
@@ -489,7 +489,7 @@ def test_a_gap_is_no_operand():
     inputs["i_valid"] = np.arange(400) % 3 == 0
     inputs["i_last"] = np.where(inputs["i_valid"], inputs["i_last"], 1)
     inputs["i_valid"] = inputs["i_valid"].astype(int)
-    comparison = compare(unit, golden.Array(config), inputs)
+    comparison = compare(unit, inputs, golden.Array(config))
     assert comparison, comparison.report()
 
 

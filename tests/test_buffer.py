@@ -88,7 +88,7 @@ def test_a_reset_at_any_clock_empties_the_buffer(depth, seed, clock):
     after, shown = lawful(depth, 1, 60, seed + 1)
     inputs = {name: np.concatenate([before[name], after[name]]) & 255 for name in before}
     inputs["rst"] = (np.arange(clock + 61) == clock).astype(int)
-    comparison = compare(hdl.Buffer(8, depth=depth), golden.Buffer(depth=depth), inputs)
+    comparison = compare(hdl.Buffer(8, depth=depth), inputs, golden.Buffer(depth=depth))
     assert comparison, comparison.report()
     trace = golden.Buffer(depth=depth).run(inputs)
     for name, values in shown.items():

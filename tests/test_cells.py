@@ -16,7 +16,7 @@ from test_array import configurations
 
 import golden
 import hdl
-from boards.targets import TARGETS
+from boards.device import DEVICES
 from golden.fixed import Conversion, Fixed
 from golden.macc import MaccConfig
 from gradloom.compare import compare
@@ -73,7 +73,7 @@ def differs(component, twin, folder, clocks=3000, seed=1, resets=0.0, models=OWN
         import numpy as np
 
         inputs["rst"] = (np.random.default_rng(seed).random(clocks) < resets).astype(int)
-    comparison = compare(component, twin, inputs, simulator=Lowered(component, folder, models))
+    comparison = compare(component, inputs, twin, simulator=Lowered(component, folder, models))
     return None if comparison else comparison.report()
 
 
@@ -139,7 +139,7 @@ def array_differs(config, cells, folder, models=OWN):
         inputs["i_valid"] = (rng.random(4000) >= gaps).astype(int)
         inputs["o_ready"] = (rng.random(4000) >= gaps).astype(int)
         inputs["rst"] = (rng.random(4000) < resets).astype(int)
-        comparison = compare(component, twin, inputs, simulator=simulator)
+        comparison = compare(component, inputs, twin, simulator=simulator)
         if not comparison:
             return comparison.report()
     return None
@@ -508,7 +508,7 @@ def modules(text):
 
 def test_an_arrays_nodes_are_one_module_with_a_place_each():
     config = small(2, 3)
-    places = TARGETS["ecp5-85f"].places.array(2, 3)
+    places = DEVICES["ecp5-85f"].places.array(2, 3)
     text = verilog(UNITS["array"].component(config, cells=ECP5, places=places))
     found = re.findall(r'array_macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
     assert {(int(r), int(c)): place for place, r, c in found} == {
@@ -532,7 +532,7 @@ def test_a_ternary_array_has_no_multipliers_to_place():
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_the_block_of_a_mixed_array_has_places():
     config = replace(small(3, 4), multipliers=(2, 3))
-    places = TARGETS["ecp5-85f"].places.array(2, 3)
+    places = DEVICES["ecp5-85f"].places.array(2, 3)
     text = verilog(UNITS["array"].component(config, cells=ECP5, places=places))
     found = re.findall(r'array_macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
     assert {(int(r), int(c)): place for place, r, c in found} == {
@@ -588,15 +588,15 @@ def test_yosys_merges_none_of_them(tmp_path):
 
 @pytest.mark.parametrize("name", ["ecp5-25f", "ecp5-45f", "ecp5-85f"])
 def test_every_multiplier_of_the_device_has_a_place_of_its_own(name):
-    target = TARGETS[name]
-    places = [place for line in target.places.lines for place in line]
-    assert len(set(places)) == len(places) == target.available["DSP"]
+    device = DEVICES[name]
+    places = [place for line in device.places.lines for place in line]
+    assert len(set(places)) == len(places) == device.multipliers
 
 
 @pytest.mark.parametrize("rows", range(1, 14))
 @pytest.mark.parametrize("columns", [1, 2, 3, 5, 8, 12, 13, 52, 53])
 def test_neighbours_of_an_array_are_neighbours_on_the_device(rows, columns):
-    places = TARGETS["ecp5-85f"].places
+    places = DEVICES["ecp5-85f"].places
     array = places.array(rows, columns)
     length = len(places.lines[0])
     bands = -(-rows // (length // columns)) if columns <= length else 0

@@ -12,7 +12,7 @@ import golden.lfsr
 import hdl.lfsr
 from golden.lfsr import Generator, LfsrConfig, step
 from gradloom.compare import compare
-from gradloom.simulators import build
+from gradloom.simulators import prepare
 
 CLOCKS = 400
 
@@ -49,7 +49,7 @@ class Planted:
 
 
 def test_agreement_is_true_and_counts_what_it_compared():
-    comparison = compare(Counter(), CounterTwin(), ENABLE)
+    comparison = compare(Counter(), ENABLE, CounterTwin())
     assert comparison
     assert comparison.agrees
     assert comparison.difference is None
@@ -60,10 +60,10 @@ def test_agreement_is_true_and_counts_what_it_compared():
 
 
 def test_a_simulation_that_was_built_serves_many_comparisons():
-    simulation = build(Counter(), "cxxrtl")
+    simulation = prepare(Counter(), "cxxrtl")
     for seed in range(3):
         enable = np.random.default_rng(seed).integers(0, 2, 1000)
-        comparison = compare(simulation.component, CounterTwin(), {"enable": enable}, simulation)
+        comparison = compare(simulation.component, {"enable": enable}, CounterTwin(), simulation)
         assert comparison, comparison
         assert comparison.simulator == "cxxrtl"
 
@@ -78,7 +78,7 @@ def test_the_earliest_cycle_then_the_first_port_then_the_lowest_lane():
         ([("o", 0, 0)], 0, 0),
         ([("o", 49, 2)], 49, 2),
     ]:
-        comparison = compare(Difference(), Planted(DifferenceTwin(), *places), inputs)
+        comparison = compare(Difference(), inputs, Planted(DifferenceTwin(), *places))
         found = comparison.difference
         assert not comparison
         assert (found.cycle, found.port, found.lane) == (cycle, "o", lane)
@@ -87,12 +87,12 @@ def test_the_earliest_cycle_then_the_first_port_then_the_lowest_lane():
             expected[cycle, lane],
         )
         assert comparison.mismatches == len(places)
-    tie = compare(Counter(), Planted(CounterTwin(), ("half", 7), ("count", 7)), ENABLE)
+    tie = compare(Counter(), ENABLE, Planted(CounterTwin(), ("half", 7), ("count", 7)))
     assert (tie.difference.cycle, tie.difference.port, tie.difference.lane) == (7, "count", None)
 
 
 def test_a_report_shows_the_cycles_around_the_difference():
-    comparison = compare(Counter(), Planted(CounterTwin(), ("half", 9)), ENABLE)
+    comparison = compare(Counter(), ENABLE, Planted(CounterTwin(), ("half", 9)))
     half = CounterTwin().run(ENABLE)["half"]
     lines = comparison.report().splitlines()
     assert lines[0] == (f"Counter: cycle 9, port half: expected {half[9] + 1}, got {half[9]}")
@@ -120,13 +120,13 @@ def test_outputs_that_are_not_the_components_are_refused():
 
     zeros = np.zeros(CLOCKS, np.int64)
     with pytest.raises(ValueError, match="says nothing of the output port half"):
-        compare(Counter(), Says(count=zeros), ENABLE)
+        compare(Counter(), ENABLE, Says(count=zeros))
     with pytest.raises(ValueError, match="gives other: the component has no such output port"):
-        compare(Counter(), Says(count=zeros, half=zeros, other=zeros), ENABLE)
+        compare(Counter(), ENABLE, Says(count=zeros, half=zeros, other=zeros))
     with pytest.raises(ValueError, match=r"gives half in the shape \(399,\): \(400,\) is wanted"):
-        compare(Counter(), Says(count=zeros, half=zeros[1:]), ENABLE)
+        compare(Counter(), ENABLE, Says(count=zeros, half=zeros[1:]))
     with pytest.raises(ValueError, match="gives half as float64: integers are wanted"):
-        compare(Counter(), Says(count=zeros, half=zeros / 2), ENABLE)
+        compare(Counter(), ENABLE, Says(count=zeros, half=zeros / 2))
 
 
 def first_wrong(right: Mapping, wrong: Mapping):
@@ -164,7 +164,7 @@ def counted(by=1, resets=True, late=False):
     ids=["wrong constant", "missing reset", "one clock late"],
 )
 def test_mutants_of_a_counter_are_caught_at_their_first_wrong_clock(mutant, does):
-    found = compare(mutant, CounterTwin(), ENABLE).difference
+    found = compare(mutant, ENABLE, CounterTwin()).difference
     assert (found.cycle, found.port, found.lane) == first_wrong(counted(), does)
     assert found.got == does[found.port][found.cycle]
     assert found.expected == counted()[found.port][found.cycle]
@@ -175,7 +175,7 @@ def test_swapped_operands_are_caught_where_they_first_matter():
     a = rng.integers(-16, 16, (CLOCKS, 3))
     b = rng.integers(-16, 16, (CLOCKS, 3))
     b[:100, 1] = a[:100, 1]  # a - b = b - a until then
-    found = compare(Difference(swapped_lane=1), DifferenceTwin(), {"a": a, "b": b}).difference
+    found = compare(Difference(swapped_lane=1), {"a": a, "b": b}, DifferenceTwin()).difference
     cycle = next(t for t in range(CLOCKS) if a[t, 1] != b[t, 1]) + 1
     assert (found.cycle, found.port, found.lane) == (cycle, "o", 1)
     right = a[cycle - 1, 1] - b[cycle - 1, 1]
@@ -248,8 +248,8 @@ OTHER = Generator(bits=16, mask=0xB400, leap=2, draw=2, seed=0xACE1)
 )
 def test_mutants_of_the_lfsr_are_caught_at_their_first_wrong_clock(mutant, does):
     twin = golden.lfsr.Lfsr(CONFIG)
-    assert compare(Mutant(), twin, DRAWS)
-    found = compare(Mutant(**mutant), twin, DRAWS).difference
+    assert compare(Mutant(), DRAWS, twin)
+    found = compare(Mutant(**mutant), DRAWS, twin).difference
     right, wrong = drawn(), drawn(**does)
     assert (found.cycle, found.port, found.lane) == first_wrong(right, wrong)
     assert found.expected == right["o_data"][found.cycle][found.lane]
@@ -283,7 +283,7 @@ def test_waveforms_show_the_difference(tmp_path):
     inputs = {name: rng.integers(-16, 16, (CLOCKS, 3)) for name in "ab"}
     expected = DifferenceTwin().run(inputs)["o"]
     twin = Planted(DifferenceTwin(), ("o", 300, 2))
-    comparison = compare(Difference(), twin, inputs, waves=tmp_path / "w")
+    comparison = compare(Difference(), inputs, twin, waves=tmp_path / "w")
     names = [
         "difference.vcd",
         "difference.gtkw",
@@ -327,7 +327,7 @@ def test_waveforms_show_the_difference(tmp_path):
 
 def test_waveforms_go_into_a_file_that_is_named(tmp_path):
     twin = Planted(CounterTwin(), ("half", 0))
-    comparison = compare(Counter(), twin, ENABLE, waves=str(tmp_path / "late.vcd"))
+    comparison = compare(Counter(), ENABLE, twin, waves=str(tmp_path / "late.vcd"))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "late-internal.gtkw",
         "late-internal.vcd",
@@ -346,12 +346,12 @@ def test_waveforms_go_into_a_file_that_is_named(tmp_path):
 def test_far_into_a_run_the_inside_is_not_simulated_again(tmp_path):
     enable = np.ones(5000, np.int64)
     twin = Planted(CounterTwin(), ("half", 4001))
-    comparison = compare(Counter(), twin, {"enable": enable}, "cxxrtl", waves=tmp_path)
+    comparison = compare(Counter(), {"enable": enable}, twin, "cxxrtl", waves=tmp_path)
     assert [path.name for path in comparison.files] == ["counter.vcd", "counter.gtkw"]
 
 
 def test_no_difference_leaves_no_file(tmp_path):
-    assert compare(Counter(), CounterTwin(), ENABLE, waves=tmp_path / "w").files == ()
+    assert compare(Counter(), ENABLE, CounterTwin(), waves=tmp_path / "w").files == ()
     assert not (tmp_path / "w").exists()
 
 
@@ -391,11 +391,11 @@ def cut(inputs, *stops):
 
 @pytest.mark.parametrize("simulator", ["pysim", "cxxrtl"])
 def test_a_stimulus_in_batches_gives_the_same_report(simulator, tmp_path):
-    whole = compare(Counter(), Counting(130, 131, 340), ENABLE, simulator, waves=tmp_path / "a")
+    whole = compare(Counter(), ENABLE, Counting(130, 131, 340), simulator, waves=tmp_path / "a")
     assert (whole.difference.cycle, whole.mismatches) == (130, 3)
     for k, stops in enumerate([(), range(1, CLOCKS), (125, 130), (131,), (129, 130, 131, 132)]):
         twin = Counting(130, 131, 340)
-        parts = compare(Counter(), twin, cut(ENABLE, *stops), simulator, waves=tmp_path / f"b{k}")
+        parts = compare(Counter(), cut(ENABLE, *stops), twin, simulator, waves=tmp_path / f"b{k}")
         assert twin.batches == [b - a for a, b in zip((0, *stops), (*stops, CLOCKS))]
         for name in "clocks", "values", "mismatches", "difference", "table", "covered":
             assert getattr(parts, name) == getattr(whole, name), name
@@ -416,7 +416,7 @@ def test_a_difference_at_the_end_of_a_long_run_keeps_what_was_before_it():
             yield {"enable": enable}
 
     twin = Counting(19_999)
-    comparison = compare(Counter(), twin, batches(), "cxxrtl")
+    comparison = compare(Counter(), batches(), twin, "cxxrtl")
     assert twin.batches == [1000] * 20
     assert (comparison.clocks, comparison.difference.cycle) == (20_000, 19_999)
     assert [line.split()[-5] for line in comparison.table.splitlines()[1:]] == [
@@ -427,7 +427,7 @@ def test_a_difference_at_the_end_of_a_long_run_keeps_what_was_before_it():
 def test_a_long_stimulus_is_compared_in_batches(monkeypatch):
     monkeypatch.setattr(sys.modules["gradloom.compare"], "BATCH", 64)
     twin, told = Counting(), []
-    assert compare(Counter(), twin, ENABLE, progress=lambda *clocks: told.append(clocks))
+    assert compare(Counter(), ENABLE, twin, progress=lambda *clocks: told.append(clocks))
     assert twin.batches == [64] * 6 + [16]
     assert told == [(min(done, CLOCKS), CLOCKS) for done in range(64, CLOCKS + 64, 64)]
 
@@ -441,16 +441,16 @@ def test_a_twin_that_has_run_alone_is_run_once():
             return CounterTwin().run(inputs)
 
     twin = Alone()
-    assert compare(Counter(), twin, cut(ENABLE, 7, 100))
+    assert compare(Counter(), cut(ENABLE, 7, 100), twin)
     assert twin.calls == 1
 
 
 def test_batches_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="there is no batch of inputs"):
-        compare(Counter(), Counting(), iter(()))
+        compare(Counter(), iter(()), Counting())
     with pytest.raises(ValueError, match="inputs of no clocks"):
-        compare(Counter(), Counting(), {"enable": np.zeros(0, int)})
+        compare(Counter(), {"enable": np.zeros(0, int)}, Counting())
     bad = [{"enable": [0, 1]}, {"enable": [0, 2]}]
     wrong = r"in the batch that begins at clock 2: port enable, clock 1: 2 is out of range"
     with pytest.raises(ValueError, match=wrong):
-        compare(Counter(), Counting(), bad)
+        compare(Counter(), bad, Counting())

@@ -10,7 +10,7 @@ import hdl
 from golden.fixed import Conversion, Fixed
 from golden.lfsr import Generator
 from golden.settings import setting
-from gradloom.simulators import build
+from gradloom.simulators import prepare
 from gradloom.stimulus import random_inputs
 
 TWO = (
@@ -89,10 +89,10 @@ def test_every_field_is_read_by_the_hardware_and_by_the_twin(name, monkeypatch):
     config = UNITS[name]
     kinds = set(parts(config))
     inputs = random_inputs(config.ports, 300, 1)
-    build(getattr(hdl, name)(config))
+    prepare(getattr(hdl, name)(config))
     with monkeypatch.context() as patch:
         reads = Reads(patch)
-        build(getattr(hdl, name)(config))
+        prepare(getattr(hdl, name)(config))
         for kind in kinds:
             assert reads.of(kind) == names(kind), f"{kind.__name__} in the hardware"
         reads.seen.clear()
@@ -108,7 +108,7 @@ def test_a_field_that_nothing_reads_would_be_found(monkeypatch):
 
     monkeypatch.setitem(globals(), "KINDS", [*KINDS, Config])
     reads = Reads(monkeypatch)
-    build(hdl.Lfsr(Config()))
+    prepare(hdl.Lfsr(Config()))
     assert names(Config) - reads.of(Config) == {"unread"}
 
 

@@ -23,7 +23,7 @@ from gradloom.sim import (
     Write,
     pauses,
 )
-from gradloom.simulators import build
+from gradloom.simulators import prepare
 
 LANES, DEPTH = 5, 24
 WORD = data.ArrayLayout(signed(13), LANES)
@@ -107,7 +107,7 @@ PROBES = {"queued": "queue.w_en", "word": ("added", WORD), "level": "queue.level
 def spilling(simulator, late=0):
     """The design and what surrounds it; `late` makes everything slower at random."""
     component = Spill()
-    simulation = build(component, simulator, {**PROBES, "sent": component.sent})
+    simulation = prepare(component, simulator, {**PROBES, "sent": component.sent})
     often = 0.9 * late
     parts = [
         Source(stream="i", beats={"data": BEATS}, gaps=pauses(often, 1)),
@@ -256,13 +256,13 @@ class Wire(wiring.Component):
 @EACH
 def test_gaps_and_stalls_are_what_they_say(simulator):
     source = Source(stream="i", beats={"data": [5, 6, 7, 8]}, gaps=(1, 0, 2))
-    played = Environment(build(Wire(), simulator), source, Sink(stream="o")).run(9)
+    played = Environment(prepare(Wire(), simulator), source, Sink(stream="o")).run(9)
     assert played.inputs["i_valid"].tolist() == [0, 1, 1, 0, 0, 1, 0, 1, 0]
     assert played.inputs["i_data"].tolist() == [0, 5, 6, 0, 0, 7, 0, 8, 0]
     assert played.inputs["o_ready"].tolist() == [1] * 9
     assert played.done
     source = replace(source, gaps=(0,))
-    slow = Environment(build(Wire(), simulator), source, Sink(stream="o", stalls=(2, 0))).run(9)
+    slow = Environment(prepare(Wire(), simulator), source, Sink(stream="o", stalls=(2, 0))).run(9)
     assert slow.inputs["o_ready"].tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 0]
     assert slow.inputs["i_data"].tolist() == [5, 5, 5, 6, 7, 7, 7, 8, 0]
 
@@ -272,7 +272,7 @@ def test_gaps_and_stalls_are_what_they_say(simulator):
 def test_a_host_waits_for_what_it_reads(simulator, latency):
     script = [Read((1 << 40) - 3), Write(9, 1 << 39), Wait(2), Read(4)]
     host = Host(script=script, read="read", latency=latency)
-    played = Environment(build(Wire(), simulator), host).run(20)
+    played = Environment(prepare(Wire(), simulator), host).run(20)
     first, second = latency, 2 * latency + 4
     assert np.flatnonzero(played.inputs["read"]).tolist() == [0, first + 4]
     assert np.flatnonzero(played.inputs["write"]).tolist() == [first + 1]
@@ -317,7 +317,7 @@ class Copy(wiring.Component):
 def test_runs_of_words_are_read_and_written(simulator):
     words = (1 << 39) + np.arange(10)
     memory = Memory(request="q", read="r", write="w", words=words, latency=(4,), stalls=(1,))
-    environment = Environment(build(Copy(), simulator), memory)
+    environment = Environment(prepare(Copy(), simulator), memory)
     state, played = environment.advance(environment.initial(), 30)
     assert np.flatnonzero(played.inputs["q_ready"])[:2].tolist() == [1, 3]
     assert np.flatnonzero(played.inputs["r_valid"]).tolist() == [5, 6, 7]
@@ -329,7 +329,7 @@ def test_runs_of_words_are_read_and_written(simulator):
 @EACH
 def test_words_that_a_memory_does_not_have_are_an_error(simulator):
     memory = Memory(request="q", read="r", write="w", words=np.arange(7))
-    environment = Environment(build(Copy(), simulator), memory)
+    environment = Environment(prepare(Copy(), simulator), memory)
     text = r"Memory q: words 5 to 7 are asked for at clock 1: there are 7"
     with pytest.raises(ValueError, match=text):
         environment.run(30)
@@ -337,7 +337,7 @@ def test_words_that_a_memory_does_not_have_are_an_error(simulator):
 
 @EACH
 def test_other_inputs_can_be_given(simulator):
-    environment = Environment(build(Wire(), simulator), Source(stream="i", beats={"data": [3]}))
+    environment = Environment(prepare(Wire(), simulator), Source(stream="i", beats={"data": [3]}))
     played = environment.run(4, {"o_ready": [0, 0, 1, 0], "address": [1, 2, 3, 4]})
     assert played.inputs["i_valid"].tolist() == [1, 1, 1, 0]
     assert played.outputs["value"].tolist() == [0, 2, 3, 4]
@@ -376,7 +376,7 @@ def test_parts_that_do_not_fit_are_refused(parts, text):
         Environment(WIRE, *parts)
 
 
-WIRE = build(Wire())
+WIRE = prepare(Wire())
 
 
 def test_two_parts_of_one_name_are_refused():
@@ -396,7 +396,7 @@ def test_pauses_are_drawn():
 @EACH
 def test_probes_are_recorded_like_outputs(simulator):
     component = Spill()
-    simulation = build(
+    simulation = prepare(
         component,
         simulator,
         {
@@ -422,7 +422,7 @@ def test_probes_are_recorded_like_outputs(simulator):
 @EACH
 def test_a_probe_of_a_structure_has_a_port_for_each_field(simulator):
     component = Spill()
-    simulation = build(component, simulator, {"p": component.m.payload})
+    simulation = prepare(component, simulator, {"p": component.m.payload})
     names = ["p_address", "p_write", "p_data"]
     assert [port.name for port in simulation.outputs][-3:] == names
     inputs = {"m_ready": np.ones(50, int), "i_valid": np.ones(50, int)}
@@ -442,11 +442,11 @@ def test_a_probe_of_a_structure_has_a_port_for_each_field(simulator):
 )
 def test_probes_that_are_not_there_are_refused(probe, text):
     with pytest.raises(ValueError, match=text):
-        build(Spill(), probes={"x": probe})
+        prepare(Spill(), probes={"x": probe})
     with pytest.raises(ValueError, match="probe x: 9 does not have 3 bits"):
-        build(Spill(), probes={"x": ("queue.level", 9)})
+        prepare(Spill(), probes={"x": ("queue.level", 9)})
     with pytest.raises(ValueError, match="probe o_valid: a port has this name"):
-        build(Spill(), probes={"o_valid": "queue.level"})
+        prepare(Spill(), probes={"o_valid": "queue.level"})
 
 
 def test_the_page_on_environments_runs(capsys):

@@ -62,7 +62,7 @@ def difference(config, folder):
     component = hdl.Macc(config, cells=GOWIN)
     inputs = random_inputs(flatten(component), 3000, 1)
     comparison = compare(
-        component, golden.Macc(config), inputs, simulator=Lowered(component, folder)
+        component, inputs, golden.Macc(config), simulator=Lowered(component, folder)
     )
     return None if comparison else comparison.report()
 
@@ -86,7 +86,7 @@ def test_an_array_has_the_trace_of_the_twin(config, tmp_path):
         for name, likely in (("i_last", lasts), ("i_valid", 1 - gaps), ("o_ready", 1 - gaps)):
             inputs[name] = (rng.random(4000) < likely).astype(int)
         inputs["rst"] = (rng.random(4000) < resets).astype(int)
-        comparison = compare(component, twin, inputs, simulator=simulator)
+        comparison = compare(component, inputs, twin, simulator=simulator)
         assert comparison, comparison.report()
 
 

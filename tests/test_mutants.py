@@ -420,7 +420,7 @@ def test_a_mutant_is_found_at_its_first_wrong_clock(mutant):
     found = first_difference(original, good, bad)
     assert found is not None, "the mutant does as the unit does"
 
-    comparison = compare(mutant.component(), mutant.twin(), inputs)
+    comparison = compare(mutant.component(), inputs, mutant.twin())
     assert not comparison
     difference = comparison.difference
     assert (difference.cycle, difference.port, difference.lane) == found[:3]
@@ -429,8 +429,8 @@ def test_a_mutant_is_found_at_its_first_wrong_clock(mutant):
 
     # Up to that clock nothing is wrong; the unit itself is never wrong.
     before = {name: values[: difference.cycle] for name, values in inputs.items()}
-    assert difference.cycle == 0 or compare(mutant.component(), mutant.twin(), before)
-    assert compare(mutant.original(), mutant.twin(), inputs)
+    assert difference.cycle == 0 or compare(mutant.component(), before, mutant.twin())
+    assert compare(mutant.original(), inputs, mutant.twin())
 
 
 # Clocks that are plain from the stimulus
@@ -448,7 +448,7 @@ def offered(clocks, **values):
 
 def found_in(module, inputs, *, config, unit, changes):
     component = Mutant("", unit, tuple(changes), config, module).component()
-    comparison = compare(component, getattr(golden, unit)(config), inputs)
+    comparison = compare(component, inputs, getattr(golden, unit)(config))
     assert not comparison
     d = comparison.difference
     return d.cycle, d.port, d.lane, d.expected, d.got

@@ -16,7 +16,7 @@ import pytest
 from primitives import own_models
 
 import golden
-from boards import targets
+from boards.target import find
 from gradloom import UNITS, random_inputs, verilog
 from gradloom.packing import to_numbers
 from hdl.cells import CELLS
@@ -147,7 +147,7 @@ FAMILIES = {
     "ice40": ("synth_ice40 -dsp", ["ice40/cells_sim.v"]),
     "xc7": ("synth_xilinx -family xc7 -flatten -noiopad -noclkbuf", ["xilinx/cells_sim.v"]),
     "gowin": ("synth_gowin -noiopads", ["gowin/cells_sim.v"]),
-    "nexus": (f"proc; {targets.find('nexus-lifcl40').before}; synth_nexus", ["nexus/cells_sim.v"]),
+    "nexus": (f"proc; {find('nexus-lifcl40').before}; synth_nexus", ["nexus/cells_sim.v"]),
 }
 
 needs_tools = [

@@ -113,7 +113,7 @@ def test_twins_give_the_numbers_of_training(name):
 def test_hardware_agrees_on_a_whole_step(name):
     trainer, record = recorded(RECIPES[name], before=1)
     for part in stations(trainer, record):
-        assert compare(part.unit.component(part.config), part.unit.twin(part.config), part.inputs)
+        assert compare(part.unit.component(part.config), part.inputs, part.unit.twin(part.config))
 
 
 @pytest.mark.parametrize("block", [(1, 1), (2, 3), (3, 4)], ids=str)
@@ -138,7 +138,7 @@ def test_a_mixed_array_agrees_on_the_products_of_a_step():
     trainer, record = recorded(RECIPES["wage"], before=1)
     array = stations(trainer, record, (2, 2))[0]
     comparison = compare(
-        array.unit.component(array.config), array.unit.twin(array.config), array.inputs
+        array.unit.component(array.config), array.inputs, array.unit.twin(array.config)
     )
     assert comparison, comparison.report()
 

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 from amaranth.hdl import Module, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -24,14 +25,16 @@ from primitives import yosys
 import golden
 import hdl
 import hdl.quantize.weight
-from boards import bitstream
-from boards.checks import Check, elements, make_check
-from boards.gowin import ROMS
-from boards.platforms import BOARDS, blocks, memory_budget, selftest_config
-from boards.printer import Printer, assemble
-from boards.selftest import BAUD, SelfTest, SelfTestConfig
-from boards.tools import FlowError, find_tool, run
-from boards.uart import Transmitter, divisor
+from boards.board import BOARDS
+from boards.device import FAMILIES
+from boards.flow.gowin import ROMS
+from boards.flow.tools import FlowError, find_tool, run
+from boards.link.uart_twin import UartConfig
+from boards.selftest import bitstream
+from boards.selftest.checks import Check, elements, make_check
+from boards.selftest.config import BAUD, SelfTestConfig, TopConfig, selftest_config
+from boards.selftest.memory import memory_budget
+from boards.selftest.top import SelfTest
 from golden import Conversion, Fixed, Rounding
 from golden.macc import MaccConfig
 from gradloom import simulate
@@ -63,9 +66,8 @@ class Terminal:
     """Simulates a self-test and reads its serial line."""
 
     def __init__(self, checks, passes=1, period=1):
-        self.top = SelfTest(
-            checks, board="desk", frequency=BIT * BAUD, passes=passes, period=period
-        )
+        config = TopConfig(board="desk", frequency=BIT * BAUD, passes=passes, period=period)
+        self.top = SelfTest(checks, config)
         self.lines, self.leds = [], []
 
     def read(self, lines, *, press_after=None):
@@ -297,79 +299,44 @@ def test_bad_parameters_are_named(given, message):
         SelfTestConfig(**{"units": (WEIGHT,), **given})
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"board": "my desk"}, "board = 'my desk': printable ASCII without braces and spaces"),
+        ({"passes": 0}, "passes = 0: allowed are 1 to 16"),
+        ({"period": 0}, "period = 0: allowed are 1 to 4294967296"),
+        ({"baud": 7e6}, "7e+06 baud at a clock of 12 MHz"),
+    ],
+)
+def test_bad_parameters_of_the_top_are_named(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TopConfig(**{"board": "desk", "frequency": 12e6, **given})
+
+
+def test_a_check_without_results_is_refused():
+    check = make_check(WEIGHT, 12, 7)
+    nothing = {name: values[:0] for name, values in check.results.items()}
+    with pytest.raises(ValueError, match=r"results of wage-weight have \[0\] entries"):
+        replace(check, results=nothing)
+
+
 def test_a_unit_without_stimulus_is_refused():
     with pytest.raises(TypeError, match="LfsrConfig"):
         make_check(golden.LfsrConfig(), 10, 1)
 
 
-def test_numbers_are_printed_in_decimal():
-    text = assemble(["{x} {w}, {y}\n", "<{x}>"], ["x", "y"], ["w"])
-    printer = Printer(text.rom, numbers=2, words=1, width=12)
-    said = ""
-
-    async def listen(ctx):
-        nonlocal said
-        ctx.set(printer.o.ready, 1)
-        for x, y in ((0, -1), (2047, -2048), (100, 7)):
-            ctx.set(printer.numbers[0], x)
-            ctx.set(printer.numbers[1], y)
-            ctx.set(printer.words[0], text.at["<{x}>"])
-            ctx.set(printer.start, 1)
-            await ctx.tick()
-            ctx.set(printer.start, 0)
-            while ctx.get(printer.busy):
-                _, _, valid, byte = await ctx.tick().sample(printer.o.valid, printer.o.payload)
-                said += chr(byte) if valid else ""
-
-    simulator = Simulator(printer)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(listen)
-    simulator.run()
-    assert said == "0 <0>, -1\n2047 <2047>, -2048\n100 <100>, 7\n"
-
-
-def test_bytes_on_the_line_are_ten_bits_long():
-    uart = Transmitter(5)
-    levels = []
-
-    async def send(ctx):
-        for byte in (0x55, 0x80):
-            ctx.set(uart.i.payload, byte)
-            ctx.set(uart.i.valid, 1)
-            await ctx.tick().until(uart.i.ready)
-        ctx.set(uart.i.valid, 0)
-
-    async def look(ctx):
-        await ctx.tick()
-        for _ in range(115):
-            levels.append(ctx.get(uart.tx))
-            await ctx.tick()
-
-    simulator = Simulator(uart)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(send)
-    simulator.add_testbench(look)
-    simulator.run()
-    runs = "".join(map(str, levels))
-    start = runs.index("0")
-    bits = [runs[start + 5 * k : start + 5 * k + 5] for k in range(10)]
-    assert bits == [str(b) * 5 for b in (0, 1, 0, 1, 0, 1, 0, 1, 0, 1)]
-    second = runs.index("0", start + 50)
-    assert runs[second : second + 50] == "0" * 40 + "1" * 10
-
-
 def test_a_clock_too_slow_for_the_line_is_refused():
-    assert divisor(25e6, 115200) == 217
-    with pytest.raises(ValueError, match=r"115200 baud at a clock of 0.3 MHz: 3 clocks a bit"):
-        divisor(300e3, 115200)
+    assert UartConfig.at(25e6, 115200).clocks == 217
+    with pytest.raises(ValueError, match=r"115200 baud at a clock of 0.3 MHz: 3 clocks per bit"):
+        UartConfig.at(300e3, 115200)
 
 
 def test_a_memory_that_does_not_fit_is_refused_with_its_sum():
     board = replace(
         BOARDS["icebreaker"], config=selftest_config(4, width=8, lanes=1, wide=12, operands=512)
     )
-    with pytest.raises(ValueError, match=r"array operands 9 \+ .* = 37 of the 30 block"):
-        memory_budget(board, board.config.checks())
+    with pytest.raises(ValueError, match=r"array operands 9 \+ .* = 45 of the 30 block"):
+        memory_budget(board, board.checks())
 
 
 @pytest.mark.parametrize(
@@ -385,12 +352,30 @@ def test_a_memory_that_does_not_fit_is_refused_with_its_sum():
     ],
 )
 def test_block_rams_of_a_memory(family, width, depth, number):
-    assert blocks(family, width, depth) == number
+    assert FAMILIES[family].block_rams(width, depth) == number
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_stimulus_of_every_board_fits_it(board):
-    memory_budget(board, board.config.checks())
+    memory_budget(board, board.checks())
+
+
+@pytest.mark.parametrize("name", ["icebreaker", "orangecrab-25f", "tangnano9k"])
+def test_the_budget_counts_every_memory_of_the_design(name):
+    board = BOARDS[name]
+    checks = board.checks()
+    top = SelfTest(checks, TopConfig(board=name, frequency=25e6))
+    memories = re.findall(r"memory width (\d+) size (\d+)", rtlil.convert(top, emit_src=False))
+    # Players, checkers and buffers, the texts and the numbers.
+    assert len(memories) >= 3 * len(checks) + 2
+    needed = sum(board.device.family.block_rams(int(w), int(d)) for w, d in memories)
+    assert needed <= sum(memory_budget(board, checks).values()) <= board.device.block_rams
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_an_arrays_nodes_are_of_the_devices_own_cells(board):
+    (array,) = (check.component() for check in board.checks() if check.name == "array")
+    assert array.cells.name == board.device.cells != "generic"
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
@@ -399,7 +384,7 @@ def test_every_board_has_pins_and_a_clock_that_the_line_can_use(board):
     pins = board.pins()
     assert {"running", "passed", "failed", "tx"} <= pins.keys()
     assert len(set(pins.values())) == len(pins)
-    divisor(board.frequency, BAUD)
+    UartConfig.at(board.frequency, BAUD)
 
 
 def test_a_dfu_file_ends_with_its_checksum():
@@ -597,7 +582,7 @@ def test_the_netlist_that_was_placed_says_what_it_should(broken, tmp_path):
     compile_ = ["iverilog", "-g2012", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-o", "bench"]
     subprocess.run([*compile_, "bench.v", "netlist.v", cells], cwd=tmp_path, check=True)
     said = subprocess.run(["vvp", "bench"], cwd=tmp_path, capture_output=True, text=True).stdout
-    checks = board.config.checks()
+    checks = board.checks()
     if broken:
         result = checks[0].depth[1] // 2
         value = int(checks[0].results["data"][result, 0])

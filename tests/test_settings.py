@@ -95,6 +95,7 @@ def test_values_have_real_types():
         "macc": {"a": "2,14", "b": "2,14", "depth": 511, "segments": 2, "ternary": False},
         "conversions": [],
         "generator": {"bits": 32, "mask": None, "leap": 16, "draw": 16, "seed": 1},
+        "random_port": False,
         "multipliers": [1, 2],
         "ternary_depth": 8192,
     }
@@ -319,6 +320,52 @@ SOURCES = [
     for room in ("golden", "hdl", "gradloom", "boards", "docs", "bench")
     for path in (ROOT / room).rglob("*.py")
 ]
+
+
+def test_every_setting_is_read_beyond_its_check():
+    """In the models or the hardware; tests/test_config.py looks at each unit as it runs."""
+    read = set()
+    for path in [*(ROOT / "golden").rglob("*.py"), *(ROOT / "hdl").rglob("*.py")]:
+        if path.is_relative_to(ROOT / "golden/settings"):
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name == "__post_init__":
+                node.body = []
+        read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    unread = {
+        f"{kind.__name__}.{name}"
+        for kind in KINDS.values()
+        for name in settings.of_fields(kind)
+        if name not in read
+    }
+    assert unread == set()
+
+
+def test_hardware_builds_no_configuration_by_hand():
+    """A part's configuration is a property of the whole's, so that no width is derived twice."""
+    calls = {
+        (path.name, node.func.id)
+        for path in (ROOT / "hdl").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert len(calls) > 50
+    assert [call for call in calls if re.search(r"Config$|^Conversion$|^Generator$", call[1])] == []
+
+
+def test_parts_have_their_configurations_from_the_whole():
+    generator = Generator(leap=8, draw=8, seed=5)
+    array = ArrayConfig(rows=2, columns=3, generator=generator, macc=MaccConfig(depth=9))
+    assert array.rounder == golden.RounderConfig(width=35, generator=generator)
+    assert array.lfsr == golden.LfsrConfig(generator=generator, lanes=3)
+    assert array.lfsr.lane(2) == golden.LfsrConfig(generator=generator, first_lane=2)
+    assert array.lfsr.start().count == 3
+    assert ArrayConfig(conversions=()).rounder is None
+    for kind in golden.RounderConfig, golden.ErrorQuantizerConfig, golden.WeightUpdateConfig:
+        config = kind(generator=generator, lanes=2, first_lane=4)
+        assert config.lfsr == golden.LfsrConfig(generator=generator, lanes=2, first_lane=4)
+        assert config.buffer == config.latency + 1
 
 
 def test_nothing_reads_a_docstring():

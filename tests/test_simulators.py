@@ -13,7 +13,7 @@ from toys import Counter, Queue, Store, Wires
 from golden.port import Port
 from gradloom import cxxrtl
 from gradloom.packing import Packing, from_numbers, to_bits, to_numbers
-from gradloom.simulators import build, simulate
+from gradloom.simulators import prepare, simulate
 
 EACH = pytest.mark.parametrize("simulator", ["pysim", "cxxrtl"])
 
@@ -68,7 +68,7 @@ def test_outputs_without_a_register_show_in_the_same_entry(simulator):
 
 @pytest.mark.parametrize("unit", [Counter, Queue, Store])
 def test_both_simulators_give_one_trace(unit):
-    slow, fast = build(unit(), "pysim"), build(unit(), "cxxrtl")
+    slow, fast = prepare(unit(), "pysim"), prepare(unit(), "cxxrtl")
     for seed in range(2):
         inputs = random_inputs(slow.inputs, 3000, seed)
         assert_same(slow.run(inputs), fast.run(inputs))
@@ -76,7 +76,7 @@ def test_both_simulators_give_one_trace(unit):
 
 @EACH
 def test_every_width_goes_through(simulator):
-    unit = build(Wires(), simulator)
+    unit = prepare(Wires(), simulator)
     inputs = random_inputs(unit.inputs, 300, seed=1, resets=0.1)
     trace = unit.run(inputs)
     assert len(trace) == 2 * (len(inputs) - 1)
@@ -119,7 +119,7 @@ def test_rows_hold_what_was_packed(width, lanes, signed, seed):
 
 @EACH
 def test_each_run_begins_in_the_reset_state(simulator):
-    unit = build(Store(), simulator)
+    unit = prepare(Store(), simulator)
     inputs = random_inputs(unit.inputs, 500, seed=3)
     assert_same(unit.run(inputs), unit.run(inputs))
 
@@ -127,7 +127,7 @@ def test_each_run_begins_in_the_reset_state(simulator):
 @EACH
 @pytest.mark.parametrize("unit", [Counter, Queue, Store])
 def test_a_run_that_is_cut_gives_the_same(unit, simulator):
-    simulation = build(unit(), simulator)
+    simulation = prepare(unit(), simulator)
     inputs = random_inputs(simulation.inputs, 400, seed=5, resets=0.05)
     whole = simulation.run(inputs)
     rng = np.random.default_rng(6)
@@ -144,7 +144,7 @@ def test_a_run_that_is_cut_gives_the_same(unit, simulator):
 
 @EACH
 def test_runs_that_go_on_do_not_meet(simulator):
-    simulation = build(Counter(), simulator)
+    simulation = prepare(Counter(), simulator)
     on, off = {"enable": np.ones(5, int)}, {"enable": np.zeros(5, int)}
     first, second = simulation.initial(), simulation.initial()
     first, _ = simulation.advance(first, on)
@@ -161,7 +161,7 @@ def test_runs_that_go_on_do_not_meet(simulator):
 
 @EACH
 def test_a_state_is_good_for_one_use(simulator):
-    simulation = build(Counter(), simulator)
+    simulation = prepare(Counter(), simulator)
     one = {"enable": [1]}
     first = simulation.initial()
     second, _ = simulation.advance(first, one)
@@ -171,7 +171,7 @@ def test_a_state_is_good_for_one_use(simulator):
         simulation.advance(second, {"enable": [2]})
     second, _ = simulation.advance(second, one)  # nothing was simulated in between
     with pytest.raises(ValueError, match="belongs to another simulation"):
-        build(Counter()).advance(second, one)
+        prepare(Counter()).advance(second, one)
     second.close()
     with pytest.raises(ValueError, match="state at clock 2"):
         simulation.advance(second, one)
@@ -190,7 +190,7 @@ def test_any_layout_in_memory_will_do(simulator, width):
             return m
 
     values = np.arange(300).reshape(3, 100) % (1 << width)
-    simulation = build(Copy(), simulator)
+    simulation = prepare(Copy(), simulator)
     for a in (values.T, values.T[::-1], np.asfortranarray(values.T), values.T.astype(">i2")):
         np.testing.assert_array_equal(simulation.run({"a": a})["o"], a)
 
@@ -203,7 +203,7 @@ def test_no_clocks_at_all_are_refused(simulator):
 
 @EACH
 def test_batches_leave_no_seam(simulator, monkeypatch):
-    unit = build(Counter(), simulator)
+    unit = prepare(Counter(), simulator)
     inputs = random_inputs(unit.inputs, 100, seed=4)
     whole = unit.run(inputs)
     monkeypatch.setattr(unit, "batch", 7)
@@ -218,7 +218,7 @@ def test_missing_ports_are_zero():
 
 
 def test_a_stimulus_that_does_not_fit_is_refused():
-    unit = build(Queue())
+    unit = prepare(Queue())
     data = np.zeros((10, 5), np.int64)
     data[7, 3] = 4096
     with pytest.raises(ValueError, match=r"i_data, clock 7, lane 3: 4096 .* -4096 to 4095"):
@@ -236,9 +236,9 @@ def test_a_stimulus_that_does_not_fit_is_refused():
     with pytest.raises(TypeError, match="integers are wanted"):
         unit.run({"i_valid": [0.0, 1.0]})
     with pytest.raises(ValueError, match="simulator = 'verilator': pysim and cxxrtl are known"):
-        build(unit.component, "verilator")
+        prepare(unit.component, "verilator")
     with pytest.raises(ValueError, match="built for another Counter"):
-        simulate(build(Counter()).component, {"enable": [0]}, build(Counter()))
+        simulate(prepare(Counter()).component, {"enable": [0]}, prepare(Counter()))
 
 
 @pytest.fixture
@@ -258,11 +258,11 @@ def test_the_cache_is_the_users(monkeypatch):
 
 def test_builds_at_one_time_share_one_library(fresh_cache, monkeypatch):
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: build(Sum(), "cxxrtl"), range(2))
+        first, second = pool.map(lambda _: prepare(Sum(), "cxxrtl"), range(2))
     assert first.library == second.library
     assert os.listdir(fresh_cache) == [first.library.name]
     monkeypatch.setattr(cxxrtl, "_cxx", lambda text: pytest.fail("compiled again"))
-    assert build(Sum(), "cxxrtl").run({"a": [3], "b": [4]})["o"].tolist() == [7]
+    assert prepare(Sum(), "cxxrtl").run({"a": [3], "b": [4]})["o"].tolist() == [7]
 
 
 def test_a_compilers_own_error_is_shown(fresh_cache, tmp_path, monkeypatch):
@@ -271,11 +271,11 @@ def test_a_compilers_own_error_is_shown(fresh_cache, tmp_path, monkeypatch):
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", f"{broken} -fast")
     with pytest.raises(cxxrtl.BuildError, match=r"(?s)broken -fast .*out of coffee"):
-        build(Sum(), "cxxrtl")
+        prepare(Sum(), "cxxrtl")
     assert not fresh_cache.exists() or os.listdir(fresh_cache) == []
     monkeypatch.setenv("CXX", str(tmp_path / "absent"))
     with pytest.raises(cxxrtl.BuildError, match="absent"):
-        build(Sum(), "cxxrtl")
+        prepare(Sum(), "cxxrtl")
 
 
 def test_the_compiler_is_looked_for_in_order(monkeypatch):

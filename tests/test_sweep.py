@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from generated import gradloom
 
-from boards import jobs
 from golden.datasets import digits
 from golden.training import Run, load, train
 from golden.training.runs.checkpoint import Checkpoint
+from gradloom import jobs
 from gradloom import sweep as sweeping
 from gradloom.sweep import grouped, points, sweep
 

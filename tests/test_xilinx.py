@@ -17,7 +17,9 @@ from primitives import Lowered, needs_yosys, yosys
 import golden
 import gradloom
 import hdl
-from boards import flow, targets
+from boards.device import DSP, FF, LUT
+from boards.flow.yosys import synthesise
+from boards.target import find
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.macc import MaccConfig
 from gradloom.compare import compare
@@ -77,7 +79,7 @@ def test_a_node_has_the_trace_of_the_twin(config, models, tmp_path):
     component = hdl.Macc(config, cells=XC7)
     simulator = Lowered(component, tmp_path, MODELS[models]())
     inputs = random_inputs(flatten(component), CLOCKS, seed=1)
-    comparison = compare(component, golden.Macc(config), inputs, simulator=simulator)
+    comparison = compare(component, inputs, golden.Macc(config), simulator=simulator)
     assert comparison, comparison.report()
 
 
@@ -87,7 +89,7 @@ def test_a_sum_that_never_begins_is_seen(tmp_path, monkeypatch):
     component = hdl.Macc(NODES["default"], cells=XC7)
     simulator = Lowered(component, tmp_path, own())
     inputs = random_inputs(flatten(component), CLOCKS, seed=1)
-    assert not compare(component, golden.Macc(component.config), inputs, simulator=simulator)
+    assert not compare(component, inputs, golden.Macc(component.config), simulator=simulator)
 
 
 def conversions(*given):
@@ -180,7 +182,7 @@ def test_a_rounder_has_the_trace_of_the_twin(config, models, tmp_path):
     for seed in range(2 * len(config.conversions)):
         inputs = random_inputs(flatten(component), CLOCKS, seed)
         inputs["i_data"] = offered(config, seed).reshape(inputs["i_data"].shape)
-        comparison = compare(component, twin, inputs, simulator=simulator)
+        comparison = compare(component, inputs, twin, simulator=simulator)
         assert comparison, comparison.report()
 
 
@@ -253,7 +255,7 @@ def test_an_array_has_the_trace_of_the_twin(config, models, tmp_path):
         inputs["i_valid"] = (rng.random(CLOCKS) >= gaps).astype(int)
         inputs["o_ready"] = (rng.random(CLOCKS) >= gaps).astype(int)
         inputs["rst"] = (rng.random(CLOCKS) < resets).astype(int)
-        comparison = compare(component, twin, inputs, simulator=simulator)
+        comparison = compare(component, inputs, twin, simulator=simulator)
         assert comparison, comparison.report()
         if len(config.conversions) == 1 and lasts == 0.02:
             target = config.conversions[0].target
@@ -376,27 +378,27 @@ def test_registers_in_front_of_a_block_are_the_neighbours_hops(tmp_path):
 @pytest.mark.long
 def test_stochastic_rounding_costs_its_generator_alone():
     made = {}
-    target = targets.find("xc7k325t")
+    target = find("xc7k325t")
     for rounding in ("stochastic", "nearest-up"):
         config = array(4, 5, conversions((28, Fixed(2, 14), rounding)), a=WORD, b=WORD)
         text = verilog(UNITS["array"].component(config, cells=XC7))
-        made[rounding] = flow.synthesise(text, "array", target)
+        made[rounding] = synthesise(text, "array", target)
     stochastic, nearest = made["stochastic"], made["nearest-up"]
-    assert stochastic.resources[targets.DSP] == nearest.resources[targets.DSP] == 4 * 5 + 5
-    generators = target.needs(
+    assert stochastic.resources[DSP] == nearest.resources[DSP] == 4 * 5 + 5
+    generators = target.device.needs(
         sum(
             (Counter(cells) for part, cells in stochastic.by_part.items() if "lfsr" in part),
             Counter(),
         )
     )
-    assert generators[targets.FF] == 5 * config.generator.bits
-    for resource in (targets.LUT, targets.FF):
+    assert generators[FF] == 5 * config.generator.bits
+    for resource in (LUT, FF):
         more = stochastic.resources[resource] - nearest.resources[resource]
         assert 0 < more <= generators[resource]
     # Skew and deskew are shift registers in LUTs, 16 bits each: two operands and a result.
     assert stochastic.cells["SRL16E"] >= 16 * 2 * 3
     free = {"CARRY4", "MUXF7", "MUXF8"}
-    assert all(target.cost(kind) for kind in stochastic.cells if kind not in free)
+    assert all(target.device.cost(kind) for kind in stochastic.cells if kind not in free)
 
 
 # What is refused.

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from golden.borders import Border, Operands, around, lone, rounded_at
-from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
 from golden.lfsr import MOST_LANES, Words
 from golden.port import OPERAND, RESULT, Port
-from golden.quantize.scale import OnePerClock, limit
+from golden.quantize.scale import limit
 from golden.settings import check_settings, setting
 from golden.twin import Trace
 
@@ -92,7 +92,6 @@ class ActivationQuantizer(StreamTwin):
     def __init__(self, config: ActivationQuantizerConfig):
         self.config = config
         self.ports = config.ports
-        self.latency = config.latency
 
     def results(self, accepted: Trace, words: Words) -> Trace:
         """See `StreamTwin`."""

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from golden.borders import Border, Operands, around, rounded_at
-from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
 from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
 from golden.port import OPERAND, RESULT, Port
-from golden.quantize.scale import EXPONENT, OnePerClock, exponent_bits, limit
+from golden.quantize.scale import EXPONENT, exponent_bits, limit
 from golden.settings import check_settings, setting
 from golden.twin import Trace
 
@@ -144,7 +144,6 @@ class ErrorQuantizer(StreamTwin):
     def __init__(self, config: ErrorQuantizerConfig):
         self.config = config
         self.ports = config.ports
-        self.latency = config.latency
         if config.rounding is Rounding.STOCHASTIC:
             self.lanes = config.lfsr.start()
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from golden.borders import Border, Course
-from golden.buffer import BUFFER_LATENCY, Queue, schedule, show
+from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, schedule, show
 from golden.fixed import WIDEST
 from golden.lfsr import MOST_LANES
 from golden.port import OPERAND, RESULT, Port
@@ -25,7 +25,7 @@ def shift_exponent(maximum: int, ceil: bool = False) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShiftExponentConfig:
+class ShiftExponentConfig(OnePerClock):
     """The maximum of a tensor and the exponent of Shift, by which errors and gradients are scaled.
 
     Parameters
@@ -156,10 +156,14 @@ class ShiftExponent(Twin[_ShiftState]):
 
     def stretch(self, state: _ShiftState, inputs: Trace) -> tuple[_ShiftState, Trace]:
         """See `Twin`."""
-        latency = self.config.latency
+        config = self.config
         valid, last = inputs["i_valid"] != 0, inputs["i_last"] != 0
         times = schedule(
-            state.queue, valid & last, inputs["o_ready"] != 0, latency=latency, depth=latency + 1
+            state.queue,
+            valid & last,
+            inputs["o_ready"] != 0,
+            latency=config.latency,
+            depth=config.buffer,
         )
         ready = ~last | times.ready
         accepted = np.flatnonzero(valid & ready)

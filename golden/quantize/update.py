@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from golden.borders import Border, Operands
-from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST, WIDEST_WORD, Codes
 from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
 from golden.port import OPERAND, RESULT, Port
-from golden.quantize.scale import EXPONENT, OnePerClock, exponent_bits, limit
+from golden.quantize.scale import EXPONENT, exponent_bits, limit
 from golden.settings import check_settings, setting
 from golden.twin import Trace
 
@@ -159,7 +159,6 @@ class WeightUpdate(StreamTwin):
     def __init__(self, config: WeightUpdateConfig):
         self.config = config
         self.ports = config.ports
-        self.latency = config.latency
         self.lanes = config.lfsr.start()
 
     def results(self, accepted: Trace, words: Words) -> Trace:

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from golden.borders import Border, Operands, around, rounded_at
-from golden.buffer import BUFFER_LATENCY, StreamTwin
+from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST_WORD, Codes, Rounding, round_shift
 from golden.lfsr import MOST_LANES, Words
 from golden.port import OPERAND, RESULT, Port
-from golden.quantize.scale import OnePerClock, limit
+from golden.quantize.scale import limit
 from golden.settings import Bound, check_settings, setting
 from golden.twin import Trace
 
@@ -96,7 +96,6 @@ class WeightQuantizer(StreamTwin):
     def __init__(self, config: WeightQuantizerConfig):
         self.config = config
         self.ports = config.ports
-        self.latency = config.latency
 
     def results(self, accepted: Trace, words: Words) -> Trace:
         """See `StreamTwin`."""

@@ -119,6 +119,7 @@ def setting(
 
     Examples
     --------
+    >>> from golden.settings import check_settings, varied
     >>> @dataclass(frozen=True, kw_only=True)
     ... class Tank:
     ...     depth: int = setting(8, "Places", low=1, high=64)

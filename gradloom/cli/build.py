@@ -69,12 +69,15 @@ def _build(
     scheduler: str | None,
     workers: int | None,
 ) -> None:
-    from boards import jobs, report, targets, tools
+    from boards.flow import page, report
+    from boards.flow.tools import FlowError
+    from boards.target import find
     from golden.files import replaced
     from gradloom.fpga import build
+    from gradloom.jobs import JobsError
 
-    chosen = targets.find(target)
-    chosen.grade(speed)
+    chosen = find(target)
+    chosen.device.grade(speed)
     if output is not None and output.exists() and not output.is_dir():
         raise click.BadParameter(f"{output} is not a folder", param_hint="--output")
     if output is not None and importlib.util.find_spec("matplotlib") is None:
@@ -96,14 +99,14 @@ def _build(
                 workers=workers,
                 listener=say,
             )
-    except (tools.FlowError, jobs.JobsError) as error:
+    except (FlowError, JobsError) as error:
         raise click.ClickException(str(error)) from error
     made["command"] = shlex.join(["gradloom", *sys.argv[1:]])
     if output is not None:
         texts = {
             f"{unit.module}.v": verilog,
             "report.json": json.dumps(made, indent=1) + "\n",
-            "report.html": report.page(made),
+            "report.html": page.page(made),
         }
         output.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
@@ -184,10 +187,12 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
     """The command `gradloom build selftest`."""
     import tempfile
 
-    from boards import bitstream, platforms, tools
+    from boards.board import find
+    from boards.flow.tools import FlowError
+    from boards.selftest import bitstream
     from golden.files import replaced
 
-    chosen = platforms.find(board)
+    chosen = find(board)
     folder = output or Path("build") / f"selftest-{board}"
     if folder.exists() and not folder.is_dir():
         raise click.BadParameter(f"{folder} is not a folder", param_hint="--output")
@@ -201,7 +206,7 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
             )
     except bitstream.ClockError as error:
         fail(str(error), 1)
-    except tools.FlowError as error:
+    except FlowError as error:
         raise click.ClickException(str(error)) from error
     folder.mkdir(parents=True, exist_ok=True)
     report = json.dumps(made.report, indent=1) + "\n"
@@ -225,20 +230,21 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_boards(as_json: bool) -> None:
     """The command `gradloom boards`."""
-    from boards.platforms import BOARDS, memory_budget
+    from boards.board import BOARDS
+    from boards.selftest.memory import memory_budget
 
     rows: dict[str, dict[str, Any]] = {}
     for board in BOARDS.values():
         array, units = board.array, board.config.units
-        budget = memory_budget(board, board.config.checks())
+        budget = memory_budget(board, board.checks())
         folder = Path("build") / f"selftest-{board.name}"
         rows[board.name] = {
             "board": board.title,
-            "device": board.device,
+            "device": board.device.part,
             "clock_mhz": board.frequency / 1e6,
             "array": f"{array.rows} x {array.columns} of {array.macc.a} x {array.macc.b}",
             "lanes": max(getattr(unit, "lanes", 0) for unit in units),
-            "memories": {"at_most": sum(budget.values()), "available": board.memories},
+            "memories": {"at_most": sum(budget.values()), "available": board.device.block_rams},
             "pins": board.pins(),
             "uart": f"115200 8N1, {board.serial}",
             "build": f"gradloom build selftest --board {board.name}",
@@ -271,14 +277,15 @@ def list_targets(as_json: bool) -> None:
     """The command `gradloom targets`."""
     from rich.table import Table
 
-    from boards.targets import FULLEST, RESOURCES, TARGETS
+    from boards.device import RESOURCES
+    from boards.target import FULLEST, TARGETS
 
     if as_json:
         rows = {
             target.name: {
-                "device": target.device,
-                "speed_grades": target.grades,
-                "available": target.available,
+                "device": target.device.title,
+                "speed_grades": target.device.grades,
+                "available": target.device.available,
                 "largest_array": target.largest_array()[0],
                 "bounded_by": target.largest_array()[1],
                 "clock": target.nextpnr is not None,
@@ -297,9 +304,9 @@ def list_targets(as_json: bool) -> None:
     table.add_column("clock")
     for target in TARGETS.values():
         size, bound = target.largest_array()
-        numbers = [f"{target.available[resource]:,}" for resource in RESOURCES]
+        numbers = [f"{target.device.available[resource]:,}" for resource in RESOURCES]
         clock = "estimated" if target.nextpnr else "none: synthesis only"
-        table.add_row(target.name, target.device, *numbers, f"{size} x {size}", bound, clock)
+        table.add_row(target.name, target.device.title, *numbers, f"{size} x {size}", bound, clock)
     # A list, not a layout: lines are as long as they need to be, for people and for grep.
     Console(highlight=False, width=140).print(table)
     click.echo(

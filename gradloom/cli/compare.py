@@ -79,7 +79,7 @@ def _compare(
     as_json: bool,
 ) -> None:
     from gradloom.compare import compare
-    from gradloom.simulators import build
+    from gradloom.simulators import prepare
 
     if waveform:
         refuse(_OF_STIMULUS, "not with --waveform, for nothing is simulated then")
@@ -88,13 +88,13 @@ def _compare(
     refuse(_OF_WAVEFORM, "only with --waveform FILE")
     component = unit.component(config)
     with stderr.status(f"building {unit.name}"):
-        simulation = build(component, simulator)  # type: ignore[arg-type]
+        simulation = prepare(component, simulator)  # type: ignore[arg-type]
     with bar() as progress:
         task = progress.add_task(unit.name, total=cycles)
         result = compare(
             component,
-            unit.twin(config),
             UsualInputs(unit, config, cycles, seed),
+            unit.twin(config),
             simulation,
             waves=waves,
             progress=lambda done, total: progress.update(task, completed=done, total=total),

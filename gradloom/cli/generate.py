@@ -58,20 +58,20 @@ def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> 
         refuse(("cells", "places"), f"{unit.name} has no nodes")
     made_of: dict[str, Any] = {} if cells is None else {"cells": CELLS[cells]}
     if places is not None:
-        from boards.targets import find
+        from boards.target import find
 
         target = find(places)
         if not isinstance(config, ArrayConfig):
             refuse(("places",), "only an array's multipliers have places")
-        if target.places is None:
+        if target.device.places is None:
             refuse(("places",), f"no places are known for {places}")
-        if cells != target.cells:
-            refuse(("places",), f"{places} has places for --cells {target.cells} alone")
-        assert target.places is not None
+        if cells != target.device.cells:
+            refuse(("places",), f"{places} has places for --cells {target.device.cells} alone")
+        assert target.device.places is not None
         if config.block is None:
             refuse(("places",), "a ternary array has no multipliers")
             return made_of
-        made_of["places"] = target.places.array(*config.block)
+        made_of["places"] = target.device.places.array(*config.block)
         if made_of["places"] is None:
             refuse(("places",), f"{places} has no pattern of places for this array")
     return made_of

@@ -82,9 +82,9 @@ def _mutate(
     scheduler: str | None,
     as_json: bool,
 ) -> None:
-    from boards.jobs import JobsError
-    from boards.tools import FlowError
+    from boards.flow.tools import FlowError
     from gradloom.cxxrtl import BuildError
+    from gradloom.jobs import JobsError
     from gradloom.mutate import mutate
 
     try:

@@ -91,8 +91,8 @@ def _prove(
     scheduler: str | None,
     as_json: bool,
 ) -> None:
-    from boards.jobs import JobsError
-    from boards.tools import FlowError
+    from boards.flow.tools import FlowError
+    from gradloom.jobs import JobsError
     from gradloom.prove import Proof, prove
 
     found: dict[int, list[Proof]] = {}

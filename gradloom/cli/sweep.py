@@ -64,9 +64,9 @@ def sweep(
     workers: int | None,
 ) -> None:
     """The command `gradloom sweep`."""
-    from boards.jobs import JobsError
     from golden.training import toml
     from gradloom import sweep as sweeping
+    from gradloom.jobs import JobsError
 
     base = toml.load(recipe, settings)
     runs = sweeping.points(base, _grid(grids), seeds, f"recipe {recipe}")

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from boards import jobs
-from boards.tools import find_tool
+from boards.flow.tools import find_tool
 from golden.port import inputs_of, outputs_of
 from golden.settings import mapping
 from golden.twin import Trace
+from gradloom import jobs
 from gradloom.mutate import equivalence, lanes, netlist
 from gradloom.mutate.netlist import Gates, Mutation
 from gradloom.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
@@ -152,17 +152,17 @@ def mutate(
     patience
         Seconds for each question about a mutant that lives: two at most to ABC, and one a proof.
     scheduler, workers
-        Where survivors are examined: see `boards.jobs.run`. Without either, in this process.
+        Where survivors are examined: see `gradloom.jobs.run`. Without either, in this process.
     listener
         Told a job's number and what it is doing.
 
     Raises
     ------
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
     gradloom.cxxrtl.BuildError
         There is no C++ compiler.
-    boards.jobs.JobsError
+    gradloom.jobs.JobsError
         The jobs could not be run.
     RuntimeError
         The unit itself differs from its twin, or ABC says what is not so.

@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from boards.tools import find_tool, run
+from boards.flow.tools import find_tool, run
 from golden.port import Port
 from golden.twin import Trace
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
@@ -295,7 +295,7 @@ def decide(machine: Machine, number: int, patience: float) -> Answer:
 
     Raises
     ------
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
     """
     loose, seen = reached(machine, number)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boards.tools import find_tool, run
+from boards.flow.tools import find_tool, run
 
 #: Name of the input that chooses.
 SELECT = "mutsel"

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import hdl
-from boards import jobs
+from gradloom import jobs
 from gradloom.ports import flatten
 from gradloom.prove import (
     array,
@@ -127,10 +127,9 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     if pipeline.draws:
         found.append(Bench(f"{unit.module}_lanes", flatten(Lanes(config.lfsr))))
         lfsr.specify(found[-1], config.lfsr)
-    depth = config.latency + 1
-    fifo = hdl.Buffer(component.o.payload.shape(), depth=depth)  # type: ignore[attr-defined]
+    fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer)  # type: ignore[attr-defined]
     found.append(Bench(f"{unit.module}_buffer", flatten(fifo)))
-    streams.specify_fifo(found[-1], depth, 1)
+    streams.specify_fifo(found[-1], config.buffer, 1)
     found.append(Bench(unit.module, config.ports))
     brings = "i_last" if unit.name == "wage-shift" else None
     streams.specify_streamed(found[-1], config, inside, brings)
@@ -166,7 +165,7 @@ def prove_verilog(
 
     Raises
     ------
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
     """
     proofs = []
@@ -220,7 +219,7 @@ def prove(
     patience
         Seconds that Yosys may take for one call.
     scheduler, workers
-        Where the proofs run: see `boards.jobs.run`. Without either they come one after the other.
+        Where the proofs run: see `gradloom.jobs.run`. Without either they come one after the other.
     listener
         Told a job's number and what it is doing.
 
@@ -228,9 +227,9 @@ def prove(
     ------
     ValueError
         A configuration is too large to be proved.
-    boards.tools.FlowError
+    boards.flow.tools.FlowError
         There is no Yosys, or it failed.
-    boards.jobs.JobsError
+    gradloom.jobs.JobsError
         The jobs could not be run.
     """
     tasks = [

@@ -7,17 +7,14 @@ killed, for Yosys in WebAssembly has no clock; the others go on.
 """
 
 import re
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from boards.tools import LAUNCH, FlowError, find_tool, own_words
+from boards.flow.tools import FlowError, Limit, find_tool, run
 from gradloom.prove.bench import AnyState, Bench, Bounded, Induction, Property
 
 Verdict = Literal["proved", "bounded", "failed", "vacuous", "undecided"]
@@ -274,64 +271,37 @@ def _run(
     patience: float,
     say: Callable[[str], None],
 ) -> list[_Reply]:
-    """What Yosys replies; what is missing was not asked for want of a Yosys."""
-    tool = find_tool("yosys")
-    process = subprocess.Popen(
-        [sys.executable, "-c", LAUNCH, *tool.command, "prove.ys"],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    assert process.stdout is not None
+    """Return Yosys's replies: fewer than `asked` if one ran out of time, and that is the last."""
     replies: list[_Reply] = []
     current: int | None = None
     began = 0.0
-    timer: threading.Timer | None = None
-    lines: list[str] = []
-    killed = threading.Event()
+    limit = Limit()
 
-    def kill() -> None:
-        killed.set()
-        process.kill()
+    def listen(line: str) -> None:
+        nonlocal current, began
+        if line.startswith("@begin "):
+            current = int(line.split()[1])
+            replies.append(_Reply())
+            began = time.perf_counter()
+            prop = bench.properties[asked[current].number]
+            say(f"{prop.name}: {asked[current].kind}")
+            limit.set(patience)
+        elif line.startswith("@end ") and current is not None:
+            limit.set(None)
+            replies[current].seconds = time.perf_counter() - began
+            dumped = folder / f"{current}.vcd"
+            if dumped.exists():
+                replies[current].vcd = dumped.read_text()
+            current = None
+        elif current is not None:
+            said = re.sub(r"for \d+ steps", "for N steps", line.strip())
+            replies[current].said = _SAID.get(said, replies[current].said)
 
     try:
-        with process.stdout:
-            for line in process.stdout:
-                line = line.rstrip()
-                lines.append(line)
-                if line.startswith("@begin "):
-                    current = int(line.split()[1])
-                    replies.append(_Reply())
-                    began = time.perf_counter()
-                    prop = bench.properties[asked[current].number]
-                    say(f"{prop.name}: {asked[current].kind}")
-                    timer = threading.Timer(patience, kill)
-                    timer.start()
-                elif line.startswith("@end "):
-                    assert timer is not None and current is not None
-                    timer.cancel()
-                    replies[current].seconds = time.perf_counter() - began
-                    dumped = folder / f"{current}.vcd"
-                    if dumped.exists():
-                        replies[current].vcd = dumped.read_text()
-                    current = None
-                elif current is not None:
-                    said = re.sub(r"for \d+ steps", "for N steps", line.strip())
-                    replies[current].said = _SAID.get(said, replies[current].said)
-        status = process.wait()
-    finally:
-        if timer is not None:
-            timer.cancel()
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    if killed.is_set() and current is not None:
-        replies[current] = _Reply("time", patience)
-    elif status:
-        raise FlowError(f"{tool.name} failed: {own_words(lines, status)}")
+        run(find_tool("yosys"), ["prove.ys"], folder, listen, limit)
+    except TimeoutError:
+        if current is not None:
+            replies[current] = _Reply("time", patience)
     return replies
 
 

@@ -154,7 +154,7 @@ def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: st
         The port that says whether an operand brings a result, if not every one does.
     """
     clocks = config.latency - BUFFER_LATENCY
-    depth = config.latency + 1
+    depth = config.buffer
     accepted = bench["i_valid"] & bench["i_ready"]
     claims = accepted & bench[brings] if brings else accepted
 

@@ -61,7 +61,7 @@ class Environment:
     Parameters
     ----------
     simulation
-        What `build` gave for the design.
+        What `prepare` gave for the design.
     parts
         Sources, sinks, memories, hosts and watches. No two drive one input port; inputs that none
         drives are given to `advance`, or 0.
@@ -74,9 +74,9 @@ class Environment:
     Examples
     --------
     >>> import golden, hdl
-    >>> from gradloom import build
+    >>> from gradloom import prepare
     >>> from gradloom.sim import Environment, Sink, Source, Watch
-    >>> simulation = build(hdl.WeightQuantizer(golden.WeightQuantizerConfig()))
+    >>> simulation = prepare(hdl.WeightQuantizer(golden.WeightQuantizerConfig()))
     >>> played = Environment(
     ...     simulation,
     ...     Source(stream="i", beats={"data": [[100], [-3], [-100]]}, gaps=(0, 2)),

@@ -181,7 +181,7 @@ from gradloom import compare, random_inputs
 config = golden.{type(config).__name__}({given})
 component = hdl.{component}(config)
 inputs = random_inputs(config.ports, cycles=5_000, seed=0)
-print(compare(component, golden.{component}(config), inputs).report())"""
+print(compare(component, inputs).report())"""
 
 
 def resources(folder: Path, unit: Unit) -> tuple[str, Rows] | None:

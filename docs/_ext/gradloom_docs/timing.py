@@ -14,7 +14,7 @@ import numpy as np
 
 from golden.port import inputs_of
 from golden.twin import Trace
-from gradloom import UNITS, Port, Unit, build
+from gradloom import UNITS, Port, Unit, prepare
 from gradloom.simulators import Simulation
 
 #: An operand of a script: field or plain port to value, scalar or one a lane. None is a gap.
@@ -350,7 +350,7 @@ def run(name: str) -> Run:
     """The script of the unit `name`, simulated."""
     script, unit = scripts()[name], UNITS[name]
     config = configuration(unit, script.arguments)
-    simulation = build(unit.component(config))
+    simulation = prepare(unit.component(config))
     offers = [*script.operands, *(None,) * script.clocks][: script.clocks]
     while True:
         inputs = _inputs(simulation, script, offers)

@@ -1,10 +1,10 @@
 # amaranth: UnusedElaboratable=no
 # (a check makes its component for its ports alone, too)
-"""What a self-test sends through its units and what must come back: operands, the twins' answers.
+"""Stimulus of a self-test: the operands of each unit, and the results that its twin expects.
 
-Results are compared in order, whatever the clock at which they appear, so an answer is the
-sequence of valid results of the unit's twin. Random numbers are raw words of PCG64, which NumPy
-keeps as they are from version to version: the same parameters give the same memories.
+Results are compared in order, at whatever clock they appear, so the expected ones are the sequence
+of the twin's valid results. Random numbers are raw words of PCG64, which do not change with NumPy's
+version: the same parameters give the same memories.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ from golden import check
 from golden.fixed import Codes
 from golden.quantize import RATE_BITS
 from golden.twin import Trace, Twin
+from hdl.cells import CELLS
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Element:
     Parameters
     ----------
     port
-        Name of its field.
+        Name of the field.
     lane
-        Its number in the field, 0 where the field is one number.
+        Lane in the field; 0 where the field is a scalar.
     offset, width
-        Its bits.
+        Position of the lowest bit, and number of bits.
     signed
-        Whether it is in two's complement.
+        Whether the number is in two's complement.
     """
 
     port: str
@@ -47,7 +48,13 @@ class Element:
 
 
 def elements(layout: data.Layout) -> list[Element]:
-    """The numbers of a payload, from its lowest bits on."""
+    """Return the numbers of a payload, from its lowest bits on.
+
+    Examples
+    --------
+    >>> [each.width for each in elements(data.StructLayout({"data": data.ArrayLayout(8, 2)}))]
+    [8, 8]
+    """
     found = []
     for name, field in layout:
         shape = field.shape
@@ -59,8 +66,21 @@ def elements(layout: data.Layout) -> list[Element]:
     return found
 
 
-def pack(layout: data.Layout, fields: Mapping[str, Codes]) -> list[int]:
-    """Payloads as whole numbers; a field's values are (payloads,) or (payloads, lanes)."""
+def pack(layout: data.Layout, fields: Mapping[str, Codes]) -> tuple[int, ...]:
+    """Return payloads as whole numbers.
+
+    Parameters
+    ----------
+    layout
+        The payload's layout.
+    fields
+        Values of each field, (payloads,) or (payloads, lanes).
+
+    Examples
+    --------
+    >>> pack(data.StructLayout({"a": 4, "b": 4}), {"a": np.array([1, 2]), "b": np.array([3, 4])})
+    (49, 66)
+    """
     words = [0] * len(next(iter(fields.values())))
     for element in elements(layout):
         values = fields[element.port]
@@ -68,7 +88,7 @@ def pack(layout: data.Layout, fields: Mapping[str, Codes]) -> list[int]:
         mask = (1 << element.width) - 1
         for number, value in enumerate(lane.tolist()):
             words[number] |= (value & mask) << element.offset
-    return words
+    return tuple(words)
 
 
 @dataclass(frozen=True)
@@ -78,15 +98,16 @@ class Check:
     Parameters
     ----------
     name
-        What a report calls it.
+        Name in messages and reports.
     component
-        Makes it: streams `i` and `o`, and plain input ports that are read with each operand.
+        Makes the component. It has streams `i` and `o`, and may have plain input ports that are
+        read with each operand.
     operands
-        Fields of `i.payload` and values of plain ports by name, one entry an operand.
+        Fields of `i.payload` and plain ports by name, one entry per operand.
     results
-        Fields of `o.payload` by name, one entry a result.
+        Fields of `o.payload` by name, one entry per result.
     latency
-        Clocks that pass at most between an operand and what it causes, while nothing stalls.
+        Most clocks from an operand to its last result, while nothing stalls.
     """
 
     name: str
@@ -95,13 +116,22 @@ class Check:
     results: Trace
     latency: int
 
+    def __post_init__(self) -> None:
+        check.whole("latency", self.latency, 1, 1 << 16)
+        for name, fields in (("operands", self.operands), ("results", self.results)):
+            lengths = sorted({len(values) for values in fields.values()})
+            if len(lengths) != 1 or lengths[0] == 0:
+                raise ValueError(
+                    f"{name} of {self.name} have {lengths} entries: one number from 1 on is wanted"
+                )
+
     @property
     def depth(self) -> tuple[int, int]:
-        """Numbers of operands and of results."""
+        """Number of operands, and number of results."""
         return len(next(iter(self.operands.values()))), len(next(iter(self.results.values())))
 
     def broken(self, result: int, port: str, lane: int, bit: int) -> "Check":
-        """The check with one bit of one expected number wrong: right hardware must fail it."""
+        """Return the check with one wrong bit in one expected number: right hardware fails it."""
         results = {name: values.copy() for name, values in self.results.items()}
         values = results[port].reshape(self.depth[1], -1)  # a view: lanes last
         values[result, lane] ^= 1 << bit
@@ -109,7 +139,7 @@ class Check:
 
 
 class _Random:
-    """Codes from raw random words."""
+    """Random codes, made of raw random words."""
 
     def __init__(self, seed: int):
         self._source = np.random.PCG64(seed)
@@ -120,7 +150,7 @@ class _Random:
         return (raw % np.uint64(limit)).astype(np.int64).reshape(shape)
 
     def codes(self, bits: int, shape: int | tuple[int, ...]) -> Codes:
-        """Signed codes of any magnitude, one of 16 of them the lowest, the highest, 0 or -1."""
+        """Signed codes of any magnitude; one in 16 is the lowest, the highest, 0 or -1."""
         values = self.below(1 << min(bits, 40), shape) << max(bits - 40, 0)
         values = (values - (1 << (bits - 1))) >> np.where(
             self.below(2, shape), self.below(bits, shape), 0
@@ -129,12 +159,12 @@ class _Random:
         return np.where(self.below(16, shape), values, extremes[self.below(4, shape)])
 
     def seldom(self, shape: int | tuple[int, ...]) -> Codes:
-        """Ones among fifteen times as many zeros."""
+        """Ones and zeros; one in 16 is a one."""
         return (self.below(16, shape) == 0).astype(np.int64)
 
 
 def _ends(depths: list[int], operands: int) -> Codes:
-    """Marks of the last operands of tiles of these depths, in turn; the last of all is one."""
+    """Return marks of the last operands of tiles that have these depths in turn, (operands,)."""
     marks = np.zeros(operands, np.int64)
     place, number = -1, 0
     while (place := place + depths[number % len(depths)]) < operands:
@@ -146,7 +176,8 @@ def _ends(depths: list[int], operands: int) -> Codes:
 
 def _array(config: golden.ArrayConfig, random: _Random, operands: int) -> Trace:
     rows, deepest = config.rows, config.macc.depth
-    # Tiles as deep as the array is high stream without a bubble; less deep ones wait for the drain.
+    # Tiles with at least as many terms as the array has rows follow each other without a bubble;
+    # those with fewer wait for the drain.
     depths = [2 * rows, rows, rows, 1, 4 * rows, 1, 2, rows + 1, 3 * rows, rows, max(rows - 1, 1)]
     last = _ends([min(depth, deepest) for depth in depths], operands)
     fields = {
@@ -197,8 +228,8 @@ def _update(config: golden.WeightUpdateConfig, random: _Random, operands: int) -
     }
 
 
-#: A unit's name in reports, its component, its twin and its operands, by its configuration's type.
-_UNITS: dict[type, tuple[str, Callable[[Any], wiring.Component], Callable[[Any], Twin], Any]] = {
+#: Name, component, twin and operands of each kind of unit, by the type of its configuration.
+_UNITS: dict[type, tuple[str, Callable[..., wiring.Component], Callable[[Any], Twin], Any]] = {
     golden.ArrayConfig: ("array", hdl.Array, golden.Array, _array),
     golden.WeightQuantizerConfig: (
         "wage-weight",
@@ -217,7 +248,7 @@ _UNITS: dict[type, tuple[str, Callable[[Any], wiring.Component], Callable[[Any],
     golden.WeightUpdateConfig: ("wage-update", hdl.WeightUpdate, golden.WeightUpdate, _update),
 }
 
-#: Configurations that a self-test knows what to do with.
+#: Configurations of the units that a self-test can have.
 UnitConfig = (
     golden.ArrayConfig
     | golden.WeightQuantizerConfig
@@ -228,30 +259,45 @@ UnitConfig = (
 )
 
 
-def make_check(config: UnitConfig, operands: int, seed: int) -> Check:
-    """A check of the unit that `config` configures, on random operands.
+def make_check(config: UnitConfig, operands: int, seed: int, cells: str = "generic") -> Check:
+    """Return a check of a unit on random operands.
 
     Parameters
     ----------
     config
         Configuration of an array or of one of WAGE's units.
     operands
-        How many, at least 1.
+        Number of operands, 1 to 65536.
     seed
-        Of the random numbers.
+        Seed of the random operands.
+    cells
+        What an array's nodes are made of: a name of `hdl.cells.CELLS`.
+
+    Raises
+    ------
+    TypeError
+        The self-test has no operands for this kind of unit.
+
+    Examples
+    --------
+    >>> make_check(golden.WeightQuantizerConfig(), 100, 1).depth
+    (100, 100)
     """
     if type(config) not in _UNITS:
         raise TypeError(f"{type(config).__name__}: the self-test has no operands for this unit")
     check.whole("operands", operands, 1, 1 << 16)
     name, component, twin, stimulus = _UNITS[type(config)]
     fields = stimulus(config, _Random(seed), operands)
-    rows = config.rows if isinstance(config, golden.ArrayConfig) else 1
+    rows, made_of = 1, {}
+    if isinstance(config, golden.ArrayConfig):
+        rows, made_of = config.rows, {"cells": CELLS[cells]}
     results = _answers(twin(config), fields, config.latency, rows)
-    return Check(name, lambda: component(config), fields, results, config.latency + rows)
+    latency = config.latency + rows
+    return Check(name, lambda: component(config, **made_of), fields, results, latency)
 
 
 def _answers(twin: Twin, fields: Trace, latency: int, rows: int) -> Trace:
-    """Valid results of `twin` in order; operands come so slowly that none has to wait."""
+    """Return the valid results of `twin` in order; operands are far enough apart not to wait."""
     last = fields.get("last")
     operands = len(next(iter(fields.values())))
     waits = np.zeros(operands, np.int64) if last is None else rows * np.cumsum(last)

@@ -1,10 +1,11 @@
-"""What Yosys made of a unit: cells by kind and by part of the unit, and the registers' names.
+"""Reads Yosys's netlist of a unit: cells by kind and by submodule, and the registers' names.
 
-A flattened netlist has forgotten whose a gate is. Before it is flattened, every register is named
-in its own module, and the flattening notes each cell's module path (`hdlname`, `scopename`; a mark
-of our own for the top module's cells); those survive the mapping to a device's flip-flops and
-multipliers. LUTs and carry cells have no such note: they are counted where what they drive is, as
-the logic in front of a register is part of the register's module.
+A flattened netlist does not show which submodule a cell comes from. So every register gets a name
+in its own module before that, and flattening notes each cell's module path in its attributes
+(`hdlname`, `scopename`; an attribute of our own marks the top module's cells). Flip-flops,
+multipliers and memories keep these attributes when they are mapped to the device's cells. LUTs and
+carry cells do not: they are counted in the submodule of the cells that they drive, as logic in
+front of a register.
 """
 
 import json
@@ -13,39 +14,39 @@ from collections import Counter, defaultdict
 from functools import cached_property
 from typing import Any
 
-from boards.targets import FF, LUT, Target
+from boards.device import FF, LUT, Device
 
-#: Kinds of cells that store, though they are made of LUTs.
+#: Kinds of cells that store, although they use LUTs.
 _STORES = re.compile("DPR16X4|RAM|SRL")
 #: Attribute of the cells that are in no submodule.
 BODY_MARK = "gradloom_body"
-#: Cells that belong to no part: pads and constants.
+#: Cells that belong to no submodule: pads and constants.
 _NOBODYS = {"IBUF", "GND", "VCC", "VLO", "VHI"}
-#: What Yosys appends to a register's name when it names the register's cell.
+#: The suffix that Yosys appends to a register's name for the register's cell.
 _SUFFIX = re.compile(r"_\$\w+_[A-Z]\w*$")
-#: What nextpnr appends to a cell's name when it packs the cell.
+#: The suffix that nextpnr appends to a cell's name when it packs the cell.
 _PACKED = re.compile(
     r"(_DFFLC|_LC|_ALULC|_TAIL_ALULC|_HEAD_ALULC|\$widefn_comb\[\d\]\$?|\$CCU2_\w+)$"
 )
 
 
 class Netlist:
-    """A flattened and mapped design.
+    """A design that Yosys has flattened and mapped to a device.
 
     Parameters
     ----------
     text
         Yosys's JSON.
-    target
-        What it was mapped to.
+    device
+        The device that it was mapped to.
 
     Raises
     ------
     ValueError
-        It has no top module.
+        It does not have exactly one top module.
     """
 
-    def __init__(self, text: str, target: Target):
+    def __init__(self, text: str, device: Device):
         design = json.loads(text)
         tops = [
             module
@@ -54,7 +55,7 @@ class Netlist:
         ]
         if len(tops) != 1:
             raise ValueError(f"a netlist with one top module is wanted, not with {len(tops)}")
-        self.target = target
+        self.device = device
         self._design, self._top = design, tops[0]
         cells = self._top["cells"]
         self.scopes = {name for name, cell in cells.items() if cell["type"] == "$scopeinfo"}
@@ -64,29 +65,35 @@ class Netlist:
 
     @cached_property
     def cells(self) -> dict[str, int]:
-        """Number of cells by kind, the most first."""
+        """Number of cells by kind, the most frequent first."""
         return dict(Counter(cell["type"] for cell in self._cells.values()).most_common())
 
     @cached_property
     def by_part(self) -> dict[str, dict[str, int]]:
-        """Number of cells by kind in every part of the unit; "" is the unit's own body."""
+        """Number of cells by kind in every submodule, by its path; "" is the top module itself."""
         parts: dict[str, Counter[str]] = defaultdict(Counter)
         for name, part in self._owners.items():
             parts[part][self._cells[name]["type"]] += 1
         return {part: dict(parts[part].most_common()) for part in sorted(parts)}
 
     def place_of(self, cell: str, port: str = "", *, end: bool = False) -> str:
-        """A cell of nextpnr's report in the unit's own words: a register's bit, or what stands
-        where.
+        """Return the name of a cell of nextpnr's report in the unit's own words.
 
         Parameters
         ----------
         cell, port
-            As nextpnr has them.
+            Names in nextpnr's report.
         end
-            Whether a path begins or ends here, so that a register is meant.
+            Whether a path begins or ends here. Then the register of a logic cell is meant, and not
+            the LUT in front of it.
+
+        Returns
+        -------
+        str
+            A register and its bit, as in `node_0_1.sum[3]`; for any other cell its submodule, kind
+            and port, as in `node_0_1 LUT4.B`.
         """
-        # A multiplier is several blocks to nextpnr for Nexus.
+        # nextpnr for Nexus makes several blocks of one multiplier.
         name = _PACKED.sub("", cell.partition("/")[0])
         found = self._cells.get(name)
         if found is not None and end and self._kind(name) == LUT and name != cell:
@@ -100,7 +107,7 @@ class Netlist:
             if behind:
                 name, found = behind[0], self._cells[behind[0]]
         if found is None:
-            # Made by nextpnr itself: a carry's way in or out.
+            # nextpnr made the cell itself: it begins or ends a carry chain.
             return self._scope_of(name) or "nextpnr's own cell"
         if self._kind(name) == FF:
             return self._register(name)
@@ -121,7 +128,7 @@ class Netlist:
         return signal + ("" if index is None else f"[{index}]")
 
     def _kind(self, name: str) -> str | None:
-        cost = self.target.cost(self._cells[name]["type"])
+        cost = self.device.cost(self._cells[name]["type"])
         return cost[0] if cost else None
 
     @staticmethod
@@ -146,7 +153,7 @@ class Netlist:
 
     @cached_property
     def _names(self) -> dict[Any, tuple[str, int | None]]:
-        """A net's name and bit: of several names the outermost, and of those the shortest."""
+        """A net's name and bit; the outermost of several names, and of those the shortest."""
         names: dict[Any, tuple[str, int | None]] = {}
         nets = self._top["netnames"].items()
         for name, net in sorted(nets, key=lambda item: (item[0].count("."), len(item[0]), item[0])):
@@ -158,7 +165,7 @@ class Netlist:
 
     @cached_property
     def _sinks(self) -> dict[Any, list[str]]:
-        """Cells that a net leads to."""
+        """The cells that a net drives."""
         sinks: dict[Any, list[str]] = defaultdict(list)
         for name, cell in self._cells.items():
             for bit in self._inputs(cell):
@@ -166,7 +173,7 @@ class Netlist:
         return sinks
 
     def _scope_of(self, name: str) -> str:
-        """The deepest instance that a dotted name begins with."""
+        """Return the deepest submodule whose path is the beginning of a dotted name; "" if none."""
         while "." in name:
             name = name.rpartition(".")[0]
             if name in self.scopes:
@@ -206,8 +213,8 @@ class Netlist:
         def before(name: str) -> list[str]:
             return [drivers[bit] for bit in self._inputs(self._cells[name]) if bit in drivers]
 
-        # Backwards from what is known, then by name, then forwards: an output's gates drive no
-        # cell.
+        # Each other cell gets the submodule of the cells that it drives, repeatedly; or the one in
+        # its name; or that of the cells that drive it, as gates in front of an output drive none.
         for neighbours in (behind, None, before):
             known = -1
             while open_ones and known != len(owners):
@@ -229,10 +236,10 @@ class Netlist:
         return owners | dict.fromkeys(open_ones, "")
 
     def without_tied_carries(self) -> str:
-        """The text for nextpnr-nexus, which takes no constant at a carry chain's beginning.
+        """Return the netlist, JSON, without constants at the beginning of a carry chain.
 
-        Yosys ties the carry input of the first cell to a constant, though that cell makes its carry
-        by itself; see Yosys issue 4081.
+        nextpnr-nexus rejects them. Yosys connects the first cell's carry input to a constant,
+        although that cell generates its own carry (Yosys issue 4081).
         """
         constants = {
             bit

@@ -1,9 +1,10 @@
-"""Amaranth's platforms of Gowin's devices with the open tools of today.
+"""Amaranth's platforms of Gowin's devices with the present open tools.
 
-Amaranth 0.5 calls nextpnr-gowin, which nextpnr-himbaechel-gowin has replaced. And a memory that
-nobody writes becomes one of Gowin's ROMs (pROMX9) instead of a RAM (SPX9): nextpnr 0.11 has four
-requirements for every address bit of an SPX9 where there is one (its issue 1803), adds them up, and
-refuses designs for hold times that they keep.
+Amaranth 0.5 calls nextpnr-gowin, which nextpnr-himbaechel-gowin has replaced.
+
+A memory that is never written becomes a ROM (pROMX9) here, where Yosys makes a RAM (SPX9) of it.
+For each address bit of an SPX9, nextpnr 0.11 has four timing requirements instead of one (nextpnr
+issue 1803). It adds them up, and then rejects designs that keep their hold times.
 """
 
 from typing import Any
@@ -25,7 +26,7 @@ module SPX9 (CLK, CE, OCE, RESET, WRE, AD, BLKSEL, DI, DO);
     input [35:0] DI;
     output [35:0] DO;
 
-    // A memory that is written, or one of several that share an address, stays what it is.
+    // A memory that is written stays a RAM, and so does one of several that share an address.
     parameter _TECHMAP_CONSTVAL_WRE_ = 1'bx;
     parameter _TECHMAP_CONSTVAL_BLKSEL_ = 3'bx;
     wire _TECHMAP_FAIL_ =
@@ -50,10 +51,10 @@ synth_gowin -top {{name}} -run map_ffram: -json {{name}}.syn.json
 
 
 def with_present_flow(base: type[Any]) -> type[Any]:
-    """The platform `base` of a board, with the tools of today."""
+    """Return a subclass of the platform `base` of a board, with the present tools."""
 
     class Platform(base):
-        """The board with nextpnr's present Gowin flow."""
+        """The board, built by nextpnr-himbaechel-gowin."""
 
         required_tools = ("yosys", "nextpnr-himbaechel-gowin", "gowin_pack")
 

@@ -1,219 +1,22 @@
-"""What a build says, on a terminal and as one HTML page that loads nothing from anywhere.
-
-A report is a plain dictionary, ready for JSON; `gradloom build --json` prints it.
-"""
+"""A build's report as one HTML page, which loads nothing from anywhere."""
 
 import io
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from html import escape
-from statistics import median
 from typing import Any
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from boards.flow import Placement, Synthesis
-from boards.targets import RESOURCES, Target, name
-from golden.settings import flat, text_of
-
-#: What every report says of its figures.
-ESTIMATES = (
-    "Estimates of open tools, out of context: ports have no pads, and what is timed is every path "
-    "from a register to a register. Nothing has been measured on silicon."
+from boards.device import NAMES, RESOURCES
+from boards.flow.report import (
+    cells_line,
+    clock_line,
+    delay_of,
+    number_text,
+    rate_text,
+    resource_usage,
+    throughput_line,
 )
-#: The unit's own body, in a table of its parts.
-BODY = "its own body"
-
-
-def parts(synthesis: Synthesis, target: Target) -> list[dict[str, Any]]:
-    """Cells by part of the unit, instances that differ in their numbers alone taken together."""
-    groups: dict[str, list[dict[str, int]]] = defaultdict(list)
-    for path, cells in synthesis.by_part.items():
-        groups[re.sub(r"(_\d+)+(?=\.|$)", "", path)].append(cells)
-    rows = []
-    for part, members in groups.items():
-        together: dict[str, int] = defaultdict(int)
-        for member in members:
-            for kind, number in member.items():
-                together[kind] += number
-        rows.append(
-            {
-                "part": part or BODY,
-                "instances": len(members),
-                "cells": dict(together),
-                "resources": target.needs(together),
-            }
-        )
-    return sorted(rows, key=lambda row: -sum(row["resources"].values()))
-
-
-def flow_report(
-    target: Target, grade: str, synthesis: Synthesis, placements: list[Placement]
-) -> dict[str, Any]:
-    """What the tools said: the part of a report that every design has."""
-    report: dict[str, Any] = {
-        "estimates": ESTIMATES,
-        "target": {
-            "name": target.name,
-            "device": target.device,
-            "speed_grade": grade or None,
-            "available": target.available,
-            "notes": list(target.notes),
-        },
-        "tools": list(dict.fromkeys([synthesis.tool, *(each.tool for each in placements)])),
-        "synthesis": {
-            "command": synthesis.command,
-            "cells": synthesis.cells,
-            "resources": synthesis.resources,
-            "parts": parts(synthesis, target),
-        },
-        "placements": [],
-        "used": {},
-        "clock_mhz": None,
-    }
-    placements = sorted(placements, key=lambda each: each.seed)
-    for each in placements:
-        start, stop = each.ends
-        report["placements"].append(
-            {
-                "seed": each.seed,
-                "command": each.command,
-                "clock_mhz": each.clock,
-                "from": start,
-                "to": stop,
-                "path": [vars(step) for step in each.path],
-            }
-        )
-    clocks = [each.clock for each in placements if each.clock is not None]
-    if clocks:
-        report["clock_mhz"] = {
-            "asked": placements[0].asked,
-            "best": max(clocks),
-            "median": round(median(clocks), 2),
-            "worst": min(clocks),
-        }
-    if placements:
-        report["used"] = {
-            resource: placements[0].used.get(bel, (0, target.available.get(resource, 0)))
-            for resource, bel in target.bels.items()
-        }
-    return report
-
-
-def cells_line(report: dict[str, Any]) -> str | None:
-    """What the nodes are made of, in words."""
-    if not (said := report.get("cells")):
-        return None
-    where = "places by the target's description" if said["placed"] else "no places"
-    note = f" ({said['note']})" if said["note"] else ""
-    return f"nodes of {said['cells']} cells, {where}{note}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-
-
-def _rate(value: float) -> str:
-    """Multiply-accumulates a second."""
-    return f"{value / 1e9:.2f} GMAC/s"
-
-
-def clock_line(report: dict[str, Any]) -> str:
-    """The clock in words."""
-    clock = report["clock_mhz"]
-    if clock is None:
-        return (
-            "no path from a register to a register"
-            if report["placements"]
-            else "not placed: no clock"
-        )
-    if len(report["placements"]) == 1:
-        return f"{clock['best']:.1f} MHz"
-    return (
-        f"{clock['best']:.1f} MHz at best, {clock['median']:.1f} median, "
-        f"{clock['worst']:.1f} at worst"
-    )
-
-
-def _of_path(placement: dict[str, Any], *kinds: str) -> float:
-    return sum(step["delay"] for step in placement["path"] if step["kind"] in kinds)
-
-
-def _through(report: dict[str, Any]) -> str:
-    rate = report["throughput"]
-    return (
-        f"peak {_rate(rate['peak_macs_per_second'])}; "
-        f"sustained {_rate(rate['sustained_macs_per_second'])} ({rate['efficiency']:.1%}) "
-        f"for {rate['shape']}"
-    )
-
-
-def terminal(report: dict[str, Any]) -> RenderableType:
-    """The report for a terminal."""
-    target = report["target"]
-    grade = f", speed grade {target['speed_grade']}" if target["speed_grade"] else ""
-    lines: list[RenderableType] = [
-        Text(f"{report['unit']} on {target['device']}{grade}", style="bold"),
-        Text(f"clock, estimated: {clock_line(report)}"),
-    ]
-    if made_of := cells_line(report):
-        lines.append(Text(made_of))
-    if report.get("throughput"):
-        lines.append(Text(f"at the best clock: {_through(report)}"))
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("resource")
-    for head in ("used", "available", "%"):
-        table.add_column(head, justify="right")
-    for resource, used, there in _usage(report):
-        share = f"{used / there:.1%}" if there else ""
-        table.add_row(resource, _number(used), _number(there), share)
-    lines.append(table)
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("part")
-    table.add_column("instances", justify="right")
-    for resource in RESOURCES:
-        table.add_column(resource, justify="right")
-    for row in report["synthesis"]["parts"]:
-        numbers = [_number(row["resources"][resource]) for resource in RESOURCES]
-        table.add_row(row["part"], str(row["instances"]), *numbers)
-    table.add_section()
-    total = report["synthesis"]["resources"]
-    table.add_row("all, after synthesis", "", *(_number(total[each]) for each in RESOURCES))
-    lines.append(table)
-
-    if report["placements"]:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for head in ("seed", "MHz", "slowest path: from", "to", "logic ns", "wires ns"):
-            named = "path" in head or head == "to"
-            table.add_column(head, justify="left" if named else "right", overflow="fold")
-        for each in report["placements"]:
-            mhz = "" if each["clock_mhz"] is None else f"{each['clock_mhz']:.1f}"
-            logic = f"{_of_path(each, 'clk-to-q', 'logic', 'setup'):.2f}"
-            wires = f"{_of_path(each, 'routing'):.2f}"
-            table.add_row(str(each["seed"]), mhz, each["from"], each["to"], logic, wires)
-        lines.append(table)
-    lines += [Text(note) for note in target["notes"]]
-    lines += [Text(report["estimates"]), Text(f"by {'; '.join(report['tools'])}")]
-    return Group(*lines)
-
-
-def _usage(report: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
-    """Resource, used, available: by nextpnr where it ran."""
-    if report["used"]:
-        for resource, (used, there) in report["used"].items():
-            yield resource, used, there
-        return
-    for resource, there in report["target"]["available"].items():
-        yield resource, report["synthesis"]["resources"][resource], there
-
-
-# The page.
+from golden.settings import flat, text_of
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1c2430; --dim: #5b6675; --line: #d9dee5; --fill: #f5f7f9;
@@ -238,7 +41,13 @@ _BLUE, _ORANGE, _GREY, _GREEN = "#1f6f8b", "#d1793a", "#c8d0d9", "#5a8f4c"
 
 
 def page(report: dict[str, Any]) -> str:
-    """The report as one HTML page.
+    """Return a report as one HTML page.
+
+    Parameters
+    ----------
+    report
+        The dictionary of `boards.flow.report.flow_report`, and `unit`, `parameters`, `cells`,
+        `command` and `throughput`.
 
     Raises
     ------
@@ -253,12 +62,20 @@ def page(report: dict[str, Any]) -> str:
         f'<div class="tiles">{"".join(_tiles(report))}</div>',
         *(f"<p>{escape(line)}</p>" for line in [cells_line(report), *target["notes"]] if line),
         "<h2>Of the device</h2>",
-        _svg(lambda axes: _plot_usage(axes, report), height=0.42 * len(list(_usage(report))) + 0.6),
+        _svg(
+            lambda axes: _plotusage(axes, report),
+            height=0.42 * len(list(resource_usage(report))) + 0.6,
+        ),
         _table(
             ["resource", "used", "available", "%"],
             [
-                [resource, _number(used), _number(there), f"{used / there:.1%}" if there else ""]
-                for resource, used, there in _usage(report)
+                [
+                    resource,
+                    number_text(used),
+                    number_text(there),
+                    f"{used / there:.1%}" if there else "",
+                ]
+                for resource, used, there in resource_usage(report)
             ],
         ),
         _cells(report),
@@ -278,9 +95,9 @@ def page(report: dict[str, Any]) -> str:
         rate = report["throughput"]
         body += [
             "<h2>Throughput</h2>",
-            f"<p>At the best clock: {escape(_through(report))}. A tile of depth K takes K clocks; "
-            f"a run of tiles takes {rate['overhead_clocks']} more, the way in and out of the "
-            "array.</p>",
+            f"<p>At the best clock: {escape(throughput_line(report))}. A tile of depth K takes K "
+            f"clocks; a run of tiles takes {rate['overhead_clocks']} more, for the way into the "
+            "array and out of it.</p>",
             _svg(lambda axes: _plot_efficiency(axes, report), height=2.6),
         ]
     body += [
@@ -320,11 +137,11 @@ def _tiles(report: dict[str, Any]) -> Iterator[str]:
         )
     if report.get("throughput"):
         rate = report["throughput"]
-        yield tile(_rate(rate["peak_macs_per_second"]), "peak, at that clock")
-        yield tile(_rate(rate["sustained_macs_per_second"]), f"sustained, {rate['shape']}")
-    for resource, used, there in _usage(report):
+        yield tile(rate_text(rate["peak_macs_per_second"]), "peak, at that clock")
+        yield tile(rate_text(rate["sustained_macs_per_second"]), f"sustained, {rate['shape']}")
+    for resource, used, there in resource_usage(report):
         if used:
-            yield tile(_number(used), f"{resource}, of {_number(there)}")
+            yield tile(number_text(used), f"{resource}, of {number_text(there)}")
 
 
 def _table(head: list[str], rows: list[list[str]], *, left: int = 1, total: bool = False) -> str:
@@ -343,7 +160,7 @@ def _table(head: list[str], rows: list[list[str]], *, left: int = 1, total: bool
 
 def _cells(report: dict[str, Any]) -> str:
     cells = report["synthesis"]["cells"]
-    rows = [[kind, _number(number)] for kind, number in cells.items()]
+    rows = [[kind, number_text(number)] for kind, number in cells.items()]
     return (
         f"<details><summary>Cells by kind, after synthesis ({sum(cells.values()):,})</summary>"
         f"{_table(['cell', 'number'], rows)}</details>"
@@ -355,13 +172,13 @@ def _parts_table(report: dict[str, Any]) -> str:
         [
             row["part"],
             str(row["instances"]),
-            *(_number(row["resources"][resource]) for resource in RESOURCES),
+            *(number_text(row["resources"][resource]) for resource in RESOURCES),
         ]
         for row in report["synthesis"]["parts"]
     ]
     total = report["synthesis"]["resources"]
-    rows.append(["all", "", *(_number(total[resource]) for resource in RESOURCES)])
-    heads = ["part", "instances", *(name(resource) for resource in RESOURCES)]
+    rows.append(["all", "", *(number_text(total[resource]) for resource in RESOURCES)])
+    heads = ["part", "instances", *(NAMES[resource] for resource in RESOURCES)]
     return _table(heads, rows, total=True)
 
 
@@ -376,8 +193,8 @@ def _clock_section(report: dict[str, Any]) -> list[str]:
             each["from"],
             each["to"],
             f"{each['clock_mhz']:.1f}",
-            f"{_of_path(each, 'clk-to-q', 'logic', 'setup'):.2f}",
-            f"{_of_path(each, 'routing'):.2f}",
+            f"{delay_of(each, 'clk-to-q', 'logic', 'setup'):.2f}",
+            f"{delay_of(each, 'routing'):.2f}",
         ]
         for each in placed
     ]
@@ -402,7 +219,7 @@ def _clock_section(report: dict[str, Any]) -> list[str]:
 
 
 def _svg(draw: Callable[[Any], None], height: float) -> str:
-    """A figure as inline SVG, without anything that points outside."""
+    """Return a figure as inline SVG that refers to nothing outside of it."""
     import matplotlib
 
     settings: dict[Any, Any] = {
@@ -443,13 +260,15 @@ def _bars(axes: Any, labels: list[str]) -> None:
     axes.grid(axis="x", color="#e8ecf0")
 
 
-def _plot_usage(axes: Any, report: dict[str, Any]) -> None:
-    usage = [entry for entry in _usage(report) if entry[2]]
+def _plotusage(axes: Any, report: dict[str, Any]) -> None:
+    usage = [entry for entry in resource_usage(report) if entry[2]]
     shares = [100 * used / there for _, used, there in usage]
     axes.barh(range(len(usage)), [100] * len(usage), color="#eef1f4", height=0.55)
     axes.barh(range(len(usage)), shares, color=_BLUE, height=0.55)
     for row, (share, (_, used, there)) in enumerate(zip(shares, usage)):
-        axes.text(max(share, 0) + 1, row, f"{_number(used)} of {_number(there)}", va="center")
+        axes.text(
+            max(share, 0) + 1, row, f"{number_text(used)} of {number_text(there)}", va="center"
+        )
     _bars(axes, [resource for resource, _, _ in usage])
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the device")
@@ -464,7 +283,7 @@ def _plot_parts(axes: Any, report: dict[str, Any]) -> None:
             [row["resources"][resource] for row in rows],
             color=colour,
             height=0.36,
-            label=name(resource),
+            label=NAMES[resource],
         )
     _bars(axes, [f"{row['part']} ({row['instances']})" for row in rows])
     axes.legend(frameon=False, loc="lower right")

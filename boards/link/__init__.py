@@ -1,0 +1,1 @@
+"""The line between a board and a host."""

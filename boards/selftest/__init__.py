@@ -1,0 +1,1 @@
+"""A design that tests itself on a board: stimulus, gateware, verdict, bitstream."""
