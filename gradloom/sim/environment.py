@@ -40,7 +40,7 @@ def pauses(often: float, seed: int, count: int = 4093) -> tuple[int, ...]:
     Examples
     --------
     >>> pauses(0.5, seed=1, count=8)
-    (1, 0, 2, 0, 1, 2, 0, 1)
+    (1, 4, 0, 4, 0, 0, 2, 0)
     """
     if not 0 <= often < 1:
         raise ValueError(f"often = {often}: at least 0 and less than 1 is wanted")

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -90,7 +91,9 @@ class State:
             self._engine = None
 
     def __del__(self) -> None:
-        self.close()
+        # Garbage is collected in any order: the engine's own parts may be gone.
+        with suppress(RuntimeError):
+            self.close()
 
 
 class Simulation(ABC):
