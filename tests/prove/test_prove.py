@@ -546,7 +546,7 @@ PROOF = Proof(
     unit="lfsr",
     module="lfsr",
     property="leap",
-    says="it leaps",
+    statement="it leaps",
     verdict="proved",
     method="induction 1",
     assumed="",
@@ -577,7 +577,7 @@ def test_the_worst_verdict_is_the_status(verdicts, status, monkeypatch):
 def test_options_before_the_unit_are_not_lost_in_silence():
     result = run("--json", "rounder")
     assert result.exit_code == 2
-    assert "--json: to be given after the unit" in result.stderr
+    assert "--json: give it after the unit" in result.stderr
 
 
 def test_arrays_that_are_too_large_are_refused():
