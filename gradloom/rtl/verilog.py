@@ -155,7 +155,7 @@ def verilog(component: wiring.Component, name: str | None = None) -> str:
     >>> import golden, hdl
     >>> text = verilog(hdl.Lfsr(golden.LfsrConfig(lanes=2)), name="noise")
     >>> text.splitlines()[0]
-    '// noise: Leap-forward Galois LFSRs: random bits, a draw of every lane a clock.'
+    '// noise: Leap-forward Galois LFSRs: random bits, one draw per lane and clock.'
     """
     unit = unit_of(component)
     name = checked_name(name) if name else unit.module if unit else snake(type(component).__name__)
