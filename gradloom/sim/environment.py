@@ -21,6 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from golden.port import Port, checked
 from gradloom.sim.packing import Packing
 
+#: A description: numbers, and arrays of many.
+Numbers = list[int | NDArray[np.uint32]]
+
 #: Number of a word that is not there, of a stream without `ready` for example.
 NONE = 0xFFFF_FFFF
 
@@ -118,7 +121,7 @@ class Part(ABC):
     kind: ClassVar[int]
 
     @abstractmethod
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         """The part as numbers, in the order in which its players read them."""
 
     def recorded(self, layout: Layout) -> list[Port] | None:
@@ -168,7 +171,7 @@ class Source(Part):
         """Name of the stream."""
         return self.stream
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Source {self.stream}"
         values = {f"{self.stream}_{name}": codes for name, codes in self.beats.items()}
         rows = layout.packed(who, values)
@@ -177,7 +180,8 @@ class Source(Part):
             layout.bit(who, f"{self.stream}_ready", False),
             *_list(layout.words(who, *values, drives=True)),
             *_pattern(who, "gaps", self.gaps),
-            *_list(rows.reshape(-1).tolist()),
+            rows.size,
+            rows.reshape(-1),
             len(rows),
         ]
 
@@ -204,7 +208,7 @@ class Sink(Part):
         """Name of the stream."""
         return self.stream
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Sink {self.stream}"
         return [
             layout.bit(who, f"{self.stream}_valid", False),
@@ -267,7 +271,7 @@ class Memory(Part):
             raise ValueError(f"Memory {self.request}: {' and '.join(names)} differ in their width")
         return ports[0]
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Memory {self.request}"
         port = self.data(layout)
         words = layout.packed(who, {port.name: self.words})
@@ -296,7 +300,8 @@ class Memory(Part):
             *_pattern(who, "latency", self.latency, 1),
             *_pattern(who, "stalls", self.stalls),
             words.shape[1],
-            *_list(words.reshape(-1).tolist()),
+            words.size,
+            words.reshape(-1),
         ]
 
 
@@ -388,7 +393,7 @@ class Host(Part):
     name: str = "host"
     kind = 3
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Host {self.name}"
         numbers: list[int] = []
         for step in self.script:
@@ -448,7 +453,7 @@ class Watch(Part):
     data: Sequence[str] = field(default=())
     kind = 4
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Watch {self.name}"
         for name in self.when:
             if layout.port(who, name).bits > 32:

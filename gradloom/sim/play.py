@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from golden.port import Port, checked
 from golden.twin import Trace
-from gradloom.sim.environment import Layout, Memory, Part
+from gradloom.sim.environment import Layout, Memory, Numbers, Part
 from gradloom.sim.packing import Packing
 from gradloom.sim.simulation import Progress, Simulation, State, Surrounded
 
@@ -91,10 +91,10 @@ class Environment:
         self.simulation = simulation
         self.parts = parts
         layout = Layout(simulation.packed_inputs, simulation.packed_outputs)
-        numbers = [len(parts)]
+        numbers: Numbers = [len(parts)]
         for part in parts:
             numbers += [part.kind, *part.text(layout)]
-        self._text = np.array(numbers, np.uint32)
+        self._text = np.concatenate([np.atleast_1d(np.asarray(n, np.uint32)) for n in numbers])
         self._driven = set(layout.driven)
         self._names = [f"{type(part).__name__} {part.name}" for part in parts]
         #: Part number, ports and their packing, of each part with events.
