@@ -1,10 +1,9 @@
-"""What surrounds a design while it is simulated: sources, sinks, memories, hosts; and what is
-watched of it.
+"""The environment of a design in a simulation: sources, sinks, memories, hosts and watches.
 
 Each part is described once, here, and played by both simulators with one result: in Python
 (`gradloom.sim.players`) and inside the compiled loop (`environment.h`). A part drives inputs of the
-design from its own state alone, and observes outputs just before each clock edge; what it saw shows
-from the next clock on.
+design from its own state alone, and observes outputs just before each clock edge; they change its
+state for the next clock.
 
 A stream `i` has the ports `i_valid`, `i_ready` and one for each field of its payload, `i_<field>`.
 Numbers of idle clocks are given as a sequence that is repeated without end; `pauses` draws one.
@@ -223,8 +222,8 @@ class Memory(Part):
 
     Requests are taken one after the other. One asks for words from `address` on, as many as its
     field `length` says, or one if there is no such field. Words are read when the request is
-    accepted and offered in order, the first of them after the latency. With the field `write` set
-    it is a write: of the request's own field `data`, or of words from the stream `write`, which all
+    accepted and offered in order, the first of them after the latency. A request with the field
+    `write` set stores the request's own field `data`, or words from the stream `write`, which all
     come before the next request is taken.
 
     Parameters
