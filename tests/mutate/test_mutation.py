@@ -136,7 +136,7 @@ def has_operands(name):
     return any(port.name == "i_ready" for port in UNITS[name].config().ports)
 
 
-@pytest.mark.parametrize("name", filter(has_operands, UNITS))
+@pytest.mark.parametrize("name", [name for name in UNITS if has_operands(name)])
 def test_every_units_operands_wait_for_credits(name):
     unit, config = UNITS[name], usual(name)
     given = usual_inputs(unit, config, CYCLES, 0)
