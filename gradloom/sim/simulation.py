@@ -39,7 +39,7 @@ class Engine(Protocol):
 
 
 class Surrounded(Protocol):
-    """What surrounds a design, at work; see `gradloom.sim`."""
+    """The parts of an environment at work; see `gradloom.sim`."""
 
     def take_events(self, part: int) -> NDArray[np.uint32]:
         """Words of a part's events, which are forgotten then."""
@@ -202,7 +202,7 @@ class Simulation(ABC):
         return after, trace
 
     def surround(self, text: NDArray[np.uint32], names: Sequence[str]) -> Surrounded:
-        """Surroundings of which `text` is the description; see `gradloom.sim.environment`."""
+        """The parts of an environment at work, made of their description `text`."""
         from gradloom.sim.players import Surroundings
 
         return Surroundings(text.tolist(), names)

@@ -95,7 +95,7 @@ def bits(rng, clocks, share):
 
 def agrees(unit, twin, inputs):
     """Compare with resets at some clocks and without; cut runs of the twin are one run."""
-    comparison = compare(Specified(unit), twin, inputs)
+    comparison = compare(Specified(unit), inputs, twin)
     assert comparison, comparison.report()
     assert flatten(unit) == list(twin.ports)
     whole = twin.run(inputs)
@@ -365,7 +365,7 @@ def test_a_fault_is_found(fault):
         inputs = {"i_valid": bits(rng, 300, 0.1), "i_data": rng.integers(0, 256, 300)}
     unit = space[name](config)
     SPECIFIED[type(unit)] = SPECIFIED[getattr(module, name)]
-    assert not compare(Specified(unit), twin(config), inputs)
+    assert not compare(Specified(unit), inputs, twin(config))
 
 
 # Configurations, and what twins may know.
