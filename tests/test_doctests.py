@@ -40,9 +40,17 @@ def test_examples_run(name, tmp_path, monkeypatch):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("unit", hdl.__all__)
-def test_every_hardware_unit_has_an_example(unit):
-    assert doctest.DocTestFinder(recurse=False).find(getattr(hdl, unit), unit)[0].examples
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        (package, name)
+        for package in (hdl, gradloom)
+        for name in package.__all__
+        if name != "UNITS"  # a dictionary: the class of its entries has an example
+    ],
+)
+def test_every_exported_name_has_an_example(package, name):
+    assert doctest.DocTestFinder(recurse=False).find(getattr(package, name), name)[0].examples
 
 
 def test_an_example_that_is_wrong_is_found():

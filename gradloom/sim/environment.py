@@ -158,6 +158,12 @@ class Source(Part):
         Values of the payload's fields, (beats,) or (beats, lanes).
     gaps
         Clocks without `valid` before each beat.
+
+    Examples
+    --------
+    >>> source = Source(stream="i", beats={"data": [[7], [8], [9]]}, gaps=(0, 2))
+    >>> source.name
+    'i'
     """
 
     stream: str
@@ -196,6 +202,12 @@ class Sink(Part):
     stalls
         Clocks without `ready` after each beat, and before the first. `ready` then stays until a
         beat comes.
+
+    Examples
+    --------
+    >>> sink = Sink(stream="o", stalls=(1,))
+    >>> sink.name
+    'o'
     """
 
     stream: str
@@ -242,6 +254,12 @@ class Memory(Part):
         1; of each read in turn.
     stalls
         Clocks in which no request is taken, after each of them and before the first.
+
+    Examples
+    --------
+    >>> memory = Memory(request="fetch", read="word", words=range(1024), latency=(5, 9))
+    >>> memory.name
+    'fetch'
     """
 
     request: str
@@ -312,6 +330,11 @@ class Write:
     ----------
     address, value
         Register and value.
+
+    Examples
+    --------
+    >>> Write(address=2, value=1)
+    Write(address=2, value=1)
     """
 
     address: int
@@ -326,6 +349,11 @@ class Read:
     ----------
     address
         The register.
+
+    Examples
+    --------
+    >>> Read(address=3)
+    Read(address=3)
     """
 
     address: int
@@ -343,6 +371,11 @@ class Poll:
         The wanted value.
     mask
         Bits that are looked at; all by default.
+
+    Examples
+    --------
+    >>> Poll(address=4, value=1, mask=1)
+    Poll(address=4, value=1, mask=1)
     """
 
     address: int
@@ -358,6 +391,11 @@ class Wait:
     ----------
     clocks
         For so long, at least 1.
+
+    Examples
+    --------
+    >>> Wait(clocks=10)
+    Wait(clocks=10)
     """
 
     clocks: int
@@ -380,6 +418,24 @@ class Host(Part):
         no register is between.
     name
         Name of its events: every value that was read, with its address.
+
+    Examples
+    --------
+    Set the state of lane 1 of a bank of LFSRs, and read it back:
+
+    >>> import golden, hdl
+    >>> from gradloom import Environment, prepare
+    >>> host = Host(
+    ...     script=(Write(1, value=5), Wait(3), Read(1)),
+    ...     address="lane",
+    ...     data="load_state",
+    ...     value="state",
+    ...     write="load",
+    ...     latency=2,
+    ... )
+    >>> simulation = prepare(hdl.Bank(golden.BankConfig(groups=(2,))))
+    >>> Environment(simulation, host).run(20).events["host"]["state"].tolist()
+    [[5]]
     """
 
     script: Sequence[Write | Read | Poll | Wait]
@@ -445,6 +501,12 @@ class Watch(Part):
         Ports or probes that are all not 0 at an event.
     data
         Ports or probes whose values it holds.
+
+    Examples
+    --------
+    >>> results = Watch(name="results", when=("o_valid", "o_ready"), data=("o_data",))
+    >>> results.name
+    'results'
     """
 
     name: str

@@ -69,24 +69,59 @@ T = TypeVar("T")
 
 
 def random_inputs(ports: Iterable[Port], cycles: int, seed: int) -> Trace:
-    """Values for `rst` and every input of `ports` at `cycles` clock edges.
+    """Return random values for `rst` and every input of `ports` at `cycles` clock edges.
 
-    Operands are of random magnitude, with the extreme codes among them.
+    Operands have random magnitudes, and include the extreme codes.
 
     Parameters
     ----------
     ports
         The unit's ports.
     cycles
-        Clock edges, at least 1.
+        Number of clock edges, at least 1.
     seed
-        Of the random numbers (NumPy's PCG64).
+        Seed of the random numbers (NumPy's PCG64).
+
+    Returns
+    -------
+    dict of str to ndarray
+        Port name to values: shape (cycles,), or (cycles, lanes) if the port has lanes.
+
+    Examples
+    --------
+    >>> import golden
+    >>> inputs = random_inputs(golden.WeightQuantizerConfig(lanes=4).ports, 100, seed=1)
+    >>> {name: values.shape for name, values in inputs.items()}
+    {'rst': (100,), 'i_valid': (100,), 'i_data': (100, 4), 'o_ready': (100,)}
     """
     return _random(np.random.default_rng(seed), list(ports), cycles)
 
 
 def usual_inputs(unit: Unit, config: Any, cycles: int, seed: int) -> Trace:
-    """All batches of `UsualInputs` together."""
+    """Return all batches of `UsualInputs` as one stimulus.
+
+    Parameters
+    ----------
+    unit, config
+        The unit and its configuration.
+    cycles
+        Number of clock edges, at least 1.
+    seed
+        Seed of the random numbers.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Port name to values: shape (cycles,), or (cycles, lanes) if the port has lanes.
+
+    Examples
+    --------
+    >>> import golden
+    >>> from gradloom.units import UNITS
+    >>> inputs = usual_inputs(UNITS["lfsr"], golden.LfsrConfig(), 100, seed=0)
+    >>> {name: values.shape for name, values in inputs.items()}
+    {'rst': (100,), 'o_ready': (100,)}
+    """
     batches = list(UsualInputs(unit, config, cycles, seed))
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 

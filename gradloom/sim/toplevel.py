@@ -36,14 +36,31 @@ Leaf = tuple[Port, list[Value]]
 
 
 def flatten(component: wiring.Component) -> list[Port]:
-    """The plain ports of `component` in the order of its signature, without `clk` and `rst`.
+    """Return the plain ports of `component` in the order of its signature, without `clk` and `rst`.
+
+    Returns
+    -------
+    list of Port
+        See `golden.port.Port`.
 
     Raises
     ------
     TypeError
         A port is an array of arrays.
     ValueError
-        Two ports get one name, or an element is too wide.
+        Two ports have one name, or an element is too wide.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> for port in flatten(hdl.WeightQuantizer(golden.WeightQuantizerConfig())):
+    ...     print(port)
+    i_valid: in unsigned(1)
+    i_ready: out unsigned(1)
+    i_data: in signed(8) x 1
+    o_valid: out unsigned(1)
+    o_ready: in unsigned(1)
+    o_data: out signed(2) x 1
     """
     return [port for port, _ in leaves(component)]
 
@@ -162,6 +179,12 @@ class TopLevel(Elaboratable):
     signals : dict of str to Signal
         The signal of every plain port, `clk` and `rst` first. A vector is one unsigned signal, lane
         0 lowest.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> list(TopLevel(hdl.Lfsr(golden.LfsrConfig())).signals)
+    ['clk', 'rst', 'o_valid', 'o_ready', 'o_data']
     """
 
     def __init__(self, component: wiring.Component):
