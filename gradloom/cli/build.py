@@ -22,6 +22,7 @@ from hdl.cells import CELLS
     name="build",
     cls=UnitGroup,
     help="Build a unit for an FPGA: resources and clock, by Yosys and nextpnr.",
+    short_help="Build a unit for an FPGA.",
 )
 def build_group() -> None:
     """The command `gradloom build`."""

@@ -18,6 +18,7 @@ from gradloom.units import Unit
     help=(
         "Compare a unit with its twin at every clock: on random stimulus, or from a waveform file."
     ),
+    short_help="Compare a unit with its twin at every clock.",
 )
 def compare_group() -> None:
     """The command `gradloom compare`."""

@@ -18,7 +18,8 @@ def data() -> None:
 
 @data.command(
     "list",
-    help="List the data sets that can be fetched: size, licence, state on this machine.",
+    help="List the data sets that can be fetched: size, licence, and whether they are complete.",
+    short_help="List the data sets that can be fetched.",
 )
 def list_command() -> None:
     """The command `gradloom data list`."""
@@ -40,6 +41,7 @@ def list_command() -> None:
         "Fetch a data set, check its hashes, and print its folder, for `train --data`.\n\n"
         "After an interruption, call it again: files that are complete are only checked."
     ),
+    short_help="Fetch a data set and print its folder.",
 )
 @click.argument("name", type=click.Choice(list(SOURCES)))
 @click.option(

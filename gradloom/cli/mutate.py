@@ -63,6 +63,7 @@ _OPTIONS = (
         "Exit status: 0 every mutant is killed or equivalent, 1 some survive, 3 some are "
         "undecided."
     ),
+    short_help="Check that the testbench finds small faults.",
 )
 def mutate_group() -> None:
     """The command `gradloom mutate`."""

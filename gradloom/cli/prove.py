@@ -58,6 +58,7 @@ _OPTIONS = (
     help="Prove that units fulfil their specifications, for all inputs and states. Without a "
     "unit, all units are proved.\n\n"
     "Exit status: 0 all properties are proved, 1 a property fails, 3 a property is undecided.",
+    short_help="Prove that units fulfil their specifications.",
 )
 @click.pass_context
 def prove_group(ctx: click.Context, /, **settings: Any) -> None:

@@ -16,6 +16,7 @@ from gradloom.cli.train import DATA, SETTINGS, draw
 
 @cli.command(
     help="Train RECIPE with every combination of values, one folder per run.",
+    short_help="Train RECIPE with combinations of values.",
 )
 @click.argument("recipe")
 @click.option(

@@ -57,6 +57,7 @@ def _steps() -> Progress:
         "`float-` before a name selects its float32 baseline. Ctrl-C stops after the current "
         "step. With --out, --resume continues from there, with the same result as one run."
     ),
+    short_help="Train by RECIPE, a name or a .toml file.",
 )
 @click.argument("recipe")
 @DATA
@@ -187,6 +188,7 @@ def plots(folder: Path, suffix: str) -> None:
 
 @cli.command(
     help="Train on digits in integers, run one step on the hardware, write Verilog.",
+    short_help="Train, run a step on the hardware, write Verilog.",
 )
 @click.option(
     "-o",

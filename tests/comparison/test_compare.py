@@ -448,7 +448,7 @@ def test_a_twin_that_has_run_alone_is_run_once():
 
 
 def test_batches_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="there is no batch of inputs"):
+    with pytest.raises(ValueError, match="inputs has no batch"):
         compare(Counter(), iter(()), Counting())
     with pytest.raises(ValueError, match="inputs of no clocks"):
         compare(Counter(), {"enable": np.zeros(0, int)}, Counting())

@@ -414,14 +414,14 @@ def test_a_fault_in_every_unit_is_found(fault, monkeypatch):
 def test_specifications_share_no_arithmetic_with_hardware_and_model():
     """They take configurations of the model, and ports of the hardware."""
     taken = set()
-    for path in sorted(Path(prove.__file__).parent.glob("*.py")):
+    for path in sorted(Path(prove.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("golden", "hdl"):
                 taken |= {name.name for name in node.names}
             elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "hdl":
                 taken.add(node.attr)
     constants = {"BUFFER_LATENCY", "PIPELINE_LATENCY", "PRODUCT_LATENCY"}
-    descriptions = {"Conversion", "Generator", "Rounding"}
+    descriptions = {"Conversion", "Generator", "Port", "RESET", "Rounding"}
     ports = {"Buffer", "Lanes", "Lfsr", "Macc", "rounder"}
     configs = {name for name in taken if name.endswith("Config")}
     assert taken - constants - descriptions - ports - configs == set()
