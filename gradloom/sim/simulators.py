@@ -1,15 +1,15 @@
-"""Two simulators behind one call: the same stimulus gives the same trace.
+"""The choice between two simulators, with the same interface and the same results.
 
-`pysim` is Amaranth's own: nothing to compile, some hundred to some ten thousand clocks a second.
-`cxxrtl` compiles the unit to a library first (seconds, then cached) and runs some hundred thousand
-clocks a second.
+`pysim` is Amaranth's own simulator. It compiles nothing, and runs some hundred to some ten thousand
+clocks per second. `cxxrtl` compiles the component first, which takes seconds (the result is
+cached), and runs some hundred thousand clocks per second.
 
-An entry of a stimulus or of a trace is the value just before a clock edge; entry 0 is the reset
-state. An output that depends on an input without a register shows in the same entry.
+An entry of a stimulus or of a trace is the value just before a clock edge; entry 0 is in the reset
+state. An output that is combinational in an input depends on the same entry of it.
 
-Two things are left open by Amaranth, and the simulators differ there: the register of a memory's
-read port goes back to its first value with the reset in `pysim` and keeps its value in RTLIL (so in
-`cxxrtl` and in Verilog), and a memory that is addressed beyond its last word. A unit shows neither.
+The simulators differ in two cases that Amaranth does not define. A reset sets the register of a
+memory's read port to its initial value in `pysim`, but not in RTLIL, and so neither in `cxxrtl` nor
+in Verilog. And a memory may be addressed beyond its last word. No unit depends on either.
 """
 
 from collections.abc import Mapping
