@@ -152,7 +152,10 @@ MUTANTS = [
         Mutant(name, unit, (change,), config, hdl.pipeline)
         for unit, config in (("Rounder", DRAWN), ("WeightUpdate", UPDATE), ("ShiftExponent", SHIFT))
         for name, change in (
-            ("draws without operands", ('"lfsr", config.lfsr, accepted', '"lfsr", config.lfsr, C(1)')),
+            (
+                "draws without operands",
+                ('"lfsr", config.lfsr, accepted', '"lfsr", config.lfsr, C(1)'),
+            ),
             (
                 "operands twice",
                 ("pipeline.operand.valid.eq(accepted)", "pipeline.operand.valid.eq(self.i.valid)"),
