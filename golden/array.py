@@ -362,14 +362,16 @@ class Array(Twin[_ArrayState]):
             rows, columns = config.multipliers
             self._spare[:] = 64 - config.ternary.width
             self._spare[-rows:, :columns] = 64 - config.macc.width
+        # Stretches may be short: these are made once.
+        self._times = {"latency": config.latency, "depth": config.buffer, "rows": config.rows}
+        nothing, none = np.zeros(0, np.int64), np.zeros((0, config.columns), np.int64)
+        foot = _Foot(nothing, none, none, nothing) if config.random_port else None
+        sums = frozen(np.zeros((config.rows, config.columns), np.int64))
+        self._initial = _ArrayState(Queue(), sums, self._lanes, foot)
 
     def initial(self) -> _ArrayState:
         """The reset state."""
-        config = self.config
-        nothing, rows = np.zeros(0, np.int64), np.zeros((0, config.columns), np.int64)
-        foot = _Foot(nothing, rows, rows, nothing) if config.random_port else None
-        sums = np.zeros((config.rows, config.columns), np.int64)
-        return _ArrayState(Queue(), sums, self._lanes, foot)
+        return self._initial
 
     def stretch(self, state: _ArrayState, inputs: Trace) -> tuple[_ArrayState, Trace]:
         """See `Twin`."""
@@ -379,9 +381,7 @@ class Array(Twin[_ArrayState]):
             state.queue,
             valid & last,
             inputs["o_ready"] != 0,
-            latency=config.latency,
-            depth=config.buffer,
-            rows=config.rows,
+            **self._times,
         )
         ready = ~last | times.ready
         accepted = np.flatnonzero(valid & ready)
