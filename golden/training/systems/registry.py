@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from golden.datasets import Dataset
 from golden.training.layers.network import Shape, stages
 from golden.training.recipe import Recipe
-from golden.training.step.ops import Operation
+from golden.training.step.operation import Operation
 from golden.training.step.planner import Planner
 from golden.training.step.sgd_plan import DorefaPlanner, FloatPlanner, HwgqPlanner
 from golden.training.systems.dorefa.recipe import DorefaRecipe

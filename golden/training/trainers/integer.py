@@ -18,7 +18,8 @@ from golden.threads import blas_alone, each, slices
 from golden.training.layers.network import Shape, Stage
 from golden.training.layers.windows import Tensor
 from golden.training.runs.score import Draws, Score
-from golden.training.step.ops import Operation, Product
+from golden.training.step.operation import Operation
+from golden.training.step.ops import Product
 from golden.training.step.record import Record
 from golden.training.trainers.trainer import Mask, R, Trainer
 

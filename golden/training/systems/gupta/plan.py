@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from golden.fixed import Conversion
 from golden.settings import exact
-from golden.training.step.ops import FixedPointUpdate, Kind
+from golden.training.step.operation import Kind
+from golden.training.step.ops import FixedPointUpdate
 from golden.training.step.planner import remembered
 from golden.training.step.word_plan import WordPlanner
 from golden.training.systems.gupta.recipe import GuptaRecipe, SaturationGradient

@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.order import Matrix
 from golden.training.layers.network import Stage
+from golden.training.step.operation import Kind, Operation, Tensor
 from golden.training.step.ops import (
     Convert,
     FineStep,
     FineUpdate,
     GridUpdate,
     GridWeight,
-    Kind,
-    Operation,
     Relu,
     Sign,
-    Tensor,
 )
 from golden.training.step.planner import remembered
 from golden.training.step.word_plan import WordPlanner

@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from golden.fixed import Rounding
 from golden.quantize import alpha_exponent
 from golden.training.layers.network import Stage
+from golden.training.step.operation import Kind, Operation, Tensor
 from golden.training.step.ops import (
-    Kind,
     Mask,
-    Operation,
     OutputError,
     QuantizeActivation,
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
-    Tensor,
     WageUpdate,
 )
 from golden.training.step.planner import Planner, remembered

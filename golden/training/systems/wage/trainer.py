@@ -19,7 +19,8 @@ from golden.training.layers import convolution
 from golden.training.layers.network import Shape, Stage
 from golden.training.layers.windows import Tensor
 from golden.training.runs.score import Score
-from golden.training.step.ops import Kind, ShiftExponent
+from golden.training.step.operation import Kind
+from golden.training.step.ops import ShiftExponent
 from golden.training.step.record import Record, note, note_errors, note_forward, note_gradient
 from golden.training.systems.wage import tensors as wage_tensors
 from golden.training.systems.wage.plan import WagePlanner
