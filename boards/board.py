@@ -88,6 +88,12 @@ class Board:
         """The configuration of the array that is tested."""
         return next(unit for unit in self.config.units if isinstance(unit, ArrayConfig))
 
+    @property
+    def size(self) -> str:
+        """Size and formats of the array that is tested, for a line of text."""
+        array = self.array
+        return f"{array.rows} x {array.columns} of {array.macc.a} x {array.macc.b}"
+
     def checks(self) -> list[Check]:
         """Return the units of the self-test; the array's nodes are of the device's own cells."""
         return self.config.checks(self.device.cells)

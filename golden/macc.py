@@ -237,6 +237,8 @@ class Macc(Twin[_NodeState]):
         kept: dict[tuple[str, int], Codes] = {}
 
         def late(name: str, values: Codes, clocks: int = 1) -> Codes:
+            if not clocks:
+                return values
             key = name, clocks
             before = state.late.get(key, np.zeros(clocks, np.int64))
             joined = np.concatenate([before, values])
@@ -265,8 +267,10 @@ class Macc(Twin[_NodeState]):
             source = np.where(loads, own, above)
             # At an edge without a load or a shift, the shadow keeps its value.
             moved = np.maximum.accumulate(np.where((loads == 0) & (holds != 0), -1, clocks))
-            value = np.where(moved >= 0, source[moved], state.drain[lag])
-            drain |= np.concatenate([state.drain[lag : lag + 1], value[:-1]]) << low
+            # Ahead of the sources is what the segment drains at first.
+            value = np.concatenate([[state.drain[lag]], source])[moved + 1]
+            drain[0] |= state.drain[lag] << low
+            drain[1:] |= value[:-1] << low
             drained.append(int(value[-1]))
         outputs = {
             "a_out": late("a", inputs["a"]),

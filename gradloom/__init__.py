@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from gradloom.comparison.report import Comparison, Difference
     from gradloom.rtl.verilog import verilog
     from gradloom.sim import Environment, Host, Memory, Poll, Read, Sink, Source, Wait, Watch, Write
-    from gradloom.sim.simulators import Simulation, prepare, simulate
+    from gradloom.sim.simulation import Simulation
+    from gradloom.sim.simulators import prepare, simulate
     from gradloom.sim.stimulus import random_inputs, usual_inputs
     from gradloom.sim.toplevel import TopLevel, flatten
     from gradloom.units import UNITS, Unit, twin_of
@@ -41,7 +42,8 @@ _HOMES = {
     "gradloom.comparison.report": "Comparison Difference",
     "gradloom.rtl.verilog": "verilog",
     "gradloom.sim": "Environment Host Memory Poll Read Sink Source Wait Watch Write",
-    "gradloom.sim.simulators": "Simulation prepare simulate",
+    "gradloom.sim.simulation": "Simulation",
+    "gradloom.sim.simulators": "prepare simulate",
     "gradloom.sim.stimulus": "random_inputs usual_inputs",
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",

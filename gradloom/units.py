@@ -39,6 +39,8 @@ class Unit:
         The hardware and its twin; both are called with a configuration.
     config
         Class of its configurations, which have a default for everything.
+    specification
+        Module in `gradloom.prove` with its specification; empty if there is none.
     has_nodes
         Whether it has nodes: its component takes `cells`.
     choose
@@ -55,6 +57,7 @@ class Unit:
     component: Callable[..., wiring.Component]
     twin: Callable[[Any], Twin]
     config: type
+    specification: str = ""
     has_nodes: bool = False
     choose: Callable[..., None] = _nothing
     chosen: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -131,6 +134,7 @@ _ALL = (
         hdl.Lfsr,
         golden.Lfsr,
         golden.LfsrConfig,
+        "lfsr",
     ),
     Unit(
         "bank",
@@ -138,6 +142,7 @@ _ALL = (
         hdl.Bank,
         golden.Bank,
         golden.BankConfig,
+        "bank",
     ),
     Unit(
         "rounder",
@@ -145,6 +150,7 @@ _ALL = (
         hdl.Rounder,
         golden.Rounder,
         golden.RounderConfig,
+        "rounder",
         chosen={"conversions": Conversion.EXAMPLE},
     ),
     Unit(
@@ -153,6 +159,7 @@ _ALL = (
         hdl.Macc,
         golden.Macc,
         golden.MaccConfig,
+        "macc",
         has_nodes=True,
         choose=_with_ternary,
         chosen={"b": _TERNARY_B},
@@ -163,6 +170,7 @@ _ALL = (
         hdl.Array,
         golden.Array,
         golden.ArrayConfig,
+        "array",
         has_nodes=True,
         choose=_array,
         chosen={"macc.b": _TERNARY_B, "conversions": "stochastic, to the format of a"},
@@ -180,6 +188,7 @@ _ALL = (
         hdl.WeightQuantizer,
         golden.WeightQuantizer,
         golden.WeightQuantizerConfig,
+        "quantize.weight",
     ),
     Unit(
         "wage-activation",
@@ -187,6 +196,7 @@ _ALL = (
         hdl.ActivationQuantizer,
         golden.ActivationQuantizer,
         golden.ActivationQuantizerConfig,
+        "quantize.activation",
     ),
     Unit(
         "wage-shift",
@@ -194,6 +204,7 @@ _ALL = (
         hdl.ShiftExponent,
         golden.ShiftExponent,
         golden.ShiftExponentConfig,
+        "quantize.exponent",
     ),
     Unit(
         "wage-error",
@@ -201,6 +212,7 @@ _ALL = (
         hdl.ErrorQuantizer,
         golden.ErrorQuantizer,
         golden.ErrorQuantizerConfig,
+        "quantize.error",
     ),
     Unit(
         "wage-update",
@@ -208,6 +220,7 @@ _ALL = (
         hdl.WeightUpdate,
         golden.WeightUpdate,
         golden.WeightUpdateConfig,
+        "quantize.update",
     ),
 )
 

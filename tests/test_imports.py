@@ -178,3 +178,9 @@ def test_a_circle_is_found(first, second, tmp_path):
     (tmp_path / "hdl/a.py").write_text("")
     parsed.cache_clear()
     assert not circles(graph_of(tmp_path))
+
+
+def test_the_page_names_every_room():
+    page = (ROOT / "docs/architecture.md").read_text()
+    rooms = {path.parent.name for package in ORDER for path in ROOT.glob(f"{package}/**/*.py")}
+    assert not {room for room in rooms if f"{room}/" not in page}

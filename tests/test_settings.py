@@ -393,8 +393,8 @@ from gradloom.cli import cli
 
 def show(command, ctx):
     print(ctx.command_path, command.get_help(ctx))
-    for name in getattr(command, "commands", ()):
-        inner = command.commands[name]
+    for name in command.list_commands(ctx) if isinstance(command, click.Group) else ():
+        inner = command.get_command(ctx, name)
         show(inner, click.Context(inner, parent=ctx, info_name=name))
 
 show(cli, click.Context(cli, info_name="gradloom"))

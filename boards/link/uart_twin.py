@@ -68,8 +68,8 @@ class UartConfig:
         clocks = round(frequency / baud)
         if clocks < 2 or abs(frequency / clocks / baud - 1) > TOLERANCE:
             raise ValueError(
-                f"{baud} baud at a clock of {frequency / 1e6:g} MHz: {clocks} clocks per bit are "
-                f"{frequency / max(clocks, 1):.0f} baud; at least 2 clocks and at most "
+                f"{baud:.0f} baud at a clock of {frequency / 1e6:g} MHz: {clocks} clocks per bit "
+                f"are {frequency / max(clocks, 1):.0f} baud; at least 2 clocks and at most "
                 f"{TOLERANCE:.0%} off are allowed"
             )
         return cls(clocks=clocks)

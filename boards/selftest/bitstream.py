@@ -21,6 +21,7 @@ from boards.flow.tools import FlowError, Tool, find_tool, run
 from boards.selftest.checks import Check
 from boards.selftest.memory import memory_budget
 from boards.selftest.pins import Top
+from golden.settings import mapping
 
 #: Name of the design and of its files.
 NAME = "selftest"
@@ -110,11 +111,10 @@ def build(
     progress("elaboration", "")
     plan = _plan(board, checks)
     plan.extract(folder)
-    array = board.array
     report: dict[str, Any] = {
         "board": board.name,
         "device": board.device.part,
-        "array": f"{array.rows} x {array.columns} of {array.macc.a} x {array.macc.b}",
+        "array": mapping(board.array),
         "cells_of_nodes": board.device.cells,
         "expects_failure": broken,
         "memories": {

@@ -67,29 +67,52 @@ class UnitCommand(click.Command):
             formatter.write(f"{line}\n")
 
 
+class UnitGroup(click.Group):
+    """A group with a command for every unit in `UNITS`, beside commands of its own."""
+
+    #: The command of a unit; `commands` sets it.
+    command_of: Callable[[Unit], click.Command]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands."""
+        return sorted({*self.commands, *UNITS})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of that name; None if there is none."""
+        if name in UNITS and name not in self.commands:
+            return self.command_of(UNITS[name])
+        return super().get_command(ctx, name)
+
+
 def commands(
-    group: click.Group, verb: str, run: Callable[..., Any], options: tuple[click.Option, ...]
+    group: click.Group,
+    verb: str,
+    run: Callable[..., Any],
+    options: tuple[click.Option, ...],
+    settings: Callable[[Unit], Iterable[click.Option]] = lambda unit: unit.options,
 ) -> None:
-    """A command for every unit in `group`.
+    """Give every unit a command in `group`, a `UnitGroup`.
 
-    `run` gets the unit, its configuration and the values of `options`.
+    `run` gets the unit, its configuration and the values of `options`. The options that make the
+    configuration are the unit's own, or others by `settings`.
     """
+    assert isinstance(group, UnitGroup)
     own = [option.name for option in options]
-    for unit in UNITS.values():
 
-        def callback(unit: Unit = unit, **given: Any) -> Any:
-            settings = {name: given.pop(name) for name in own if name}
-            return run(unit, unit.configure(**given), **settings)
+    def command_of(unit: Unit) -> click.Command:
+        def callback(**given: Any) -> Any:
+            values = {name: given.pop(name) for name in own if name}
+            return run(unit, unit.configure(**given), **values)
 
-        group.add_command(
-            UnitCommand(
-                unit,
-                callback=callback,
-                params=[*unit.options, *options],
-                help=f"{verb} {unit.name}: {unit.summary}",
-                short_help=unit.summary,
-            )
+        return UnitCommand(
+            unit,
+            callback=callback,
+            params=[*settings(unit), *options],
+            help=f"{verb} {unit.name}: {unit.summary}",
+            short_help=unit.summary,
         )
+
+    group.command_of = command_of
 
 
 @click.group(

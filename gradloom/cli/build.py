@@ -13,13 +13,14 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn
 
-from gradloom.cli.base import cli, commands, fail, stderr
+from gradloom.cli.base import UnitGroup, cli, commands, fail, stderr
 from gradloom.units import Unit
 from hdl.cells import CELLS
 
 
 @cli.group(
     name="build",
+    cls=UnitGroup,
     help="What a unit takes of a device, and its clock, by the open tools.",
 )
 def build_group() -> None:
@@ -215,7 +216,7 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
             temporary.write_bytes(content)
     clock = made.report["clock_mhz"]
     met = f", the design meets {clock['met']:g} MHz" if "met" in clock else ""
-    click.echo(f"{chosen.title}: array {made.report['array']}; clock {clock['wanted']:g} MHz{met}")
+    click.echo(f"{chosen.title}: array {chosen.size}; clock {clock['wanted']:g} MHz{met}")
     cells = made.report["cells"]
     shown = [f"{name} {cells[name]}" for name in chosen.cells if name in cells]
     click.echo(", ".join(shown))
@@ -232,17 +233,18 @@ def list_boards(as_json: bool) -> None:
     """The command `gradloom boards`."""
     from boards.board import BOARDS
     from boards.selftest.memory import memory_budget
+    from golden.settings import mapping
 
     rows: dict[str, dict[str, Any]] = {}
     for board in BOARDS.values():
-        array, units = board.array, board.config.units
+        units = board.config.units
         budget = memory_budget(board, board.checks())
         folder = Path("build") / f"selftest-{board.name}"
         rows[board.name] = {
             "board": board.title,
             "device": board.device.part,
             "clock_mhz": board.frequency / 1e6,
-            "array": f"{array.rows} x {array.columns} of {array.macc.a} x {array.macc.b}",
+            "array": mapping(board.array),
             "lanes": max(getattr(unit, "lanes", 0) for unit in units),
             "memories": {"at_most": sum(budget.values()), "available": board.device.block_rams},
             "pins": board.pins(),
@@ -259,7 +261,7 @@ def list_boards(as_json: bool) -> None:
         click.echo(
             f"{name}\n"
             f"  board   {row['board']}, {row['device']}, {row['clock_mhz']:g} MHz\n"
-            f"  tests   array {row['array']}; WAGE's units, {row['lanes']} lanes\n"
+            f"  tests   array {BOARDS[name].size}; WAGE's units, {row['lanes']} lanes\n"
             f"  memory  at most {memories['at_most']} of {memories['available']} block RAMs\n"
             f"  pins    {pins}\n"
             f"  uart    {row['uart']}\n"

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from gradloom.cli.base import bar, cli, commands, refuse, stderr
+from gradloom.cli.base import UnitGroup, bar, cli, commands, refuse, stderr
 from gradloom.sim.stimulus import COMPARE_CLOCKS, UsualInputs
 from gradloom.units import Unit
 
 
 @cli.group(
     name="compare",
+    cls=UnitGroup,
     help=(
         "Compare a unit with its twin at every clock: on random stimulus, or from a waveform file."
     ),

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from golden.array import ArrayConfig
-from gradloom.cli.base import cli, commands, refuse, stderr
+from gradloom.cli.base import UnitGroup, cli, commands, refuse, stderr
 from gradloom.sim.stimulus import TESTBENCH_CLOCKS
 from gradloom.units import Unit
 from hdl.cells import CELLS
@@ -14,6 +14,7 @@ from hdl.cells import CELLS
 
 @cli.group(
     name="generate",
+    cls=UnitGroup,
     help="Write the Verilog of a unit.",
 )
 def generate_group() -> None:

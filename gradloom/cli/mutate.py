@@ -8,9 +8,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gradloom.cli.base import UnitCommand, cli, fail, stderr
+from gradloom.cli.base import UnitGroup, cli, commands, fail, stderr
 from gradloom.cli.small import with_defaults
-from gradloom.units import UNITS, Unit
+from gradloom.units import Unit
 
 #: Parameters that are taken where none are given: multipliers of a few bits, counters that wrap.
 SMALL: dict[str, dict[str, Any]] = {
@@ -55,6 +55,7 @@ _OPTIONS = (
 
 @cli.group(
     name="mutate",
+    cls=UnitGroup,
     help=(
         "Change a unit's netlist in many small ways, and see that the testbench finds "
         "each.\n\n"
@@ -144,23 +145,4 @@ def row(report: Any) -> list[str]:
     ]
 
 
-def _add() -> None:
-    own = [option.name for option in _OPTIONS]
-    for unit in UNITS.values():
-
-        def callback(unit: Unit = unit, **given: Any) -> None:
-            settings = {name: given.pop(name) for name in own if name}
-            _mutate(unit, unit.configure(**given), **settings)
-
-        mutate_group.add_command(
-            UnitCommand(
-                unit,
-                callback=callback,
-                params=[*options(unit), *_OPTIONS],
-                help=f"Mutate {unit.name}: {unit.summary}",
-                short_help=unit.summary,
-            )
-        )
-
-
-_add()
+commands(mutate_group, "Mutate", _mutate, _OPTIONS, options)

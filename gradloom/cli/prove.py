@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
-from gradloom.cli.base import UnitCommand, cli, defaults, fail, stderr
+from gradloom.cli.base import UnitGroup, cli, commands, defaults, fail, stderr
 from gradloom.cli.small import with_defaults
 from gradloom.units import UNITS, Unit
 
@@ -50,6 +50,7 @@ _OPTIONS = (
 
 @cli.group(
     name="prove",
+    cls=UnitGroup,
     invoke_without_command=True,
     params=list(_OPTIONS),
     help="Prove that units do what their specifications say, for every input and every state. "
@@ -60,7 +61,7 @@ _OPTIONS = (
 def prove_group(ctx: click.Context, /, **settings: Any) -> None:
     """Prove all units, or let the command of one do it."""
     if ctx.invoked_subcommand is None:
-        _prove([(unit, _usual(unit)) for unit in UNITS.values()], **settings)
+        _prove([(unit, _usual(unit)) for unit in UNITS.values() if unit.specification], **settings)
         return
     given = [
         option.opts[0]
@@ -159,23 +160,8 @@ def _print(proofs: Sequence[Any], files: dict[Any, Path]) -> None:
             click.echo(f"  waveform: {files[proof]}")
 
 
-def _add() -> None:
-    own = [option.name for option in _OPTIONS]
-    for unit in UNITS.values():
-
-        def callback(unit: Unit = unit, **given: Any) -> None:
-            settings = {name: given.pop(name) for name in own if name}
-            _prove([(unit, unit.configure(**given))], **settings)
-
-        prove_group.add_command(
-            UnitCommand(
-                unit,
-                callback=callback,
-                params=[*_options(unit), *_OPTIONS],
-                help=f"Prove {unit.name}: {unit.summary}",
-                short_help=unit.summary,
-            )
-        )
+def _prove_one(unit: Unit, config: Any, **settings: Any) -> None:
+    _prove([(unit, config)], **settings)
 
 
-_add()
+commands(prove_group, "Prove", _prove_one, _OPTIONS, _options)

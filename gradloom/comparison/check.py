@@ -1,7 +1,7 @@
 """Outputs of a unit held against its twin, batch by batch, in memory that does not grow.
 
 `Check` is the one loop of all comparisons: with simulated clocks, with recorded ones and in cocotb
-benches. The twin goes on from batch to batch; of what was compared, only the last clocks are kept,
+benches. The twin goes on from batch to batch; only the last clocks are kept,
 for the report.
 """
 
@@ -29,7 +29,7 @@ from gradloom.comparison.unknown import Doubts
 
 
 class Runs(Protocol):
-    """What a twin does at least. One that has `initial` and `advance` too can be compared in
+    """The least that a twin does. One that has `initial` and `advance` too can be compared in
     batches; without them, a comparison is one run, however long.
     """
 
@@ -115,7 +115,7 @@ class Check:
     Attributes
     ----------
     clocks, values, mismatches : int
-        What was compared so far.
+        Clocks and values that were compared, and values that differed.
     unknown, undefined : int
         Unknown input values among it, and output values that were left out because of them.
     difference : Difference or None
@@ -221,7 +221,7 @@ class Check:
         files: Sequence[Path] = (),
         recorded: Recorded | None = None,
     ) -> Comparison:
-        """The comparison of what was taken so far.
+        """The comparison of all clocks that were taken.
 
         Parameters
         ----------

@@ -18,7 +18,8 @@ from golden.twin import Trace
 from gradloom.comparison import waves as _waves
 from gradloom.comparison.check import Check, Runs, goes_on
 from gradloom.comparison.report import Comparison, Difference, Recorded
-from gradloom.sim.simulators import Progress, Simulation, SimulatorName, ready
+from gradloom.sim.simulation import Progress, Simulation
+from gradloom.sim.simulators import SimulatorName, ready
 from gradloom.units import twin_of
 
 __all__ = ["BATCH", "Comparison", "Difference", "Recorded", "Runs", "compare"]

@@ -31,7 +31,7 @@ class _Advances(Protocol):
 
 
 class Doubts:
-    """What unknown input bits do to a unit, batch by batch.
+    """Effects of unknown input bits on a unit, batch by batch.
 
     A second state of the twin goes along from the first unknown bit on, as it would be if all
     unknown bits were others; it must never give other outputs. A reset ends that, and so does a

@@ -13,7 +13,8 @@ from golden.fixed import Codes
 from golden.port import Port
 from golden.twin import Trace
 from gradloom.comparison.report import Window
-from gradloom.sim.simulators import PERIOD, Pysim, Simulation
+from gradloom.sim.pysim import PERIOD, Pysim
+from gradloom.sim.simulation import Simulation
 
 #: Clocks of a waveform file before and after the difference.
 BEFORE, AFTER = 200, 20

@@ -10,23 +10,15 @@ writes. `prove` does it for units, `prove_verilog` for any bench on any Verilog.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
-import hdl
 from gradloom import jobs
-from gradloom.prove import array, bank, lfsr, macc, rounder, streams
 from gradloom.prove.bench import AnyState, Bench, Bounded, Induction
 from gradloom.prove.counterexample import read, waveform, words
 from gradloom.prove.engine import Verdict, decide
-from gradloom.prove.quantize import activation as wage_activation
-from gradloom.prove.quantize import error as wage_error
-from gradloom.prove.quantize import exponent as wage_shift
-from gradloom.prove.quantize import update as wage_update
-from gradloom.prove.quantize import weight as wage_weight
 from gradloom.rtl.verilog import verilog
-from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS, Unit
-from hdl.lfsr import Lanes
 
 __all__ = [
     "AnyState",
@@ -38,16 +30,6 @@ __all__ = [
     "prove",
     "prove_verilog",
 ]
-
-#: What a pipeline is to do, by its unit's name.
-_PIPELINES: dict[str, Callable[[Bench, Any], None]] = {
-    "rounder": rounder.specify,
-    "wage-activation": wage_activation.specify,
-    "wage-error": wage_error.specify,
-    "wage-shift": wage_shift.specify,
-    "wage-update": wage_update.specify,
-    "wage-weight": wage_weight.specify,
-}
 
 
 @dataclass(frozen=True)
@@ -97,35 +79,17 @@ class Proof:
 
 
 def benches(unit: Unit, config: Any) -> list[Bench]:
-    """The benches of a unit, one a module that is proved."""
-    component = unit.component(config)
-    if unit.name == "lfsr":
-        bench = Bench(unit.module, config.ports)
-        lfsr.specify(bench, config)
-        return [bench]
-    if unit.name == "bank":
-        bench = Bench(unit.module, flatten(component))
-        bank.specify(bench, config)
-        return [bench]
-    if unit.name == "macc":
-        return [macc.bench(unit.module, config)]
-    if unit.name == "array":
-        return array.benches(unit.module, config, component)
-    pipeline = component.pipeline  # type: ignore[attr-defined]
-    kind = "rounding_pipeline" if unit.name == "rounder" else "pipeline"
-    inside = flatten(pipeline)
-    arithmetic = Bench(f"{unit.module}_{kind}", inside)
-    _PIPELINES[unit.name](arithmetic, config)
-    found = [arithmetic]
-    if pipeline.draws:
-        found.append(Bench(f"{unit.module}_lanes", flatten(Lanes(config.lfsr))))
-        lfsr.specify(found[-1], config.lfsr)
-    fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer)  # type: ignore[attr-defined]
-    found.append(Bench(f"{unit.module}_buffer", flatten(fifo)))
-    streams.specify_fifo(found[-1], config.buffer, 1)
-    found.append(Bench(unit.module, config.ports))
-    brings = "i_last" if unit.name == "wage-shift" else None
-    streams.specify_streamed(found[-1], config, inside, brings)
+    """Return the benches of a unit, one for each module that is proved.
+
+    Raises
+    ------
+    ValueError
+        The unit has no specification, or it has none for a configuration like this.
+    """
+    if not unit.specification:
+        raise ValueError(f"{unit.name} has no specification: nothing to prove")
+    specification = import_module(f"gradloom.prove.{unit.specification}")
+    found: list[Bench] = specification.benches(unit.module, config, unit.component(config))
     return found
 
 

@@ -7,6 +7,8 @@ accumulator is k clocks behind the lowest one. So everything is looked at when t
 has it.
 """
 
+from typing import Any
+
 from amaranth.hdl import Cat, Mux, Value, signed
 
 from golden.macc import MaccConfig
@@ -35,6 +37,11 @@ def product(bench: Bench, config: MaccConfig) -> Value:
     # The multiplier's output is free. Its register is three clocks behind the ports.
     found = bench.probe("product_0", config.a.width + config.b.width)
     return bench.past(found, ago - 3).as_signed()
+
+
+def benches(module: str, config: MaccConfig, component: Any) -> list[Bench]:
+    """The bench of the unit."""
+    return [bench(module, config)]
 
 
 def bench(module: str, config: MaccConfig) -> Bench:

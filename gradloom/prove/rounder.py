@@ -1,11 +1,13 @@
 """Convert (docs/numerics.md, section 1) on the rounding pipeline."""
 
 from collections.abc import Callable
+from typing import Any
 
 from amaranth.hdl import C, Value
 
 from golden.fixed import Conversion, Rounding
 from golden.rounder import RounderConfig
+from gradloom.prove import streams
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import chosen, clip, draw_of, implies, nearest_even
 from gradloom.prove.pipelines import Results
@@ -36,6 +38,11 @@ def limits(conversion: Conversion) -> tuple[int, int]:
     """The lowest and the highest code of the target."""
     top = 1 << (conversion.target.il + conversion.target.fl - 1)
     return -top, top - 1
+
+
+def benches(module: str, config: RounderConfig, component: Any) -> list[Bench]:
+    """The benches of the unit's parts, and of the whole."""
+    return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: RounderConfig) -> None:

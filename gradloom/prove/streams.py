@@ -1,14 +1,22 @@
+# amaranth: UnusedElaboratable=no
+# (components are made for their ports alone)
 """Streams with credits: the output FIFO, and what puts a pipeline between two streams."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from amaranth.hdl import Array, Mux, Signal, Value
 
+import hdl
 from golden.buffer import BUFFER_LATENCY
 from golden.port import Port
+from gradloom.prove import lfsr
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import every, implies
+from gradloom.rtl.modules import snake
+from gradloom.sim.toplevel import flatten
+from hdl.lfsr import Lanes
 
 
 def held(bench: Bench, within: int = 12) -> None:
@@ -59,8 +67,8 @@ class Fifo:
     def __init__(self, bench: Bench, prefix: str, depth: int, rows: int):
         self.bits = (depth - 2).bit_length()
         self.level = bench.probe(f"{prefix}level_0", (depth - 1).bit_length())
-        self.some = bench.probe(f"{prefix}some_0", 1)
-        self.more = bench.probe(f"{prefix}more_0", 1)
+        self.some = bench.probe(f"{prefix}stored_0", 1)
+        self.more = bench.probe(f"{prefix}several_0", 1)
         claims = self.claims = bench.probe(f"{prefix}claims", depth // rows)
         self.valid = bench["o_valid"]
         self.stored = self.level + self.valid
@@ -197,3 +205,40 @@ def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: st
         {"all places stored": fifo.stored == depth, "all free": fifo.free == depth},
         within=depth + clocks + 3,
     )
+
+
+def benches(
+    module: str,
+    config: Any,
+    component: Any,
+    specify: Callable[[Bench, Any], None],
+    brings: str | None = None,
+) -> list[Bench]:
+    """Return the benches of a pipeline between two streams: the pipeline, the lanes of its random
+    words, the output FIFO, and the whole.
+
+    Parameters
+    ----------
+    module
+        Name of the unit's module.
+    config, component
+        The configuration and the unit.
+    specify
+        Adds the properties of the pipeline to its bench.
+    brings
+        Port that is 1 for operands with a result; None if every operand has one.
+    """
+    pipeline = component.pipeline
+    inside = flatten(pipeline)
+    kind = snake(getattr(pipeline, "kind", type(pipeline).__name__))
+    found = [Bench(f"{module}_{kind}", inside)]
+    specify(found[-1], config)
+    if pipeline.draws:
+        found.append(Bench(f"{module}_lanes", flatten(Lanes(config.lfsr))))
+        lfsr.specify(found[-1], config.lfsr)
+    fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer)
+    found.append(Bench(f"{module}_buffer", flatten(fifo)))
+    specify_fifo(found[-1], config.buffer, 1)
+    found.append(Bench(module, config.ports))
+    specify_streamed(found[-1], config, inside, brings)
+    return found

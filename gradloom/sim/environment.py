@@ -1,10 +1,9 @@
-"""What surrounds a design while it is simulated: sources, sinks, memories, hosts; and what is
-watched of it.
+"""The environment of a design in a simulation: sources, sinks, memories, hosts and watches.
 
 Each part is described once, here, and played by both simulators with one result: in Python
 (`gradloom.sim.players`) and inside the compiled loop (`environment.h`). A part drives inputs of the
-design from its own state alone, and observes outputs just before each clock edge; what it saw shows
-from the next clock on.
+design from its own state alone, and observes outputs just before each clock edge; they change its
+state for the next clock.
 
 A stream `i` has the ports `i_valid`, `i_ready` and one for each field of its payload, `i_<field>`.
 Numbers of idle clocks are given as a sequence that is repeated without end; `pauses` draws one.
@@ -20,6 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from golden.port import Port, checked
 from gradloom.sim.packing import Packing
+
+#: A description: numbers, and arrays of many.
+Numbers = list[int | NDArray[np.uint32]]
 
 #: Number of a word that is not there, of a stream without `ready` for example.
 NONE = 0xFFFF_FFFF
@@ -40,7 +42,7 @@ def pauses(often: float, seed: int, count: int = 4093) -> tuple[int, ...]:
     Examples
     --------
     >>> pauses(0.5, seed=1, count=8)
-    (1, 0, 2, 0, 1, 2, 0, 1)
+    (1, 4, 0, 4, 0, 0, 2, 0)
     """
     if not 0 <= often < 1:
         raise ValueError(f"often = {often}: at least 0 and less than 1 is wanted")
@@ -118,7 +120,7 @@ class Part(ABC):
     kind: ClassVar[int]
 
     @abstractmethod
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         """The part as numbers, in the order in which its players read them."""
 
     def recorded(self, layout: Layout) -> list[Port] | None:
@@ -168,7 +170,7 @@ class Source(Part):
         """Name of the stream."""
         return self.stream
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Source {self.stream}"
         values = {f"{self.stream}_{name}": codes for name, codes in self.beats.items()}
         rows = layout.packed(who, values)
@@ -177,7 +179,8 @@ class Source(Part):
             layout.bit(who, f"{self.stream}_ready", False),
             *_list(layout.words(who, *values, drives=True)),
             *_pattern(who, "gaps", self.gaps),
-            *_list(rows.reshape(-1).tolist()),
+            rows.size,
+            rows.reshape(-1),
             len(rows),
         ]
 
@@ -204,7 +207,7 @@ class Sink(Part):
         """Name of the stream."""
         return self.stream
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Sink {self.stream}"
         return [
             layout.bit(who, f"{self.stream}_valid", False),
@@ -219,8 +222,8 @@ class Memory(Part):
 
     Requests are taken one after the other. One asks for words from `address` on, as many as its
     field `length` says, or one if there is no such field. Words are read when the request is
-    accepted and offered in order, the first of them after the latency. With the field `write` set
-    it is a write: of the request's own field `data`, or of words from the stream `write`, which all
+    accepted and offered in order, the first of them after the latency. A request with the field
+    `write` set stores the request's own field `data`, or words from the stream `write`, which all
     come before the next request is taken.
 
     Parameters
@@ -267,7 +270,7 @@ class Memory(Part):
             raise ValueError(f"Memory {self.request}: {' and '.join(names)} differ in their width")
         return ports[0]
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Memory {self.request}"
         port = self.data(layout)
         words = layout.packed(who, {port.name: self.words})
@@ -296,7 +299,8 @@ class Memory(Part):
             *_pattern(who, "latency", self.latency, 1),
             *_pattern(who, "stalls", self.stalls),
             words.shape[1],
-            *_list(words.reshape(-1).tolist()),
+            words.size,
+            words.reshape(-1),
         ]
 
 
@@ -388,7 +392,7 @@ class Host(Part):
     name: str = "host"
     kind = 3
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Host {self.name}"
         numbers: list[int] = []
         for step in self.script:
@@ -448,7 +452,7 @@ class Watch(Part):
     data: Sequence[str] = field(default=())
     kind = 4
 
-    def text(self, layout: Layout) -> list[int]:
+    def text(self, layout: Layout) -> Numbers:
         who = f"Watch {self.name}"
         for name in self.when:
             if layout.port(who, name).bits > 32:

@@ -1,4 +1,4 @@
-"""Port arrays to bits and back: the one place that knows where the lanes of a port lie.
+"""Port arrays to bits and back: the one place that defines where the lanes of a port lie.
 
 The lanes of a port lie bit by bit behind each other, lane 0 lowest, in two's complement. For the
 simulators, a clock is one row of 32-bit words in which each port begins a new word. That is how

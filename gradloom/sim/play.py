@@ -1,4 +1,4 @@
-"""A simulation among what surrounds the design: dense traces, and events."""
+"""A simulation of a design in its environment: dense traces, and events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from golden.port import Port, checked
 from golden.twin import Trace
-from gradloom.sim.environment import Layout, Memory, Part
+from gradloom.sim.environment import Layout, Memory, Numbers, Part
 from gradloom.sim.packing import Packing
-from gradloom.sim.simulators import Progress, Simulation, State, Surrounded
+from gradloom.sim.simulation import Progress, Simulation, State, Surrounded
 
 #: Words of a clock's number in an event.
 _CLOCK = 2
@@ -18,7 +18,7 @@ _CLOCK = 2
 
 @dataclass(frozen=True)
 class Played:
-    """What some clocks were like.
+    """Traces and events of some clocks.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Played:
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """Where a design and what surrounds it are after some clocks; good for one `advance`.
+    """State of a design and of its environment; good for one `advance`.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ class EnvironmentState:
 
 
 class Environment:
-    """A design among what surrounds it, in one of the simulators.
+    """A design and the parts that surround it, in one of the simulators.
 
     Parameters
     ----------
     simulation
-        What `prepare` gave for the design.
+        The design, made ready by `prepare`.
     parts
         Sources, sinks, memories, hosts and watches. No two drive one input port; inputs that none
         drives are given to `advance`, or 0.
@@ -91,10 +91,10 @@ class Environment:
         self.simulation = simulation
         self.parts = parts
         layout = Layout(simulation.packed_inputs, simulation.packed_outputs)
-        numbers = [len(parts)]
+        numbers: Numbers = [len(parts)]
         for part in parts:
             numbers += [part.kind, *part.text(layout)]
-        self._text = np.array(numbers, np.uint32)
+        self._text = np.concatenate([np.atleast_1d(np.asarray(n, np.uint32)) for n in numbers])
         self._driven = set(layout.driven)
         self._names = [f"{type(part).__name__} {part.name}" for part in parts]
         #: Part number, ports and their packing, of each part with events.
@@ -131,7 +131,7 @@ class Environment:
         trace: bool = True,
         progress: Progress | None = None,
     ) -> tuple[EnvironmentState, Played]:
-        """State after some clocks, and what they were like.
+        """State after some clocks, and their traces and events.
 
         Parameters
         ----------

@@ -315,7 +315,7 @@ def _places(inputs: Trace, outputs: Trace, before: _Pipeline) -> tuple[_Places, 
     kept = numbers < given[span]
     numbers += np.where(span == 0, before.accepted, 0)
     taken[0] += before.accepted
-    inside = taken[-1] - given[-1] - (before.accepted - before.inside if spans == 1 else 0)
+    inside = taken[-1] - given[-1] - (before.accepted if spans == 1 else 0)
     places = _Places(clocks[kept], numbers[kept])
     return places, _Pipeline(int(taken[-1]), int(inside))
 

@@ -19,7 +19,8 @@ from golden.files import replaced
 from golden.training import Epoch, Recipe, Record, Trainer, load, new_trainer
 from gradloom.comparison.compare import Comparison, compare
 from gradloom.rtl.verilog import verilog
-from gradloom.sim.simulators import Simulation, SimulatorName, prepare
+from gradloom.sim.simulation import Simulation
+from gradloom.sim.simulators import SimulatorName, prepare
 from gradloom.train.replay import Station, stations
 from gradloom.units import UNITS
 

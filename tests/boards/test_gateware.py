@@ -95,7 +95,7 @@ def bits(rng, clocks, share):
 
 def agrees(unit, twin, inputs):
     """Compare with resets at some clocks and without; cut runs of the twin are one run."""
-    comparison = compare(Specified(unit), twin, inputs)
+    comparison = compare(Specified(unit), inputs, twin)
     assert comparison, comparison.report()
     assert flatten(unit) == list(twin.ports)
     whole = twin.run(inputs)
@@ -275,6 +275,17 @@ UNITS = {
 }
 
 
+def self_checks():
+    return [make_check(config, 10, 11 + k) for k, config in enumerate(UNITS)]
+
+
+def trials(checks):
+    return [
+        Trial(twin=twin, operands=check.operands, results=check.results)
+        for check, twin in zip(checks, UNITS.values())
+    ]
+
+
 def course(rng, clocks):
     """Inputs of a bench: two passes from a reset, the second one with stalls and pauses."""
     inputs = {
@@ -294,17 +305,13 @@ def course(rng, clocks):
     "broken", [None, (0, "data", 1, 2), (1, "active", 0, 0), (2, "data", 0, 3)]
 )
 def test_a_bench_is_its_twin(broken):
-    checks = [make_check(config, 10, 11 + k) for k, config in enumerate(UNITS)]
+    checks = self_checks()
     if broken is not None:
         unit, port, lane, bit = broken
         checks[unit] = checks[unit].broken(5, port, lane, bit)
-    trials = [
-        Trial(twin=twin, operands=check.operands, results=check.results)
-        for check, twin in zip(checks, UNITS.values())
-    ]
     inputs = course(np.random.default_rng(7), 180)
     inputs["rst"] = (np.arange(180) == 40).astype(int)
-    out = agrees(bench.Bench(checks), bench_twin.Bench(trials), inputs)
+    out = agrees(bench.Bench(checks), bench_twin.Bench(trials(checks)), inputs)
     values = sum(values.size for check in checks for values in check.results.values())
     if broken is None:
         assert out["complete"][-1] == 7 and not out["wrong"].any()
@@ -323,6 +330,11 @@ FAULTS = {
     "four is raised": (printer, "digit >= 5", "digit >= 4"),
     "no sign": (printer, "with m.If(number < 0):", "with m.If(number < -1):"),
     "nine bits": (uart, "left.eq(10)", "left.eq(9)"),
+    "pauses are the stalls": (
+        bench,
+        "self.pauses & random[2 * k])",
+        "self.pauses & random[2 * k + 1])",
+    ),
     "a short bit": (uart, "timer.eq(clocks - 1),", "timer.eq(clocks - 2),"),
 }
 
@@ -345,12 +357,15 @@ def test_a_fault_is_found(fault):
         config, twin, name = PRINTERS[12], printer_twin.Printer, "Printer"
         inputs = printing(rng, config, 4000, 1)
         inputs["numbers"] = np.where(inputs["numbers"] == 0, -1, inputs["numbers"])
+    elif module is bench:
+        config, twin, name = self_checks(), lambda checks: bench_twin.Bench(trials(checks)), "Bench"
+        inputs = course(rng, 120)
     else:
         config, twin, name = UartConfig(clocks=4), uart_twin.Transmitter, "Transmitter"
         inputs = {"i_valid": bits(rng, 300, 0.1), "i_data": rng.integers(0, 256, 300)}
     unit = space[name](config)
     SPECIFIED[type(unit)] = SPECIFIED[getattr(module, name)]
-    assert not compare(Specified(unit), twin(config), inputs)
+    assert not compare(Specified(unit), inputs, twin(config))
 
 
 # Configurations, and what twins may know.

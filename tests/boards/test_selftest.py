@@ -305,7 +305,7 @@ def test_bad_parameters_are_named(given, message):
         ({"board": "my desk"}, "board = 'my desk': printable ASCII without braces and spaces"),
         ({"passes": 0}, "passes = 0: allowed are 1 to 16"),
         ({"period": 0}, "period = 0: allowed are 1 to 4294967296"),
-        ({"baud": 7e6}, "7e+06 baud at a clock of 12 MHz"),
+        ({"baud": 7e6}, "7000000 baud at a clock of 12 MHz"),
     ],
 )
 def test_bad_parameters_of_the_top_are_named(given, message):

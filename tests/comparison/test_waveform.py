@@ -18,7 +18,7 @@ import hdl
 from golden.port import inputs_of, outputs_of
 from gradloom.cli import cli
 from gradloom.rtl.verilog import verilog
-from gradloom.sim.simulators import Pysim
+from gradloom.sim.pysim import Pysim
 from gradloom.sim.stimulus import random_inputs
 from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS
@@ -232,6 +232,50 @@ def test_an_unknown_input_that_matters_is_an_error(tmp_path):
     dump.rows["rst"][25] = ["z"]
     with pytest.raises(ValueError, match=r"rst is unknown .* cycle 25 .260 ns"):
         against_counter(dump.write(tmp_path / "d.vcd"))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 22, 23, 24])
+def test_unknown_inputs_of_one_batch_may_matter_in_another(tmp_path, monkeypatch, batch):
+    monkeypatch.setattr(recorded, "BATCH", batch)
+    dump = counting(more_resets=[40])
+    dump.rows["enable"][25] = ["x"]
+    where = "at" if batch in (2, 7, 22, 24) else "until"
+    pattern = rf"input enable has unknown bits .* {where} cycle 25 .260 ns., and later outputs"
+    with pytest.raises(ValueError, match=pattern):
+        against_counter(dump.write(tmp_path / "d.vcd"))
+    # A reset ends what an unknown bit may have done.
+    dump = counting(more_resets=[40])
+    dump.rows["enable"][40] = ["x"]
+    result = against_counter(dump.write(tmp_path / "d.vcd"))
+    assert result, result
+    assert (result.clocks, result.recorded.unknown) == (CLOCKS - RESETS, 1)
+
+
+def test_a_state_that_unknown_bits_leave_alone_is_doubted_no_longer(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded, "BATCH", 10)
+    dump = subtracting()
+    dump.rows["a"][12][1] = "xxxxx"
+    dump.rows["b"][12][1] = "00000"
+    with pytest.raises(ValueError, match="input a has unknown bits"):
+        against_difference(dump.write(tmp_path / "d.vcd"))
+    runs = []
+
+    class Late(DifferenceTwin):
+        """The same whatever is in lane 1."""
+
+        def advance(self, state, inputs):
+            runs.append(len(inputs["a"]))
+            inputs = {**inputs, "a": inputs["a"] * [1, 0, 1], "b": inputs["b"] * [1, 0, 1]}
+            return super().advance(state, inputs)
+
+    rng = np.random.default_rng(4)
+    inputs = {name: rng.integers(-16, 16, (CLOCKS, 3)) for name in "ab"}
+    dump = Dump(Difference(), Late(), {"rst": np.arange(CLOCKS) < RESETS, **inputs})
+    runs.clear()
+    dump.rows["a"][12][1] = "xxxxx"
+    result = compare_waveform(Difference(), Late(), dump.write(tmp_path / "d.vcd"))
+    assert result, result
+    assert len(runs) == -(-(CLOCKS - RESETS) // 10) + 1
 
 
 def test_unknown_inputs_that_do_not_matter_are_counted(tmp_path):

@@ -152,12 +152,15 @@ MUTANTS = [
         Mutant(name, unit, (change,), config, hdl.pipeline)
         for unit, config in (("Rounder", DRAWN), ("WeightUpdate", UPDATE), ("ShiftExponent", SHIFT))
         for name, change in (
-            ("draws without operands", ('"lfsr", lanes, accepted', '"lfsr", lanes, C(1)')),
+            (
+                "draws without operands",
+                ('"lfsr", config.lfsr, accepted', '"lfsr", config.lfsr, C(1)'),
+            ),
             (
                 "operands twice",
                 ("pipeline.operand.valid.eq(accepted)", "pipeline.operand.valid.eq(self.i.valid)"),
             ),
-            ("a place too few", ("config.latency + 1", "config.latency")),
+            ("a place too few", ("depth=config.buffer)", "depth=config.buffer - 1)")),
             ("every operand claims", ("if self._claims else", "if 0 else")),
         )
         if (unit == "ShiftExponent") == (name == "every operand claims")
@@ -177,7 +180,7 @@ MUTANTS = [
         ),
         ("no reset", ('name=f"state_{lane}")', 'name=f"state_{lane}", reset_less=True)')),
         ("a clock late", ("m.d.comb += word.eq(", "m.d.sync += word.eq(")),
-        ("leaps at every clock", ("with m.If(draws):", "with m.If(1):")),
+        ("leaps at every clock", ("with m.If(leaps_now):", "with m.If(1):")),
     ),
     *mutants(
         hdl.rounder,

@@ -1,6 +1,8 @@
 """A made-up design among sources, sinks, a memory and a host, in both simulators."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -445,3 +447,12 @@ def test_probes_that_are_not_there_are_refused(probe, text):
         prepare(Spill(), probes={"x": ("queue.level", 9)})
     with pytest.raises(ValueError, match="probe o_valid: a port has this name"):
         prepare(Spill(), probes={"o_valid": "queue.level"})
+
+
+def test_the_page_on_environments_runs(capsys):
+    page = Path(__file__).parent.parent / "docs" / "environment.md"
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.S))
+    exec(compile(code, str(page), "exec"), {"__name__": "page"})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == re.findall(r"print\(.*\)  # (.*)", code)
+    assert lines[0].endswith(" 100")

@@ -15,7 +15,7 @@ import numpy as np
 from golden.port import inputs_of
 from golden.twin import Trace
 from gradloom import UNITS, Port, Unit, prepare
-from gradloom.sim.simulators import Simulation
+from gradloom.sim.simulation import Simulation
 
 #: An operand of a script: field or plain port to value, scalar or one a lane. None is a gap.
 Operand = dict[str, Any] | None

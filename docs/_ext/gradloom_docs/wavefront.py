@@ -19,7 +19,7 @@ import golden
 import hdl
 from golden.fixed import Fixed
 from golden.twin import Trace
-from gradloom.sim.simulators import PERIOD, Pysim
+from gradloom.sim.pysim import PERIOD, Pysim
 
 #: Rows and columns of the array, terms of a tile, tiles.
 SIZE, DEPTH, TILES = 4, 5, 2
