@@ -362,7 +362,7 @@ class OnePerClock:
     @property
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
-        raise NotImplementedError(f"{type(self).__name__} does not say its latency")
+        raise NotImplementedError(f"{type(self).__name__} has no latency")
 
     @property
     def buffer(self) -> int:
@@ -419,7 +419,7 @@ class StreamTwin(Twin[StreamState]):
         Trace
             Results by field of the output stream, (operands, ...) each.
         """
-        raise AssertionError(f"{type(self).__name__} does not say what its results are")
+        raise AssertionError(f"{type(self).__name__} does not define `results`")
 
 
 class Buffer(Twin[tuple[Queue, int]]):

@@ -267,7 +267,7 @@ class Macc(Twin[_NodeState]):
             source = np.where(loads, own, above)
             # At an edge without a load or a shift, the shadow keeps its value.
             moved = np.maximum.accumulate(np.where((loads == 0) & (holds != 0), -1, clocks))
-            # Ahead of the sources is what the segment drains at first.
+            # The first value is the shadow before the stretch.
             value = np.concatenate([[state.drain[lag]], source])[moved + 1]
             drain[0] |= state.drain[lag] << low
             drain[1:] |= value[:-1] << low

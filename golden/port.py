@@ -166,7 +166,9 @@ def checked(
     arrays = {name: np.asarray(values) for name, values in inputs.items()}
     lengths = {name: len(values) if values.ndim else -1 for name, values in arrays.items()}
     if len(set(lengths.values())) != 1 or -1 in lengths.values():
-        raise ValueError(f"inputs need one entry a clock, all the same number; they have {lengths}")
+        raise ValueError(
+            f"inputs need one entry per clock, all the same number; they have {lengths}"
+        )
     clocks = next(iter(lengths.values()))
     if not clocks:
         raise ValueError(f"inputs of no clocks: {', '.join(arrays)} need one entry or more")

@@ -191,7 +191,7 @@ def _rationals(name: str, values: ArrayLike) -> list[Fraction]:
     """Return the floats of a vector as exact rationals."""
     vector = np.asarray(values, np.float64)
     if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise ValueError(f"{name}: a vector of finite numbers is wanted, one a channel")
+        raise ValueError(f"{name}: a vector of finite numbers is wanted, one per channel")
     return [Fraction(value) for value in vector.tolist()]
 
 
