@@ -1,7 +1,7 @@
-"""gradloom: training hardware for low-precision neural networks,
-held to a NumPy model at every clock.
+"""gradloom: training hardware for low-precision neural networks, and a NumPy model to compare it
+with at every clock.
 
-What a user imports is here: the hardware units as in `hdl`, simulators, the comparison of a
+This module has the names for users: the hardware units of `hdl`, simulators, the comparison of a
 component with its twin, Verilog of any component. Names are imported when they are first used, so
 that `import gradloom` is quick.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from hdl.layout import payload
 
-#: Where each name comes from.
+#: Module to the names that are imported from it.
 _HOMES = {
     "golden.port": "Port",
     "gradloom.comparison.compare": "compare",

@@ -1,4 +1,4 @@
-"""A scoreboard for cocotb benches: every port of a unit, at every rising clock edge, to the twin.
+"""A scoreboard for cocotb benches: compares a unit with its twin at every rising clock edge.
 
     from gradloom.cocotb import Scoreboard
 
@@ -6,11 +6,11 @@
     async def products(dut):
         cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
         with Scoreboard(dut, golden.Array(config)):
-            ...  # reset and stimulus, as ever; the outputs need no checks
+            ...  # reset and stimulus as in any bench; the outputs need no checks
 
-Clocks are compared in batches as the bench runs, so that it ends soon after it went wrong and
-memory does not grow. The first difference raises AssertionError, the last batch's at the end of the
-block. A twin that has `run` alone, without `advance`, is run once, at the end.
+Clocks are compared in batches while the bench runs, so that a faulty run ends early and memory does
+not grow. The first difference raises AssertionError; the last batch is compared at the end of the
+block. A twin that has `run` only, without `advance`, runs once, at the end.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from amaranth.lib import wiring
 
 from golden.fixed import Codes
 from golden.port import Port, inputs_of, outputs_of
-from gradloom.comparison.check import Check, Runs, goes_on
-from gradloom.comparison.recorded import (
+from gradloom.comparison.check import Check, TwinLike, has_advance
+from gradloom.comparison.recording import (
     Recording,
-    ports_alone,
+    codes_of_words,
+    first_after_reset,
+    mark_used,
     read_resets,
-    reset_state,
     take,
-    to_codes,
 )
 from gradloom.comparison.report import Comparison, Recorded
 from gradloom.sim.toplevel import flatten
@@ -43,16 +43,16 @@ except ImportError as error:
         "gradloom.cocotb needs cocotb 2: pip install 'gradloom[cocotb]'"
     ) from error
 
-#: Clocks that are compared in one go.
+#: Number of clocks in a batch.
 _BATCH = 4096
 
 
 class Scoreboard:
-    """Samples a unit's ports from now on, and holds them against its twin.
+    """Samples a unit's ports from now on, and compares them with its twin.
 
-    It samples where the clock rises, before registers have changed: the value just before the edge.
-    The comparison begins at the first edge with `rst` low after one with `rst` high; if there is no
-    reset at all, at the first edge.
+    The samples are the values just before each rising edge of the clock. The comparison begins at
+    the first edge with `rst` low after one with `rst` high or, if there is no reset at all, at the
+    first edge.
 
     Parameters
     ----------
@@ -61,17 +61,16 @@ class Scoreboard:
     twin
         The unit's twin.
     ports
-        The ports, or the Amaranth component that has them. Not needed for the units that
-        `gradloom generate` knows.
+        The ports, or the Amaranth component that has them. Not needed for gradloom's own units.
     clock
         Handle of the clock; `dut.clk` if this is None.
     from_start
-        Registers hold their initial values now: do not wait for a reset.
+        Registers have their initial values now: do not wait for a reset.
 
     Attributes
     ----------
     comparison : Comparison or None
-        What was found, once `finish` has been called or a difference has been found.
+        The result, after `finish` or after the first difference.
 
     Raises
     ------
@@ -84,7 +83,7 @@ class Scoreboard:
     def __init__(
         self,
         dut: Any,
-        twin: Runs,
+        twin: TwinLike,
         *,
         ports: wiring.Component | Sequence[Port] | None = None,
         clock: Any = None,
@@ -93,7 +92,7 @@ class Scoreboard:
         if ports is None:
             ports = _ports_of(twin)
         elif isinstance(ports, wiring.Component):
-            ports_alone(ports)
+            mark_used(ports)
             ports = flatten(ports)
         self.comparison: Comparison | None = None
         self._dut = dut
@@ -104,7 +103,7 @@ class Scoreboard:
         self._handles = [(_handle(dut, port), self._samples.words[port.name]) for port in every]
         self._clock = dut.clk if clock is None else clock
         self._twin, self._ports = twin, ports
-        self._goes_on = goes_on(twin)
+        self._has_advance = has_advance(twin)
         self._check: Check | None = None
         self._recorded: Recorded | None = None
         self._task = cocotb.start_soon(self._sample())
@@ -121,7 +120,7 @@ class Scoreboard:
         if error is None:
             self.finish()
             return
-        # The bench's own error is what counts; a difference may tell where it comes from.
+        # The bench raises its own error; a difference, which may be its cause, is logged.
         try:
             self.finish()
         except (AssertionError, ValueError) as found:
@@ -132,12 +131,13 @@ class Scoreboard:
 
         Returns
         -------
-        What was found: everything agrees.
+        Comparison
+            The result, without a difference.
 
         Raises
         ------
         AssertionError
-            Something differs; the text is the report.
+            There is a difference; the message is the report.
         ValueError
             There is no clock to compare, or an input that matters is unknown.
         """
@@ -152,6 +152,7 @@ class Scoreboard:
         return comparison
 
     async def _sample(self) -> None:
+        """Sample all ports at every rising edge, and compare when a batch is full."""
         edge, samples = RisingEdge(self._clock), self._samples
         due = _BATCH
         while True:
@@ -159,7 +160,7 @@ class Scoreboard:
             for handle, words in self._handles:
                 words.append(str(handle.value))
             samples.times.append(int(get_sim_time("step")))
-            if samples.clocks >= due and self._goes_on:
+            if samples.clocks >= due and self._has_advance:
                 self._compare(last=False)
                 if self._check is not None and self._check.difference is not None:
                     self.comparison = self._result()
@@ -167,11 +168,11 @@ class Scoreboard:
                 due = samples.clocks + _BATCH
 
     def _compare(self, last: bool) -> None:
-        """Compare what was sampled, and forget it."""
+        """Compare the samples of a batch and remove them."""
         samples = self._samples
         resets = read_resets(samples)
         if self._recorded is None:
-            start, reset = (0, False) if self._from_start else reset_state(resets)
+            start, reset = (0, False) if self._from_start else first_after_reset(resets)
             if start == len(resets):
                 if last:
                     raise ValueError(
@@ -200,13 +201,14 @@ class Scoreboard:
             samples.forget(samples.clocks)
 
     def _result(self) -> Comparison:
+        """Return the result for all clocks so far."""
         assert self._recorded is not None and self._check is not None
         name = f"cocotb on {cocotb.SIM_NAME}"
         return self._check.result(self._unit, name, 0.0, recorded=self._recorded)
 
 
 class _Samples(Recording):
-    """What was sampled and is still to be compared."""
+    """Samples that are not compared yet."""
 
     name = "cocotb"
 
@@ -217,30 +219,30 @@ class _Samples(Recording):
 
     @property
     def clocks(self) -> int:  # type: ignore[override]
-        """Clock edges that are held."""
+        """Number of clock edges."""
         return len(self.times)
 
     def read(self, port: Port, clocks: slice) -> tuple[Codes, Codes]:
-        return to_codes(port, self.words[port.name][clocks])
+        return codes_of_words(port, self.words[port.name][clocks])
 
     def when(self, clock: int) -> str:
         nanoseconds = get_time_from_sim_steps(self.times[clock], "ns")
         return f"{nanoseconds:,.6f}".rstrip("0").rstrip(".") + " ns"
 
     def forget(self, clocks: int) -> None:
-        """Drop the first clocks."""
+        """Remove the first clocks."""
         for words in self.words.values():
             del words[:clocks]
         del self.times[:clocks]
         self.first += clocks
 
 
-def _ports_of(twin: Runs) -> list[Port]:
-    """The ports of the unit that `twin` is the twin of."""
+def _ports_of(twin: TwinLike) -> list[Port]:
+    """Return the ports of the unit whose twin is `twin`."""
     for unit in UNITS.values():
         if unit.twin is type(twin):
             component = unit.component(twin.config)  # type: ignore[attr-defined]
-            ports_alone(component)
+            mark_used(component)
             return flatten(component)
     raise TypeError(
         f"the ports of {type(twin).__name__} are not known: give ports=, the component or its ports"
@@ -248,7 +250,7 @@ def _ports_of(twin: Runs) -> list[Port]:
 
 
 def _handle(dut: Any, port: Port) -> Any:
-    """The handle of a port."""
+    """Return the handle of a port."""
     handle = dut._get(port.name)
     if handle is None:
         raise ValueError(f"{dut._path} has no port {port.name}: is it the unit, with this twin?")

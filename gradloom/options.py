@@ -1,5 +1,5 @@
-"""Command-line options of a configuration: one for every setting, derived from what its field says,
-and `--set` for all of them by dotted name.
+"""Command-line options of a configuration: one for every setting, derived from the setting's field,
+and `--set` for every setting by its dotted name.
 """
 
 import re
@@ -14,14 +14,14 @@ import click
 from golden import settings
 from golden.settings import Bound, Leaf, Setting
 
-#: Options whose names are not those of their settings, which say too little beside others.
+#: Names of options for settings whose own names would be unclear among other options.
 _NAMES = {
     "generator.bits": "lfsr-bits",
     "generator.mask": "lfsr-mask",
     "generator.seed": "lfsr-seed",
     "conversions": "conversion",
 }
-#: What a value of a type is called in the help.
+#: Name of a value in the help, by its type.
 _KINDS = {int: "INTEGER", str: "TEXT", float: "NUMBER"}
 
 
@@ -36,7 +36,7 @@ class SettingType(click.ParamType):
             self.name = "HEX"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The value that the text names."""
+        """Return the value of a text."""
         if not isinstance(value, str):
             return value
         try:
@@ -47,19 +47,19 @@ class SettingType(click.ParamType):
 
 
 def name(setting: str) -> str:
-    """The option of a setting, by the setting's dotted name."""
+    """Return the option of a setting, given the setting's dotted name."""
     return "--" + _NAMES.get(setting, setting.rpartition(".")[2]).replace("_", "-")
 
 
 def derived(kind: type, chosen: Mapping[str, str]) -> tuple[click.Option, ...]:
-    """Options for all settings of a configuration, and `--set`.
+    """Return options for all settings of a configuration, and `--set`.
 
     Parameters
     ----------
     kind
         The configuration's class.
     chosen
-        Settings whose default is chosen by others, and what the help says of it.
+        Descriptions of the defaults that depend on other settings, by dotted name.
     """
     config, leaves = kind(), settings.leaves(kind)
     example = f"{leaves[0].name}={leaves[0].show(leaves[0].of(config))}"
@@ -67,38 +67,38 @@ def derived(kind: type, chosen: Mapping[str, str]) -> tuple[click.Option, ...]:
         ["--set", "settings"],
         metavar="NAME=VALUE",
         multiple=True,
-        help=f"Any setting by its name in Python, as in --set {example}; it overrides the "
+        help=f"Any setting by its name in Python, for example --set {example}. It overrides the "
         f"setting's own option. The names are {', '.join(leaf.name for leaf in leaves)}.",
     )
     return (*(_option(leaf, leaf.of(config), chosen) for leaf in leaves), by_name)
 
 
 def _option(leaf: Leaf, default: Any, chosen: Mapping[str, str]) -> click.Option:
-    said = _said(leaf)
+    setting = _with_option_names(leaf)
     names = [name(leaf.name), parameter(leaf)]
     if leaf.hint is bool:
         if default:
             names[0] += f"/--no-{names[0][2:]}"
-        return click.Option(names, is_flag=True, default=default, help=f"{said.text}.")
-    if get_origin(leaf.hint) is tuple and not said.form:
-        item = SettingType(get_args(leaf.hint)[0], said)
+        return click.Option(names, is_flag=True, default=default, help=f"{setting.text}.")
+    if get_origin(leaf.hint) is tuple and not setting.form:
+        item = SettingType(get_args(leaf.hint)[0], setting)
         more = f" The default is {chosen[leaf.name]}." if leaf.name in chosen else ""
-        return click.Option(names, type=item, multiple=True, help=f"{said.text}.{more}")
-    what: dict[str, Any] = {"type": SettingType(leaf.hint, said), "help": said.summary}
+        return click.Option(names, type=item, multiple=True, help=f"{setting.text}.{more}")
+    arguments: dict[str, Any] = {"type": SettingType(leaf.hint, setting), "help": setting.summary}
     if issubclass(get_origin(leaf.hint) or leaf.hint, StrEnum):
-        what = {
-            "type": click.Choice([str(value) for value in said.allowed]),
-            "help": f"{said.text}.",
+        arguments = {
+            "type": click.Choice([str(value) for value in setting.allowed]),
+            "help": f"{setting.text}.",
         }
     if leaf.name in chosen:
-        return click.Option(names, show_default=chosen[leaf.name], **what)
+        return click.Option(names, show_default=chosen[leaf.name], **arguments)
     if default is None:
-        return click.Option(names, **what)
-    return click.Option(names, default=leaf.show(default), show_default=True, **what)
+        return click.Option(names, **arguments)
+    return click.Option(names, default=leaf.show(default), show_default=True, **arguments)
 
 
-def _said(leaf: Leaf) -> Setting:
-    """What a setting says of itself, with the settings in its range called as their options are."""
+def _with_option_names(leaf: Leaf) -> Setting:
+    """Return a setting with the names of options in place of settings' names in its range."""
     table = leaf.name.rpartition(".")[0]
 
     def called(found: re.Match[str]) -> str:
@@ -112,12 +112,12 @@ def _said(leaf: Leaf) -> Setting:
 
 
 def parameter(leaf: Leaf) -> str:
-    """The name under which click gives the value of a setting's option."""
+    """Return click's name for the value of a setting's option."""
     return name(leaf.name)[2:].replace("-", "_") + "s" * (leaf.name == "conversions")
 
 
 def collected(unit: str, kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted name, of options by click's names, and of `--set`.
+    """Return the values of options, given by click's names, and of `--set`, by dotted name.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def collected(unit: str, kind: type, given: Mapping[str, Any]) -> dict[str, Any]
     found: dict[str, Any] = {}
     for leaf in settings.leaves(kind):
         value = given.get(parameter(leaf))
-        # An option that was not given, and has no default, has none of these.
+        # An option that was not given and has no default is None or ().
         if value is not None and value != ():
             found[leaf.name] = value
     found |= _set(unit, kind, given.get("settings") or ())
@@ -142,7 +142,7 @@ def _set(unit: str, kind: type, texts: Iterable[str]) -> dict[str, Any]:
         path = _path(unit, text)
         if not equals:
             names = ", ".join(known)
-            raise ValueError(f"--set {text}: NAME=VALUE is wanted; a NAME is one of {names}")
+            raise ValueError(f"--set {text}: give NAME=VALUE; a NAME is one of {names}")
         if path not in known:
             raise ValueError(f"--set {text}: {_unknown(unit, path, list(known))}")
         try:
@@ -153,25 +153,25 @@ def _set(unit: str, kind: type, texts: Iterable[str]) -> dict[str, Any]:
 
 
 def _unknown(unit: str, path: str, known: list[str]) -> str:
-    """That there is no such setting, and which there are."""
+    """Return an error text for an unknown setting, with similar names."""
     inside = [one for one in known if one.startswith(f"{path}.")]
     if inside:
         return f"set one of {', '.join(inside)}"
     same = [one for one in known if one.rpartition(".")[2] == path.rpartition(".")[2]]
     near = dict.fromkeys([*same, *get_close_matches(path, known, cutoff=0.7)])
     if near:
-        return f"{unit} has no setting {path}; near it are {', '.join(near)}"
+        return f"{unit} has no setting {path}; similar names are {', '.join(near)}"
     return f"{unit} has no setting {path}; it has {', '.join(known)}"
 
 
 def _path(unit: str, text: str) -> str:
-    """The dotted name in a text of `--set`, without the unit's name before it."""
+    """Return the dotted name in a text of `--set`, without the unit's name before it."""
     return text.partition("=")[0].removeprefix(f"{unit}.")
 
 
 def made(unit: str, kind: type, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """The configuration of `values` by dotted name; an error names the option of a setting, or
-    `--set` and the name where the value came by it.
+    """Return the configuration for `values` by dotted name. An error names the setting's option, or
+    `--set` and the setting if that is where the value is from.
     """
     by_name = {_path(unit, text) for text in given.get("settings") or ()}
     leaves = {leaf.name for leaf in settings.leaves(kind)}

@@ -1,8 +1,8 @@
 # amaranth: UnusedElaboratable=no
-# (a unit's description needs a component for its ports alone)
-"""The units by name: component, twin and configuration.
+# (a unit's description makes a component only for its ports)
+"""The registry of units: name, component, twin and configuration.
 
-`generate`, `compare` and their help are all made from this table; a new unit is one entry.
+The command line and its help are made from this table. A new unit is one entry.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,34 +22,42 @@ from gradloom.sim.toplevel import described
 
 
 def _nothing(values: dict[str, Any]) -> None:
-    """Every setting has its own default."""
+    """Change nothing: every setting has a default of its own."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit that the command line can make.
+    """An entry of the registry.
 
     Parameters
     ----------
     name
         Name on the command line and of the generated module.
     summary
-        One line: what it does.
+        Description, one line.
     component, twin
-        The hardware and its twin; both are called with a configuration.
+        Classes of the hardware and of its twin; both are called with a configuration.
     config
-        Class of its configurations, which have a default for everything.
+        Class of the configurations. Every setting has a default.
     specification
-        Module in `gradloom.prove` with its specification; empty if there is none.
+        Module in `gradloom.prove` with the unit's specification; empty if there is none.
     has_nodes
-        Whether it has nodes: its component takes `cells`.
+        The unit has nodes: its component takes `cells`.
     choose
-        Sets what was not given and depends on other values, by dotted name in place. The values of
-        the options `more` are its other arguments.
+        Sets defaults that depend on other settings. It is called with the given values by dotted
+        name, which it changes, and with the values of the options `more`.
     chosen
-        What the help says of the defaults that `choose` sets, by dotted name.
+        Descriptions, for the help, of the defaults that `choose` sets, by dotted name.
     more
         Options beside those of the settings.
+
+    Examples
+    --------
+    >>> unit = UNITS["array"]
+    >>> unit.module, unit.component.__name__, unit.twin.__module__
+    ('array', 'Array', 'golden.array')
+    >>> unit.configure(rows=2, raw=True).conversions
+    ()
     """
 
     name: str
@@ -70,14 +78,14 @@ class Unit:
 
     @cached_property
     def options(self) -> tuple[click.Option, ...]:
-        """Command-line options, by which `configure` is called: one for every setting, and
-        `--set`.
+        """Command-line options, whose values are the arguments of `configure`: one for every
+        setting, and `--set`.
         """
         *settings, by_name = options.derived(self.config, self.chosen)
         return (*settings, *self.more, by_name)
 
     def configure(self, **given: Any) -> Any:
-        """The configuration that values of `options` make, by click's names.
+        """Return the configuration for values of `options`, given by click's names.
 
         Raises
         ------
@@ -89,7 +97,7 @@ class Unit:
         return options.made(self.name, self.config, values, given)
 
     def describe(self, config: Any) -> str:
-        """Ports, latency and throughput of the unit in a configuration."""
+        """Return a text with the ports, latency and throughput for a configuration."""
         rows = described(config.ports)
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         lines = [
@@ -107,13 +115,13 @@ class Unit:
 
 
 def _with_ternary(values: dict[str, Any], prefix: str = "") -> None:
-    """A ternary node's operands b have 2 bits, unless others are asked for."""
+    """Set the default of a ternary node's b: 2 bits."""
     if values.get(f"{prefix}ternary"):
         values.setdefault(f"{prefix}b", Fixed(1, 1))
 
 
 def _array(values: dict[str, Any], raw: bool = False) -> None:
-    """Rounders stochastic to the format of a, unless others or none are asked for."""
+    """Set the default of an array's conversions: stochastic, to the format of a; none if raw."""
     _with_ternary(values, "macc.")
     if raw and values.get("conversions"):
         raise ValueError("--raw and --conversion: a raw drain has no rounders, give one of them")
@@ -130,7 +138,7 @@ _TERNARY_B = "2,14; 1,1 with --ternary"
 _ALL = (
     Unit(
         "lfsr",
-        "Leap-forward Galois LFSRs: random bits, a draw of every lane a clock.",
+        "Leap-forward Galois LFSRs: random bits, one draw per lane and clock.",
         hdl.Lfsr,
         golden.Lfsr,
         golden.LfsrConfig,
@@ -166,7 +174,7 @@ _ALL = (
     ),
     Unit(
         "array",
-        "R x C systolic array: tile products back to back, with a rounder a column or a raw drain.",
+        "R x C systolic array: tile products back to back, rounded or as raw sums.",
         hdl.Array,
         golden.Array,
         golden.ArrayConfig,
@@ -208,7 +216,7 @@ _ALL = (
     ),
     Unit(
         "wage-error",
-        "WAGE Q_E: errors over the power of two of their tensor.",
+        "WAGE Q_E: errors, scaled by a power of two for their tensor, and quantized.",
         hdl.ErrorQuantizer,
         golden.ErrorQuantizer,
         golden.ErrorQuantizerConfig,
@@ -216,7 +224,7 @@ _ALL = (
     ),
     Unit(
         "wage-update",
-        "WAGE Q_G and update: stored weights less their stochastically rounded steps.",
+        "WAGE Q_G and update: stored weights minus stochastically rounded steps.",
         hdl.WeightUpdate,
         golden.WeightUpdate,
         golden.WeightUpdateConfig,
@@ -224,23 +232,28 @@ _ALL = (
     ),
 )
 
-#: Every unit, by name.
+#: Registry of all units, by name.
 UNITS: dict[str, Unit] = {unit.name: unit for unit in _ALL}
 
 
 def unit_of(component: wiring.Component) -> Unit | None:
-    """Return the entry of `UNITS` whose component this is; None for a user's own component."""
+    """Return the entry of `UNITS` for a component; None for a user's own component."""
     kind = type(component)
     return next((unit for unit in UNITS.values() if unit.component is kind), None)
 
 
 def twin_of(component: wiring.Component) -> Twin:
-    """Return the twin of a unit, in the unit's configuration.
+    """Return the twin of a unit, with the unit's configuration.
+
+    Returns
+    -------
+    Twin
+        See `golden.twin.Twin`.
 
     Raises
     ------
     TypeError
-        The component is none of gradloom's units.
+        The component is not one of gradloom's units.
 
     Examples
     --------

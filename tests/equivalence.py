@@ -17,8 +17,8 @@ from unittest.mock import patch
 
 from primitives import OWN, yosys
 
-import gradloom.rtl.readable
 import gradloom.rtl.verilog
+from gradloom.rtl.readable.parsing import plain_names
 from gradloom.rtl.verilog import verilog
 
 
@@ -48,8 +48,8 @@ class Tidied:
     verilog: str
 
 
-def tidied(unit, config, readable=gradloom.rtl.readable.readable, **made_of):
-    """The unit's texts; `readable` takes the place of the function of that name."""
+def tidied(unit, config, **made_of):
+    """The unit's texts."""
     seen = []
     original = gradloom.rtl.verilog._yosys
 
@@ -57,10 +57,7 @@ def tidied(unit, config, readable=gradloom.rtl.readable.readable, **made_of):
         seen.append((rtlil, original(rtlil)))
         return seen[-1][1]
 
-    with (
-        patch.object(gradloom.rtl.verilog, "_yosys", watched),
-        patch.object(gradloom.rtl.verilog, "readable", readable),
-    ):
+    with patch.object(gradloom.rtl.verilog, "_yosys", watched):
         text = verilog(unit.component(config, **made_of))
     return Tidied(unit.module, *seen[-1], text)
 
@@ -76,7 +73,7 @@ def _objects(rtlil):
 
 def _new_names(text):
     """Escaped name in a module of Yosys's text to the plain one that was chosen for it."""
-    plain = gradloom.rtl.readable._Tidy._plain_names(text)
+    plain = plain_names(text)
     text = re.sub(r"\\\$auto\$verilog_backend\S+ ", "at_start", text)
     names, place = {}, 0
     for part in re.split(r"(\\\S+ )", text):
@@ -90,7 +87,7 @@ def _new_names(text):
 
 
 def _words(text):
-    return re.findall(r"(?<!')\b[A-Za-z_]\w*", gradloom.rtl.readable._Tidy._plain_names(text))
+    return re.findall(r"(?<!')\b[A-Za-z_]\w*", plain_names(text))
 
 
 def _renaming(of):

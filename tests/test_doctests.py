@@ -44,7 +44,8 @@ def test_examples_run(name, tmp_path, monkeypatch):
 
 #: Public names without an example.
 WITHOUT_EXAMPLE = {
-    # A dictionary and a list, which have no docstrings.
+    # Dictionaries and a list, which have no docstrings.
+    "gradloom.UNITS",
     "golden.training.SYSTEMS",
     "golden.training.Record",
     # An exception, which Ctrl-C raises.
@@ -52,7 +53,7 @@ WITHOUT_EXAMPLE = {
 }
 NAMES = [
     f"{package.__name__}.{name}"
-    for package in (golden, golden.training, hdl)
+    for package in (golden, golden.training, hdl, gradloom)
     for name in package.__all__
 ]
 

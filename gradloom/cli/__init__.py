@@ -1,7 +1,6 @@
 """The command line.
 
-Exit status: 0 all agreed or was done, 1 a difference, 2 bad arguments or a missing tool, 3 a proof
-that stays open.
+Exit status: 0 success, 1 a difference, 2 bad arguments or a missing tool, 3 an undecided proof.
 """
 
 import sys
@@ -9,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-# They add their commands.
+# These modules add their commands to `cli`.
 from gradloom.cli import build, compare, data, generate, mutate, prove, sweep, train  # noqa: F401
 from gradloom.cli.base import cli, fail
 
@@ -30,7 +29,7 @@ def main() -> NoReturn:
         fail("interrupted", 130)
     except (ValueError, TypeError, OSError) as error:
         fail(str(error))
-    except RuntimeError as error:  # a tool's own words
+    except RuntimeError as error:  # may be the output of a tool: several lines
         print(f"gradloom: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)

@@ -1,4 +1,4 @@
-"""What the commands share: progress, errors in one line, a command for every unit."""
+"""Shared by all commands: progress displays, errors in one line, a command for every unit."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ stderr = Console(stderr=True)
 
 
 def bar() -> Progress:
-    """A progress bar on standard error, gone when it is done."""
+    """Return a progress bar on standard error that disappears at the end."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -33,31 +33,31 @@ def bar() -> Progress:
 
 
 def shown(*columns: ProgressColumn) -> Progress:
-    """A display of these columns on standard error, gone when it is done."""
+    """Return a display of these columns on standard error that disappears at the end."""
     return Progress(
         *columns,
         console=stderr,
         transient=True,
         disable=not stderr.is_terminal,
-        # What is printed meanwhile goes where it should, also where that is not this terminal.
+        # If standard output is not the terminal, it must not be redirected to the display.
         redirect_stdout=sys.stdout.isatty(),
     )
 
 
 def defaults(options: Iterable[click.Parameter]) -> dict[str, Any]:
-    """The values of options that are not given, by their names."""
+    """Return the default values of options by name."""
     return click.Command("defaults", params=list(options)).make_context("defaults", []).params
 
 
 class UnitCommand(click.Command):
-    """A command on a unit: its help ends with the unit's ports, latency and throughput."""
+    """A command for a unit. Its help ends with the unit's ports, latency and throughput."""
 
     def __init__(self, unit: Unit, **settings: Any):
         super().__init__(name=unit.name, **settings)
         self.unit = unit
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The unit's description at the default parameters."""
+        """Write the unit's description with default parameters."""
         formatter.write_paragraph()
         formatter.write("With the parameters at their defaults:\n")
         own = {option.name for option in self.unit.options}
@@ -68,17 +68,17 @@ class UnitCommand(click.Command):
 
 
 class UnitGroup(click.Group):
-    """A group with a command for every unit in `UNITS`, beside commands of its own."""
+    """A group with a command for every unit in `UNITS`, and commands of its own."""
 
-    #: The command of a unit; `commands` sets it.
+    #: Makes the command of a unit; set by `commands`.
     command_of: Callable[[Unit], click.Command]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands."""
+        """Return the names of the commands."""
         return sorted({*self.commands, *UNITS})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command of that name; None if there is none."""
+        """Return the command of that name, or None."""
         if name in UNITS and name not in self.commands:
             return self.command_of(UNITS[name])
         return super().get_command(ctx, name)
@@ -91,10 +91,20 @@ def commands(
     options: tuple[click.Option, ...],
     settings: Callable[[Unit], Iterable[click.Option]] = lambda unit: unit.options,
 ) -> None:
-    """Give every unit a command in `group`, a `UnitGroup`.
+    """Add a command for every unit to `group`, a `UnitGroup`.
 
-    `run` gets the unit, its configuration and the values of `options`. The options that make the
-    configuration are the unit's own, or others by `settings`.
+    Parameters
+    ----------
+    group
+        The group.
+    verb
+        Beginning of the help, with {} for the unit's name.
+    run
+        Called with the unit, its configuration and the values of `options`.
+    options
+        Options of the command itself.
+    settings
+        Returns the options that make the configuration of a unit; by default the unit's own.
     """
     assert isinstance(group, UnitGroup)
     own = [option.name for option in options]
@@ -108,7 +118,7 @@ def commands(
             unit,
             callback=callback,
             params=[*settings(unit), *options],
-            help=f"{verb} {unit.name}: {unit.summary}",
+            help=f"{verb.format(unit.name)}. {unit.summary}",
             short_help=unit.summary,
         )
 
@@ -118,7 +128,8 @@ def commands(
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help=(
-        "Training hardware for low-precision neural networks, held to a NumPy model at every clock."
+        "Training hardware for low-precision neural networks, and a NumPy model to compare it with "
+        "at every clock."
     ),
 )
 @click.version_option(package_name="gradloom")
@@ -127,7 +138,7 @@ def cli() -> None:
 
 
 def refuse(unwanted: tuple[str, ...], why: str) -> None:
-    """Refuse options that were given and would have no effect."""
+    """Raise a UsageError if options were given that would have no effect."""
     ctx = click.get_current_context()
     given = [
         f"--{name.replace('_', '-')}"
@@ -139,6 +150,6 @@ def refuse(unwanted: tuple[str, ...], why: str) -> None:
 
 
 def fail(text: str, status: int = 2) -> NoReturn:
-    """End with `status` and one line on standard error."""
+    """Print one line to standard error and exit with `status`."""
     print(f"gradloom: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(status)

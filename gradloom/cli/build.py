@@ -1,4 +1,4 @@
-"""`gradloom build`, `targets` and `boards`: units on FPGAs."""
+"""`gradloom build`, `targets` and `boards`: synthesis, place and route for FPGAs."""
 
 import importlib.util
 import json
@@ -21,7 +21,8 @@ from hdl.cells import CELLS
 @cli.group(
     name="build",
     cls=UnitGroup,
-    help="What a unit takes of a device, and its clock, by the open tools.",
+    help="Build a unit for an FPGA: resources and clock, by Yosys and nextpnr.",
+    short_help="Build a unit for an FPGA.",
 )
 def build_group() -> None:
     """The command `gradloom build`."""
@@ -29,7 +30,7 @@ def build_group() -> None:
 
 @contextmanager
 def _stages() -> Iterator[Callable[[int, str], None]]:
-    """Shows what runs side by side are doing: 0 is synthesis, the others are seeds."""
+    """Show the progress of parallel runs: number 0 is synthesis, the others are seeds."""
     from rich.progress import SpinnerColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -39,7 +40,7 @@ def _stages() -> Iterator[Callable[[int, str], None]]:
         tasks: dict[int, TaskID] = {}
         shown: dict[int, str] = {}
 
-        def say(number: int, text: str) -> None:
+        def show(number: int, text: str) -> None:
             line = f"seed {number}: {text}" if number else text
             stage = line.split(",")[0].split(" round")[0]
             if not number:
@@ -53,7 +54,7 @@ def _stages() -> Iterator[Callable[[int, str], None]]:
             if text.startswith("done"):
                 progress.stop_task(tasks[number])
 
-        yield say
+        yield show
 
 
 def _build(
@@ -86,7 +87,7 @@ def _build(
             "--output writes a page with plots and needs matplotlib: pip install 'gradloom[fpga]'"
         )
     try:
-        with _stages() as say:
+        with _stages() as show:
             made, verilog = build(
                 unit,
                 config,
@@ -98,7 +99,7 @@ def _build(
                 placed=places,
                 scheduler=scheduler,
                 workers=workers,
-                listener=say,
+                listener=show,
             )
     except (FlowError, JobsError) as error:
         raise click.ClickException(str(error)) from error
@@ -123,7 +124,7 @@ def _build(
 
 commands(
     build_group,
-    "Synthesise, place and route",
+    "Synthesise, place and route {}",
     _build,
     (
         click.Option(["--target"], required=True, help="The device: see `gradloom targets`."),
@@ -132,23 +133,23 @@ commands(
             type=click.IntRange(1, 1000),
             default=1,
             show_default=True,
-            help="Starts of placement, each a run of its own.",
+            help="Number of placements with different seeds.",
         ),
         click.Option(
             ["--frequency"],
             type=click.FloatRange(1, 2000),
-            help="Clock to reach for, in MHz; the target's own without it.",
+            help="Clock that placement aims for, in MHz. The default is that of the target.",
         ),
-        click.Option(["--speed"], help="Speed grade, where the device has several."),
+        click.Option(["--speed"], help="Speed grade, if the device has several."),
         click.Option(
             ["--cells"],
             type=click.Choice(list(CELLS)),
-            help="What nodes are made of; the target's own multipliers and adders without it.",
+            help="Technology of the nodes' multipliers and adders; by default that of the target.",
         ),
         click.Option(
             ["--places/--no-places"],
             default=True,
-            help="Whether an array's multipliers stand where the target's description has them.",
+            help="Fix the positions of an array's multipliers, or let nextpnr choose them.",
         ),
         click.Option(
             ["-o", "--output"],
@@ -159,12 +160,12 @@ commands(
         click.Option(
             ["--scheduler"],
             metavar="ADDRESS",
-            help="dask scheduler whose workers run the seeds, as in tcp://host:8786.",
+            help="Address of a dask scheduler whose workers run the seeds, for example tcp://host:8786.",
         ),
         click.Option(
             ["--workers"],
             type=click.IntRange(1),
-            help="Processes of this machine for the seeds; as many as cores without it.",
+            help="Number of processes on this machine. The default is the number of cores.",
         ),
     ),
 )
@@ -172,17 +173,17 @@ commands(
 
 @build_group.command(
     name="selftest",
-    help=("Build a bitstream with which a board tests the hardware against the model by itself."),
+    help="Build a bitstream with which a board compares the hardware with the model by itself.",
 )
 @click.option("--board", required=True, help="The board: see `gradloom boards`.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for the bitstream and the report; build/selftest-BOARD without it.",
+    help="Folder for the bitstream and the report. The default is build/selftest-BOARD.",
 )
 @click.option(
-    "--broken", is_flag=True, help="Expect one bit wrongly: shows what a failure is like."
+    "--broken", is_flag=True, help="Expect a wrong bit, to see how the board reports a failure."
 )
 def build_selftest(board: str, output: Path | None, broken: bool) -> None:
     """The command `gradloom build selftest`."""
@@ -198,11 +199,11 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise click.BadParameter(f"{folder} is not a folder", param_hint="--output")
     try:
-        with _stages() as say, tempfile.TemporaryDirectory(prefix="gradloom-selftest-") as work:
+        with _stages() as show, tempfile.TemporaryDirectory(prefix="gradloom-selftest-") as work:
             made = bitstream.build(
                 chosen,
                 Path(work),
-                lambda stage, text: say(0, f"{stage}: {text[:60]}"),
+                lambda stage, text: show(0, f"{stage}: {text[:60]}"),
                 broken=broken,
             )
     except bitstream.ClockError as error:
@@ -226,7 +227,7 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
 
 @cli.command(
     name="boards",
-    help="List the boards that `build selftest` knows.",
+    help="List the boards that `build selftest` supports.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_boards(as_json: bool) -> None:
@@ -272,7 +273,7 @@ def list_boards(as_json: bool) -> None:
 
 @cli.command(
     name="targets",
-    help="List the devices that `build` knows.",
+    help="List the devices that `build` supports.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_targets(as_json: bool) -> None:
@@ -309,10 +310,10 @@ def list_targets(as_json: bool) -> None:
         numbers = [f"{target.device.available[resource]:,}" for resource in RESOURCES]
         clock = "estimated" if target.nextpnr else "none: synthesis only"
         table.add_row(target.name, target.device.title, *numbers, f"{size} x {size}", bound, clock)
-    # A list, not a layout: lines are as long as they need to be, for people and for grep.
+    # One line per device, however long, so that the list can be searched with grep.
     Console(highlight=False, width=140).print(table)
     click.echo(
-        "Largest array: an estimate, for square arrays of 16-bit nodes with rounders, by what a "
-        "small one took of each family;\n"
-        f"the device is at most {FULLEST:.0%} full, or has all of its DSPs in use."
+        "Largest array: an estimate for square arrays of 16-bit nodes with rounders, from the "
+        "resources of a small one in each family.\n"
+        f"It fills at most {FULLEST:.0%} of the device, or uses all of its DSPs."
     )

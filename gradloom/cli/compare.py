@@ -1,4 +1,4 @@
-"""`gradloom compare`: a unit, or a waveform of one, against its twin."""
+"""`gradloom compare`: compares a unit, or a waveform of one, with its twin."""
 
 import json
 import sys
@@ -18,12 +18,13 @@ from gradloom.units import Unit
     help=(
         "Compare a unit with its twin at every clock: on random stimulus, or from a waveform file."
     ),
+    short_help="Compare a unit with its twin at every clock.",
 )
 def compare_group() -> None:
     """The command `gradloom compare`."""
 
 
-#: Options of `compare` that belong to a simulation, and to a waveform.
+#: Options of `compare` for a simulation only, and for a waveform only.
 _OF_STIMULUS = "cycles", "seed", "simulator", "waves"
 _OF_WAVEFORM = "clock", "scope", "from_start"
 
@@ -37,7 +38,7 @@ def _compare_waveform(
     from_start: bool,
     as_json: bool,
 ) -> None:
-    from gradloom.comparison.waveform import compare_waveform
+    from gradloom.comparison.waveform_reader import compare_waveform
 
     try:
         with stderr.status(f"reading {path}"):
@@ -83,7 +84,7 @@ def _compare(
     from gradloom.sim.simulators import prepare
 
     if waveform:
-        refuse(_OF_STIMULUS, "not with --waveform, for nothing is simulated then")
+        refuse(_OF_STIMULUS, "not with --waveform, where nothing is simulated")
         _compare_waveform(unit, config, waveform, clock, scope, from_start, as_json)
         return
     refuse(_OF_WAVEFORM, "only with --waveform FILE")
@@ -125,7 +126,7 @@ def _compare(
 
 commands(
     compare_group,
-    "Compare with its twin",
+    "Compare {} with its twin",
     _compare,
     (
         click.Option(
@@ -133,21 +134,21 @@ commands(
             type=click.IntRange(1),
             default=COMPARE_CLOCKS,
             show_default=True,
-            help="Clock edges.",
+            help="Number of clock edges.",
         ),
         click.Option(
             ["--seed"],
             type=click.IntRange(0),
             default=0,
             show_default=True,
-            help="Of the stimulus.",
+            help="Seed of the random stimulus.",
         ),
         click.Option(
             ["--simulator"],
             type=click.Choice(["pysim", "cxxrtl"]),
             default="pysim",
             show_default=True,
-            help="Amaranth's own, or a compiled one.",
+            help="Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
         ),
         click.Option(
             ["--waves"],
@@ -158,25 +159,25 @@ commands(
             ["--waveform"],
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Compare what a VCD, FST or GHW file of any simulator recorded; nothing is "
-            "simulated.",
+            help="Compare the values in a VCD, FST or GHW file of any simulator, without a "
+            "simulation.",
         ),
         click.Option(
             ["--clock"],
             default="clk",
             show_default=True,
             metavar="NAME",
-            help="The clock in FILE, by its name in the unit's scope or its whole path.",
+            help="The clock in FILE: its name in the unit's scope, or its whole path.",
         ),
         click.Option(
             ["--scope"],
             metavar="PATH",
-            help="The unit in FILE, as in tb.dut; found if it is the only one.",
+            help="Path of the unit in FILE, for example tb.dut. Needed if there are several.",
         ),
         click.Option(
             ["--from-start"],
             is_flag=True,
-            help="Registers hold their initial values when FILE begins: do not wait for a reset.",
+            help="Registers have their initial values when FILE begins: do not wait for a reset.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
     ),

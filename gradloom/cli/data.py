@@ -1,4 +1,4 @@
-"""`gradloom data`: data sets that are fetched from the network, on request only."""
+"""`gradloom data`: fetches data sets from the network, on request only."""
 
 from pathlib import Path
 
@@ -18,7 +18,8 @@ def data() -> None:
 
 @data.command(
     "list",
-    help="Data sets that can be fetched: size, licence, and whether they are there.",
+    help="List the data sets that can be fetched: size, licence, and whether they are complete.",
+    short_help="List the data sets that can be fetched.",
 )
 def list_command() -> None:
     """The command `gradloom data list`."""
@@ -37,26 +38,25 @@ def list_command() -> None:
 @data.command(
     "fetch",
     help=(
-        "Fetch a data set, check its hashes, and print the folder: it is what train "
-        "--data takes.\n\n"
-        "A transfer that was broken off is made again by a second call; files that are "
-        "there are checked and not fetched again."
+        "Fetch a data set, check its hashes, and print its folder, for `train --data`.\n\n"
+        "After an interruption, call it again: files that are complete are only checked."
     ),
+    short_help="Fetch a data set and print its folder.",
 )
 @click.argument("name", type=click.Choice(list(SOURCES)))
 @click.option(
     "--to",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder for the files, made if it is missing; NAME in the user's cache without it.",
+    help="Folder for the files, made if it is missing. The default is NAME in the user's cache.",
 )
 @click.option(
     "--mirror",
     "mirrors",
     metavar="URL",
     multiple=True,
-    help="Address before the files' names, tried instead of the published ones; may be given "
-    "several times. What comes from there is held to the published hashes all the same.",
+    help="Address of a folder with the files, used instead of the published addresses; may be "
+    "given several times. The hashes are checked as well.",
 )
 def fetch_command(name: str, to: Path | None, mirrors: tuple[str, ...]) -> None:
     """The command `gradloom data fetch`."""

@@ -1,4 +1,4 @@
-"""`gradloom generate`: the Verilog of a unit."""
+"""`gradloom generate`: writes the Verilog of a unit."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def _generate(
         else:
             if output.exists() and not output.is_dir():
                 raise click.BadParameter(
-                    f"{output} is a file: a folder is wanted, or a name that ends in .v",
+                    f"{output} is a file: give a folder, or a name that ends in .v",
                     param_hint=hint,
                 )
             folder, files = output, package(unit, config, cycles, seed, **made_of)
@@ -54,7 +54,7 @@ def _generate(
 
 
 def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> dict[str, Any]:
-    """What the component is called with beside its configuration."""
+    """Return the component's arguments beside its configuration."""
     if not unit.has_nodes:
         refuse(("cells", "places"), f"{unit.name} has no nodes")
     made_of: dict[str, Any] = {} if cells is None else {"cells": CELLS[cells]}
@@ -63,11 +63,11 @@ def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> 
 
         target = find(places)
         if not isinstance(config, ArrayConfig):
-            refuse(("places",), "only an array's multipliers have places")
+            refuse(("places",), "only the multipliers of an array have places")
         if target.device.places is None:
             refuse(("places",), f"no places are known for {places}")
         if cells != target.device.cells:
-            refuse(("places",), f"{places} has places for --cells {target.device.cells} alone")
+            refuse(("places",), f"{places} has places for --cells {target.device.cells} only")
         assert target.device.places is not None
         if config.block is None:
             refuse(("places",), "a ternary array has no multipliers")
@@ -80,14 +80,14 @@ def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> 
 
 commands(
     generate_group,
-    "Write the Verilog of",
+    "Write the Verilog of {}",
     _generate,
     (
         click.Option(
             ["-o", "--output"],
             type=click.Path(path_type=Path),
             required=True,
-            help="A folder, made if it is missing, for the module, a testbench that checks it, a "
+            help="Folder, made if it is missing, for the module, a testbench that checks it, a "
             "FuseSoC core and descriptions; or NAME.v for the module alone.",
         ),
         click.Option(
@@ -95,25 +95,25 @@ commands(
             type=click.IntRange(1),
             default=TESTBENCH_CLOCKS,
             show_default=True,
-            help="Clock edges of the testbench.",
+            help="Number of clock edges in the testbench.",
         ),
         click.Option(
             ["--seed"],
             type=click.IntRange(0),
             default=0,
             show_default=True,
-            help="Of the testbench's stimulus.",
+            help="Seed of the testbench's stimulus.",
         ),
         click.Option(
             ["--cells"],
             type=click.Choice(list(CELLS)),
-            help="What nodes are made of: inferred multipliers and adders without it, on any "
-            "device; else a device's own.",
+            help="Technology of the nodes' multipliers and adders. The default, generic, is "
+            "inferred from the Verilog on any device.",
         ),
         click.Option(
             ["--places"],
             metavar="TARGET",
-            help="Write the places of an array's multipliers on this device: see `gradloom "
+            help="Write the positions of an array's multipliers on this device: see `gradloom "
             "targets`.",
         ),
     ),

@@ -1,4 +1,4 @@
-"""`gradloom mutate`: small faults in a unit's netlist, and what finds them."""
+"""`gradloom mutate`: small faults in a unit's netlist, and the checks that find them."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from gradloom.cli.base import UnitGroup, cli, commands, fail, stderr
 from gradloom.cli.small import with_defaults
 from gradloom.units import Unit
 
-#: Parameters that are taken where none are given: multipliers of a few bits, counters that wrap.
+#: Default parameters: multipliers of a few bits, counters that wrap.
 SMALL: dict[str, dict[str, Any]] = {
     "array": {"rows": 4, "columns": 4, "a": "1,2", "b": "1,2", "depth": 7},
     "macc": {"a": "1,3", "b": "1,3", "depth": 15},
@@ -25,29 +25,31 @@ _OPTIONS = (
         type=click.IntRange(1, 100_000),
         default=500,
         show_default=True,
-        help="How many; fewer where the netlist has no more.",
+        help="Largest number of mutants; the netlist may have fewer.",
     ),
     click.Option(
         ["--seed"],
         type=click.IntRange(0),
         default=1,
         show_default=True,
-        help="Of the choice of mutants.",
+        help="Seed of the choice of mutants.",
     ),
     click.Option(
         ["--timeout"],
         type=click.IntRange(1),
         default=20,
         show_default=True,
-        help="Seconds for one question to the solver about a mutant that lives.",
+        help="Seconds for one call of the solver.",
     ),
     click.Option(
         ["--workers"],
         type=click.IntRange(1),
-        help="Processes of this machine side by side, for the mutants that live.",
+        help="Number of processes on this machine that examine mutants. The default is one.",
     ),
     click.Option(
-        ["--scheduler"], metavar="ADDRESS", help="Of a dask scheduler that examines them."
+        ["--scheduler"],
+        metavar="ADDRESS",
+        help="Address of a dask scheduler whose workers examine mutants, for example tcp://host:8786.",
     ),
     click.Option(["--json", "as_json"], is_flag=True, help="Print the results as JSON."),
 )
@@ -57,18 +59,18 @@ _OPTIONS = (
     name="mutate",
     cls=UnitGroup,
     help=(
-        "Change a unit's netlist in many small ways, and see that the testbench finds "
-        "each.\n\n"
-        "Exit status: 0 every mutant is killed or equivalent, 1 some survive, 3 some stay"
-        " open."
+        "Make small faults in a unit's netlist, and check that the testbench finds each.\n\n"
+        "Exit status: 0 every mutant is killed or equivalent, 1 some survive, 3 some are "
+        "undecided."
     ),
+    short_help="Check that the testbench finds small faults.",
 )
 def mutate_group() -> None:
     """The command `gradloom mutate`."""
 
 
 def options(unit: Unit) -> tuple[click.Option, ...]:
-    """The unit's options; some begin at other values here."""
+    """Return the unit's options, some with other defaults."""
     return with_defaults(unit, SMALL.get(unit.name, {}))
 
 
@@ -120,7 +122,7 @@ def _mutate(
         sys.exit(3)
 
 
-#: Of the table.
+#: Headings of the table.
 HEADINGS = (
     "unit",
     "mutants",
@@ -135,7 +137,7 @@ HEADINGS = (
 
 
 def row(report: Any) -> list[str]:
-    """A row of the table."""
+    """Return a row of the table."""
     counts = ("testbench", "compare", "proof", "equivalent", "survives", "undecided")
     return [
         report.unit,
@@ -145,4 +147,4 @@ def row(report: Any) -> list[str]:
     ]
 
 
-commands(mutate_group, "Mutate", _mutate, _OPTIONS, options)
+commands(mutate_group, "Mutate the netlist of {}", _mutate, _OPTIONS, options)

@@ -1,4 +1,4 @@
-"""`gradloom prove`: units against their specifications, for every input and every state."""
+"""`gradloom prove`: proves units equal to their specifications, for all inputs and states."""
 
 import json
 import sys
@@ -15,10 +15,10 @@ from gradloom.cli.base import UnitGroup, cli, commands, defaults, fail, stderr
 from gradloom.cli.small import with_defaults
 from gradloom.units import UNITS, Unit
 
-#: Where a verdict leads.
+#: Exit status of a verdict.
 _STATUS = {"proved": 0, "bounded": 0, "failed": 1, "vacuous": 1, "undecided": 3}
 
-#: Parameters that a proof takes where none are given: an array of 64 nodes is not feasible.
+#: Default parameters of a proof: an array of 64 nodes is not feasible.
 _SMALL = {"array": {"rows": 2, "columns": 2, "a": "1,2", "b": "1,2", "depth": 7}}
 
 _OPTIONS = (
@@ -27,7 +27,7 @@ _OPTIONS = (
         type=click.IntRange(1),
         default=120,
         show_default=True,
-        help="Seconds that one call of the solver may take.",
+        help="Seconds for one call of the solver.",
     ),
     click.Option(
         ["--waves"],
@@ -39,10 +39,12 @@ _OPTIONS = (
     click.Option(
         ["--workers"],
         type=click.IntRange(1),
-        help="Processes of this machine side by side; without it, one module after the other.",
+        help="Number of processes on this machine. The default is one module after the other.",
     ),
     click.Option(
-        ["--scheduler"], metavar="ADDRESS", help="Of a dask scheduler that runs the proofs."
+        ["--scheduler"],
+        metavar="ADDRESS",
+        help="Address of a dask scheduler whose workers run the proofs, for example tcp://host:8786.",
     ),
     click.Option(["--json", "as_json"], is_flag=True, help="Print the results as JSON."),
 )
@@ -53,13 +55,14 @@ _OPTIONS = (
     cls=UnitGroup,
     invoke_without_command=True,
     params=list(_OPTIONS),
-    help="Prove that units do what their specifications say, for every input and every state. "
-    "Without a unit: all of them. "
-    "Exit status: 0 all is proved, 1 something is wrong, 3 something stays open.",
+    help="Prove that units fulfil their specifications, for all inputs and states. Without a "
+    "unit, all units are proved.\n\n"
+    "Exit status: 0 all properties are proved, 1 a property fails, 3 a property is undecided.",
+    short_help="Prove that units fulfil their specifications.",
 )
 @click.pass_context
 def prove_group(ctx: click.Context, /, **settings: Any) -> None:
-    """Prove all units, or let the command of one do it."""
+    """Prove all units if there is no command for one."""
     if ctx.invoked_subcommand is None:
         _prove([(unit, _usual(unit)) for unit in UNITS.values() if unit.specification], **settings)
         return
@@ -70,16 +73,16 @@ def prove_group(ctx: click.Context, /, **settings: Any) -> None:
     ]
     if given:
         unit = ctx.invoked_subcommand
-        raise click.UsageError(f"{', '.join(given)}: to be given after the unit, prove {unit} ...")
+        raise click.UsageError(f"{', '.join(given)}: give it after the unit, prove {unit} ...")
 
 
 def _usual(unit: Unit) -> Any:
-    """The configuration that is proved if nothing is said."""
+    """Return the default configuration of a unit's proofs."""
     return unit.configure(**defaults(_options(unit)))
 
 
 def _options(unit: Unit) -> tuple[click.Option, ...]:
-    """The unit's options; some begin at other values here."""
+    """Return the unit's options, some with other defaults."""
     return with_defaults(unit, _SMALL.get(unit.name, {}))
 
 
@@ -134,7 +137,7 @@ def _prove(
 
 
 def _print(proofs: Sequence[Any], files: dict[Any, Path]) -> None:
-    """The table, and after it what went wrong."""
+    """Print the table, and then the properties that are not proved."""
     table = Table(box=None, pad_edge=False)
     for heading in ("module", "property", "verdict", "method", "assumed"):
         table.add_column(heading, no_wrap=True)
@@ -153,7 +156,7 @@ def _print(proofs: Sequence[Any], files: dict[Any, Path]) -> None:
         if proof.verdict in ("proved", "bounded"):
             continue
         click.echo(f"\n{proof.module}, {proof.property}: {proof.verdict}, {proof.why}")
-        click.echo(f"  it was to hold that: {proof.says}")
+        click.echo(f"  property: {proof.statement}")
         for line in proof.counterexample:
             click.echo(f"  {line}")
         if proof in files:
@@ -164,4 +167,4 @@ def _prove_one(unit: Unit, config: Any, **settings: Any) -> None:
     _prove([(unit, config)], **settings)
 
 
-commands(prove_group, "Prove", _prove_one, _OPTIONS, _options)
+commands(prove_group, "Prove the properties of {}", _prove_one, _OPTIONS, _options)

@@ -1,4 +1,4 @@
-"""Options of units whose defaults are smaller than the unit's own."""
+"""Options of units with smaller defaults, for work that grows fast with the size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from gradloom.units import Unit
 
 
 def with_defaults(unit: Unit, values: Mapping[str, Any]) -> tuple[click.Option, ...]:
-    """The unit's options, those in `values` with another default."""
+    """Return the unit's options, with the defaults in `values` by option name."""
     options = []
     for option in unit.options:
         if option.name in values:

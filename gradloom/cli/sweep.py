@@ -1,4 +1,4 @@
-"""`gradloom sweep`: many runs of one recipe."""
+"""`gradloom sweep`: trains one recipe with many combinations of values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,8 @@ from gradloom.cli.train import DATA, SETTINGS, draw
 
 
 @cli.command(
-    help="Train RECIPE with every combination of values, each in a folder of its own.",
+    help="Train RECIPE with every combination of values, one folder per run.",
+    short_help="Train RECIPE with combinations of values.",
 )
 @click.argument("recipe")
 @click.option(
@@ -23,14 +24,14 @@ from gradloom.cli.train import DATA, SETTINGS, draw
     "grids",
     metavar="KEY=A,B,C",
     multiple=True,
-    help="Values of a key, as in --grid formats.fl=8,10,14; with several, every combination.",
+    help="Values of a key, for example --grid formats.fl=8,10,14. May be given several times.",
 )
 @click.option(
     "--seeds",
     type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
-    help="Runs of each combination, with seeds from the recipe's on.",
+    help="Number of runs per combination. The seeds count from that of the recipe.",
 )
 @DATA
 @SETTINGS
@@ -39,18 +40,19 @@ from gradloom.cli.train import DATA, SETTINGS, draw
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Folder for the runs, a folder each, and their summary.",
+    help="Folder for the runs and their summary.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the runs that --out holds.")
+@click.option("--resume", is_flag=True, help="Continue the runs in --out from their checkpoints.")
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="dask scheduler whose workers train, as in tcp://host:8786; they see the same folders.",
+    help="Address of a dask scheduler whose workers train, for example tcp://host:8786. They need "
+    "access to the same folders.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes of this machine, of one thread each; as many as cores without it.",
+    help="Number of processes on this machine, one thread each; by default the number of cores.",
 )
 def sweep(
     recipe: str,
@@ -105,7 +107,7 @@ def sweep(
         except KeyboardInterrupt:
             fail(
                 f"interrupted: {len(rows)} of {len(runs)} runs are finished, "
-                "--resume goes on with the others from their checkpoints",
+                "--resume continues the others from their checkpoints",
                 130,
             )
     Console(highlight=False).print(_table([rows[number] for number in sorted(rows)]))
@@ -115,12 +117,12 @@ def sweep(
 
 
 def _grid(texts: Sequence[str]) -> dict[str, list[str]]:
-    """Values by key of `key=a,b,c`."""
+    """Return the values by key of texts like `key=a,b,c`."""
     grid: dict[str, list[str]] = {}
     for text in texts:
         key, equals, values = text.partition("=")
         if not equals or not all(values.split(",")):
-            raise ValueError(f"--grid {text!r}: KEY=A,B,C is wanted, as in formats.fl=8,10,14")
+            raise ValueError(f"--grid {text!r}: give KEY=A,B,C, for example formats.fl=8,10,14")
         if key in grid:
             raise ValueError(f"--grid {text!r}: {key} has values already: {','.join(grid[key])}")
         grid[key] = values.split(",")
@@ -128,6 +130,7 @@ def _grid(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
+    """Return a table with one row per combination of values."""
     from gradloom.train.sweep import grouped
 
     groups = grouped(rows)
@@ -137,6 +140,6 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     for heading in ("runs", "median", "least", "most"):
         table.add_column(heading, justify="right")
     for values, errors in groups.items():
-        told = [f"{error:.2f}" for error in (median(errors), min(errors), max(errors))]
-        table.add_row(*(value for _, value in values), str(len(errors)), *told)
+        texts = [f"{error:.2f}" for error in (median(errors), min(errors), max(errors))]
+        table.add_row(*(value for _, value in values), str(len(errors)), *texts)
     return table

@@ -21,19 +21,19 @@ DATA = click.option(
     "--data",
     type=click.Path(path_type=Path),
     help="Folder of a data set: IDX files (train-images-idx3-ubyte and so on, plain or .gz) or "
-    "CIFAR-10's; the digits that travel with the code without it.",
+    "those of CIFAR-10. The default is the small set of digits in this package.",
 )
 SETTINGS = click.option(
     "--set",
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Vary the recipe, as in --set batch=64 --set generator.seed=5.",
+    help="Change a value of the recipe, for example --set batch=64 --set generator.seed=5.",
 )
 
 
 class _Speed(ProgressColumn):
-    """Steps a second of late."""
+    """Recent speed in steps per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -41,7 +41,7 @@ class _Speed(ProgressColumn):
 
 
 def _steps() -> Progress:
-    """A bar for the steps of a run, on standard error."""
+    """Return a bar for the steps of a run, on standard error."""
     return shown(
         TextColumn("{task.description}"),
         BarColumn(10),
@@ -53,10 +53,11 @@ def _steps() -> Progress:
 
 @cli.command(
     help=(
-        "Train as RECIPE says: a name of `gradloom recipes`, or the path of a .toml file.\n\n"
-        "`float-` before a name is its float32 baseline. Ctrl-C stops after the step at "
-        "hand; with --out, --resume goes on from there as if nothing had happened."
+        "Train by RECIPE: a name from `gradloom recipes`, or the path of a .toml file.\n\n"
+        "`float-` before a name selects its float32 baseline. Ctrl-C stops after the current "
+        "step. With --out, --resume continues from there, with the same result as one run."
     ),
+    short_help="Train by RECIPE, a name or a .toml file.",
 )
 @click.argument("recipe")
 @DATA
@@ -65,12 +66,12 @@ def _steps() -> Progress:
     "-o",
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the run: recipe, metrics, checkpoints, plots. Nothing is written without it.",
+    help="Folder for recipe, metrics, checkpoints and plots. Without it, nothing is written.",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on from the checkpoint in --out; from the start if there is none yet.",
+    help="Continue from the checkpoint in --out; from the start if there is none yet.",
 )
 def train(
     recipe: str, data: Path | None, settings: tuple[str, ...], out: Path | None, resume: bool
@@ -104,7 +105,7 @@ def train(
 
 
 def _walk(run: "Run") -> None:
-    """Train to the end, with a bar of steps and a line an epoch."""
+    """Train to the end, with a bar of steps and one line per epoch."""
     trainer, epochs = run.trainer, run.recipe.epochs
     with _steps() as progress:
         done = trainer.epoch * run.steps + trainer.position
@@ -127,7 +128,7 @@ def _walk(run: "Run") -> None:
 
 
 def draw(folder: Path, suffix: str = "png") -> None:
-    """The plots of a run, or a line that says what they need."""
+    """Draw the plots of a run, or print one line if the package for plots is missing."""
     from gradloom.train import plots
 
     try:
@@ -139,7 +140,7 @@ def draw(folder: Path, suffix: str = "png") -> None:
 @cli.command(
     help=(
         "List the built-in recipes, or print RECIPE in TOML.\n\n"
-        "`float-` before a name is its float32 baseline."
+        "`float-` before a name selects its float32 baseline."
     ),
 )
 @click.argument("recipe", required=False)
@@ -158,15 +159,22 @@ def recipes(recipe: str | None) -> None:
         found = toml.load(name)
         size = " x ".join(map(str, smallest(found.network)))
         table.add_row(name, found.SYSTEM, found.network, size)
-    # A line each, also where it is piped.
+    # One line per recipe, also in a pipe.
     Console(highlight=False, width=None if sys.stdout.isatty() else 130).print(table)
 
 
 @cli.command(
-    help="Draw the plots of a run's, or a sweep's, FOLDER again.",
+    help="Draw the plots of a run or a sweep in FOLDER again.",
 )
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--format", "suffix", type=click.Choice(["png", "svg"]), default="png")
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(["png", "svg"]),
+    default="png",
+    show_default=True,
+    help="Format of the image files.",
+)
 def plots(folder: Path, suffix: str) -> None:
     """The command `gradloom plots`."""
     from gradloom.train import plots as drawing
@@ -179,7 +187,8 @@ def plots(folder: Path, suffix: str) -> None:
 
 
 @cli.command(
-    help="Train on digits in integers, send a step through the hardware, write Verilog.",
+    help="Train on digits in integers, run one step on the hardware, write Verilog.",
+    short_help="Train, run a step on the hardware, write Verilog.",
 )
 @click.option(
     "-o",
@@ -194,7 +203,7 @@ def plots(folder: Path, suffix: str) -> None:
     type=click.Choice(["pysim", "cxxrtl"]),
     default="pysim",
     show_default=True,
-    help="Amaranth's own, or compiled ones.",
+    help="Amaranth's simulator (pysim), or compiled ones (cxxrtl).",
 )
 def demo(output: Path, simulator: str) -> None:
     """The command `gradloom demo`."""

@@ -1,1 +1,1 @@
-"""A unit against its twin: simulated, recorded as a waveform, or in cocotb."""
+"""Comparison of a unit with its twin: simulated, recorded in a waveform file, or in cocotb."""

@@ -1,8 +1,8 @@
-"""Outputs of a unit held against its twin, batch by batch, in memory that does not grow.
+"""Compares outputs of a unit with its twin, batch by batch, in constant memory.
 
-`Check` is the one loop of all comparisons: with simulated clocks, with recorded ones and in cocotb
-benches. The twin goes on from batch to batch; only the last clocks are kept,
-for the report.
+`Check` is shared by all comparisons: of simulated clocks, of recorded ones and in cocotb benches.
+The twin's state is passed from batch to batch. Of the clocks that were compared, only the last ones
+are kept, for the report.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,46 +25,60 @@ from gradloom.comparison.report import (
     bits,
     table,
 )
-from gradloom.comparison.unknown import Doubts
+from gradloom.comparison.unknown_bits import UnknownInputs
 
 
-class Runs(Protocol):
-    """The least that a twin does. One that has `initial` and `advance` too can be compared in
+class TwinLike(Protocol):
+    """The least that a twin has. A twin that also has `initial` and `advance` is compared in
     batches; without them, a comparison is one run, however long.
     """
 
     def run(self, inputs: Mapping[str, Codes]) -> Trace:
-        """Outputs at every edge for the inputs at every edge, from the reset state on."""
+        """Return the outputs at every clock edge, from the reset state on.
+
+        Parameters
+        ----------
+        inputs
+            Port name to one value per clock edge, or one row of lanes per clock edge.
+        """
 
 
-def goes_on(twin: Runs) -> bool:
-    """Whether a twin can be compared in batches."""
+def has_advance(twin: TwinLike) -> bool:
+    """Return whether a twin can be compared in batches."""
     return hasattr(twin, "initial") and hasattr(twin, "advance")
 
 
-class Model:
-    """A twin whose outputs are known to be those of `ports`."""
+class CheckedTwin:
+    """A twin, with a check that its outputs fit the ports.
 
-    def __init__(self, twin: Runs, ports: Sequence[Port]):
+    Parameters
+    ----------
+    twin
+        The twin.
+    ports
+        The unit's output ports.
+    """
+
+    def __init__(self, twin: TwinLike, ports: Sequence[Port]):
         self.twin: Any = twin
         self.ports = ports
-        self._goes_on = goes_on(twin)
+        self._has_advance = has_advance(twin)
         if not ports:
             raise ValueError("the component has no output port: nothing to compare")
 
     def initial(self) -> Any:
-        """The reset state."""
-        return self.twin.initial() if self._goes_on else None
+        """Return the reset state."""
+        return self.twin.initial() if self._has_advance else None
 
     def advance(self, state: Any, stimulus: Trace) -> tuple[Any, Trace]:
-        """State and outputs after `stimulus`.
+        """Return the state after the clocks of `stimulus`, and the outputs during them.
 
         Raises
         ------
         ValueError
             The outputs do not fit the ports.
         """
-        if self._goes_on:
+        if self._has_advance:
             state, outputs = self.twin.advance(state, stimulus)
         elif state is None:
             state, outputs = "after a whole run", self.twin.run(stimulus)
@@ -78,26 +92,26 @@ class Model:
         who = type(self.twin).__name__
         names = {port.name for port in self.ports}
         if missing := sorted(names - trace.keys()):
-            raise ValueError(f"twin {who} says nothing of the output port {', '.join(missing)}")
+            raise ValueError(f"twin {who} has no values for the output port {', '.join(missing)}")
         if extra := sorted(trace.keys() - names):
             raise ValueError(
-                f"twin {who} gives {', '.join(extra)}: the component has no such output port"
+                f"twin {who} returns {', '.join(extra)}: the component has no such output port"
             )
         for port in self.ports:
             values = trace[port.name]
             if values.shape != port.shape(clocks):
                 raise ValueError(
-                    f"twin {who} gives {port.name} in the shape {values.shape}: "
-                    f"{port.shape(clocks)} is wanted"
+                    f"twin {who} returns {port.name} with the shape {values.shape} "
+                    f"instead of {port.shape(clocks)}"
                 )
             if values.dtype.kind not in "iub":
                 raise ValueError(
-                    f"twin {who} gives {port.name} as {values.dtype}: integers are wanted"
+                    f"twin {who} returns {port.name} as {values.dtype} instead of integers"
                 )
 
 
 class Check:
-    """Outputs held against a twin, batch by batch, from the reset state on.
+    """Comparison of outputs with a twin, batch by batch, from the reset state on.
 
     Parameters
     ----------
@@ -108,28 +122,29 @@ class Check:
     first
         Number of the first clock edge.
     when
-        The time of an edge, by its number; it is asked for edges of the current batch only.
+        Returns the time of an edge, given its number. It is called for edges of the current batch
+        only.
     before, after
-        Clocks that are kept before and after the first difference.
+        Number of clocks that are kept before and after the first difference.
 
     Attributes
     ----------
     clocks, values, mismatches : int
-        Clocks and values that were compared, and values that differed.
+        Number of clocks and of output values compared so far, and of values that differ.
     unknown, undefined : int
-        Unknown input values among it, and output values that were left out because of them.
+        Number of unknown input values, and of output values left out because of them.
     difference : Difference or None
         The first difference: the earliest cycle, there the first port, there the lowest lane.
     port : Port or None
-        Its port.
+        The port of the first difference.
     window : Window or None
-        The clocks around it.
+        The clocks around the first difference.
     """
 
     def __init__(
         self,
         ports: Sequence[Port],
-        twin: Runs,
+        twin: TwinLike,
         *,
         first: int = 0,
         when: Callable[[int], str | None] = lambda clock: None,
@@ -144,9 +159,9 @@ class Check:
         self._first = first
         self._when = when
         self._before, self._after = before, after
-        self._model = Model(twin, self.outputs)
+        self._model = CheckedTwin(twin, self.outputs)
         self._state = self._model.initial()
-        self._doubts = Doubts(self._model, self.inputs, when)
+        self._unknown_inputs = UnknownInputs(self._model, self.inputs, when)
 
     def take(self, stimulus: Trace, got: Trace, unknown: Mapping[str, Codes] | None = None) -> None:
         """Compare the next clocks.
@@ -154,25 +169,27 @@ class Check:
         Parameters
         ----------
         stimulus
-            Values of all inputs.
+            Values of all inputs, by port: one row per clock.
         got
-            Values of all outputs.
+            Values of all outputs, by port: one row per clock.
         unknown
-            Masks of the bits that are not known, for the ports that have any; such bits are 0 in
-            the values. An output with unknown bits differs.
+            Masks of unknown bits, for the ports that have any; such bits are 0 in the values. An
+            output with unknown bits differs.
 
         Raises
         ------
         ValueError
-            The twin's outputs do not fit the ports, or an input has unknown bits that the unit's
-            state depends on.
+            The twin's outputs do not fit the ports, or the unit's state depends on
+            unknown input bits.
         """
         start, clocks = self._first + self.clocks, len(stimulus["rst"])
         before = self._state
         self._state, expected = self._model.advance(before, stimulus)
         masks = dict(unknown or {})
         given = {port.name: masks[port.name] for port in self.inputs if port.name in masks}
-        flags = self._doubts.look(start, before, self._state, stimulus, given, expected)
+        flags = self._unknown_inputs.undefined_outputs(
+            start, before, self._state, stimulus, given, expected
+        )
         if flags:
             got = dict(got)
             for name, some in flags.items():
@@ -183,10 +200,11 @@ class Check:
         self.unknown += sum(int(np.count_nonzero(some)) for some in given.values())
         self.undefined += left_out
         self.values -= left_out
-        self._hold(Window(start, stimulus, got, expected, masks))
+        self._compare(Window(start, stimulus, got, expected, masks))
         self.clocks += clocks
 
-    def _hold(self, batch: Window) -> None:
+    def _compare(self, batch: Window) -> None:
+        """Count the differences of a batch, and keep the clocks that a report may need."""
         first: tuple[int, Port] | None = None
         for port in self.outputs:
             wrong = _wrong(batch, port)
@@ -221,12 +239,12 @@ class Check:
         files: Sequence[Path] = (),
         recorded: Recorded | None = None,
     ) -> Comparison:
-        """The comparison of all clocks that were taken.
+        """Return the result for all clocks so far.
 
         Parameters
         ----------
         unit, name, seconds, files, recorded
-            As in `Comparison`; counts of unknown values are added to `recorded`.
+            As in `Comparison`; the numbers of unknown values are added to `recorded`.
         """
         text = ""
         if self.difference is not None:
@@ -253,7 +271,13 @@ class Check:
 
 
 def _wrong(batch: Window, port: Port) -> Any:
-    """Flags of the values of `port` that differ."""
+    """Return which values of `port` differ.
+
+    Returns
+    -------
+    ndarray of bool
+        The shape of the port's values.
+    """
     wrong = batch.got[port.name] != batch.expected[port.name]
     if port.name in batch.unknown:
         wrong |= batch.unknown[port.name] != 0
@@ -261,7 +285,7 @@ def _wrong(batch: Window, port: Port) -> Any:
 
 
 def _difference(batch: Window, cycle: int, port: Port, time: str | None) -> Difference:
-    """The difference of `port` at `cycle`, in its lowest lane."""
+    """Return the difference of `port` at `cycle`, in the lowest lane that differs."""
     name, clock = port.name, cycle - batch.start
     lane = None if port.lanes is None else int(_wrong(batch, port)[clock].argmax())
     at = (clock,) if lane is None else (clock, lane)

@@ -1,7 +1,7 @@
-"""A unit against its twin: every output port, at every clock edge.
+"""Compares a component with its twin: every output port, at every clock edge.
 
-The component is simulated on a stimulus, the twin is run on the same one, batch by batch, and the
-first difference is reported with the clocks around it; on request a waveform file opens there.
+Component and twin run on the same stimulus, batch by batch. The first difference is reported with
+the clocks around it, and on request written as a waveform file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,16 +15,16 @@ from numpy.typing import ArrayLike
 
 from golden.port import checked, completed
 from golden.twin import Trace
-from gradloom.comparison import waves as _waves
-from gradloom.comparison.check import Check, Runs, goes_on
+from gradloom.comparison import waveform_writer
+from gradloom.comparison.check import Check, TwinLike, has_advance
 from gradloom.comparison.report import Comparison, Difference, Recorded
 from gradloom.sim.simulation import Progress, Simulation
 from gradloom.sim.simulators import SimulatorName, ready
 from gradloom.units import twin_of
 
-__all__ = ["BATCH", "Comparison", "Difference", "Recorded", "Runs", "compare"]
+__all__ = ["BATCH", "Comparison", "Difference", "Recorded", "TwinLike", "compare"]
 
-#: Clocks that are simulated, then compared, in one go.
+#: Number of clocks in a batch.
 BATCH = 1 << 16
 
 #: A stimulus: port name to integers.
@@ -34,7 +34,7 @@ Inputs = Mapping[str, ArrayLike]
 def compare(
     component: wiring.Component,
     inputs: Inputs | Iterable[Inputs],
-    twin: Runs | None = None,
+    twin: TwinLike | None = None,
     simulator: SimulatorName | Simulation = "pysim",
     waves: str | PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -47,29 +47,35 @@ def compare(
     Parameters
     ----------
     component
-        The unit.
+        The component.
     inputs
-        Port name to integers, one entry per clock edge, and a second axis where the port carries
-        lanes. A port that is missing, `rst` among them, is 0 for both sides. Or an iterable of
-        batches of that, each of which goes on where the one before ended.
+        Port name to integers, one entry per clock edge, with a second axis if the port has lanes.
+        A port without an entry (`rst`, for example) is 0. Or an iterable of such mappings: batches
+        that follow each other.
     twin
-        Its twin: outputs have the names of the component's output ports. One that has `run` alone,
-        without `initial` and `advance`, runs on the whole stimulus at once. A unit's own twin if
-        left out.
+        The twin, whose outputs have the names of the component's output ports. A twin that has
+        `run` only, without `initial` and `advance`, runs on the whole stimulus at once. The default
+        for one of gradloom's units is its own twin.
     simulator
         "pysim", "cxxrtl", or what `prepare` returned for this component.
     waves
-        A folder or a .vcd file: where waveforms are written if there is a difference.
+        A folder or a .vcd file for waveforms, which are written if there is a difference.
     progress
-        Called now and then with the clocks that are simulated and the clocks that there are; of
-        batches, `inputs.clocks`, or those that were asked for so far.
+        Called now and then with the number of simulated clocks and the number of all clocks. If
+        `inputs` are batches, the latter is `inputs.clocks` or, without this attribute, the number
+        of clocks in the batches so far.
+
+    Returns
+    -------
+    Comparison
+        Its truth value is whether component and twin agree.
 
     Raises
     ------
     ValueError
         The stimulus does not fit the ports, or the twin's outputs are not those of the component.
     TypeError
-        The component is no unit, and no twin was given.
+        The component is not one of gradloom's units, and no twin was given.
 
     Examples
     --------
@@ -82,38 +88,40 @@ def compare(
     if twin is None:
         twin = twin_of(component)
     simulation = ready(component, simulator)
-    check = Check(simulation.flat, twin, before=_waves.BEFORE, after=_waves.AFTER)
+    check = Check(simulation.flat, twin, before=waveform_writer.BEFORE, after=waveform_writer.AFTER)
     total = getattr(inputs, "clocks", 0)
     early: list[Trace] = []
     seconds = 0.0
     state = simulation.initial()
-    for stimulus, known in _batches(simulation, inputs, whole=not goes_on(twin)):
+    for stimulus, known in _batches(simulation, inputs, whole=not has_advance(twin)):
         done, total = check.clocks, max(total, known)
 
-        def tell(more: int, clocks: int, done: int = done, total: int = total) -> None:
+        def report(more: int, clocks: int, done: int = done, total: int = total) -> None:
             if progress:
                 progress(done + more, total)
 
         begin = perf_counter()
-        state, got = simulation.advance(state, stimulus, tell)
+        state, got = simulation.advance(state, stimulus, report)
         seconds += perf_counter() - begin
-        if waves is not None and done < _waves.MOST_EARLY:
-            early.append({name: values[: _waves.MOST_EARLY] for name, values in stimulus.items()})
+        if waves is not None and done < waveform_writer.MOST_EARLY:
+            early.append(
+                {name: values[: waveform_writer.MOST_EARLY] for name, values in stimulus.items()}
+            )
         check.take(stimulus, got)
     state.close()
     files: list[Path] = []
     if waves is not None and check.difference is not None:
         assert check.window is not None and check.port is not None
         first = check.port, check.difference.cycle
-        files = _waves.write(Path(waves), simulation, check.window, first, _joined(early))
+        files = waveform_writer.write(Path(waves), simulation, check.window, first, _joined(early))
     return check.result(type(component).__name__, simulation.name, seconds, files)
 
 
 def _batches(
     simulation: Simulation, inputs: Inputs | Iterable[Inputs], whole: bool
 ) -> Iterator[tuple[Trace, int]]:
-    """Batches of a stimulus with all inputs, one batch if `whole`; each with the number of clocks
-    that there are at least.
+    """Yield batches of a stimulus with all inputs, or one batch if `whole`, each with the number of
+    clocks that are known so far.
     """
     if not isinstance(inputs, Mapping):
         if whole:
@@ -125,7 +133,7 @@ def _batches(
                 clocks += len(stimulus["rst"])
                 yield stimulus, clocks
             if not clocks:
-                raise ValueError("there is no batch of inputs")
+                raise ValueError("inputs has no batch")
             return
     stimulus = _complete(simulation, inputs)
     clocks = len(stimulus["rst"])
@@ -135,7 +143,7 @@ def _batches(
 
 
 def _complete(simulation: Simulation, inputs: Inputs, start: int = 0) -> Trace:
-    """`inputs`, known to fit the ports, with zeros for those that are missing."""
+    """Return `inputs`, checked against the ports, with zeros for the ports without an entry."""
     try:
         clocks, given = checked(simulation.inputs, inputs)
     except ValueError as error:
@@ -146,4 +154,5 @@ def _complete(simulation: Simulation, inputs: Inputs, start: int = 0) -> Trace:
 
 
 def _joined(parts: list[Trace]) -> Trace:
+    """Return consecutive traces as one."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,12 +1,12 @@
 # amaranth: UnusedElaboratable=no
-# (a unit's component is made for its ports alone)
-"""Does the stimulus find faults? A unit with hundreds of small changes, each of which must be seen.
+# (a unit's component is made only for its ports)
+"""Mutation testing: does the stimulus find small faults in a unit's netlist?
 
-Yosys's `mutate` changes one bit of one cell of a unit's netlist. A mutant is killed if what is at
-the unit's ports differs from the twin at any clock: of the stimulus that the shipped testbench has,
-or of the longer one of `gradloom compare`. One that lives is shown to do what the unit does, or an
-input is found that tells them apart, or it stays undecided; and the proofs of `gradloom prove` are
-put to what is left.
+Yosys's `mutate` changes one bit of one cell of a unit's netlist. A mutant is killed if an output
+port differs from the twin at any clock: first with the stimulus of the shipped testbench, then with
+the longer one of `gradloom compare`. For each mutant that survives both, ABC either proves that it
+is equivalent to the unit, or finds inputs with which it differs, or runs out of time. Mutants that
+are not equivalent are then checked with the proofs of `gradloom prove`.
 """
 
 import re
@@ -27,32 +27,32 @@ from gradloom.rtl.verilog import verilog
 from gradloom.sim.stimulus import COMPARE_CLOCKS, TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import UNITS, Unit
 
-#: Runs in which registers of a mutant that lives are watched, and their clocks.
+#: Number of runs that compare registers of unit and mutant, and clocks of each.
 WATCHED = 64, 128
 
-#: What became of a mutant. "survives": nothing killed it, and an input that would is known to
-#: exist.
+#: Result for a mutant: "testbench", "compare" and "proof" name the check that killed it. One that
+#: "survives" is not killed, although inputs are known with which it differs.
 Fate = Literal["testbench", "compare", "proof", "equivalent", "survives", "undecided"]
 
-#: Makes the stimulus of so many clocks.
+#: Returns the stimulus for a unit, its configuration, a number of clocks and a seed.
 Stimulus = Callable[[Unit, Any, int, int], Trace]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A mutation and what became of it.
+    """A mutation and its result.
 
     Parameters
     ----------
     mutation
-        What is changed.
+        The change of the netlist.
     fate
-        What killed it, or what is known of it.
+        The result.
     clock
-        The first clock of the stimulus that showed it, from 0; of one that survives, that of an
-        input which was looked for.
+        Number of the first clock at which a port differs, in the stimulus that killed it or in the
+        inputs that ABC found.
     why
-        More on a proof that killed it.
+        The proof that killed it.
     """
 
     mutation: Mutation
@@ -61,7 +61,7 @@ class Mutant:
     why: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the fields for JSON."""
         return {
             **self.mutation.as_dict(),
             "fate": self.fate,
@@ -77,17 +77,17 @@ class Report:
     Parameters
     ----------
     unit
-        Its name.
+        Name of the unit.
     config
-        Its configuration.
+        Configuration of the unit.
     seed
-        Of the choice of mutations.
+        Seed of the choice of mutations.
     yosys
-        The Yosys that made them.
+        Name and version of Yosys.
     mutants
-        All of them.
+        All mutants.
     seconds
-        That it took.
+        Time for all of them.
     """
 
     unit: str
@@ -98,17 +98,17 @@ class Report:
     seconds: float
 
     def count(self, *fates: Fate) -> int:
-        """How many ended so."""
+        """Return the number of mutants with one of these results."""
         return sum(mutant.fate in fates for mutant in self.mutants)
 
     @property
     def rate(self) -> float:
-        """Part of the mutants that are not equivalent that the testbench kills."""
+        """Fraction of the non-equivalent mutants that the testbench kills."""
         others = len(self.mutants) - self.count("equivalent")
         return self.count("testbench") / others if others else 1.0
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; of the mutants, those that no stimulus killed."""
+        """Return the counts for JSON, and the mutants that the testbench did not kill."""
         counts = Counter(mutant.fate for mutant in self.mutants)
         fates: tuple[Fate, ...] = Fate.__args__  # type: ignore[attr-defined]
         return {
@@ -137,24 +137,29 @@ def mutate(
     workers: int | None = None,
     listener: Callable[[int, str], None] = lambda number, text: None,
 ) -> Report:
-    """Make mutants of a unit and see what finds them.
+    """Make mutants of a unit and check which of them are found.
 
     Parameters
     ----------
     unit, config
-        The unit and its parameters.
+        The unit and its configuration.
     count, seed
-        Mutants, and the seed of their choice.
+        Number of mutants, and the seed of their choice.
     stimulus
-        What drives them.
+        Returns the stimulus.
     clocks
-        Clock edges of the testbench, and of the comparison.
+        Number of clock edges of the testbench, and of the comparison.
     patience
-        Seconds for each question about a mutant that lives: two at most to ABC, and one a proof.
+        Seconds for each call of a solver: at most two calls of ABC per mutant, and one per proof.
     scheduler, workers
         Where survivors are examined: see `gradloom.jobs.run`. Without either, in this process.
     listener
-        Told a job's number and what it is doing.
+        Called with a job's number and a description of its present step.
+
+    Returns
+    -------
+    Report
+        The results of all mutants.
 
     Raises
     ------
@@ -165,14 +170,14 @@ def mutate(
     gradloom.jobs.JobsError
         The jobs could not be run.
     RuntimeError
-        The unit itself differs from its twin, or ABC says what is not so.
+        The unit itself differs from its twin, or inputs that ABC found show no difference.
     """
     began = time.perf_counter()
     tool = find_tool("yosys")
     listener(0, "choosing mutations")
     text = verilog(unit.component(config))
     chosen = netlist.mutations(text, unit.module, count, seed)
-    listener(0, "making gates of them")
+    listener(0, "making gates")
     gates = netlist.gates(text, unit.module, chosen)
     ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
@@ -182,7 +187,7 @@ def mutate(
         listener(0, f"{name}: {cycles} clocks")
         given = stimulus(unit, config, cycles, 0)
         expected = unit.twin(config).run(given)
-        # The unit itself goes first.
+        # Number 0 is the unit itself.
         numbers = [0, *(m.number for m in chosen if m.number not in found)]
         killed = lanes.killed(gates, numbers, inputs, outputs, given, expected)
         if 0 in killed:
@@ -211,7 +216,13 @@ def _examine(
     numbers: list[int],
     say: jobs.Say,
 ) -> dict[int, tuple[Fate, int | None, str]]:
-    """What the mutants `numbers` are, which live: what became of each, at which clock, and why."""
+    """Examine the surviving mutants `numbers`.
+
+    Returns
+    -------
+    dict
+        Number of a mutant to its `fate`, `clock` and `why`: see `Mutant`.
+    """
     unit = UNITS[name]
     ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
@@ -219,7 +230,7 @@ def _examine(
     machine = equivalence.Machine(gates, inputs, outputs, runs)
     fates: dict[int, tuple[Fate, int | None, str]] = {}
     for place, number in enumerate(numbers):
-        say(f"{place} of {len(numbers)} that live")
+        say(f"{place} of {len(numbers)} survivors")
         answer = equivalence.decide(machine, number, patience)
         if answer.kind == "equivalent":
             fates[number] = "equivalent", None, ""
@@ -229,9 +240,11 @@ def _examine(
             expected = unit.twin(config).run(answer.inputs)
             seen = lanes.killed(gates, [0, number], inputs, outputs, answer.inputs, expected)
             if seen.keys() != {number}:
-                raise RuntimeError(f"{unit.name}, mutant {number}: ABC's input does not show it")
+                raise RuntimeError(
+                    f"{unit.name}, mutant {number}: the inputs that ABC found show no difference"
+                )
             clock = seen[number]
-        say(f"{place} of {len(numbers)} that live: proofs")
+        say(f"{place} of {len(numbers)} survivors: proofs")
         if why := refuted(unit, config, verilog, chosen[number - 1], patience):
             fates[number] = "proof", clock, why
         else:
@@ -242,7 +255,7 @@ def _examine(
 def refuted(
     unit: Unit, config: Any, verilog: str, mutation: Mutation, patience: float
 ) -> str | None:
-    """The proof that fails for a mutant, with the module; None if all hold or stay open."""
+    """Return the module and the name of a proof that fails for a mutant; None if none fails."""
     from gradloom.prove import benches, prove_verilog
 
     *instances, cell = _path(mutation.cell)
@@ -273,7 +286,7 @@ def refuted(
 
 
 def _path(cell: str) -> list[str]:
-    """The instances that a flattened cell is in, and its own name in the last of them."""
-    # A name of Yosys's own has dots in it, and says itself how often it was flattened.
+    """Return the instances that contain a flattened cell, outer ones first, and its own name."""
+    # Names that Yosys made contain dots, and `$flatten\\` once for each level.
     depth = cell.count("$flatten\\") if "$" in cell else -1
     return cell.replace("$flatten\\", "").split(".", depth)

@@ -1,14 +1,14 @@
-"""Whether a mutant that no stimulus has killed does what the unit does.
+"""Decides whether a mutant that no stimulus killed is equivalent to the unit.
 
-Unit and mutant run side by side, on the same inputs from the reset state, as one sequential network
-of ANDs with one output: whether a port of theirs differs. Registers that the mutation does not
-reach are there once. ABC, which is a part of Yosys, decides: it merges what is equal at all times
-(`scorr`), looks for an input that makes the output 1 (`bmc3`), or proves that there is none
-(`pdr`). An input that it finds is run through the unit's twin, so it need not be believed.
+Unit and mutant become a miter: one sequential network of AND gates with the same inputs, whose
+output is 1 if a port differs. Both start in the reset state. Registers that the mutation does not
+reach are in the network only once. ABC, which is a part of Yosys, decides: it merges nodes that are
+always equal (`scorr`), looks for inputs that make the output 1 (`bmc3`), and proves that there are
+none (`pdr`). Inputs that it finds are checked with the unit's twin.
 
-Before that comes a question that is easier: of the registers that the mutation reaches, only those
-that some runs have seen to differ may do so, the others are there once as well, and the output is 1
-too if one of them would take something else. If that is never so, the mutant is equivalent.
+An easier question comes first. Of the registers that the mutation reaches, only those that differed
+in some simulated runs are in the network twice. The output is also 1 if any other register would
+take different values. If the output is never 1, the mutant is equivalent.
 """
 
 import tempfile
@@ -27,11 +27,11 @@ from golden.twin import Trace
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
 from gradloom.sim.packing import to_bits
 
-#: What the mutant is.
+#: The answer for a mutant.
 Kind = Literal["equivalent", "differs", "undecided"]
 
-# ABC starts from any design; what is asked is read afterwards. After every step that can answer,
-# the answer is written, for the next one may run out of time.
+# ABC needs a design to start from; the miter is read afterwards. Every step that can answer writes
+# its answer, because the next one may run out of time.
 _DESIGN = "module any(input a, b, output y); assign y = a & b; endmodule\n"
 _YOSYS = "read_verilog any.v\nproc\nsimplemap\nabc -g AND -script question.abc\n"
 _ABC = """write_blif any.blif
@@ -48,30 +48,30 @@ read_blif any.blif
 """
 
 
-class Runs:
-    """What a netlist is evaluated in: words with a bit for each of some runs."""
+class WordOperations:
+    """Operations on words with one bit per run, to evaluate a netlist in many runs at once."""
 
     def __init__(self, number: int):
         self.ones = (1 << number) - 1
 
     def both(self, a: int, b: int) -> int:
-        """A and b."""
+        """Return a AND b."""
         return a & b
 
     def choose(self, a: int, b: int, s: int) -> int:
-        """B if s, or else a."""
+        """Return b if s, else a."""
         return a ^ (s & (a ^ b))
 
     def differ(self, a: int, b: int) -> int:
-        """A xor b."""
+        """Return a XOR b."""
         return a ^ b
 
 
 class Network:
-    """What a netlist is evaluated in: ANDs of two literals, each only once.
+    """Operations that build a network of AND gates with two operands, without duplicates.
 
-    A literal is twice a node, plus 1 inverted. Node 0 is the constant 0; a node without operands is
-    a variable.
+    A literal is twice the number of a node, plus 1 if it is inverted. Node 0 is the constant 0. A
+    node without operands is a variable.
     """
 
     ones = 1
@@ -79,17 +79,17 @@ class Network:
     def __init__(self) -> None:
         self.nodes: list[tuple[int, int] | None] = [None]
         self.inputs: list[int] = []
-        #: Variables that are 0 at first, and what they take.
+        #: Variables that are 0 at first, and the literals of their next values.
         self.latches: dict[int, int] = {}
         self._known: dict[tuple[int, int], int] = {}
 
     def variable(self) -> int:
-        """A new variable."""
+        """Return the literal of a new variable."""
         self.nodes.append(None)
         return 2 * (len(self.nodes) - 1)
 
     def both(self, a: int, b: int) -> int:
-        """A and b."""
+        """Return a AND b."""
         a, b = min(a, b), max(a, b)
         if a == 0 or a == b ^ 1:
             return 0
@@ -101,22 +101,22 @@ class Network:
         return self._known[a, b]
 
     def choose(self, a: int, b: int, s: int) -> int:
-        """B if s, or else a."""
+        """Return b if s, else a."""
         return self.both(self.both(s, b) ^ 1, self.both(s ^ 1, a) ^ 1) ^ 1
 
     def differ(self, a: int, b: int) -> int:
-        """A xor b."""
+        """Return a XOR b."""
         return self.choose(a, a ^ 1, b) if a > b else self.choose(b, b ^ 1, a)
 
     def any(self, literals: Iterable[int]) -> int:
-        """Whether one of them is 1."""
+        """Return the literal of an OR of all."""
         none = 1
         for literal in literals:
             none = self.both(none, literal ^ 1)
         return none ^ 1
 
     def aiger(self, output: int) -> bytes:
-        """The network in the AIGER format (Biere 2007)."""
+        """Return the network in the AIGER format (Biere 2007)."""
         inputs, latches = self.inputs, self.latches
         numbers = {0: 0}
         for variable in [*inputs, *latches]:
@@ -141,16 +141,16 @@ class Network:
 
 
 class Machine:
-    """A netlist as a transition.
+    """A netlist with mutations as a state machine.
 
     Parameters
     ----------
     netlist
-        With the mutations in it.
+        The netlist.
     inputs, outputs
         The unit's ports.
     runs
-        Inputs of some runs of equal length, on which registers are watched.
+        Inputs of some runs of equal length, in which registers of unit and mutant are compared.
     """
 
     def __init__(
@@ -164,27 +164,45 @@ class Machine:
         self.inputs = inputs
         bits = np.stack([to_bits(inputs, run) for run in runs], axis=2)
         packed = np.packbits(bits, axis=2, bitorder="little")
-        #: For every clock a word for each bit of the inputs, with a bit for each run.
+        #: For every clock, one word per input bit, with one bit per run.
         self.runs = [[int.from_bytes(word, "little") for word in clock] for clock in packed]
-        self.algebra = Runs(len(runs))
+        self.operations = WordOperations(len(runs))
         self.ins = [x >> 1 for port in inputs for x in netlist.ports[port.name]]
-        #: Nets that are seen at a port.
+        #: Nets of the output ports.
         self.seen = {x >> 1 for port in outputs for x in netlist.ports[port.name]} - {0}
         self.rows = netlist.gates.tolist()
         self.registers = netlist.registers.tolist()
 
     def step(
         self,
-        network: Network | Runs,
+        network: Network | WordOperations,
         state: Sequence[int],
         given: Sequence[int],
         number: int = 0,
         unit: Mapping[int, int] | None = None,
     ) -> tuple[dict[int, int], list[int]]:
-        """What is seen at the ports, and what registers take, of the mutant `number` in a state.
+        """Evaluate one clock of the mutant `number`.
 
-        With what the `unit` shows, the mutant goes on with that in place of its own: at the clock
-        at which they differ all is said.
+        Parameters
+        ----------
+        network
+            The operations.
+        state
+            One value per register.
+        given
+            One value per input bit.
+        number
+            Number of the mutation; 0 is the unit.
+        unit
+            Values of the unit's output nets, which replace those of the mutant wherever they are
+            used. This is allowed because a difference at an output is the answer already.
+
+        Returns
+        -------
+        shown : dict of int to int
+            Values of the output nets.
+        taken : list of int
+            Next value of each register.
         """
         values = [0] * self.netlist.nets
         shown = {}
@@ -212,7 +230,7 @@ class Machine:
         return shown, [values[x >> 1] ^ (x & 1) * network.ones for _, x in self.registers]
 
     def apart(self, number: int) -> set[int]:
-        """Registers of the mutant that differ from the unit's in some run."""
+        """Return the numbers of the registers that differ between unit and mutant in some run."""
         found: set[int] = set()
         for unit, mutant in zip(self._units_states, self._states(number)):
             found |= {k for k, (a, b) in enumerate(zip(unit, mutant)) if a != b}
@@ -223,14 +241,14 @@ class Machine:
         return list(self._states(0))
 
     def _states(self, number: int) -> Iterator[list[int]]:
-        """What registers hold after each clock of the runs."""
-        state = [bit * self.algebra.ones for bit in self.netlist.initial.tolist()]
+        """Yield the values of all registers after each clock of the runs."""
+        state = [bit * self.operations.ones for bit in self.netlist.initial.tolist()]
         for given in self.runs:
-            _, state = self.step(self.algebra, state, given, number)
+            _, state = self.step(self.operations, state, given, number)
             yield state
 
     def trace(self, bits: Sequence[int]) -> Trace:
-        """Inputs clock by clock from their bits, as the ports have them."""
+        """Return the inputs, one row per clock and port, given their bits clock by clock."""
         table = np.array(bits, np.int64).reshape(-1, len(self.ins))
         found, at = {}, 0
         for port in self.inputs:
@@ -244,7 +262,7 @@ class Machine:
 
 
 def reached(machine: Machine, number: int) -> tuple[set[int], bool]:
-    """Registers that the mutation reaches by whatever way, and whether it reaches a port."""
+    """Return the registers that the mutation can reach, and whether it can reach a port."""
     loose: set[int] = set()
     while True:
         apart, _, differ = _side_by_side(machine, number, loose)
@@ -254,19 +272,19 @@ def reached(machine: Machine, number: int) -> tuple[set[int], bool]:
 
 
 def miter(machine: Machine, number: int, loose: set[int]) -> bytes:
-    """Unit and mutant side by side, in the AIGER format: the output is 1 if a port differs, or what
-    a register takes that is not among the `loose` ones.
+    """Return unit and mutant as one network in the AIGER format. The output is 1 if a port differs,
+    or the next value of a register that is not in `loose`.
     """
     _, network, differ = _side_by_side(machine, number, loose)
     return network.aiger(differ)
 
 
 def _side_by_side(machine: Machine, number: int, loose: set[int]) -> tuple[set[int], Network, int]:
-    """Registers that may take something else, the network, and whether anything differs in it."""
+    """Return the registers that may differ, the network, and the literal of its output."""
     first = machine.netlist.initial.tolist()
     network = Network()
     given = [network.variable() for _ in machine.ins]
-    # A latch is 0 at first.
+    # Latches of the format start at 0.
     own = [network.variable() for _ in first]
     other = {k: network.variable() for k in sorted(loose)}
     state = [x ^ flip for x, flip in zip(own, first)]
@@ -284,14 +302,19 @@ def _side_by_side(machine: Machine, number: int, loose: set[int]) -> tuple[set[i
 
 @dataclass(frozen=True)
 class Answer:
-    """What a mutant is; if it differs, inputs clock by clock that show it."""
+    """The answer for a mutant; if it differs, inputs that show it, one row per clock."""
 
     kind: Kind
     inputs: Trace | None = None
 
 
 def decide(machine: Machine, number: int, patience: float) -> Answer:
-    """What a mutant is, as far as twice `patience` seconds tell.
+    """Decide whether a mutant is equivalent to the unit, within twice `patience` seconds.
+
+    Returns
+    -------
+    Answer
+        "undecided" if time ran out.
 
     Raises
     ------
@@ -311,7 +334,7 @@ def decide(machine: Machine, number: int, patience: float) -> Answer:
 
 
 def _ask(machine: Machine, question: bytes, patience: float) -> Answer:
-    """ABC's answer."""
+    """Return ABC's answer for a miter."""
     script = _ABC.format(short=max(1, int(patience) // 4), long=max(1, int(patience) // 2))
     with tempfile.TemporaryDirectory(prefix="gradloom-mutate-") as name:
         folder = Path(name)
@@ -319,17 +342,17 @@ def _ask(machine: Machine, question: bytes, patience: float) -> Answer:
         (folder / "script.ys").write_text(_YOSYS)
         (folder / "question.abc").write_text(script)
         (folder / "question.aig").write_bytes(question)
-        # If time is up, what was found before that counts.
+        # If it runs out of time, the answers of the earlier steps count.
         with suppress(TimeoutError):
             run(find_tool("yosys"), ["-q", "script.ys"], folder, lambda line: None, patience)
         for status in ("found", "proved"):
             if not (folder / status).exists():
                 continue
-            said, *more = (folder / status).read_text().splitlines()
-            if said.startswith("snl_SAT"):
-                # The state at first, and the inputs of all clocks.
+            answer, *more = (folder / status).read_text().splitlines()
+            if answer.startswith("snl_SAT"):
+                # The second line has the inputs of all clocks.
                 return Answer("differs", machine.trace([int(bit) for bit in more[1]]))
-            if said.startswith("snl_UNSAT"):
+            if answer.startswith("snl_UNSAT"):
                 return Answer("equivalent")
         if (folder / "merged.aig").exists() and _is_zero((folder / "merged.aig").read_bytes()):
             return Answer("equivalent")
@@ -337,7 +360,7 @@ def _ask(machine: Machine, question: bytes, patience: float) -> Answer:
 
 
 def _is_zero(aiger: bytes) -> bool:
-    """Whether a network of one output is the constant 0."""
+    """Return whether the only output of a network is the constant 0."""
     head, *lines = aiger.split(b"\n")
     latches, ands = int(head.split()[3]), int(head.split()[5])
     return latches == ands == 0 and lines[0] == b"0"

@@ -1,8 +1,8 @@
-"""Many mutants of one netlist at a time: a bit of a word each.
+"""Simulates many mutants of one netlist at once, one bit of a machine word per mutant.
 
-Each net is some words of 64 bits, a mutant in each, and a gate is evaluated for all of them by as
-many instructions as there are words. What the outputs must be is known beforehand, and a mutant is
-dead at the first clock at which any bit of them is otherwise.
+Each net is one or several words of 64 bits, and a gate is evaluated for all mutants by one bitwise
+operation per word. The expected outputs are known beforehand. A mutant is killed at the first clock
+at which any output bit differs from them.
 """
 
 import ctypes
@@ -104,6 +104,7 @@ extern "C" void gradloom_mutants(
 
 @lru_cache
 def _kernel() -> ctypes.CDLL:
+    """Return the compiled simulator, which is built once and cached on disk."""
     command = [*compiler(), "-std=c++14", "-O3", "-fPIC", "-shared", "-w"]
     parts = chr(0).join([_SOURCE, *command, tool([*compiler(), "--version"])])
     library = cache() / f"mutants-{hashlib.sha256(parts.encode()).hexdigest()[:24]}.so"
@@ -125,22 +126,24 @@ def killed(
     stimulus: Trace,
     expected: Trace,
 ) -> dict[int, int]:
-    """Which mutants differ from what is expected, and at which clock first.
+    """Return the mutants whose outputs differ from the expected ones.
 
     Parameters
     ----------
     netlist
-        With the mutations in it.
+        The netlist with the mutations.
     numbers
-        Those that are simulated; 0 is the unit itself.
+        Numbers of the mutants to simulate; 0 is the unit itself.
     inputs, outputs
         The unit's ports.
     stimulus, expected
-        Their values at every clock edge.
+        Values of inputs and outputs by port: one row per clock edge.
 
     Returns
     -------
-    The first clock that is wrong, by number of mutant; those that never are, are left out.
+    dict of int to int
+        Number of a mutant to the first clock at which an output differs, for the mutants that are
+        killed.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""A unit's netlist with many mutations in it, and the input `mutsel` that says which one acts.
+"""A unit's netlist with many mutations, and the input `mutsel` that selects one of them.
 
-The netlist is that of the Verilog that `gradloom generate` writes, flattened, so that a mutation is
-in one place of one instance. Yosys's `mutate` picks them: it inverts a bit of a cell's port, ties
-it to 0 or 1, or inverts it where another bit of the port is 0 or 1. All are put into one netlist
-and that is made into gates; 0 on `mutsel` is the unit as it is.
+The netlist is made from the Verilog of `gradloom generate` and flattened, so that a mutation
+changes one place of one instance. Yosys's `mutate` chooses the mutations: it inverts a bit of a
+cell's port, ties it to 0 or 1, or inverts it if another bit of the port is 0 or 1. All mutations
+are put into one netlist, which is then mapped to gates. With `mutsel` = 0, no mutation is active.
 """
 
 import json
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from boards.flow.tools import find_tool, run
 
-#: Name of the input that chooses.
+#: Name of the input that selects a mutation.
 SELECT = "mutsel"
 
-#: Gates of a `Gates`.
+#: Kinds of gates.
 AND, XOR, MUX = range(3)
 
-#: From Verilog to what is mutated: words are words and a memory is a memory still.
+#: From Verilog to the netlist that is mutated, with cells for words and for whole memories.
 ELABORATE = """read_verilog unit.v
 hierarchy -check -top {top}
 proc
@@ -33,7 +33,7 @@ memory_collect
 flatten
 opt_clean
 """
-#: From there to gates. Registers stay as they are: a mutated one is known by its name.
+#: From there to gates. Registers keep their names, by which their initial values are found.
 _GATES = """memory_map
 dffunmap
 opt_expr
@@ -55,17 +55,17 @@ class Mutation:
     Parameters
     ----------
     number
-        What `mutsel` is for it, from 1.
+        Value of `mutsel` that activates it, from 1.
     mode
-        inv, const0, const1, cnot0 or cnot1, as Yosys has them.
+        Yosys's name of the change: inv, const0, const1, cnot0 or cnot1.
     cell, port, bit
-        Where: a cell of the flattened netlist, its port, and a bit of that.
+        The cell of the flattened netlist, its port, and the bit of the port.
     wire
-        The wire there, with its bit, where Yosys knows a public one.
+        The named wire at this bit, with its own bit; empty if there is none.
     source
-        Lines of the Verilog that the cell is from.
+        Lines of the Verilog from which the cell is made.
     command
-        The whole command, without `-ctrl`.
+        Yosys's whole command, without `-ctrl`.
     """
 
     number: int
@@ -82,7 +82,7 @@ class Mutation:
         return f"{self.mode} of {self.port}[{self.bit}] of {self.cell}{at} ({self.source})"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the fields for JSON."""
         return {
             "number": self.number,
             "mode": self.mode,
@@ -95,16 +95,15 @@ class Mutation:
 
 
 def mutations(verilog: str, top: str, count: int, seed: int) -> list[Mutation]:
-    """`count` mutations of the module `top`, or as many as there are, the same for the same seed.
-
-    A clock is not mutated: a unit has one.
+    """Return `count` mutations of the module `top`, or all if there are fewer. The same seed gives
+    the same mutations. Clock inputs are not mutated.
 
     Raises
     ------
     FlowError
         There is no Yosys, or it failed.
     """
-    # More are asked for than wanted, for some are of clocks.
+    # Some of the mutations are of clocks and are left out below.
     ask = count + count // 4 + 8
     script = ELABORATE.format(top=top) + f"mutate -list {ask} -seed {seed} -o list.txt\n"
     text = yosys(verilog, script, ["list.txt"])["list.txt"]
@@ -141,7 +140,7 @@ def mutations(verilog: str, top: str, count: int, seed: int) -> list[Mutation]:
 
 
 def yosys(verilog: str, script: str, results: Sequence[str]) -> dict[str, str]:
-    """What Yosys leaves in the files `results` after `script`, which reads unit.v."""
+    """Return the contents of the files `results` after Yosys's `script`, which reads unit.v."""
     with tempfile.TemporaryDirectory(prefix="gradloom-mutate-") as name:
         folder = Path(name)
         (folder / "unit.v").write_text(verilog)
@@ -151,12 +150,12 @@ def yosys(verilog: str, script: str, results: Sequence[str]) -> dict[str, str]:
 
 
 def select_bits(chosen: Sequence[Mutation]) -> int:
-    """Bits of `mutsel`."""
+    """Return the number of bits of `mutsel`."""
     return max((mutation.number for mutation in chosen), default=1).bit_length()
 
 
 def applied(chosen: Sequence[Mutation]) -> str:
-    """Commands that put mutations into a netlist, under `mutsel`."""
+    """Return Yosys's commands that put mutations, selected by `mutsel`, into a netlist."""
     bits = select_bits(chosen)
     return "".join(
         mutation.command.replace("mutate ", f"mutate -ctrl {SELECT} {bits} {mutation.number} ", 1)
@@ -167,24 +166,25 @@ def applied(chosen: Sequence[Mutation]) -> str:
 
 @dataclass(frozen=True)
 class Gates:
-    """A netlist of gates of one output, in the order in which they are evaluated.
+    """A netlist of gates with one output each, in an order in which they can be evaluated.
 
-    An operand is twice a net's number, plus 1 where it is inverted; net 0 is constant 0.
+    An operand is twice a net's number, plus 1 if it is inverted. Net 0 is the constant 0.
 
     Parameters
     ----------
     gates
-        Rows of kind, output net, and three operands: a AND b, a XOR b, c ? b : a.
+        One row per gate: kind, output net, and three operands a, b, c. The kinds are a AND b, a XOR
+        b, c ? b : a. Shape (gates, 5).
     still
-        How many of the first gates depend on `mutsel` alone.
+        Number of gates, the first ones, that depend on `mutsel` only.
     registers
-        Rows of a register's net and the operand that it takes.
+        One row per register: its net, and the operand of its next value. Shape (registers, 2).
     initial
-        What registers hold at first.
+        Initial values of the registers. Shape (registers,).
     ports
-        Operands of every port's bits, lowest first.
+        Port name to the operands of its bits, lowest first.
     nets
-        How many there are.
+        Number of nets.
     """
 
     gates: NDArray[np.uint32]
@@ -196,7 +196,7 @@ class Gates:
 
 
 def gates(verilog: str, top: str, chosen: Sequence[Mutation]) -> Gates:
-    """The netlist of `top` as gates, with the mutations `chosen` in it.
+    """Return the netlist of `top` as gates, with the mutations `chosen`.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def gates(verilog: str, top: str, chosen: Sequence[Mutation]) -> Gates:
 
 
 def _initial(module: Any) -> dict[str, list[str]]:
-    """First values of registers by their cells' names, lowest bit first."""
+    """Return the initial values of registers by their cells' names, lowest bit first."""
     values = _first_values(module)
     return {
         name: [values.get(bit, "0") for bit in cell["connections"]["Q"]]
@@ -225,7 +225,7 @@ def _initial(module: Any) -> dict[str, list[str]]:
 
 
 def _first_values(module: Any) -> dict[Any, str]:
-    """First values by net."""
+    """Return the initial values by net."""
     values: dict[Any, str] = {}
     for net in module["netnames"].values():
         if text := net["attributes"].get("init"):
@@ -236,9 +236,10 @@ def _first_values(module: Any) -> dict[Any, str]:
 
 
 def _read(module: Any, initial: dict[str, list[str]]) -> Gates:
-    """A module of Yosys's JSON, in which all but the registers are simple gates.
+    """Read a module of Yosys's JSON, in which all cells but registers are simple gates.
 
-    A register whose output is mutated has lost its wire's first value: `initial` knows it.
+    The wire of a register whose output is mutated has no initial value any more. It is in
+    `initial`.
     """
     operands: dict[Any, int] = {"0": 0, "1": 1, "x": 0, "z": 0}
     nets = 1
@@ -292,7 +293,7 @@ def _read(module: Any, initial: dict[str, list[str]]) -> Gates:
                 rows.append((AND, net(bit), at[0] ^ 1, at[1], 0))
                 operands[bit] ^= 1
             case _:
-                raise ValueError(f"a cell of type {kind} in the gates")
+                raise ValueError(f"the netlist has a cell of unknown type {kind}")
 
     for root in [*cells]:
         for bit in _order(root, cells, operands):
@@ -320,7 +321,7 @@ def _read(module: Any, initial: dict[str, list[str]]) -> Gates:
 
 
 def _order(root: Any, cells: dict[Any, Any], done: dict[Any, int]) -> Iterator[Any]:
-    """Bits that `root` needs and that are not there yet, each after what it needs itself."""
+    """Yield the bits that `root` depends on and that are not in `done`, operands first."""
     stack, open_ = [(root, False)], set()
     while stack:
         bit, ready = stack.pop()

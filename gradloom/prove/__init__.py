@@ -1,10 +1,10 @@
 # amaranth: UnusedElaboratable=no
-# (a component is made for its ports alone)
-"""Proofs that a unit's Verilog does what docs/numerics.md says, for every input and state.
+# (a component is made only for its ports)
+"""Proofs that a unit's Verilog agrees with docs/numerics.md, for every input and every state.
 
-A unit's specification is one file here, written from that page as arithmetic on integers, without
-the hardware's or the model's. What is proved is the module in the Verilog that `gradloom generate`
-writes. `prove` does it for units, `prove_verilog` for any bench on any Verilog.
+The specification of a unit is one file here. It is written from that page as arithmetic on
+integers, independent of the hardware and of the model. The proofs are about the modules in the
+Verilog of `gradloom generate`. `prove` proves units, `prove_verilog` any bench on any Verilog.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,35 +34,35 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Proof:
-    """What became of one property of a unit.
+    """Result for one property of a unit.
 
     Parameters
     ----------
     unit, module, property
-        Of what: the unit's name, the module in its Verilog, the property's name.
-    says
+        Names of the unit, of the module in its Verilog, and of the property.
+    statement
         The property as a sentence.
     verdict
-        "proved" for all time, "bounded" to the clocks of the method, "failed", "vacuous" or
-        "undecided".
+        "proved" for all clocks, "bounded" (proved for a number of clocks after a reset), "failed",
+        "vacuous" or "undecided".
     method
-        How.
+        Method of the proof.
     assumed
-        What is left out of the proof.
+        Values that the proof leaves open.
     seconds
-        Of Yosys.
+        Time of Yosys.
     why
-        More on a verdict that is none of the first two.
+        Reason for a verdict other than "proved" and "bounded".
     counterexample
-        A line a clock, of a failed one.
+        One line per clock, if the property failed.
     waveform
-        A VCD file's text, of a failed one.
+        Text of a VCD file, if the property failed.
     """
 
     unit: str
     module: str
     property: str
-    says: str
+    statement: str
     verdict: Verdict
     method: str
     assumed: str
@@ -72,7 +72,7 @@ class Proof:
     waveform: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, without the waveform."""
+        """Return the fields for JSON, without the waveform."""
         values = asdict(self)
         del values["waveform"]
         return {**values, "seconds": round(self.seconds, 2)}
@@ -84,7 +84,7 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     Raises
     ------
     ValueError
-        The unit has no specification, or it has none for a configuration like this.
+        The unit has no specification, or not for this configuration.
     """
     if not unit.specification:
         raise ValueError(f"{unit.name} has no specification: nothing to prove")
@@ -102,23 +102,28 @@ def prove_verilog(
     only: str | None = None,
     say: jobs.Say = lambda text: None,
 ) -> list[Proof]:
-    """Decide what a bench demands of a module in the text `verilog`.
+    """Prove the properties of a bench for a module in the text `verilog`.
 
     Parameters
     ----------
     verilog
-        The unit as its user gets it.
+        Verilog of the unit.
     bench
         The module and its properties.
     unit
-        The unit's name, for the results; the module's without it.
+        Name of the unit in the results; by default that of the module.
     patience
-        Seconds that Yosys may take for one call; a property has three, and one a case that must be
-        reachable.
+        Seconds for one call of Yosys. A property takes at most three calls, and one for each case
+        that must be reachable.
     only
-        The name of a property, if not all are wanted.
+        Name of the only property to prove; None for all.
     say
-        Told what is being decided.
+        Called with a description of the present step.
+
+    Returns
+    -------
+    list of Proof
+        One result per property.
 
     Raises
     ------
@@ -137,7 +142,7 @@ def prove_verilog(
                 unit=unit or bench.module,
                 module=bench.module,
                 property=prop.name,
-                says=prop.says,
+                statement=prop.statement,
                 verdict=answer.verdict,
                 method=str(prop.method),
                 assumed=bench.assumed,
@@ -167,18 +172,26 @@ def prove(
     workers: int | None = None,
     listener: Callable[[int, str], None] = lambda number, text: None,
 ) -> Iterator[tuple[int, list[Proof]]]:
-    """Prove units, a module at a time; what became of each as it is done, with its number.
+    """Prove units, module by module.
 
     Parameters
     ----------
     configurations
         Units and their configurations.
     patience
-        Seconds that Yosys may take for one call.
+        Seconds for one call of Yosys.
     scheduler, workers
-        Where the proofs run: see `gradloom.jobs.run`. Without either they come one after the other.
+        Where the proofs run: see `gradloom.jobs.run`. Without either, one after the other in this
+        process.
     listener
-        Told a job's number and what it is doing.
+        Called with a job's number and a description of its present step.
+
+    Yields
+    ------
+    number : int
+        Number of the module, counted over all units.
+    proofs : list of Proof
+        One result per property of the module.
 
     Raises
     ------

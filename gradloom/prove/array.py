@@ -1,10 +1,11 @@
 # amaranth: UnusedElaboratable=no
-# (components are made for their ports alone)
-"""The array: operands to the nodes, sums in them, rows out of the foot, places in the buffer.
+# (components are made only for their ports)
+"""Specification of the array: operands at the nodes, sums, rows from the foot, places in the FIFO.
 
-The specification has one time, that of the stream: an operand is accepted, and its terms belong to
-its tile. Node (r, c) does its part r + c clocks later, and a segment of an accumulator later still;
-so everything is looked at when the last of them has it.
+The specification uses the clock of the input stream: an operand is accepted, and its terms belong
+to its tile. Node (r, c) gets the operand r + c clocks later, and the segments of its accumulator
+follow one clock after the other. So the properties are about the clock at which the last segment
+of the last node is complete.
 """
 
 from typing import Any
@@ -21,12 +22,18 @@ from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import chosen, every, implies, some
 from gradloom.sim.toplevel import flatten
 
-#: Nodes up to which the whole array is proved at one time.
+#: Largest number of nodes of an array that can be proved as a whole.
 MOST_NODES = 12
 
 
 def benches(name: str, config: ArrayConfig, component: Any) -> list[Bench]:
-    """The benches of the array's parts, and of the whole if it is small."""
+    """Return the benches of the array's parts, and of the whole array.
+
+    Raises
+    ------
+    ValueError
+        The array has too many nodes.
+    """
     if config.rows * config.columns > MOST_NODES:
         raise ValueError(
             f"rows x columns = {config.rows} x {config.columns}: arrays of at most {MOST_NODES} "
@@ -59,6 +66,16 @@ def benches(name: str, config: ArrayConfig, component: Any) -> list[Bench]:
 
 
 class _Array:
+    """The properties of the whole array.
+
+    Parameters
+    ----------
+    bench
+        The bench of the array.
+    config
+        Its configuration.
+    """
+
     def __init__(self, bench: Bench, config: ArrayConfig):
         self.bench = bench
         self.config = config
@@ -66,12 +83,12 @@ class _Array:
         self.ends = bench.wire(self.accepted & bench["i_last"])
         self.segments = config.macc.segments
         product = config.macc.product_latency
-        #: Clocks from an operand to the sum that has it in the last segment of the last node.
+        #: Number of clocks from an operand to its sum in the last segment of the last node.
         self.late = 1 + product + (config.rows - 1) + (config.columns - 1) + (self.segments - 1)
         self.through = PIPELINE_LATENCY if config.conversions else 0
 
     def specify(self) -> None:
-        """All properties."""
+        """Add all properties."""
         self._ready_and_arrivals()
         self._operands()
         self._rows()
@@ -85,14 +102,14 @@ class _Array:
         spaced = bench.probe("spaced", 1) == ~near if rows > 1 else C(1)
         bench.prove(
             "ready",
-            "only a `last` operand waits, for R clocks since the one before and for R free places, "
-            "which it claims",
+            "only a `last` operand waits, until R clocks after the one before and for R free "
+            "places, which it claims",
             spaced
             & (claim == self.ends)
             & (bench["i_ready"] == (~bench["i_last"] | (~near & room))),
             Induction(rows + 1),
             {
-                "refused for want of places": bench["i_last"] & ~near & ~bench["i_ready"],
+                "refused without free places": bench["i_last"] & ~near & ~bench["i_ready"],
                 **({"refused for its distance": near & ~bench["i_ready"]} if rows > 1 else {}),
             },
             within=config.buffer + rows + 4,
@@ -100,19 +117,19 @@ class _Array:
         arrives = bench.probe("buffer.i_valid", 1)
         bench.prove(
             "arrivals",
-            f"a claim brings R rows to the FIFO, the first one {config.latency - 2} clocks later",
+            f"R rows enter the FIFO for each claim, the first {config.latency - 2} clocks later",
             arrives == some(lasts[config.latency - 3 :]),
             AnyState(config.latency - 2 + rows),
             {"a row": arrives, "none": ~arrives},
         )
 
     def _wait(self, row: int, column: int) -> int:
-        """Clocks from a stream's operand to the node's ports."""
+        """Return the number of clocks from the input stream to a node's ports."""
         node = self.config.node(row, column)
         return 1 + row + column + self.config.macc.product_latency - node.product_latency
 
     def _taken(self, row: int, column: int) -> tuple[Value, Value]:
-        """What a node is to have of the operand at the stream: zeros where it has no part in it."""
+        """Return the operands that a node takes from the input stream, or zeros."""
         bench, config = self.bench, self.config
         a, b = bench["i_a"][row], bench["i_b"][column]
         node = config.node(row, column)
@@ -144,8 +161,8 @@ class _Array:
         clocks = config.rows + config.columns + PRODUCT_LATENCY
         bench.prove(
             "operands",
-            "node (r, c) has row r of A and column c of B of the operand that was accepted r + c + "
-            "1 clocks before (a ternary node of a mixed array, 4 more); a gap is a zero",
+            "node (r, c) has row r of A and column c of B of the operand that was accepted r + c "
+            "+ 1 clocks before (4 more for a ternary node of a mixed array), and a zero in a gap",
             every(holds),
             AnyState(clocks),
             {
@@ -156,13 +173,13 @@ class _Array:
         )
 
     def _term(self, row: int, column: int) -> Value:
-        """What a node adds for the operand of `late` clocks ago."""
+        """Return the term that a node adds for the operand of `late` clocks before."""
         bench, node = self.bench, self.config.node(row, column)
         if macc.multiplied(node):
             a, b = self._taken(row, column)
             product = macc.term(node, a, b)
             return bench.past(bench.wire(product), self.late)
-        # A register of the multiplier, whose output is free but for zeros.
+        # A register of the multiplier, whose output may be any number, but 0 in a gap.
         found = bench.probe(f"node_{row}_{column}.product_0", node.a.width + node.b.width)
         ago = 1 + row + column + 3
         bench.assume(implies(~bench.past(self.accepted, ago), found == 0))
@@ -172,14 +189,14 @@ class _Array:
         bench, config = self.bench, self.config
         rows, columns = config.rows, config.columns
         accepted, ends = bench.since(self.accepted, self.late), bench.since(self.ends, self.late)
-        # The first operand that is accepted after a reset or after a `last` begins a tile.
+        # The first operand after a reset or after a `last` begins a tile.
         begins, known = bench.register("begins", 1, 1), bench.register("known", 1)
         bench.update(begins, Mux(self.accepted, self.ends, begins))
         firsts = [bench.since(self.accepted & begins, clock) for clock in range(1, self.late + 1)]
         first = firsts[-1]
         bench.update(known, known | first)
 
-        # The sums so far, and the accumulators as they are when the last segment of all has come.
+        # The sums so far, and the accumulators at the clock at which the last segment is complete.
         equal, nonzero = [], []
         found: list[list[Value]] = []
         for row in range(rows):
@@ -211,7 +228,7 @@ class _Array:
             within=self.late + 6,
         )
 
-        # What the accumulators hold after a tile's last term leaves, row R-1 first, a clock each.
+        # The sums leave after a tile's last term, row R-1 first, one row per clock.
         complete = bench.since(ends)
         position = bench.register("position", range(rows))
         valid = bench.register("leaving", 1)
@@ -239,8 +256,9 @@ class _Array:
             )
         bench.prove(
             "rows",
-            "a tile's sums leave the foot in whole rows, row R-1 first, a clock each; `last` marks "
-            "row 0" + ("" if not config.conversions else "; each column's rounder gets its sums"),
+            "a tile's sums leave the foot in whole rows, row R-1 first, one per clock; `last` "
+            "marks row 0"
+            + ("" if not config.conversions else "; each column's rounder gets its sums"),
             holds & feet,
             Induction(self.late + rows + 6),
             {"row 0": valid & last & (shown[0] != 0), "row R-1": valid & (position == rows - 1)},
@@ -252,6 +270,7 @@ class _Array:
             self._draws(valid, ends)
 
     def _lanes(self, path: str, width: int) -> list[Value]:
+        """Return the columns' values in a signal inside the module."""
         whole = self.bench.probe(path, width * self.config.columns)
         return [
             whole[column * width : (column + 1) * width].as_signed()
@@ -259,7 +278,7 @@ class _Array:
         ]
 
     def _foot(self, column: int, sums: Value, ends: Value) -> Value:
-        """What a rounder gets; column C-1 is the last to have a row."""
+        """Return whether a column's rounder has the right inputs. Column C-1 gets a row last."""
         bench, config = self.bench, self.config
         lag = config.columns - 1 - column
         data = bench.probe(f"rounder_{column}.operand_data", config.macc.width)
@@ -271,12 +290,12 @@ class _Array:
             found = bench.probe(f"rounder_{column}.operand_choice", bits)
             holds &= bench.past(found, lag) == bench.past(choice)
         if config.stochastic and not config.random_port:
-            # With each row that passes, and else not, the column's generator leaps.
+            # The column's generator leaps for each row, and at no other clock.
             holds &= bench.past(bench.probe(f"lfsr_{column}.draw", 1), lag)
         return holds
 
     def _draws(self, valid: Value, ends: Value) -> None:
-        """`draws`, whose column C-1 has a row at its foot where `valid` is 1."""
+        """Add the property of `draws`. Column C-1 has a row at its foot where `valid` is 1."""
         bench, config = self.bench, self.config
         stochastic = [C(c.rounding is Rounding.STOCHASTIC) for c in config.conversions]
         draws: Value = stochastic[0]
@@ -293,7 +312,7 @@ class _Array:
             cases["a row draws nothing"] = valid & ~some(found)
         bench.prove(
             "draws",
-            "a column draws for each row at its foot whose conversion is stochastic, else never",
+            "a column draws for each row at its foot with a stochastic conversion, and else never",
             every(draw == (valid & draws) for draw in found),
             Induction(self.late + config.rows + 6),
             cases,
@@ -317,8 +336,8 @@ class _Array:
                 same.append(bench.probe(f"rounder_{column}.random", config.generator.draw) == word)
         bench.prove(
             "columns",
-            "what the rounders make of a row comes together again, and each has its own "
-            + ("words of the port" if config.random_port else "generator's words"),
+            "the rounded codes of a row enter the FIFO together, and each rounder has the words of "
+            + ("its lane of the port" if config.random_port else "its own generator"),
             every(same),
             AnyState(columns),
             {"a row of codes that are not 0": every(code != 0 for code in data)},
@@ -335,7 +354,7 @@ class _Array:
                 leaps.append(draws)
             bench.prove(
                 "lanes",
-                "column c's generator is lane c: its seed, and a leap for each row",
+                "the generator of column c is lane c: its seed, and one leap per row",
                 every(follows),
                 Induction(1),
                 {"a leap": every(leaps)},

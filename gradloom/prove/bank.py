@@ -11,14 +11,14 @@ from gradloom.prove.integers import every, some
 
 
 def benches(module: str, config: BankConfig, component: Any) -> list[Bench]:
-    """The bench of the unit."""
+    """Return the bench of the unit."""
     bench = Bench(module, config.ports)
     specify(bench, config)
     return [bench]
 
 
 def specify(bench: Bench, config: BankConfig) -> None:
-    """The properties of the bank."""
+    """Add the properties of the bank."""
     generator = config.generator
     number = bench["lane"] if "lane" in bench else C(0)
     given = bench.whole(["load_state"])
@@ -36,9 +36,9 @@ def specify(bench: Bench, config: BankConfig) -> None:
         both.append(load & leap)
     bench.prove(
         "states",
-        f"a leap takes every lane of its group {generator.leap} single steps on and no other lane; "
-        "a load sets the addressed lane 2 clocks later, whatever leaps at the clock between, if "
-        f"the state is not 0; lane c starts at the seed advanced by c 2^{generator.bits - 8} steps",
+        f"a leap advances every lane of its group by {generator.leap} single steps, and no other; "
+        "a load with a state other than 0 sets the addressed lane 2 clocks later, also if the lane "
+        f"leaps in between; lane c starts at the seed advanced by c 2^{generator.bits - 8} steps",
         every(follows),
         Induction(2),
         {
@@ -80,8 +80,8 @@ def specify(bench: Bench, config: BankConfig) -> None:
         beyond = {"no such lane": bench.past(addressed >= config.lanes)}
     bench.prove(
         "read",
-        "`state` is that of the lane addressed 2 clocks before, as it was 1 clock before; 0 where "
-        "there is no such lane",
+        "`state` is the state, 1 clock before, of the lane that was addressed 2 clocks before; 0 "
+        "if there is no such lane",
         bench.whole(["state"]) == shown,
         AnyState(2),
         {"the last lane": bench.past(addressed == config.lanes - 1) & (shown != 0), **beyond},

@@ -1,11 +1,11 @@
 # amaranth: UnusedElaboratable=no
-# (a bench is also made to see how many properties there are)
-"""A module under proof, beside it what is demanded of it.
+# (a bench is also made to count its properties)
+"""A bench: a module under proof, and a circuit with its properties.
 
-A bench is a circuit of its own, written in Amaranth: it has the module's inputs as free inputs,
-keeps what came in for as long as a demand looks back, and says with one bit a property whether that
-holds now. Nothing of the module's source is used but the names of its ports, and of the registers
-that an invariant speaks of.
+A bench is written in Amaranth. The module's inputs are inputs of the bench, which may have any
+value. The bench stores past values for the properties, and has one output bit per property: 1 while
+the property holds. Of the module's source, only the names of ports are used, and the names of
+registers in invariants.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +21,8 @@ from golden.port import Port
 
 @dataclass(frozen=True)
 class AnyState:
-    """The property holds once `clocks` clocks have passed since any state whatever, and before that
-    after a reset.
+    """The property holds from `clocks` clocks after any state on, and also before that if the state
+    is that of a reset.
     """
 
     clocks: int
@@ -35,8 +35,8 @@ class AnyState:
 
 @dataclass(frozen=True)
 class Induction:
-    """The property holds in the `steps` clocks after a reset, and after any `steps` clocks in which
-    it held.
+    """The property holds in the `steps` clocks after a reset, and in every clock that follows
+    `steps` clocks in which it held.
     """
 
     steps: int
@@ -47,7 +47,7 @@ class Induction:
 
 @dataclass(frozen=True)
 class Bounded:
-    """The property holds in the `clocks` clocks after a reset; nothing is said of later ones."""
+    """The property holds in the `clocks` clocks after a reset. Later clocks are not proved."""
 
     clocks: int
 
@@ -60,24 +60,25 @@ Method = AnyState | Induction | Bounded
 
 @dataclass(frozen=True)
 class Property:
-    """Something that holds at every clock.
+    """A condition that holds at every clock.
 
     Parameters
     ----------
     name
         One or two words.
-    says
+    statement
         The property as a sentence.
     method
-        How it is proved.
+        Method of its proof.
     covers
-        Cases that must be reachable, or the property would say nothing; each by what it is.
+        Names of cases that must be reachable, because otherwise the property could hold for no
+        reason.
     within
-        Clocks after a reset in which each case is reached.
+        Number of clocks after a reset in which each case is reached.
     """
 
     name: str
-    says: str
+    statement: str
     method: Method
     covers: tuple[str, ...]
     within: int
@@ -89,19 +90,18 @@ class Bench:
     Parameters
     ----------
     module
-        Its name in Verilog.
+        Name of the module in Verilog.
     ports
-        Its ports without `clk` and `rst`.
+        Ports of the module without `clk` and `rst`.
     assumed
-        What is left out of the proof, for the table.
+        Values that the proof leaves open, for the table of results.
     cut
-        Selections of cells whose outputs are free, as Yosys has them: `module/t:$mul`.
+        Cells whose outputs may have any value, as selections of Yosys: `module/t:$mul`.
 
     Attributes
     ----------
     m : Module
-        For registers of the bench's own, in the domain `sync`. They have no reset but the one
-        that the bench gives them: see `rst`.
+        The bench's own logic. Its domain `sync` has no reset: `update` adds one where it is needed.
     rst : Signal
         The module's reset, an input like the others.
     """
@@ -132,7 +132,7 @@ class Bench:
         self.m.submodules.dut = Instance(module, *connections)
 
     def __getitem__(self, name: str) -> Any:
-        """The port's value: an integer, or a list of them for a vector of lanes."""
+        """Return the value of a port, or the list of its lanes' values if it has lanes."""
         port = next(port for port in self.ports if port.name == name)
         whole = self._signals[name]
         parts: list[Value] = [
@@ -143,35 +143,35 @@ class Bench:
         return parts[0] if port.lanes is None else parts
 
     def whole(self, names: Iterable[str]) -> Value:
-        """The bits of several ports."""
+        """Return the bits of several ports as one value."""
         return Cat(self._signals[name] for name in names)
 
     def __contains__(self, name: str) -> bool:
         return name in self._signals
 
     def probe(self, path: str, width: int) -> Signal:
-        """A register or wire inside the module, by its name in Verilog with the instances above."""
+        """Return a signal inside the module, given its Verilog name after the instances' names."""
         name = f"probe_{len(self.probes)}"
         if path not in self.probes:
             self.probes[path] = Signal(width, name=name), name
         return self.probes[path][0]
 
     def free(self, name: str, width: int) -> Signal:
-        """An input of the bench alone, which may be anything at any clock."""
+        """Return a new input of the bench, which may have any value at any clock."""
         self._signals[name] = Signal(width, name=name)
         return self._signals[name]
 
     def wire(self, value: Value) -> Signal:
-        """`value` once, for an expression that uses it more than once."""
+        """Return a wire for `value`, so that an expression can use it several times."""
         wire = Signal(value.shape(), name=f"wire_{len(self._kept)}")
         self._kept.append(wire)
         self.m.d.comb += wire.eq(value)
         return wire
 
     def past(self, value: Value, clocks: int = 1) -> Value:
-        """`value` as it was that many clocks ago."""
+        """Return `value` delayed by `clocks` clocks."""
         value = Value.cast(value)
-        self._kept.append(value)  # so that its identity stays its own
+        self._kept.append(value)  # keeps its id() from being used again
         for _ in range(clocks):
             if id(value) not in self._pasts:
                 register = Signal(value.shape(), name=f"past_{len(self._pasts)}")
@@ -181,7 +181,7 @@ class Bench:
         return value
 
     def since(self, value: Value, clocks: int = 1) -> Value:
-        """`value` as it was that many clocks ago, if there was no reset from then on; else 0."""
+        """Return `value` delayed by `clocks` clocks, or 0 if there was a reset in between."""
         value = Value.cast(value)
         for _ in range(clocks):
             register = Signal(value.shape(), name=f"since_{len(self._kept)}")
@@ -191,37 +191,50 @@ class Bench:
         return value
 
     def register(self, name: str, shape: Any, init: int = 0) -> Signal:
-        """A register of the bench that `update` sets; it starts at `init`, also after a reset."""
+        """Return a register for `update`. It is `init` at first and after a reset."""
         return Signal(shape, name=name, init=init)
 
     def update(self, register: Signal, value: ValueLike) -> None:
-        """What `register` becomes at the next clock, if there is no reset."""
+        """Set the next value of `register` without a reset."""
         self.m.d.sync += register.eq(value)
         with self.m.If(self.rst):
             self.m.d.sync += register.eq(register.init)
 
     def assume(self, value: Value) -> None:
-        """Only clocks in which `value` holds are looked at."""
+        """Restrict the proofs to runs in which `value` is true at every clock."""
         self._assumptions.append(value)
 
     def prove(
         self,
         name: str,
-        says: str,
+        statement: str,
         holds: Value,
         method: Method,
         covers: Mapping[str, Value],
         within: int | None = None,
     ) -> None:
-        """Add a property. Its cases are to be reached `within` so many clocks after a reset: by
-        default two more than the method looks at.
+        """Add a property.
+
+        Parameters
+        ----------
+        name, statement, method
+            As in `Property`.
+        holds
+            True while the property holds.
+        covers
+            Name of a case that must be reachable to its condition.
+        within
+            Number of clocks after a reset in which each case is reached; by default two more than
+            those of the method.
         """
         number = len(self.properties)
         steps = method.steps if isinstance(method, Induction) else method.clocks
         self._flag(f"holds_{number}", holds)
         for case, value in enumerate(covers.values()):
             self._flag(f"cover_{number}_{case}", value)
-        self.properties.append(Property(name, says, method, tuple(covers), within or steps + 2))
+        self.properties.append(
+            Property(name, statement, method, tuple(covers), within or steps + 2)
+        )
 
     def _flag(self, name: str, value: Value) -> None:
         flag = Signal(name=name)
@@ -230,7 +243,7 @@ class Bench:
 
     @cached_property
     def text(self) -> str:
-        """The bench as text for Yosys, module `bench`, with an instance `dut`."""
+        """The bench in RTLIL: module `bench` with an instance `dut`."""
         holds: Value = C(1)
         for value in self._assumptions:
             holds = holds & value.any()

@@ -1,7 +1,6 @@
-"""A counterexample: its ports clock by clock, and a waveform that viewers open.
+"""A counterexample: values of the ports clock by clock, and a waveform file for viewers.
 
-Yosys writes its names with the backslashes of its own netlists, and no clock; here both are put
-right.
+Yosys's own waveform has backslashes in its names and no clock. Both are corrected here.
 """
 
 from collections.abc import Sequence
@@ -12,15 +11,15 @@ from vcd.reader import TokenKind, tokenize
 
 from golden.port import RESET, Port
 
-#: Nanoseconds a clock.
+#: Nanoseconds per clock.
 _PERIOD = 10
 
-#: Width and value at every clock, by the name in the netlist.
+#: Name in the netlist to width and values, one per clock.
 Signals = dict[str, tuple[int, list[int]]]
 
 
 def read(text: str) -> Signals:
-    """The signals in a waveform that Yosys wrote."""
+    """Return the signals in a waveform that Yosys wrote."""
     names: dict[str, list[str]] = {}
     widths: dict[str, int] = {}
     values: dict[str, list[int]] = {}
@@ -41,7 +40,7 @@ def read(text: str) -> Signals:
                 widths[name] = token.var.size
                 values[name] = []
             case TokenKind.CHANGE_TIME:
-                # The first time is that of the first clock's values.
+                # The first time has the values of the first clock.
                 if clocks:
                     keep()
                 clocks += 1
@@ -59,7 +58,7 @@ def read(text: str) -> Signals:
 
 
 def words(ports: Sequence[Port], signals: Signals) -> list[str]:
-    """A line a clock: what the inputs carry, and what the outputs answer."""
+    """Return one line per clock with the values of inputs and outputs."""
     ports = [RESET, *ports]
     length = max((len(numbers) for _, numbers in signals.values()), default=0)
     lines = []
@@ -78,6 +77,7 @@ def words(ports: Sequence[Port], signals: Signals) -> list[str]:
 
 
 def _shown(port: Port, bits: int) -> str:
+    """Return the value of a port as text."""
     codes = []
     for lane in range(port.lanes or 1):
         code = bits >> lane * port.width & ((1 << port.width) - 1)
@@ -88,16 +88,16 @@ def _shown(port: Port, bits: int) -> str:
 
 
 def waveform(ports: Sequence[Port], signals: Signals, flags: dict[str, str]) -> str:
-    """A VCD file: the ports, what is inside the module, and the properties in `flags`.
+    """Return a VCD file with the ports, the signals inside the module, and the bits in `flags`.
 
     Parameters
     ----------
     ports
-        Of the module.
+        Ports of the module.
     signals
-        As `read` gives them.
+        Result of `read`.
     flags
-        Names for signals of the bench that say whether a property holds.
+        Signal of the bench to its name in the file.
     """
     plain = {RESET.name, *(port.name for port in ports)}
     file = StringIO()
@@ -113,7 +113,7 @@ def waveform(ports: Sequence[Port], signals: Signals, flags: dict[str, str]) -> 
                 scope, _, own = name.rpartition(".")
             else:
                 continue
-            # The backslash makes it one name, where readers would take [3] for bit 3 of something.
+            # The backslash makes it one name. Without it, readers take [3] for bit 3 of a vector.
             own = f"\\{own}" if "[" in own else own
             shown.append((writer.register_var(scope, own, "wire", width, 0), numbers))
         length = max((len(numbers) for _, numbers in shown), default=0)

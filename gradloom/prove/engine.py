@@ -1,9 +1,10 @@
-"""Proofs by Yosys alone: its `sat` command, and the MiniSat in it.
+"""Proofs with Yosys's command `sat` and the solver MiniSat in it.
 
-A bench and the Verilog of the unit are read together and flattened. Three calls decide a property:
-from the values that registers have when a device is configured, from a reset in any state, and from
-any state at all; then a call a case that must be reachable. An attempt that runs out of time is
-killed, for Yosys in WebAssembly has no clock; the others go on.
+A bench and the Verilog of the unit are read together and flattened. Three calls of `sat` decide a
+property: from the initial values of registers, from a reset in any state, and from any state or by
+induction. One more call for each case checks that it is reachable. Yosys in WebAssembly has no
+timer, so a call that runs out of time is killed with its process; the other calls continue in a new
+one.
 """
 
 import re
@@ -21,33 +22,33 @@ Verdict = Literal["proved", "bounded", "failed", "vacuous", "undecided"]
 
 
 @dataclass(frozen=True)
-class Question:
-    """One call of `sat`: `arguments`, and whether a model is what is hoped for."""
+class SatCall:
+    """One call of `sat`. `expects_model`: a model is the expected outcome."""
 
     number: int
     kind: str
     arguments: str
     cone: str
-    wants_model: bool = False
+    expects_model: bool = False
 
 
 @dataclass
 class Answer:
-    """What became of a property.
+    """Result for a property.
 
     Parameters
     ----------
     verdict
-        "proved" for all time, "bounded" to the clocks that its method has, "failed", "vacuous" (a
-        case is out of reach), or "undecided".
+        "proved" for all clocks, "bounded" to the clocks of its method, "failed", "vacuous" (a case
+        is not reachable), or "undecided".
     seconds
-        Taken by all of its calls.
+        Time of all calls.
     why
-        More, in words.
+        Reason, as text.
     vcd
-        Of a failed one, the counterexample's waveform.
+        Waveform of the counterexample, if the property failed.
     start
-        What the counterexample starts from.
+        State in which the counterexample starts.
     """
 
     verdict: Verdict
@@ -57,15 +58,15 @@ class Answer:
     start: str = ""
 
 
-def questions(number: int, prop: Property) -> list[Question]:
-    """The calls that decide a property."""
+def calls_of(number: int, prop: Property) -> list[SatCall]:
+    """Return the calls that decide a property."""
     holds = f"-prove holds_{number} 1 -set assumed 1"
     cone = f"holds_{number}"
     method = prop.method
     steps = method.steps if isinstance(method, Induction) else method.clocks
-    asked = [
-        Question(number, "power-up", f"-seq {max(steps, 1)} {holds}", cone),
-        Question(
+    calls = [
+        SatCall(number, "power-up", f"-seq {max(steps, 1)} {holds}", cone),
+        SatCall(
             number,
             "reset",
             f"-seq {max(steps, 1) + 1} -prove-skip 1 -set-at 1 rst 1 {holds}",
@@ -73,12 +74,12 @@ def questions(number: int, prop: Property) -> list[Question]:
         ),
     ]
     if isinstance(method, AnyState):
-        asked.append(
-            Question(number, "any state", f"-seq {steps + 1} -prove-skip {steps} {holds}", cone)
+        calls.append(
+            SatCall(number, "any state", f"-seq {steps + 1} -prove-skip {steps} {holds}", cone)
         )
     elif isinstance(method, Induction):
-        asked.append(
-            Question(
+        calls.append(
+            SatCall(
                 number,
                 "induction",
                 f"-tempinduct -tempinduct-inductonly -initsteps {steps - 1} -maxsteps {steps} "
@@ -87,22 +88,22 @@ def questions(number: int, prop: Property) -> list[Question]:
             )
         )
     for case in range(len(prop.covers)):
-        asked.append(
-            Question(
+        calls.append(
+            SatCall(
                 number,
                 f"cover {case}",
                 f"-seq {prop.within} -set assumed 1 -set-at {prop.within} cover_{number}_{case} 1",
                 f"cover_{number}_{case}",
-                wants_model=True,
+                expects_model=True,
             )
         )
-    return asked
+    return calls
 
 
-def search(number: int, prop: Property) -> Question:
-    """The call that looks for a counterexample further from the start."""
+def search(number: int, prop: Property) -> SatCall:
+    """Return the call that looks for a counterexample in more clocks from the start."""
     clocks = 2 * prop.within + 16
-    return Question(
+    return SatCall(
         number,
         "power-up",
         f"-tempinduct -tempinduct-baseonly -maxsteps {clocks} -prove holds_{number} 1 "
@@ -111,8 +112,8 @@ def search(number: int, prop: Property) -> Question:
     )
 
 
-def script(bench: Bench, asked: list[Question]) -> str:
-    """What Yosys is to do."""
+def script(bench: Bench, calls: list[SatCall]) -> str:
+    """Return Yosys's script for the calls."""
     cuts = [f"cutpoint {cells}" for cells in bench.cut]
     probes = [
         line
@@ -134,7 +135,7 @@ def script(bench: Bench, asked: list[Question]) -> str:
         "design -save declared",
         "setattr -unset init w:*",
         "opt_expr",
-        # Registers of equal inputs are not merged here: they may begin with different values.
+        # Registers with equal inputs are not merged here, because they may start differently.
         "opt_merge t:* t:$*dff* %d",
         "opt_clean",
         "dffunmap",
@@ -146,25 +147,25 @@ def script(bench: Bench, asked: list[Question]) -> str:
         "dffunmap",
         "design -save declared",
     ]
-    for position, question in enumerate(asked):
-        state = "declared" if question.kind == "power-up" or question.wants_model else "any"
+    for position, call in enumerate(calls):
+        state = "declared" if call.kind == "power-up" or call.expects_model else "any"
         dump = ""
-        if not question.wants_model and question.kind != "induction":
+        if not call.expects_model and call.kind != "induction":
             dump = f"-dump_vcd {position}.vcd -show-ports -show-regs"
         lines += [
             f"design -load {state}",
             "cd bench",
-            f"select -set cone w:{question.cone} w:assumed %u %ci*",
+            f"select -set cone w:{call.cone} w:assumed %u %ci*",
             f"log @begin {position}",
-            f"sat {question.arguments} {dump} @cone",
+            f"sat {call.arguments} {dump} @cone",
             f"log @end {position}",
             "cd",
         ]
     return "\n".join(lines) + "\n"
 
 
-#: The last words of `sat` on what it was asked.
-_SAID = {
+#: Last line of a call of `sat` to its outcome.
+_OUTCOMES = {
     "SAT proof finished - no model found: SUCCESS!": "holds",
     "SAT proof finished - model found: FAIL!": "model",
     "SAT solving finished - model found:": "model",
@@ -174,13 +175,13 @@ _SAID = {
     "Induction step proven: SUCCESS!": "holds",
     "Reached maximum number of time steps -> proof failed.": "open",
 }
-#: What it prints instead of the above.
+#: Error messages.
 _TROUBLE = re.compile(r"^(ERROR: .*|.*: ERROR: .*)$")
 
 
 @dataclass
 class _Reply:
-    said: str = "none said"  # one of _SAID's values, "time", "error"
+    outcome: str = "missing"  # a value of _OUTCOMES, or "time"
     seconds: float = 0.0
     vcd: str = ""
     text: str = ""
@@ -198,15 +199,20 @@ def decide(
     Parameters
     ----------
     verilog
-        The unit as its user gets it.
+        Verilog of the unit.
     bench
-        What is to hold.
+        The module and its properties.
     patience
-        Seconds that one call may take.
+        Seconds for one call.
     say
-        Told the property that is being decided.
+        Called with a description of the present step.
     only
-        Name of one property, if not all.
+        Name of the only property to decide; None for all.
+
+    Returns
+    -------
+    list of (Property, Answer)
+        In the order of the properties.
 
     Raises
     ------
@@ -215,10 +221,10 @@ def decide(
     """
     text = _connected(bench.text, bench.module, verilog)
 
-    def ask(asked: list[Question]) -> list[tuple[Question, _Reply]]:
-        replies: list[tuple[Question, _Reply]] = []
-        # A call that runs out of time takes Yosys with it.
-        while left := asked[len(replies) :]:
+    def ask(calls: list[SatCall]) -> list[tuple[SatCall, _Reply]]:
+        replies: list[tuple[SatCall, _Reply]] = []
+        # A call that runs out of time ends Yosys: the calls after it need another process.
+        while left := calls[len(replies) :]:
             with tempfile.TemporaryDirectory(prefix="gradloom-prove-") as name:
                 folder = Path(name)
                 (folder / "unit.v").write_text(verilog)
@@ -232,25 +238,25 @@ def decide(
         for number, prop in enumerate(bench.properties)
         if only is None or prop.name == only
     ]
-    replies = ask([question for number, prop in chosen for question in questions(number, prop)])
-    # Where an induction does not close, there may be a fault that takes longer to show.
-    still_open = [question.number for question, reply in replies if reply.said == "open"]
+    replies = ask([call for number, prop in chosen for call in calls_of(number, prop)])
+    # If an induction step fails, a fault may show at a later clock.
+    still_open = [call.number for call, reply in replies if reply.outcome == "open"]
     replies += ask([search(number, bench.properties[number]) for number in still_open])
     answers = []
     for number, prop in chosen:
-        own = [(question, reply) for question, reply in replies if question.number == number]
+        own = [(call, reply) for call, reply in replies if call.number == number]
         answers.append((prop, _verdict(prop, own, patience)))
     return answers
 
 
 def _connected(rtlil: str, module: str, verilog: str) -> str:
-    """The bench without connections to ports that the module in `verilog` does not have: a part of
-    a unit is written without those that it has no use for.
+    """Return the bench without connections to ports that the module in `verilog` does not have:
+    unread `clk` and `rst` of inner modules are removed when Verilog is written.
     """
     head = re.search(rf"^module {module}\s*(?:#\(.*?\)\s*)?\((.*?)\);", verilog, re.M | re.S)
     if not head:
         raise ValueError(f"there is no module {module} in the Verilog")
-    # Of `output reg [3:0] o_data = 4'h0` the name is the last word before a first value.
+    # The name in `output reg [3:0] o_data = 4'h0` is the last word before the initial value.
     ports = {re.findall(r"\w+", port.partition("=")[0])[-1] for port in head[1].split(",")}
     lines, inside = [], False
     for line in rtlil.splitlines(keepends=True):
@@ -266,12 +272,12 @@ def _connected(rtlil: str, module: str, verilog: str) -> str:
 
 def _run(
     folder: Path,
-    asked: list[Question],
+    calls: list[SatCall],
     bench: Bench,
     patience: float,
     say: Callable[[str], None],
 ) -> list[_Reply]:
-    """Return Yosys's replies: fewer than `asked` if one ran out of time, and that is the last."""
+    """Return Yosys's replies. If a call ran out of time, its reply is the last one."""
     replies: list[_Reply] = []
     current: int | None = None
     began = 0.0
@@ -283,8 +289,8 @@ def _run(
             current = int(line.split()[1])
             replies.append(_Reply())
             began = time.perf_counter()
-            prop = bench.properties[asked[current].number]
-            say(f"{prop.name}: {asked[current].kind}")
+            prop = bench.properties[calls[current].number]
+            say(f"{prop.name}: {calls[current].kind}")
             limit.set(patience)
         elif line.startswith("@end ") and current is not None:
             limit.set(None)
@@ -294,8 +300,8 @@ def _run(
                 replies[current].vcd = dumped.read_text()
             current = None
         elif current is not None:
-            said = re.sub(r"for \d+ steps", "for N steps", line.strip())
-            replies[current].said = _SAID.get(said, replies[current].said)
+            text = re.sub(r"for \d+ steps", "for N steps", line.strip())
+            replies[current].outcome = _OUTCOMES.get(text, replies[current].outcome)
 
     try:
         run(find_tool("yosys"), ["prove.ys"], folder, listen, limit)
@@ -305,25 +311,27 @@ def _run(
     return replies
 
 
-def _verdict(prop: Property, replies: list[tuple[Question, _Reply]], patience: float) -> Answer:
-    """The answer that the replies to a property's questions give together."""
+def _verdict(prop: Property, replies: list[tuple[SatCall, _Reply]], patience: float) -> Answer:
+    """Return the answer for a property from the replies to all its calls."""
     seconds = sum(reply.seconds for _, reply in replies)
-    for question, reply in replies:
-        if question.wants_model or reply.said != "model":
+    for call, reply in replies:
+        if call.expects_model or reply.outcome != "model":
             continue
-        return Answer("failed", seconds, vcd=reply.vcd, start=question.kind)
-    late = [question.kind for question, reply in replies if reply.said == "time"]
+        return Answer("failed", seconds, vcd=reply.vcd, start=call.kind)
+    late = [call.kind for call, reply in replies if reply.outcome == "time"]
     if late:
         return Answer("undecided", seconds, f"{', '.join(late)}: more than {patience:g} s")
-    if any(reply.said == "open" for _, reply in replies):
+    if any(reply.outcome == "open" for _, reply in replies):
         return Answer("undecided", seconds, f"{prop.method} is too short")
     out = [
-        prop.covers[int(question.kind.split()[1])]
-        for question, reply in replies
-        if question.wants_model and reply.said != "model"
+        prop.covers[int(call.kind.split()[1])]
+        for call, reply in replies
+        if call.expects_model and reply.outcome != "model"
     ]
     if out:
         return Answer("vacuous", seconds, f"never reached: {', '.join(out)}")
-    if any(reply.said == "none said" for _, reply in replies):
-        raise FlowError("yosys did not say what came of a proof: this version says it otherwise")
+    if any(reply.outcome == "missing" for _, reply in replies):
+        raise FlowError(
+            "yosys printed no result of a proof in a known form: is it another version?"
+        )
     return Answer("bounded" if isinstance(prop.method, Bounded) else "proved", seconds)

@@ -1,8 +1,7 @@
-"""Words of the specifications: arithmetic on integers of any size.
+"""Arithmetic on integers of any size, for the specifications.
 
-Amaranth's expressions are exact: a sum is a bit wider than its operands, a shift to the left as
-wide as it can become. So they read as the sentences of docs/numerics.md do, and nothing in them can
-wrap.
+Amaranth's expressions are exact: a sum is one bit wider than its operands, a shift to the left as
+wide as its largest result. So they can be written as in docs/numerics.md, and never wrap.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,52 +12,52 @@ from amaranth.hdl import C, Mux, Value
 
 
 def every(conditions: Iterable[Value]) -> Value:
-    """Whether all conditions hold."""
+    """Return whether all conditions hold."""
     return reduce(and_, conditions, C(1))
 
 
 def some(conditions: Iterable[Value]) -> Value:
-    """Whether a condition holds."""
+    """Return whether at least one condition holds."""
     return reduce(or_, conditions, C(0))
 
 
 def implies(condition: Value, conclusion: Value) -> Value:
-    """Whether `conclusion` holds where `condition` does."""
+    """Return whether `conclusion` holds or `condition` does not."""
     return ~condition.bool() | conclusion.bool()
 
 
 def clip(value: Value, low: Value | int, high: Value | int) -> Value:
-    """`value` moved into the range from `low` to `high`."""
+    """Return `value` limited to the range from `low` to `high`."""
     return Mux(value > high, high, Mux(value < low, low, value))
 
 
 def least(a: Value, b: Value | int) -> Value:
-    """The lesser of two."""
+    """Return the smaller of two values."""
     return Mux(a < b, a, b)
 
 
 def largest(a: Value, b: Value | int) -> Value:
-    """The larger of two."""
+    """Return the larger of two values."""
     return Mux(a > b, a, b)
 
 
 def magnitude(value: Value) -> Value:
-    """|value|."""
+    """Return |value|."""
     return Mux(value < 0, -value, value).as_unsigned()
 
 
 def signed_as(sign: Value, value: Value) -> Value:
-    """`value` times the sign of `sign`."""
+    """Return `value` times the sign of `sign`."""
     return Mux(sign == 0, 0, Mux(sign < 0, -value, value))
 
 
 def power(exponent: Value | int) -> Value:
-    """2^exponent, for an exponent >= 0."""
+    """Return 2^exponent, for an exponent >= 0."""
     return C(1) << exponent
 
 
 def nearest_even(value: Value, s: Value | int) -> Value:
-    """Value / 2^s to the nearest whole number; of two, to the even one."""
+    """Return value / 2^s, rounded to the nearest integer, and half to even."""
     floor = value >> s
     left = value - (floor << s)  # 0 to 2^s - 1
     up = (left << 1 > power(s)) | ((left << 1 == power(s)) & floor[0])
@@ -66,8 +65,8 @@ def nearest_even(value: Value, s: Value | int) -> Value:
 
 
 def draw_of(word: Value, s: Value | int) -> Value:
-    """The number in [0, 2^s) that a random word of B bits stands for: its low s bits; where s > B,
-    the word, a one behind it, and zeros (docs/numerics.md, section 2).
+    """Return the number in [0, 2^s) for a random word of B bits: its low s bits or, if s > B, the
+    word with a one and then zeros below it (docs/numerics.md, section 2).
     """
     bits = len(word)
     if isinstance(s, int):
@@ -79,7 +78,7 @@ def draw_of(word: Value, s: Value | int) -> Value:
 
 
 def chosen(choice: Value, values: Sequence[Value]) -> Value:
-    """The one of `values` that `choice` numbers; past the end, the last."""
+    """Return `values[choice]`, or the last of `values` if `choice` is past the end."""
     result = values[-1]
     for number in reversed(range(len(values) - 1)):
         result = Mux(choice == number, values[number], result)

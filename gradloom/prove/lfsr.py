@@ -10,12 +10,12 @@ from gradloom.prove.integers import every
 
 
 def step(state: Value, mask: int) -> Value:
-    """One step: x -> (x >> 1) ^ (mask if x & 1 else 0)."""
+    """Return the state after one step: x -> (x >> 1) ^ (mask if x & 1 else 0)."""
     return (state >> 1) ^ Mux(state[0], mask, 0)
 
 
 def advanced(state: int, steps: int, generator: Generator) -> int:
-    """`state` after that many steps, by doubling the map that takes a step."""
+    """Return the state after `steps` steps, by repeated squaring of the map of one step."""
 
     def image(rows: list[int], state: int) -> int:
         result = 0
@@ -39,8 +39,10 @@ def model(
     draws: Value,
     load: tuple[Value, Value] | None = None,
 ) -> Signal:
-    """The state of a lane that leaps where `draws` is 1, step by step; or, where the first of
-    `load` is 1, becomes the second.
+    """Return a register with the specified state of a lane.
+
+    The lane leaps, step by step, at the clocks where `draws` is 1. Where the first value of `load`
+    is 1, the state becomes the second value instead.
     """
     seed = advanced(generator.seed, lane << (generator.bits - 8), generator)
     state = bench.register(f"model_{lane}", generator.bits, seed)
@@ -53,14 +55,14 @@ def model(
 
 
 def benches(module: str, config: LfsrConfig, component: Any) -> list[Bench]:
-    """The bench of the unit."""
+    """Return the bench of the unit."""
     bench = Bench(module, config.ports)
     specify(bench, config)
     return [bench]
 
 
 def specify(bench: Bench, config: LfsrConfig) -> None:
-    """The properties of the lanes, as a unit or inside another one."""
+    """Add the properties of the lanes, which are a unit or a part of one."""
     generator, unit = config.generator, "o_valid" in bench
     draws, words = (bench[name] for name in (("o_ready", "o_data") if unit else ("draw", "word")))
     lanes, follows, starts = [], [], []
@@ -72,8 +74,8 @@ def specify(bench: Bench, config: LfsrConfig) -> None:
         starts.append(expected != expected.init)
     bench.prove(
         "leap",
-        f"a draw takes every lane {generator.leap} single steps on, no draw leaves it, and lane c "
-        f"starts at the seed advanced by c 2^{generator.bits - 8} steps",
+        f"a draw advances every lane by {generator.leap} single steps; without a draw the states "
+        f"stay; lane c starts at the seed advanced by c 2^{generator.bits - 8} steps",
         every(follows),
         Induction(1),
         {"after a leap": every(starts), "at the seed": ~every(starts)},

@@ -1,10 +1,9 @@
 # amaranth: UnusedElaboratable=no
-# (a component is made for its ports alone)
-"""The node of the array: products summed up, the finished sum in a shadow that drains.
+# (a component is made only for its ports)
+"""Specification of the array's node: sums of products, and the shadow register that drains them.
 
-The specification is at one time what the node's segments are at several: segment k of the
-accumulator is k clocks behind the lowest one. So everything is looked at when the last segment
-has it.
+Segment k of the node's accumulator is k clocks later than the lowest one. The properties are about
+the clock at which the last segment is complete.
 """
 
 from typing import Any
@@ -15,37 +14,38 @@ from golden.macc import MaccConfig
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import every, implies, magnitude
 
-#: Bits of two operands up to which their product is in the proof; beyond, it is any number.
+#: Largest number of bits of both operands for a proof with the multiplier. With more bits, the
+#: product may be any number.
 MOST_MULTIPLIED = 10
 
 
 def multiplied(config: MaccConfig) -> bool:
-    """Whether the multiplier is part of the proof."""
+    """Return whether the multiplier is part of the proof."""
     return config.ternary or config.a.width + config.b.width <= MOST_MULTIPLIED
 
 
 def term(config: MaccConfig, a: Value, b: Value) -> Value:
-    """What a node adds of two operands."""
+    """Return the term that a node adds for two operands."""
     return Mux(b == 1, a, Mux(b == -1, -a, 0)) if config.ternary else a * b
 
 
 def product(bench: Bench, config: MaccConfig) -> Value:
-    """The product of the operand to which this clock's `first` belongs."""
+    """Return the product of the operands to which `first` of this clock belongs."""
     ago = config.first_delay
     if multiplied(config):
         return term(config, bench.past(bench["a"], ago), bench.past(bench["b"], ago))
-    # The multiplier's output is free. Its register is three clocks behind the ports.
+    # The multiplier's output is free. Its register is three clocks later than the ports.
     found = bench.probe("product_0", config.a.width + config.b.width)
     return bench.past(found, ago - 3).as_signed()
 
 
 def benches(module: str, config: MaccConfig, component: Any) -> list[Bench]:
-    """The bench of the unit."""
+    """Return the bench of the unit."""
     return [bench(module, config)]
 
 
 def bench(module: str, config: MaccConfig) -> Bench:
-    """The bench of a node, with its properties."""
+    """Return the bench of a node, with its properties."""
     free = not multiplied(config)
     ports = config.ports
     cut, assumed = ((f"{module}/t:$mul",), "product") if free else ((), "")
@@ -55,13 +55,13 @@ def bench(module: str, config: MaccConfig) -> Bench:
 
 
 def specify(bench: Bench, config: MaccConfig) -> None:
-    """The properties of a node."""
+    """Add the properties of a node."""
     segments, width = config.segments, config.width
 
     hops = ("a", "b", "first", "load", "hold")
     bench.prove(
         "hops",
-        "operands and markers leave a clock later",
+        "operands and markers leave one clock later",
         every(bench[f"{name}_out"] == bench.past(bench[name]) for name in hops),
         AnyState(1),
         {"operands that are not 0": every(bench[f"{name}_out"] != 0 for name in hops)},
@@ -72,7 +72,7 @@ def specify(bench: Bench, config: MaccConfig) -> None:
         return bench.past(value, segments)
 
     def aligned(value: Value) -> Value:
-        """A value in segments, as it is when the last segment has it."""
+        """Return a value in segments, delayed to the clock of the last segment."""
         return Cat(
             bench.past(value[low:high], segments - 1 - number)
             for number, (low, high) in enumerate(config.cuts)
@@ -84,13 +84,13 @@ def specify(bench: Bench, config: MaccConfig) -> None:
         largest = (1 << (config.a.width - 1)) - 1
         bench.assume(bench["a"] != -1 << (config.a.width - 1))
     added = bench.wire(seen(bench.wire(product(bench, config))))
-    # What is known of the node since the last reset of the bench, for it has none itself.
+    # State of the node that is known since the last reset of the bench: the node has no reset.
     begun = bench.since(bench.past(first | 1), segments + config.first_delay + 2)
     summed, shown = bench.register("summed", 1), bench.register("shown", 1)
     bench.update(summed, begun & (first | summed))
     bench.update(shown, begun & Mux(load, summed, Mux(hold, shown, 1)))
 
-    # The exact sum, with room for any depth, and of how many terms it is.
+    # The exact sum, with enough bits for any depth, and the number of its terms.
     room = width + 4
     exact = bench.register("exact", signed(room))
     terms = bench.register("terms", range(config.depth + 2))
@@ -111,8 +111,8 @@ def specify(bench: Bench, config: MaccConfig) -> None:
     within = 2 * segments + 2 * config.first_delay + 8
     bench.prove(
         "sum and drain",
-        "the accumulator is the sum of the products since `first`, modulo 2^width; at `load` the "
-        "shadow takes it, at `hold` it keeps it, else it takes the one above",
+        "the accumulator is the sum of the products since `first`, modulo 2^width; the shadow "
+        "takes it at `load`, keeps its value at `hold`, and else takes the shadow above",
         right,
         method,
         {

@@ -1,4 +1,4 @@
-"""What all pipelines have in common: results come a fixed number of clocks after their operands."""
+"""Properties of all pipelines: results come a fixed number of clocks after their operands."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from gradloom.prove.integers import every, implies, some
 
 
 class Results:
-    """The results of a pipeline, and the operands that they are of.
+    """The results of a pipeline, and the operands of each result.
 
     Parameters
     ----------
     bench
         A bench of the pipeline.
     config
-        Its unit's configuration; `config.latency` counts the output FIFO as well.
+        Configuration of the unit. `config.latency` includes the output FIFO.
     """
 
     def __init__(self, bench: Bench, config: Any):
@@ -26,34 +26,34 @@ class Results:
         self.valid: Value = bench["result_valid"]
         self.prove(
             "latency",
-            f"a result is there {self.clocks} clocks after each operand that no reset has followed,"
-            " and at no other time",
+            f"a result comes {self.clocks} clocks after each operand, unless there is a reset in "
+            "between, and at no other clock",
             bench["result_valid"] == bench.since(bench["operand_valid"], self.clocks),
             {"a result": bench["result_valid"], "none": ~bench["result_valid"]},
         )
 
     def operand(self, name: str) -> Any:
-        """An input as it was with the operand: an integer, or a list of them for a vector."""
+        """Return an input at the clock of the operand: a value, or a list of them for lanes."""
         value = self.bench[name]
         if isinstance(value, list):
             return [self.bench.past(lane, self.clocks) for lane in value]
         return self.bench.past(value, self.clocks)
 
     def every(
-        self, name: str, says: str, holds: list[Value], covers: dict[str, list[Value]]
+        self, name: str, statement: str, holds: list[Value], covers: dict[str, list[Value]]
     ) -> None:
-        """A property that holds in every lane of each result; its cases show in some lane."""
+        """Add a property of every lane of each result. Each case occurs in at least one lane."""
         self.prove(
             name,
-            says,
+            statement,
             implies(self.valid, every(holds)),
             {case: self.valid & some(lanes) for case, lanes in covers.items()},
         )
 
-    def prove(self, name: str, says: str, holds: Value, covers: dict[str, Value]) -> None:
-        """A property that holds once the pipeline has been through, whatever was in it."""
-        self.bench.prove(name, says, holds, AnyState(self.clocks), covers)
+    def prove(self, name: str, statement: str, holds: Value, covers: dict[str, Value]) -> None:
+        """Add a property that holds once the pipeline has passed all older values on."""
+        self.bench.prove(name, statement, holds, AnyState(self.clocks), covers)
 
     def words(self, lanes: int) -> list[Value]:
-        """The random words of the operand's lanes; zeros where nothing is drawn."""
+        """Return the random word of each lane's operand; zeros if the pipeline draws none."""
         return self.operand("random") if "random" in self.bench else [C(0, 1)] * lanes

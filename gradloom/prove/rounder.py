@@ -14,7 +14,7 @@ from gradloom.prove.pipelines import Results
 
 
 def rounded(conversion: Conversion, z: Value, word: Value) -> Value:
-    """Z / 2^s as a whole number, s the bits dropped; nothing is saturated yet."""
+    """Return z / 2^s, rounded to an integer but not saturated; s is the number of dropped bits."""
     s = conversion.fraction - conversion.target.fl
     if s <= 0:
         return z << -s
@@ -35,32 +35,32 @@ def rounded(conversion: Conversion, z: Value, word: Value) -> Value:
 
 
 def limits(conversion: Conversion) -> tuple[int, int]:
-    """The lowest and the highest code of the target."""
+    """Return the lowest and the highest code of the target."""
     top = 1 << (conversion.target.il + conversion.target.fl - 1)
     return -top, top - 1
 
 
 def benches(module: str, config: RounderConfig, component: Any) -> list[Bench]:
-    """The benches of the unit's parts, and of the whole."""
+    """Return the benches of the unit's parts, and of the whole unit."""
     return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: RounderConfig) -> None:
-    """The properties of the rounding pipeline."""
+    """Add the properties of the rounding pipeline."""
     results = Results(bench, config)
     z, words = results.operand("operand_data"), results.words(config.lanes)
     choice = results.operand("operand_choice") if "operand_choice" in bench else C(0)
     lanes = list(zip(z, words, bench["result_data"], strict=True))
 
-    def each(what: Callable[[Conversion, Value, Value, Value], Value]) -> list[Value]:
-        """Of every lane, `what` for the conversion that was chosen."""
+    def each(condition: Callable[[Conversion, Value, Value, Value], Value]) -> list[Value]:
+        """Return for every lane the condition for the conversion that was chosen."""
         return [
-            chosen(choice, [what(conversion, *lane) for conversion in config.conversions])
+            chosen(choice, [condition(conversion, *lane) for conversion in config.conversions])
             for lane in lanes
         ]
 
     def scaled(conversion: Conversion, z: Value) -> tuple[Value, Value]:
-        """Z / 2^s rounded down, and what is left over."""
+        """Return z / 2^s rounded down, and the remainder."""
         s = max(conversion.fraction - conversion.target.fl, 0)
         floor = z >> s if s else rounded(conversion, z, C(0))
         return floor, z - (floor << s) if s else C(0)
@@ -72,8 +72,8 @@ def specify(bench: Bench, config: RounderConfig) -> None:
 
     results.every(
         "equality",
-        "the code is saturate((z + r) >> s), or z / 2^s to nearest; z << -s where no bit is "
-        "dropped",
+        "the code is saturate((z + r) >> s), or z / 2^s rounded to nearest, or z << -s if no bit "
+        "is dropped",
         each(lambda c, z, word, code: code == clip(rounded(c, z, word), *limits(c))),
         {"a code that is not 0": each(lambda c, z, word, code: code != 0)},
     )
@@ -82,7 +82,7 @@ def specify(bench: Bench, config: RounderConfig) -> None:
         lambda c, z, word, code: inside(c, z) & scaled(c, z)[1].bool() & (code == scaled(c, z)[0])
     )
     up = each(lambda c, z, word, code: inside(c, z) & (code == scaled(c, z)[0] + 1))
-    # Of one dropped bit all that is not exact is a tie, which these two send one way alone.
+    # With one dropped bit, every inexact value is a tie. These two roundings move ties one way.
     moves = {
         case: found
         for case, found, never in (
@@ -96,7 +96,7 @@ def specify(bench: Bench, config: RounderConfig) -> None:
     if any(conversion.dropped > 0 for conversion in config.conversions):
         results.every(
             "one step",
-            "a code within the limits is never off by a whole step: z / 2^s rounded down or up",
+            "a code within the limits is z / 2^s rounded down or up, less than one step away",
             each(
                 lambda c, z, word, code: implies(
                     inside(c, z),
@@ -108,7 +108,7 @@ def specify(bench: Bench, config: RounderConfig) -> None:
         )
         results.every(
             "exact values",
-            "a value that the target can represent never moves, whatever the word",
+            "a value that the target can represent does not change, for any random word",
             each(
                 lambda c, z, word, code: implies(
                     inside(c, z) & (scaled(c, z)[1] == 0), code == scaled(c, z)[0]
@@ -125,7 +125,7 @@ def specify(bench: Bench, config: RounderConfig) -> None:
     if any(saturates(conversion, config.width) for conversion in config.conversions):
         results.every(
             "saturation",
-            "beyond the limits the code is the limit: it never wraps",
+            "beyond the limits, the code is the limit: it never wraps",
             each(
                 lambda c, z, word, code: (
                     implies(scaled(c, z)[0] > limits(c)[1], code == limits(c)[1])
@@ -140,5 +140,5 @@ def specify(bench: Bench, config: RounderConfig) -> None:
 
 
 def saturates(conversion: Conversion, width: int) -> bool:
-    """Whether codes of `width` bits reach beyond the target's limits."""
+    """Return whether codes of `width` bits can be beyond the target's limits."""
     return width - conversion.dropped > conversion.target.width

@@ -1,6 +1,6 @@
 # amaranth: UnusedElaboratable=no
-# (components are made for their ports alone)
-"""Streams with credits: the output FIFO, and what puts a pipeline between two streams."""
+# (components are made only for their ports)
+"""Specification of streams with credits: the output FIFO, and a pipeline between two streams."""
 
 import re
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from hdl.lfsr import Lanes
 
 
 def held(bench: Bench, within: int = 12) -> None:
-    """The output stream's properties; results are there `within` so many clocks."""
+    """Add the properties of the output stream. The first results come `within` so many clocks."""
     outputs = [port.name for port in bench.ports if port.direction == "out"]
     payload = bench.whole(name for name in outputs if name.startswith("o_") and name != "o_valid")
     stalled = bench["o_valid"] & ~bench["o_ready"] & ~bench.rst
     bench.prove(
         "held",
-        "while a result is not taken, it stays valid and keeps its payload",
+        "until a result is taken, it stays valid and its payload does not change",
         implies(bench.past(stalled), bench["o_valid"] & (payload == bench.past(payload))),
         AnyState(1),
         {"stalled": bench.past(stalled) & (payload != 0)},
@@ -43,7 +43,7 @@ def held(bench: Bench, within: int = 12) -> None:
 
 
 def shown(bench: Bench) -> Value:
-    """Whether the unit's output stream is that of the FIFO inside, called `buffer`."""
+    """Return whether the unit's output stream equals that of the FIFO `buffer` inside."""
     return every(
         bench.whole([port.name]) == bench.probe(f"buffer.{port.name}", port.bits)
         for port in bench.ports
@@ -52,16 +52,16 @@ def shown(bench: Bench) -> Value:
 
 
 class Fifo:
-    """The state of an output FIFO, as its registers have it.
+    """The state of an output FIFO in its registers.
 
     Parameters
     ----------
     bench
-        A bench of the FIFO, or of what contains it.
+        A bench of the FIFO, or of a module that contains it.
     prefix
         Path of the instance.
     depth, rows
-        Places, and those that one claim takes.
+        Number of places, and of the places that one claim takes.
     """
 
     def __init__(self, bench: Bench, prefix: str, depth: int, rows: int):
@@ -74,7 +74,7 @@ class Fifo:
         self.stored = self.level + self.valid
         self.free = rows * sum(claims[k] for k in range(len(claims)))
         consistent = [
-            # Credits are a row of ones.
+            # Credits are counted in unary, as a row of ones.
             (claims & (claims + 1)) == 0,
             self.some == (self.level > 0),
             self.more == (self.level > 1),
@@ -89,7 +89,7 @@ class Fifo:
 
 
 def specify_fifo(bench: Bench, depth: int, rows: int) -> None:
-    """The properties of the FIFO, for a user who brings what was claimed, and no more."""
+    """Add the properties of the FIFO, if only claimed values are written to it."""
     fifo = Fifo(bench, "", depth, rows)
     claim, came = bench["claim"], bench["i_valid"]
     leaves = bench["o_valid"] & bench["o_ready"]
@@ -102,15 +102,15 @@ def specify_fifo(bench: Bench, depth: int, rows: int) -> None:
     places = fifo.consistent & (flying + fifo.stored + fifo.free == depth)
     bench.prove(
         "places",
-        "in flight + stored + free = all places: credits never overrun, and `ready` is high where "
-        "a claim can be met",
+        "in flight + stored + free = all places: credits never overflow, and `ready` is high if "
+        "and only if there are enough free places for a claim",
         places & (bench["ready"] == (fifo.free >= rows)),
         Induction(1),
         {"full": (fifo.stored == depth) & ~bench["ready"], "empty": fifo.stored == 0},
         within=depth * 2 + 4,
     )
 
-    # One value is followed, whichever; `pick` says when it comes.
+    # Follow any one value: `pick` chooses it when it enters.
     payload = bench.whole(port.name for port in bench.ports if port.name.startswith("i_payload"))
     shown = bench.whole(
         port.name
@@ -134,8 +134,7 @@ def specify_fifo(bench: Bench, depth: int, rows: int) -> None:
     at_output = fifo.valid & (ahead == 0)
     bench.prove(
         "order",
-        "every value leaves once, after those that came before it and before those that came "
-        "after: nothing is lost or doubled under any stall",
+        "every value leaves exactly once, in the order of the values at the input, for any stalls",
         places
         & ((fifo.level - (last - first))[: fifo.bits] == 0)
         & implies(following, ahead < fifo.stored)
@@ -148,18 +147,18 @@ def specify_fifo(bench: Bench, depth: int, rows: int) -> None:
 
 
 def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: str | None) -> None:
-    """The properties of a pipeline between streams, given those of the pipeline and the FIFO.
+    """Add the properties of a pipeline between streams, beside those of the pipeline and the FIFO.
 
     Parameters
     ----------
     bench
         A bench of the unit.
     config
-        Its configuration.
+        Configuration of the unit.
     pipeline
         The ports of the pipeline inside.
     brings
-        The port that says whether an operand brings a result, if not every one does.
+        Port that is 1 for operands with a result; None if every operand has one.
     """
     clocks = config.latency - BUFFER_LATENCY
     depth = config.buffer
@@ -183,9 +182,9 @@ def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: st
             results.append(inside == bench.probe(f"buffer.i_payload_{field}", port.bits))
     bench.prove(
         "operands",
-        "the pipeline gets the operands that are accepted, each once, with the ports of that clock"
-        " and, where it draws, a word of every lane, which then leaps; its results go to the FIFO, "
-        "whose output is the unit's",
+        "the pipeline gets each accepted operand once, with the values of the other ports at that "
+        "clock and, if it draws, one random word per lane, after which the lanes leap; its results "
+        "go to the FIFO, whose output is the unit's",
         every(same) & every(results) & shown(bench),
         AnyState(0),
         {"accepted": accepted, "offered and refused": bench["i_valid"] & ~bench["i_ready"]},
@@ -196,8 +195,8 @@ def specify_streamed(bench: Bench, config: Any, pipeline: list[Port], brings: st
     flying = sum(bench.since(claims, clock) for clock in range(1, clocks + 1))
     bench.prove(
         "places",
-        "in flight + stored + free = all places; an operand is refused only where it brings a "
-        "result and no place is free",
+        "in flight + stored + free = all places; an operand is refused only if it has a result and "
+        "no place is free",
         fifo.consistent
         & (flying + fifo.stored + fifo.free == depth)
         & (bench["i_ready"] == ((fifo.free > 0) | (~bench[brings] if brings else 0))),

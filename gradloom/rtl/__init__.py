@@ -1,1 +1,1 @@
-"""Verilog: modules of a component, their tidied text, and the package around it."""
+"""Verilog: modules of a component as readable text, and a folder of files for a project."""

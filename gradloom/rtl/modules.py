@@ -1,10 +1,10 @@
-"""A unit as modules of RTLIL: one module a kind of component, instantiated where it is used.
+"""Converts a unit to modules of RTLIL: one module per kind of component, with instances of it.
 
-Amaranth makes a module of its own of every submodule, and lets what it needs cross the border under
-names of the moment: an array of 8 x 8 nodes comes out as 64 modules that differ in their port lists
-alone. Here a component is converted by itself, behind the plain ports that it has as a unit, and
-its parent gets an instance; components of one class and one configuration share their module. The
-logic is what `elaborate` gives in either case.
+Amaranth makes a module of every submodule, with ports and names that depend on its surroundings: an
+array of 8 x 8 nodes becomes 64 modules that differ only in their lists of ports. Here a component
+is converted alone, with the plain ports that it has as a unit, and its parent has an instance.
+Components of one class and one configuration share their module. The logic is that of `elaborate`
+in both cases.
 """
 
 import re
@@ -28,11 +28,11 @@ class Part:
     name
         Name in Verilog.
     ports
-        Names in their order, `clk` and `rst` first.
+        Names of the ports in order, `clk` and `rst` first.
     rtlil
-        The module's text; submodules that are no components come with it, named `name.path`.
+        The module's text. It includes submodules that are not components, named `name.path`.
     cells
-        Whether there are cells of a device in it.
+        The module has cells of a device.
     """
 
     name: str
@@ -42,38 +42,42 @@ class Part:
 
 
 def parts(component: wiring.Component, name: str) -> list[Part]:
-    """The modules of `component`: itself under the name `name`, then those that it contains."""
+    """Return the module of `component`, with the name `name`, and those that it contains."""
     splitter = _Splitter(name)
     splitter.convert(component, name)
     return splitter.parts
 
 
 def _is_own(submodule: Any) -> bool:
-    """Whether `submodule` is a unit; what is of Amaranth's library stays where it is."""
+    """Return whether `submodule` gets its own module: a component not of Amaranth's library."""
     library = type(submodule).__module__.startswith("amaranth.")
     return isinstance(submodule, wiring.Component) and not library
 
 
 class _Splitter:
+    """Converts components to modules whose names begin with `prefix`."""
+
     def __init__(self, prefix: str):
         self.parts: list[Part] = []
         self._prefix = prefix
         self._names: dict[Hashable, str] = {}
 
     def convert(self, component: Any, name: str) -> None:
-        """Convert `component` to the module `name`, after those that it contains."""
+        """Convert `component` to the module `name`, and the components that it contains."""
         position = len(self.parts)
         top = TopLevel(component)
         inner: Any = component.elaborate(None)
         outer: Any = top.elaborate(None)
-        # They are used, though not by way of Fragment.get.
+        # They are used, but not through Fragment.get: this avoids Amaranth's warning.
         component._MustUse__used = top._MustUse__used = True  # type: ignore[attr-defined]
         if not isinstance(inner, Module):
-            raise TypeError(f"{type(component).__name__} elaborates to {inner!r}: no Module")
+            raise TypeError(
+                f"{type(component).__name__} elaborates to {inner!r} instead of a Module"
+            )
         self._share(inner)
         outer._named_submodules["unit"] = inner, None
         fragment = Fragment.get(outer, None)
-        # The unit's logic moves up, next to its plain ports: one module, not two.
+        # Move the unit's logic to the module with its plain ports: one module, not two.
         ((unit, _, _),) = fragment.subfragments
         for domain, statements in unit.statements.items():
             fragment.add_statements(domain, *statements)
@@ -87,14 +91,15 @@ class _Splitter:
         self.parts.insert(position, Part(name, tuple(top.signals), text, foreign))
 
     def _share(self, module: Module) -> None:
-        """Put instances in the place of the components in `module`."""
+        """Replace the components in `module` by instances."""
         submodules: dict[str, tuple[Any, Any]] = module._named_submodules
         for name, (submodule, where) in submodules.items():
             if _is_own(submodule):
                 submodules[name] = self._instance(submodule, name), where
 
     def _instance(self, component: Any, name: str) -> Instance:
-        # A unit's hardware depends on its configuration, what it is made of and where that stands.
+        """Return an instance of a component. Its module is made if it is the first of its kind."""
+        # A unit's hardware depends on its configuration, its cells and their place.
         config = getattr(component, "config", None)
         made_of = (getattr(component, name, None) for name in ("cells", "place"))
         key = (type(component), id(component) if config is None else config, *made_of)
@@ -102,8 +107,8 @@ class _Splitter:
             self._names[key] = self._module_name(component)
             self.convert(component, self._names[key])
         component._MustUse__used = True
-        # Its ports' signals are the parent's wires now: the outputs are called after the instance,
-        # the inputs have no names, so that those of their drivers come through.
+        # The signals of its ports are now wires of the parent. Outputs get the name of the
+        # instance; inputs get no name, so that they have those of their drivers.
         for path, member, value in component.signature.flatten(component):
             stem = "_".join(map(str, path))
             _rename(value, "" if member.flow == wiring.In else f"{name}_{stem}")
@@ -117,7 +122,8 @@ class _Splitter:
         return Instance(self._names[key], *ports)
 
     def _module_name(self, component: Any) -> str:
-        # Modules that differ in no more than constants are merged by their names.
+        """Return an unused name for a component's module."""
+        # Modules that differ only in constants are merged later, by the names before the numbers.
         kind = getattr(component, "kind", type(component).__name__)
         name = base = f"{self._prefix}_{snake(kind)}"
         number = 1
@@ -128,11 +134,12 @@ class _Splitter:
 
 
 def snake(name: str) -> str:
-    """Return the name of a class as the name of a module: `RoundingPipeline`, rounding_pipeline."""
+    """Return the name of a class as a module's name: rounding_pipeline for RoundingPipeline."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _rename(value: Any, name: str) -> None:
+    """Set the name of a signal; other values stay as they are."""
     signal = Value.cast(value)
     if isinstance(signal, Signal):
         signal.name = name

@@ -1,7 +1,7 @@
-"""A unit as a folder for a Verilog project: module, testbench, description, FuseSoC core.
+"""Files of a unit for a Verilog project: module, testbench, description, FuseSoC core.
 
-The testbench is plain Verilog-2005 and has the twin's answers beside it: whoever runs it in a
-simulator of their own compares the module with the NumPy model, and takes no word of this project.
+The testbench is plain Verilog-2005 and reads the outputs of the twin from a file. So a user can
+compare the module with the NumPy model in any simulator, without this package.
 """
 
 import json
@@ -27,16 +27,21 @@ from hdl.cells import Cells
 def package(
     unit: Unit, config: Any, cycles: int = TESTBENCH_CLOCKS, seed: int = 0, **made_of: Any
 ) -> dict[str, str]:
-    """The files of a unit: name to text.
+    """Return the files of a unit.
 
     Parameters
     ----------
     unit, config
-        The unit and its parameters.
+        The unit and its configuration.
     cycles, seed
-        Clock edges of the testbench, and of the random numbers of its stimulus.
+        Number of clock edges of the testbench, and seed of its stimulus.
     made_of
-        Goes to the component: `cells`, and `places` for an array.
+        Further arguments of the component: `cells`, and `places` for an array.
+
+    Returns
+    -------
+    dict of str to str
+        Name of a file to its text.
     """
     ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
@@ -52,13 +57,13 @@ def package(
         f"{name}.core": _core(unit, made_of.get("cells"), bool(models)),
         f"{name}_tb.v": _testbench(unit, ports, cycles, seed, bool(models)),
         **({f"{name}_cells.v": models} if models else {}),
-        f"{name}_tb_in.mem": _memory(inputs, stimulus, cycles, "what goes in"),
-        f"{name}_tb_out.mem": _memory(outputs, expected, cycles, "what must come out"),
+        f"{name}_tb_in.mem": _memory(inputs, stimulus, cycles, "inputs"),
+        f"{name}_tb_out.mem": _memory(outputs, expected, cycles, "expected outputs"),
     }
 
 
 def _models(verilog: str) -> str:
-    """Models of the devices' cells that the text has, for a simulator."""
+    """Return simulation models of the devices' cells in the text."""
     words = set(re.findall(r"^ +(\w+) (?:#\(|\w+ \()", verilog, re.M))
     files = resources.files("gradloom.rtl") / "models"
     texts = [file.read_text() for file in sorted(files.iterdir(), key=lambda file: file.name)]
@@ -66,7 +71,7 @@ def _models(verilog: str) -> str:
 
 
 def write(files: dict[str, str], folder: Path) -> None:
-    """Write `files` into `folder`, all of them or none; the folder is made if it is missing."""
+    """Write `files` into `folder`, which is made if it is missing: all of them or none."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in files:
         if (folder / name).is_dir():
@@ -76,23 +81,25 @@ def write(files: dict[str, str], folder: Path) -> None:
             stack.enter_context(replaced(folder / name)).write_text(text, encoding="utf-8")
 
 
-def _memory(ports: Sequence[Port], trace: Trace, cycles: int, what: str) -> str:
-    """A file for $readmemh: the ports' values side by side, the first highest, a line a clock."""
+def _memory(ports: Sequence[Port], trace: Trace, cycles: int, title: str) -> str:
+    """Return a file for $readmemh: one line per clock with all ports, the first one highest."""
     words = [0] * cycles
     for port in ports:
         codes = to_numbers(port, trace[port.name])
         words = [word << port.bits | code for word, code in zip(words, codes)]
     digits = -(-sum(port.bits for port in ports) // 4)
     names = ", ".join(port.name for port in ports)
-    head = comment([f"{what}, a line a clock, from the highest bit: {names}"])
+    head = comment([f"{title}, one line per clock, from the highest bit: {names}"])
     return head + "".join(f"{word:0{digits}x}\n" for word in words)
 
 
 def _range(bits: int) -> str:
+    """Return the range of a vector; empty for one bit."""
     return f"[{bits - 1}:0] " if bits > 1 else ""
 
 
 def _instance(unit: Unit, name: str, ports: Iterable[Port]) -> list[str]:
+    """Return the lines of an instance, with wires of the ports' names."""
     names = ["clk", "rst", *(port.name for port in ports)]
     room = max(map(len, names))
     lines = [f"  .{port:{room}} ({port})" for port in names]
@@ -100,14 +107,14 @@ def _instance(unit: Unit, name: str, ports: Iterable[Port]) -> list[str]:
 
 
 def _template(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
-    """Wires of the ports and the instance."""
+    """Return Verilog with wires for all ports and an instance."""
     rows = ["wire clk, rst;"]
     declarations = [f"wire {_range(port.bits)}{port.name};" for port in ports]
     room = max(map(len, declarations))
     for port, line in zip(ports, declarations):
         rows.append(f"{line:{room}}  // {port.direction}: {port.text}")
     head = [
-        f"An instance of {unit.module}, to be copied into a design, or included as it is.",
+        f"An instance of {unit.module}, to copy into a design or to include.",
         "",
         made_by(),
         "",
@@ -118,7 +125,7 @@ def _template(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
 
 
 def _description(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
-    """Everything that a program would want to know."""
+    """Return the description of the unit in JSON, for programs."""
     rows = [
         {
             "name": port.name,
@@ -148,12 +155,12 @@ def _description(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
     return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
 
 
-#: What FuseSoC's Yosys calls a family, by the cells that a design is made of.
+#: Name of the cells to the name of the device's family in FuseSoC's flow for Yosys.
 _FAMILIES = {"ice40": "ice40", "gowin": "gowin", "xc7": "xilinx"}
 
 
 def _core(unit: Unit, made_of: Cells | None, models: bool) -> str:
-    """A core of FuseSoC (CAPI2); `models` says that the device's cells come with theirs."""
+    """Return a core of FuseSoC (CAPI2), with the models of a device's cells if `models`."""
     name = unit.module
     family = _FAMILIES.get(made_of.name, "ecp5") if made_of else "ecp5"
     cells = f"""  cells:
@@ -222,7 +229,7 @@ targets:
 
 
 def _checks(port: Port) -> list[str]:
-    """The comparison of one output with what is expected."""
+    """Return Verilog that compares one output with its expected value."""
     got, want, lane, number = port.name, f"tb_want_{port.name}", "", ""
     if port.bits != port.width:
         part = f"[{port.width} * tb_lane +: {port.width}]"
@@ -249,16 +256,17 @@ def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models
     values = sum(port.lanes or 1 for port in outputs)
     sources = f"{name}.v {name}_cells.v {name}_tb.v" if models else f"{name}.v {name}_tb.v"
     head = [
-        f"{name}_tb: {name} held to its model at every clock.",
+        f"{name}_tb: compares {name} with its model at every clock.",
         "",
         made_by(),
         "",
         f"{cycles} clocks of random operands with gaps, stalls and resets (seed {seed}) are in "
-        f"{name}_tb_in.mem; what every output must carry at each of them, from an integer model "
-        f"in NumPy, is in {name}_tb_out.mem. Values are taken just before a rising edge of clk.",
+        f"{name}_tb_in.mem. The expected values of all outputs at each of them, from an integer "
+        f"model in NumPy, are in {name}_tb_out.mem. Values are sampled just before a rising edge "
+        "of clk.",
         "",
-        "It prints PASS and ends with exit status 0, or the first difference and FAIL, and ends "
-        "with another exit status. From the folder that has these files:",
+        "It prints PASS and ends with exit status 0, or it prints the first difference and FAIL "
+        "and ends with another exit status. In the folder with these files:",
         "",
         "  In Icarus Verilog (11 or newer):",
         f"    $ iverilog -g2005 -o {name}_tb.vvp {sources}",
@@ -269,8 +277,9 @@ def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models
         "  With FuseSoC:",
         f"    $ fusesoc --cores-root . run --target=sim gradloom:generated:{name}",
         "",
-        "Options of the simulation: +data=FOLDER, where the two .mem files are, if not here; "
-        f"+waves, to write {name}_tb.vcd (Verilator wants --trace for it).",
+        "Options of the simulation: +data=FOLDER, the folder of the two .mem files, by default "
+        "this one; "
+        f"+waves, to write {name}_tb.vcd (with Verilator, this needs --trace).",
     ]
     lines = [
         TIMESCALE,
@@ -307,7 +316,7 @@ def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models
         f"      $dumpvars(0, {name}_tb);",
         "    end",
         "    tb_failed = (^tb_expected[TB_CLOCKS-1] === 1'bx);",
-        f'    if (tb_failed) $display("no {name}_tb_out.mem: name its folder, +data=FOLDER");',
+        f'    if (tb_failed) $display("no {name}_tb_out.mem: give its folder by +data=FOLDER");',
         "    tb_lane = 0;",
         "    for (tb_clock = 0; tb_clock < TB_CLOCKS && !tb_failed; tb_clock = tb_clock + 1) begin",
         "      clk = 0;",
@@ -324,7 +333,7 @@ def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models
         "      $finish;",
         "    end else begin",
         f'      $display("FAIL: {name}");',
-        "      // An exit status that says so is no part of Verilog-2005.",
+        "      // Verilog-2005 has no exit status.",
         "`ifdef __ICARUS__",
         "      $finish_and_return(1);",
         "`else",
@@ -338,6 +347,7 @@ def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models
 
 
 def _concatenation(ports: Sequence[Port], prefix: str, memory: str) -> list[str]:
+    """Return the lines that assign a word of `memory` to all ports together."""
     names = [prefix + port.name for port in ports]
     text = names[0] if len(names) == 1 else "{" + ", ".join(names) + "}"
     line = f"      {text} = {memory}[tb_clock];"

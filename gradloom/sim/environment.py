@@ -6,7 +6,7 @@ design from its own state alone, and observes outputs just before each clock edg
 state for the next clock.
 
 A stream `i` has the ports `i_valid`, `i_ready` and one for each field of its payload, `i_<field>`.
-Numbers of idle clocks are given as a sequence that is repeated without end; `pauses` draws one.
+Numbers of idle clocks are a sequence that is repeated without end. `pauses` returns a random one.
 """
 
 from abc import ABC, abstractmethod
@@ -20,24 +20,35 @@ from numpy.typing import ArrayLike, NDArray
 from golden.port import Port, checked
 from gradloom.sim.packing import Packing
 
-#: A description: numbers, and arrays of many.
+#: Description of a part: numbers, and arrays of numbers.
 Numbers = list[int | NDArray[np.uint32]]
 
-#: Number of a word that is not there, of a stream without `ready` for example.
+#: Number in place of that of a missing word, such as `ready` of a stream without `ready`.
 NONE = 0xFFFF_FFFF
 
 
 def pauses(often: float, seed: int, count: int = 4093) -> tuple[int, ...]:
-    """Random numbers of idle clocks: before each beat, a clock is idle with probability `often`.
+    """Return random numbers of idle clocks: each clock before a beat is idle with probability
+    `often`.
 
     Parameters
     ----------
     often
-        At least 0 and less than 1.
+        The probability, at least 0 and less than 1.
     seed
-        Of the random numbers (NumPy's PCG64).
+        Seed of the random numbers (NumPy's PCG64).
     count
-        Numbers, after which they are repeated.
+        Length of the sequence.
+
+    Returns
+    -------
+    tuple of int
+        `count` numbers.
+
+    Raises
+    ------
+    ValueError
+        The probability is out of its range.
 
     Examples
     --------
@@ -45,18 +56,18 @@ def pauses(often: float, seed: int, count: int = 4093) -> tuple[int, ...]:
     (1, 4, 0, 4, 0, 0, 2, 0)
     """
     if not 0 <= often < 1:
-        raise ValueError(f"often = {often}: at least 0 and less than 1 is wanted")
+        raise ValueError(f"often = {often}: allowed are values from 0 to less than 1")
     rng = np.random.default_rng(seed)
     return tuple((rng.geometric(1 - often, count) - 1).tolist())
 
 
 class Layout:
-    """Numbers of the words of a clock's row: inputs first, then outputs and probes.
+    """Positions of ports in the row of a clock: inputs first, then outputs and probes.
 
     Parameters
     ----------
     inputs, outputs
-        The rows' layouts.
+        Layouts of the two parts of the row.
     """
 
     def __init__(self, inputs: Packing, outputs: Packing):
@@ -66,19 +77,28 @@ class Layout:
         }
         for port, word in outputs.places:
             self.ports[port.name] = port, word + inputs.words
-        #: Which part drives each input.
+        #: Input port to the name of the part that drives it.
         self.driven: dict[str, str] = {}
 
     def port(self, who: str, name: str) -> Port:
-        """The port `name`, which `who` needs."""
+        """Return the port `name`. `who` is the part's name in an error."""
         if name not in self.ports:
             known = ", ".join(self.ports)
             raise ValueError(f"{who}: there is no port {name}; there are {known}")
         return self.ports[name][0]
 
     def words(self, who: str, *names: str, drives: bool | None = None) -> list[int]:
-        """Numbers of the words of some ports; they are noted as driven by `who`, or known to be
-        outputs, as `drives` says.
+        """Return the numbers of the words of some ports.
+
+        Parameters
+        ----------
+        who
+            Name of the part.
+        names
+            Names of the ports.
+        drives
+            True: the part drives the ports, which must be inputs without another driver. False: the
+            ports must be outputs. None: any ports.
         """
         numbers: list[int] = []
         for name in names:
@@ -95,25 +115,25 @@ class Layout:
         return numbers
 
     def bit(self, who: str, name: str, drives: bool) -> int:
-        """Number of the word of a port of one bit; NONE if it is not there."""
+        """Return the number of the word of a one-bit port; NONE if there is no such port."""
         if name not in self.ports:
             return NONE
         return self.words(who, name, drives=drives)[0]
 
     def packed(self, who: str, values: Mapping[str, ArrayLike]) -> NDArray[np.uint32]:
-        """Values of ports as rows of words, (entries, words)."""
+        """Return values of ports as rows of words. Shape (entries, words)."""
         ports = [self.port(who, name) for name in values]
         clocks, codes = checked(ports, values)
         return Packing(ports).pack(codes, slice(0, clocks))
 
 
 class Part(ABC):
-    """Something that surrounds a design, or watches it.
+    """A part of a design's environment.
 
     Attributes
     ----------
     name : str
-        Name of its events, and in errors.
+        Name of the part's events, also used in errors.
     """
 
     name: str
@@ -121,15 +141,15 @@ class Part(ABC):
 
     @abstractmethod
     def text(self, layout: Layout) -> Numbers:
-        """The part as numbers, in the order in which its players read them."""
+        """Return the part as numbers, in the order in which the simulators read them."""
 
     def recorded(self, layout: Layout) -> list[Port] | None:
-        """The ports whose values its events hold; None for a part without events."""
+        """Return the ports in the part's events; None for a part without events."""
         return None
 
 
 def _list(values: Iterable[int]) -> list[int]:
-    """A list with its length in front."""
+    """Return a list with its length in front."""
     numbers = list(values)
     return [len(numbers), *numbers]
 
@@ -137,27 +157,33 @@ def _list(values: Iterable[int]) -> list[int]:
 def _pattern(who: str, what: str, values: Sequence[int], least: int = 0) -> list[int]:
     numbers = [int(value) for value in values]
     if not numbers or min(numbers) < least or max(numbers) >= 1 << 31:
-        raise ValueError(f"{who}: {what} = {values!r}: numbers from {least} on are wanted")
+        raise ValueError(f"{who}: {what} = {values!r}: allowed are numbers from {least} on")
     return _list(numbers)
 
 
 def _wide(value: int) -> list[int]:
-    """A number of 64 bits as two words."""
+    """Return a number of 64 bits as two words."""
     return [value & 0xFFFF_FFFF, value >> 32 & 0xFFFF_FFFF]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source(Part):
-    """Sends beats into a stream of the design, in order; the payload is 0 between them.
+    """Sends beats to a stream of the design, in order. The payload is 0 between them.
 
     Parameters
     ----------
     stream
         Name of the stream.
     beats
-        Values of the payload's fields, (beats,) or (beats, lanes).
+        Field of the payload to its values: shape (beats,), or (beats, lanes) if it has lanes.
     gaps
-        Clocks without `valid` before each beat.
+        Number of clocks without `valid` before each beat.
+
+    Examples
+    --------
+    >>> source = Source(stream="i", beats={"data": [[7], [8], [9]]}, gaps=(0, 2))
+    >>> source.name
+    'i'
     """
 
     stream: str
@@ -194,8 +220,14 @@ class Sink(Part):
     stream
         Name of the stream.
     stalls
-        Clocks without `ready` after each beat, and before the first. `ready` then stays until a
-        beat comes.
+        Number of clocks without `ready` before the first beat and after each beat. Then `ready`
+        stays high until a beat comes.
+
+    Examples
+    --------
+    >>> sink = Sink(stream="o", stalls=(1,))
+    >>> sink.name
+    'o'
     """
 
     stream: str
@@ -218,30 +250,38 @@ class Sink(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Memory(Part):
-    """A memory outside the design: requests come in a stream, words go in streams of their own.
+    """A memory outside the design, with streams for requests and for words.
 
-    Requests are taken one after the other. One asks for words from `address` on, as many as its
-    field `length` says, or one if there is no such field. Words are read when the request is
-    accepted and offered in order, the first of them after the latency. A request with the field
-    `write` set stores the request's own field `data`, or words from the stream `write`, which all
-    come before the next request is taken.
+    Requests are accepted one after the other. A request is for `length` words from `address` on, or
+    for one word if it has no field `length`. The words are read when the request is accepted, and
+    offered in order, the first one after the latency. A request with the field `write` set stores
+    its own field `data` or, without this field, words from the stream `write`, all of them before
+    the next request is accepted.
 
     Parameters
     ----------
     request
-        Stream of requests: `address`, and where they are there, `length`, `write` and `data`.
+        Stream of requests, with the field `address` and optional fields `length`, `write` and
+        `data`.
     read
-        Stream of the words that were read, with the field `data`; None where nothing is read.
+        Stream of words that were read, with the field `data`; None if nothing is read.
     write
-        Stream of words to be written, with the field `data`; None where nothing is written, or the
-        request brings the word.
+        Stream of words to write, with the field `data`; None if nothing is written, or if requests
+        have the field `data`.
     words
-        Contents at the start, (words,) or (words, lanes).
+        Initial contents, shape (words,) or (words, lanes).
     latency
-        Clocks from the one that accepts a request to the one that offers its first word, at least
-        1; of each read in turn.
+        Number of clocks, at least 1, from the clock that accepts a request to that which offers its
+        first word, for one read after the other.
     stalls
-        Clocks in which no request is taken, after each of them and before the first.
+        Number of clocks before the first request and after each request in which no request is
+        accepted.
+
+    Examples
+    --------
+    >>> memory = Memory(request="fetch", read="word", words=range(1024), latency=(5, 9))
+    >>> memory.name
+    'fetch'
     """
 
     request: str
@@ -258,7 +298,7 @@ class Memory(Part):
         return self.request
 
     def data(self, layout: Layout) -> Port:
-        """The port whose values the words are."""
+        """Return a port with the width and the lanes of the memory's words."""
         own = f"{self.request}_data"
         names = [f"{stream}_data" for stream in (self.read, self.write) if stream]
         if own in layout.ports:
@@ -311,7 +351,12 @@ class Write:
     Parameters
     ----------
     address, value
-        Register and value.
+        Address of the register, and its new value.
+
+    Examples
+    --------
+    >>> Write(address=2, value=1)
+    Write(address=2, value=1)
     """
 
     address: int
@@ -320,12 +365,17 @@ class Write:
 
 @dataclass(frozen=True)
 class Read:
-    """A host's read of a register; the value is an event.
+    """A host's read of a register. The value is recorded as an event.
 
     Parameters
     ----------
     address
-        The register.
+        Address of the register.
+
+    Examples
+    --------
+    >>> Read(address=3)
+    Read(address=3)
     """
 
     address: int
@@ -333,16 +383,22 @@ class Read:
 
 @dataclass(frozen=True)
 class Poll:
-    """A host's reads of a register until `value & mask` is the wanted value, which is an event.
+    """A host's reads of a register until its masked value is `value`. The last value that was read
+    is recorded as an event.
 
     Parameters
     ----------
     address
-        The register.
+        Address of the register.
     value
-        The wanted value.
+        The expected value.
     mask
-        Bits that are looked at; all by default.
+        Mask of the bits that are compared; all by default.
+
+    Examples
+    --------
+    >>> Poll(address=4, value=1, mask=1)
+    Poll(address=4, value=1, mask=1)
     """
 
     address: int
@@ -352,12 +408,17 @@ class Poll:
 
 @dataclass(frozen=True)
 class Wait:
-    """A host does nothing.
+    """A pause of a host.
 
     Parameters
     ----------
     clocks
-        For so long, at least 1.
+        Number of clocks, at least 1.
+
+    Examples
+    --------
+    >>> Wait(clocks=10)
+    Wait(clocks=10)
     """
 
     clocks: int
@@ -372,14 +433,31 @@ class Host(Part):
     script
         The accesses.
     address, data, value
-        Ports: the register's address, a value to be written, the value of the register.
+        Names of the ports for the address, the value to write, and the value that is read.
     write, read
-        Ports of one bit that say that it is a write or a read; `read` may be missing.
+        Names of the one-bit ports that are high for a write and for a read; `read` may be None.
     latency
-        Clocks from the one that has the address of a read to the one that shows the value: 0 where
-        no register is between.
+        Number of clocks from the address of a read to its value: 0 without a register in between.
     name
-        Name of its events: every value that was read, with its address.
+        Name of the host's events: every value that was read, with its address.
+
+    Examples
+    --------
+    Set the state of lane 1 of a bank of LFSRs, and read it back:
+
+    >>> import golden, hdl
+    >>> from gradloom import Environment, prepare
+    >>> host = Host(
+    ...     script=(Write(1, value=5), Wait(3), Read(1)),
+    ...     address="lane",
+    ...     data="load_state",
+    ...     value="state",
+    ...     write="load",
+    ...     latency=2,
+    ... )
+    >>> simulation = prepare(hdl.Bank(golden.BankConfig(groups=(2,))))
+    >>> Environment(simulation, host).run(20).events["host"]["state"].tolist()
+    [[5]]
     """
 
     script: Sequence[Write | Read | Poll | Wait]
@@ -405,10 +483,10 @@ class Host(Part):
                     entry = 2, address, value, mask
                 case Wait(clocks):
                     if clocks < 1:
-                        raise ValueError(f"{who}: {step}: at least 1 clock is wanted")
+                        raise ValueError(f"{who}: {step}: at least 1 clock is needed")
                     entry = 3, 0, clocks, 0
                 case _:
-                    raise TypeError(f"{who}: {step!r} is no access")
+                    raise TypeError(f"{who}: {step!r} is not an access")
             address_port, data_port = layout.port(who, self.address), layout.port(who, self.data)
             if not 0 <= entry[1] <= address_port.maximum:
                 raise ValueError(f"{who}: {step}: addresses go from 0 to {address_port.maximum}")
@@ -432,19 +510,25 @@ class Host(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Watch(Part):
-    """Events: the clocks at which some ports are not 0, with the values of others.
+    """Records events: the values of some ports at each clock at which other ports are not 0.
 
-    The beats of a stream are `when=("o_valid", "o_ready")`; writes of a memory inside the design
-    are those of its write port, by probes.
+    For the beats of a stream, use `when=("o_valid", "o_ready")`; for writes of a memory inside the
+    design, probes of its write port.
 
     Parameters
     ----------
     name
         Name of the events.
     when
-        Ports or probes that are all not 0 at an event.
+        Names of the ports or probes that must all be other than 0.
     data
-        Ports or probes whose values it holds.
+        Names of the ports or probes whose values are recorded.
+
+    Examples
+    --------
+    >>> results = Watch(name="results", when=("o_valid", "o_ready"), data=("o_data",))
+    >>> results.name
+    'results'
     """
 
     name: str

@@ -1,9 +1,9 @@
-"""Port arrays to bits and back: the one place that defines where the lanes of a port lie.
+"""Conversion of port arrays to bits and back: the only place that defines the position of lanes.
 
-The lanes of a port lie bit by bit behind each other, lane 0 lowest, in two's complement. For the
-simulators, a clock is one row of 32-bit words in which each port begins a new word. That is how
-CXXRTL stores a value, and one row read as a little-endian integer is what the Python simulator
-takes. For files, a port's value is one whole number (`to_numbers`).
+The lanes of a port follow each other, lane 0 in the lowest bits, in two's complement. For the
+simulators, a clock is one row of 32-bit words, and each port begins a new word. CXXRTL stores
+values in this form; for the Python simulator, a row is read as a little-endian integer. For files,
+the value of a port is one integer (`to_numbers`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ _WORD = 32
 
 
 class Packing:
-    """The row layout of some ports.
+    """Layout of a row for some ports.
 
     Parameters
     ----------
     ports
-        The ports in the order of the row.
+        The ports, in order.
 
     Attributes
     ----------
     words : int
-        Words of a row, at least 1.
+        Number of words of a row, at least 1.
     places : list of (Port, int)
         Each port and the number of its first word.
     """
@@ -44,7 +44,7 @@ class Packing:
         self.words = max(word, 1)
 
     def pack(self, values: Mapping[str, Codes], clocks: slice) -> Rows:
-        """Rows of the `clocks` of `values`; a port that `values` does not name is 0."""
+        """Return the rows of the `clocks` of `values`. Ports without an entry are 0."""
         rows = np.zeros((clocks.stop - clocks.start, self.words), np.uint32)
         for port, word in self.places:
             if port.name in values:
@@ -58,12 +58,12 @@ class Packing:
 
 
 def words_of(port: Port) -> int:
-    """32-bit words that hold `port`."""
+    """Return the number of 32-bit words for a port."""
     return -(-port.bits // _WORD)
 
 
 def to_numbers(port: Port, values: Codes) -> list[int]:
-    """Each clock's value of `port` as a whole number of `port.bits` bits.
+    """Return the value of `port` at each clock as an integer of `port.bits` bits.
 
     Examples
     --------
@@ -79,11 +79,12 @@ def to_numbers(port: Port, values: Codes) -> list[int]:
 
 
 def from_numbers(port: Port, numbers: Sequence[int]) -> Codes:
-    """Values of `port` of their whole numbers; `to_numbers` turned around.
+    """Return the values of `port` for its integers: the inverse of `to_numbers`.
 
     Returns
     -------
-    (clocks,) or (clocks, lanes)
+    ndarray of int64
+        Shape (clocks,), or (clocks, lanes) if the port has lanes.
     """
     count = 2 * -(-words_of(port) // 2)
     if count == 2:
@@ -97,7 +98,12 @@ def from_numbers(port: Port, numbers: Sequence[int]) -> Codes:
 
 
 def to_bits(ports: Sequence[Port], trace: Mapping[str, Codes]) -> NDArray[np.uint8]:
-    """Values of ports as bits: port after port, lowest bit and lane 0 first, (clocks, bits)."""
+    """Return values of ports as bits: port after port, lowest bit of lane 0 first.
+
+    Returns
+    -------
+    ndarray of uint8, shape (clocks, bits)
+    """
     columns = []
     for port in ports:
         values = np.asarray(trace[port.name])
@@ -145,13 +151,12 @@ def _unpack(port: Port, rows: Rows, values: Codes) -> None:
         lanes[:] = np.ascontiguousarray(rows).view(kind)[:, :count]
         return
     else:
-        # Low words of all lanes at once, then the words that a lane reaches into.
+        # First the lowest word of every lane, then the further words of wide or unaligned lanes.
         word, shift = np.divmod(np.arange(count) * width, _WORD)
         codes = rows[:, word].astype(np.uint64) >> shift.astype(np.uint64)
         for step in range(1, -(-(width + _WORD - 1) // _WORD)):
             reach = np.minimum(word + step, rows.shape[1] - 1)
-            # Bits of a word beyond the lane are masked below; a lane that ends earlier takes
-            # nothing that counts.
+            # Bits that do not belong to the lane are masked below.
             up = (step * _WORD - shift).astype(np.uint64)
             codes |= np.where(up < 64, rows[:, reach].astype(np.uint64) << np.minimum(up, 63), 0)
         lanes[:] = (codes & np.uint64((1 << width) - 1)).astype(np.int64)

@@ -12,7 +12,7 @@ from gradloom.sim.environment import Layout, Memory, Numbers, Part
 from gradloom.sim.packing import Packing
 from gradloom.sim.simulation import Progress, Simulation, State, Surrounded
 
-#: Words of a clock's number in an event.
+#: Number of words for the number of the clock in an event.
 _CLOCK = 2
 
 
@@ -23,14 +23,14 @@ class Played:
     Parameters
     ----------
     inputs, outputs
-        Values of all input and output ports and probes at every edge, as a twin takes and gives
-        them; empty if no traces were asked for.
+        Port name to values at every edge, one row per clock, for all input ports, and for all
+        output ports and probes. Empty without traces.
     events
-        Events of each watch and host by name: structured arrays with the field `clock` and one for
-        each port, int64.
+        Name of a watch or host to its events: a structured array with the field `clock` and one
+        field per port, int64.
     done
-        Whether every source has sent its beats, every host done its accesses, and every memory
-        given its answers.
+        Every source has sent its beats, every host has finished its accesses, and every memory has
+        returned its words.
     """
 
     inputs: Trace
@@ -41,14 +41,14 @@ class Played:
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """State of a design and of its environment; good for one `advance`.
+    """State of a design and of its environment. It can be advanced only once.
 
     Parameters
     ----------
     simulation
         The simulation's state.
     surroundings
-        The parts at work.
+        The state of the parts.
     """
 
     simulation: State
@@ -61,10 +61,10 @@ class Environment:
     Parameters
     ----------
     simulation
-        The design, made ready by `prepare`.
+        The design, built by `prepare`.
     parts
-        Sources, sinks, memories, hosts and watches. No two drive one input port; inputs that none
-        drives are given to `advance`, or 0.
+        Sources, sinks, memories, hosts and watches. An input port can be driven by one part only.
+        Inputs without a part are arguments of `advance`, or 0.
 
     Raises
     ------
@@ -97,7 +97,7 @@ class Environment:
         self._text = np.concatenate([np.atleast_1d(np.asarray(n, np.uint32)) for n in numbers])
         self._driven = set(layout.driven)
         self._names = [f"{type(part).__name__} {part.name}" for part in parts]
-        #: Part number, ports and their packing, of each part with events.
+        #: For each part with events: its number, the ports and their packing.
         self._events: dict[str, tuple[int, list[Port], Packing]] = {}
         for number, part in enumerate(parts):
             ports = part.recorded(layout)
@@ -113,14 +113,14 @@ class Environment:
         }
 
     def initial(self) -> EnvironmentState:
-        """The reset state, with nothing sent yet."""
+        """Return the reset state."""
         surroundings = self.simulation.surround(self._text, self._names)
         return EnvironmentState(self.simulation.initial(), surroundings)
 
     def run(
         self, clocks: int, inputs: Mapping[str, ArrayLike] | None = None, trace: bool = True
     ) -> Played:
-        """`advance` from the reset state."""
+        """Return traces and events of clocks from the reset state on; see `advance`."""
         return self.advance(self.initial(), clocks, inputs, trace)[1]
 
     def advance(
@@ -131,25 +131,33 @@ class Environment:
         trace: bool = True,
         progress: Progress | None = None,
     ) -> tuple[EnvironmentState, Played]:
-        """State after some clocks, and their traces and events.
+        """Simulate some clocks.
 
         Parameters
         ----------
         state
-            From `initial` or the last `advance`.
+            Result of `initial` or of the last `advance`.
         clocks
-            So many, at least 1.
+            Number of clocks, at least 1.
         inputs
-            Values of input ports that no part drives, `rst` among them; 0 where one is missing.
+            Values of input ports without a part, such as `rst`: one row per clock. Ports without an
+            entry are 0.
         trace
-            Whether to record every port at every clock; without that, memory holds events alone.
+            Record every port at every clock. If false, only events are recorded.
         progress
-            Called now and then with the clocks that are done and all of them.
+            Called now and then with the number of simulated clocks and the number of all clocks.
+
+        Returns
+        -------
+        state : EnvironmentState
+            The state after these clocks.
+        played : Played
+            Their traces and events.
 
         Raises
         ------
         ValueError
-            Inputs do not fit, or a memory is asked for words that it does not have.
+            Inputs do not fit the ports, or a request is for words that a memory does not have.
         """
         simulation = self.simulation
         if clocks < 1:
@@ -191,11 +199,12 @@ class Environment:
         )
 
     def words(self, state: EnvironmentState, name: str) -> NDArray[np.int64]:
-        """Contents of a memory, by the name of its stream of requests.
+        """Return the contents of a memory, given the name of its stream of requests.
 
         Returns
         -------
-        (words,) or (words, lanes)
+        ndarray of int64
+            Shape (words,) or (words, lanes).
         """
         number, port = self._memories[name]
         packing = Packing([port])
@@ -206,13 +215,13 @@ class Environment:
 
 
 def _type(ports: list[Port]) -> np.dtype[np.void]:
-    """Type of an event."""
+    """Return the type of an event."""
     fields = [(port.name, np.int64, port.shape(0)[1:]) for port in ports]
     return np.dtype([("clock", np.int64), *fields])
 
 
 def _unpacked(words: NDArray[np.uint32], ports: list[Port], packing: Packing) -> NDArray[np.void]:
-    """Events of their words."""
+    """Return events, given their words."""
     rows = words.reshape(-1, _CLOCK + (packing.words if ports else 0))
     events = np.empty(len(rows), _type(ports))
     events["clock"] = np.ascontiguousarray(rows[:, :_CLOCK]).view(np.int64)[:, 0]

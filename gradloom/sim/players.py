@@ -1,4 +1,4 @@
-"""The parts of an environment in Python, clock by clock: environment.h once more, part by part."""
+"""Parts of an environment in Python, clock by clock. environment.h is the same in C++."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,20 +18,20 @@ class Text:
         self._numbers = iter(numbers)
 
     def word(self) -> int:
-        """The next number."""
+        """Return the next number."""
         return next(self._numbers)
 
     def list(self) -> list[int]:
-        """The next list."""
+        """Return the next list."""
         return [self.word() for _ in range(self.word())]
 
     def wide(self) -> int:
-        """The next number of two words."""
+        """Return the next number of two words."""
         return self.word() | self.word() << 32
 
 
 def _high(row: Row, word: int) -> bool:
-    """Whether a port of one bit is 1, or is not there."""
+    """Return whether a one-bit port is 1, or missing."""
     return word == NONE or bool(row[word] & 1)
 
 
@@ -63,12 +63,12 @@ def _pattern(numbers: list[int]) -> Iterator[int]:
 
 
 class Player:
-    """A part at work.
+    """A part in a simulation.
 
     Attributes
     ----------
     events : list of int
-        Words of its events: the clock in two words, then values.
+        Words of the part's events: for each event, the clock in two words, then the values.
     words : list of int
         Contents of a memory.
     """
@@ -81,10 +81,10 @@ class Player:
         """Set inputs of the design before a clock edge."""
 
     def observe(self, row: Row, clock: int) -> None:
-        """Look at the outputs before the clock edge."""
+        """Change the state of the part after the outputs of a clock."""
 
     def done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Return whether the part is done."""
         return True
 
     def event(self, clock: int, words: Sequence[int]) -> None:
@@ -265,7 +265,7 @@ class WatchPlayer(Player):
             self.event(clock, _get(row, self.data))
 
 
-#: Players by their part's `kind`.
+#: Classes in the order of the parts' `kind`.
 PLAYERS: tuple[Callable[[Text], Player], ...] = (
     SourcePlayer,
     SinkPlayer,
@@ -276,12 +276,12 @@ PLAYERS: tuple[Callable[[Text], Player], ...] = (
 
 
 class Surroundings:
-    """An environment at work, in Python.
+    """The parts of an environment, in Python.
 
     Parameters
     ----------
     numbers
-        Its description: the parts with their kinds in front, their number first.
+        Description: the number of parts, then the kind and the numbers of each part.
     names
         Names of the parts, for errors.
     """
@@ -298,7 +298,7 @@ class Surroundings:
             player.drive(row)
 
     def observe(self, row: Row) -> None:
-        """Look at the outputs before the clock edge."""
+        """Change the state of the part after the outputs of a clock."""
         for player, name in zip(self._players, self._names):
             try:
                 player.observe(row, self._clock)
@@ -307,14 +307,14 @@ class Surroundings:
         self._clock += 1
 
     def take_events(self, part: int) -> NDArray[np.uint32]:
-        """Words of a part's events, which are forgotten then."""
+        """Return the words of a part's events, and remove them."""
         events, self._players[part].events = self._players[part].events, []
         return np.array(events, np.uint32)
 
     def words(self, part: int) -> NDArray[np.uint32]:
-        """Words of a memory."""
+        """Return the words of a memory."""
         return np.array(self._players[part].words, np.uint32)
 
     def done(self, part: int) -> bool:
-        """Whether a part has nothing left to do."""
+        """Return whether a part is done."""
         return self._players[part].done()

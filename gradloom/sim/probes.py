@@ -19,31 +19,31 @@ from amaranth.lib import wiring
 from golden.port import Port
 from gradloom.sim.toplevel import TopLevel, fields, flatten
 
-#: Names that an error lists.
+#: Number of names that an error lists.
 _LISTED = 20
 
 
-#: Probes by port name: a value of the component, the path of a signal, or a path and the shape that
-#: its bits have.
+#: Port name to a value of the component, to the path of a signal, or to a path and the shape of the
+#: signal's bits.
 Probes = Mapping[str, ValueLike | str | tuple[str, ShapeLike]]
 
 
 def probed(component: wiring.Component, probes: Probes) -> "Probed":
-    """A top level with probes.
+    """Return a top level with probes.
 
     Parameters
     ----------
     component
-        The unit, which is elaborated once more to find the probes.
+        The component, which is elaborated once more to find the probes.
     probes
-        Port name to signal: a value of the component; or a path of submodules and the signal's
-        name, as in `fifo.storage.w_port__en`; or such a path and the shape that the bits have, for
-        a signal that is a layout.
+        Port name to signal: a value of the component; or the path of submodules and the signal's
+        name, such as `fifo.storage.w_port__en`; or a path and the shape of the signal's bits, for a
+        signal with a layout.
 
     Raises
     ------
     ValueError
-        There is no such signal, or a port of the name of a probe.
+        There is no such signal, or a port has the name of a probe.
     """
     taken = {"clk", "rst", *(port.name for port in flatten(component))}
     ports = [port for port, _ in _found(Fragment.get(component, None), probes)]
@@ -64,7 +64,7 @@ class Probed(TopLevel):
         self.signals |= {port.name: Signal(port.bits, name=port.name) for port in ports}
 
     def _unit(self, platform: object) -> Elaboratable:
-        # Paths lead to the signals of this very elaboration.
+        # Paths must lead to the signals of this elaboration.
         self._fragment = Fragment.get(self.component, platform)
         return self._fragment
 
@@ -77,7 +77,7 @@ class Probed(TopLevel):
 
 
 def _found(fragment: Fragment, probes: Probes) -> list[tuple[Port, list[Value]]]:
-    """The probes' ports, with the values of their lanes."""
+    """Return the port of each probe, and the values of its lanes."""
     found: list[tuple[Port, list[Value]]] = []
     value: Value
     for name, probe in probes.items():
@@ -98,7 +98,7 @@ def _found(fragment: Fragment, probes: Probes) -> list[tuple[Port, list[Value]]]
 
 
 def _find(fragment: Fragment, path: str) -> Signal:
-    """The signal at a path.
+    """Return the signal at a path.
 
     Raises
     ------
@@ -128,6 +128,7 @@ def _find(fragment: Fragment, path: str) -> Signal:
 
 
 def _list(names: object) -> str:
+    """Return the first names as text."""
     known = sorted(filter(None, names))  # type: ignore[call-overload]
     more = ", ..." if len(known) > _LISTED else ""
     return f"there are {', '.join(known[:_LISTED])}{more}" if known else "there is none"

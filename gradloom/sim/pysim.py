@@ -1,4 +1,4 @@
-"""Amaranth's own simulator, driven by a testbench that makes the clock."""
+"""Amaranth's own simulator, with a testbench that drives the clock."""
 
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ from gradloom.sim.simulation import Engine, Simulation
 #: Nanoseconds from one clock edge to the next, in waveforms.
 PERIOD = 10
 
-#: Words of the widest signal of the bench, unless a port is wider itself.
+#: Number of words of the widest signal of the bench, unless one port is wider.
 _WIDEST_SIGNAL = 256
 
 
@@ -32,15 +32,16 @@ class Pysim(Simulation):
     Parameters
     ----------
     component
-        The unit.
+        The component.
     vcd
-        A file to be written with every signal inside the unit, at a tenth of the speed.
+        A waveform file to write, with every signal inside the component. The simulation is then
+        about ten times slower.
     probes
-        As in `Simulation`.
+        See `Simulation`.
     """
 
     name = "pysim"
-    batch = 256  # for progress to be seen
+    batch = 256  # small, so that progress is reported often
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Pysim(Simulation):
     ):
         super().__init__(component, probes)
         self._vcd = None if vcd is None else fspath(vcd)
-        # Making an engine takes long: one whose run is over serves again.
+        # Making an engine takes long, so it is used again after the end of its run.
         self._idle = [self._new()]
 
     def _new(self) -> "_PysimEngine":
@@ -67,12 +68,12 @@ class Pysim(Simulation):
         self._idle.append(engine)
 
 
-#: Clocks to be simulated: yields inputs, and is sent the outputs.
+#: Some clocks: a generator that yields inputs and is sent the outputs.
 Clocks = Generator[int, int, None]
 
 
 class _PysimEngine:
-    """Amaranth's simulator with a testbench that drives the clock by hand."""
+    """Amaranth's simulator, with a testbench that drives the clock."""
 
     def __init__(self, top: TopLevel, inputs: Packing, outputs: Packing):
         self._top = top
@@ -85,7 +86,7 @@ class _PysimEngine:
         self._job: Clocks | None = None
 
     def begin(self, vcd: str | None) -> None:
-        """Go to the reset state; write a waveform from now on if `vcd` names a file."""
+        """Go to the reset state. From then on, write a waveform if `vcd` is a file."""
         if self._fresh:
             self._simulator.add_testbench(self._testbench)
         else:
@@ -96,7 +97,7 @@ class _PysimEngine:
 
     def close(self) -> None:
         self._open = False
-        self._simulator.advance()  # for the testbench to come to its end
+        self._simulator.advance()  # so that the testbench ends
         self._file.close()
 
     def run(self, rows: Rows) -> Rows:
@@ -134,7 +135,7 @@ class _PysimEngine:
             self._simulator.advance()
 
     async def _testbench(self, ctx: Any) -> None:
-        """Simulate the clocks of each job: where no waveform is written, no time need pass."""
+        """Simulate the clocks of each job. Without a waveform, no simulated time passes."""
         clk = self._top.clk
         stimulus, answer = Cat(*self._bench.stimulus), Cat(*self._bench.answer)
         # The highest bit is the clock: inputs change and the clock falls in one step.
@@ -161,14 +162,14 @@ class _PysimEngine:
                     word = None
                 ctx.set(clk, 1)
             self._job = None
-            await ctx.delay(0)  # another job goes on here
+            await ctx.delay(0)  # the next job continues here
 
 
 class _Bench(Elaboratable):
-    """A top level whose inputs are one signal and whose outputs are another, laid out as rows.
+    """A top level with all inputs in one signal and all outputs in another, laid out as rows.
 
-    A set and a get of one plain signal are quick; of many, they take longer than a small unit
-    itself. Only very wide rows take several signals.
+    To set or get many signals takes longer than the simulation of a small unit. Only very wide rows
+    need several signals.
     """
 
     def __init__(self, top: TopLevel, inputs: Packing, outputs: Packing):
@@ -191,10 +192,10 @@ class _Bench(Elaboratable):
 
 
 def _grouped(packing: Packing) -> list[tuple[Signal, list[tuple[Port, int]]]]:
-    """Signals that make up a row, each with its ports and their lowest bits."""
+    """Return the signals of a row, each with its ports and their lowest bits."""
     groups: list[list[tuple[Port, int]]] = []
     for port, word in packing.places:
-        # Python writes no numbers of more than 4300 digits, and the simulator writes its masks.
+        # The simulator writes masks as decimal numbers, and Python limits these to 4300 digits.
         if not groups or word - groups[-1][0][1] + words_of(port) > _WIDEST_SIGNAL:
             groups.append([])
         groups[-1].append((port, word))

@@ -1,4 +1,4 @@
-"""What every simulator of a unit does: runs that can go on, one batch of clocks after another."""
+"""The base of all simulators: runs that can be continued, batch by batch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,46 +18,55 @@ from gradloom.sim.toplevel import TopLevel
 if TYPE_CHECKING:
     from gradloom.sim.probes import Probes
 
-#: Called with the clocks that are done and the clocks that there are.
+#: Called with the number of simulated clocks and the number of all clocks.
 Progress = Callable[[int, int], None]
 
 
 class Engine(Protocol):
-    """One run of a component in a simulator, somewhere in its time."""
+    """A run of a component in a simulator."""
 
     def run(self, rows: Rows) -> Rows:
-        """Simulate the clocks whose inputs are `rows`; return their outputs."""
+        """Simulate the clocks with the inputs `rows`. Returns the outputs, one row per clock."""
 
     def play(self, surroundings: Any, rows: Rows, clocks: int, dense: bool) -> Rows:
-        """The same with surroundings, which set their inputs in `rows`: one row for every clock, or
-        a single one for all of them. Returns all outputs if they are to be `dense`, or those of
-        the last clock.
+        """Simulate some clocks in an environment, whose parts set their inputs in `rows`.
+
+        Parameters
+        ----------
+        surroundings
+            The parts.
+        rows
+            Inputs: one row per clock, or one row for all clocks.
+        clocks
+            Number of clocks.
+        dense
+            Return the outputs of every clock, one row per clock, and not only those of the last.
         """
 
     def close(self) -> None:
-        """The run is over."""
+        """End the run."""
 
 
 class Surrounded(Protocol):
-    """The parts of an environment at work; see `gradloom.sim`."""
+    """The parts of an environment in a simulator."""
 
     def take_events(self, part: int) -> NDArray[np.uint32]:
-        """Words of a part's events, which are forgotten then."""
+        """Return the words of a part's events, and remove them."""
 
     def words(self, part: int) -> NDArray[np.uint32]:
-        """Words of a memory."""
+        """Return the words of a memory."""
 
     def done(self, part: int) -> bool:
-        """Whether a part has nothing left to do."""
+        """Return whether a part is done."""
 
 
 class State:
-    """Where a simulation is after some clocks; good for one `advance`.
+    """State of a simulation. It can be advanced only once.
 
     Attributes
     ----------
     clock : int
-        Clocks that have been simulated.
+        Number of simulated clocks.
     """
 
     def __init__(self, simulation: "Simulation", engine: Engine, clock: int):
@@ -66,62 +75,63 @@ class State:
         self._engine: Engine | None = engine
 
     def engine(self, simulation: "Simulation") -> Engine:
-        """The engine, if this state can be advanced by `simulation`."""
+        """Return the engine, if this state can be advanced by `simulation`."""
         if simulation is not self._simulation:
             raise ValueError("the state belongs to another simulation")
         if self._engine is None:
             raise ValueError(
                 f"the state at clock {self.clock} has been advanced already: a simulator's state "
-                "is good for one use, go on from the state that advance returned"
+                "can be advanced once, continue from the state that advance returned"
             )
         return self._engine
 
     def moved(self, clocks: int) -> "State":
-        """The state after `clocks` more, which takes over the engine."""
+        """Return the state after `clocks` more clocks. This state cannot be used any more."""
         engine, self._engine = self.engine(self._simulation), None
         return State(self._simulation, engine, self.clock + clocks)
 
     def close(self) -> None:
-        """End the run; an engine can then serve another one. Also done when the state is dropped.
+        """End the run. Its engine can then be used for another run. Garbage collection of the state
+        does this too.
 
-        The state of a run that has a waveform file must be closed for the file to be whole.
+        A waveform file of the run is complete only after this.
         """
         if self._engine is not None:
             self._simulation._end(self._engine)
             self._engine = None
 
     def __del__(self) -> None:
-        # Garbage is collected in any order: the engine's own parts may be gone.
+        # Garbage is collected in any order: parts of the engine may be gone already.
         with suppress(RuntimeError):
             self.close()
 
 
 class Simulation(ABC):
-    """A component made ready to run.
+    """A component in a simulator.
 
     `run` begins in the reset state. A run can also be cut into batches: `initial` returns the reset
-    state, `advance` the outputs of some clocks and the state after them. Unlike a twin's, a state
-    of a simulation can be advanced once only.
+    state, `advance` the outputs of some clocks and the state after them. Unlike the state of a
+    twin, that of a simulation can be advanced only once.
 
     Parameters
     ----------
     component
         The unit.
     probes
-        Signals inside the unit that are recorded like outputs: port name to a value of the
-        component; or to the path of a signal, as in `fifo.storage.w_port__en`; or to such a path
-        and the shape that the bits have.
+        Signals inside the component that are recorded like outputs: port name to a value of the
+        component, to the path of a signal (`fifo.storage.w_port__en`), or to a path and the shape
+        of the signal's bits.
 
     Attributes
     ----------
     name : str
         Name of the simulator.
     flat : list of Port
-        The unit's plain ports without `clk` and `rst`.
+        Plain ports of the component without `clk` and `rst`.
     inputs, outputs : list of Port
-        The ports of a stimulus (`rst` first) and of a trace, probes last.
+        Ports of a stimulus (`rst` first) and of a trace (probes last).
     packed_inputs, packed_outputs : Packing
-        Their places in the rows of words that the simulators take.
+        Their positions in the rows of words of the simulators.
 
     Examples
     --------
@@ -137,7 +147,7 @@ class Simulation(ABC):
     """
 
     name: ClassVar[str]
-    #: Clocks that are packed and simulated in one go: few enough to stay in the cache.
+    #: Number of clocks that are packed and simulated at once, so that they stay in the cache.
     batch: int = 16384
 
     def __init__(self, component: wiring.Component, probes: "Probes | None" = None):
@@ -150,7 +160,7 @@ class Simulation(ABC):
         self.packed_outputs = Packing(self.outputs)
 
     def run(self, inputs: Mapping[str, ArrayLike], progress: Progress | None = None) -> Trace:
-        """Outputs of a run that begins in the reset state; see `simulate`."""
+        """Return the outputs of a run from the reset state on; see `simulate`."""
         state = self.initial()
         try:
             state, trace = self.advance(state, inputs, progress)
@@ -159,27 +169,30 @@ class Simulation(ABC):
         return trace
 
     def initial(self) -> State:
-        """The reset state. Several runs may be under way at a time."""
+        """Return the reset state. There can be several runs at the same time."""
         return State(self, self._begin(), 0)
 
     def advance(
         self, state: State, inputs: Mapping[str, ArrayLike], progress: Progress | None = None
     ) -> tuple[State, Trace]:
-        """State and outputs of the clocks that follow on `state`, which cannot be used again.
+        """Simulate the clocks after `state`, which cannot be used any more.
 
         Parameters
         ----------
         state
-            From `initial` or the last `advance` of this simulation.
+            Result of `initial` or of the last `advance` of this simulation.
         inputs
-            As in `simulate`; at least one clock.
+            See `simulate`; at least one clock.
         progress
-            Called now and then with the clocks of this batch that are done, and all of them.
+            Called now and then with the number of simulated clocks and the number of all clocks of
+            this batch.
 
         Returns
         -------
-        The state after the last clock, and every output port's values, (clocks,) or (clocks,
-        lanes).
+        state : State
+            The state after these clocks.
+        outputs : dict of str to ndarray
+            Output port to its values: shape (clocks,), or (clocks, lanes) if the port has lanes.
 
         Raises
         ------
@@ -202,7 +215,7 @@ class Simulation(ABC):
         return after, trace
 
     def surround(self, text: NDArray[np.uint32], names: Sequence[str]) -> Surrounded:
-        """The parts of an environment at work, made of their description `text`."""
+        """Return the parts of an environment, given their description `text`."""
         from gradloom.sim.players import Surroundings
 
         return Surroundings(text.tolist(), names)
@@ -210,8 +223,14 @@ class Simulation(ABC):
     def play(
         self, state: State, surroundings: Surrounded, clocks: int, inputs: Trace, dense: bool
     ) -> Iterator[tuple[slice, Rows, Rows]]:
-        """Simulate some clocks among surroundings: batches of clocks, rows of inputs, and of
-        outputs; of single clocks if not `dense`.
+        """Simulate some clocks in an environment, batch by batch.
+
+        Yields
+        ------
+        span : slice
+            The clocks of the batch.
+        inputs, outputs : ndarray of uint32
+            Rows of words: one row per clock or, if not `dense`, a single one.
         """
         engine = state.engine(self)
         for start in range(0, clocks, self.batch):
@@ -227,15 +246,15 @@ class Simulation(ABC):
 
     @abstractmethod
     def _begin(self) -> Engine:
-        """An engine in the reset state."""
+        """Return an engine in the reset state."""
 
     @abstractmethod
     def _end(self, engine: Engine) -> None:
-        """The run of `engine` is over."""
+        """End the run of `engine`."""
 
 
 def top_level(component: wiring.Component, probes: "Probes | None") -> TopLevel:
-    """Return a component behind plain ports, with its probes as outputs beside them."""
+    """Return a component with plain ports, and with its probes as outputs."""
     if not probes:
         return TopLevel(component)
     from gradloom.sim.probes import probed

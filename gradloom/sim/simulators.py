@@ -1,15 +1,15 @@
-"""Two simulators behind one call: the same stimulus gives the same trace.
+"""The choice between two simulators, with the same interface and the same results.
 
-`pysim` is Amaranth's own: nothing to compile, some hundred to some ten thousand clocks a second.
-`cxxrtl` compiles the unit to a library first (seconds, then cached) and runs some hundred thousand
-clocks a second.
+`pysim` is Amaranth's own simulator. It compiles nothing, and runs some hundred to some ten thousand
+clocks per second. `cxxrtl` compiles the component first, which takes seconds (the result is
+cached), and runs some hundred thousand clocks per second.
 
-An entry of a stimulus or of a trace is the value just before a clock edge; entry 0 is the reset
-state. An output that depends on an input without a register shows in the same entry.
+An entry of a stimulus or of a trace is the value just before a clock edge; entry 0 is in the reset
+state. An output that is combinational in an input depends on the same entry of it.
 
-Two things are left open by Amaranth, and the simulators differ there: the register of a memory's
-read port goes back to its first value with the reset in `pysim` and keeps its value in RTLIL (so in
-`cxxrtl` and in Verilog), and a memory that is addressed beyond its last word. A unit shows neither.
+The simulators differ in two cases that Amaranth does not define. A reset sets the register of a
+memory's read port to its initial value in `pysim`, but not in RTLIL, and so neither in `cxxrtl` nor
+in Verilog. And a memory may be addressed beyond its last word. No unit depends on either.
 """
 
 from collections.abc import Mapping
@@ -34,21 +34,38 @@ def prepare(
     simulator: SimulatorName = "pysim",
     probes: "Probes | None" = None,
 ) -> Simulation:
-    """Make `component` ready for several runs.
+    """Build a simulation of `component` for several runs.
 
-    This is where `cxxrtl` compiles; several components may be built at once, in threads or
-    processes. A design of several modules is a component that connects them.
+    For `cxxrtl`, this compiles the component; several components may be built at once, in threads
+    or processes. A design of several modules is a component that connects them.
 
     Parameters
     ----------
     component
-        The unit.
+        The component.
     simulator
         "pysim" or "cxxrtl".
     probes
         Signals inside the unit that are recorded like outputs: port name to a value of the
         component; or to the path of a signal, as in `fifo.storage.w_port__en`; or to such a path
         and the shape that the bits have.
+
+    Returns
+    -------
+    Simulation
+        See `gradloom.sim.simulation.Simulation`.
+
+    Raises
+    ------
+    ValueError
+        The simulator is unknown.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> simulation = prepare(hdl.Lfsr(golden.LfsrConfig(lanes=3)))
+    >>> simulation.run({"o_ready": [1, 1]})["o_data"].shape
+    (2, 3)
     """
     match simulator:
         case "pysim":
@@ -61,7 +78,7 @@ def prepare(
 
 
 def ready(component: wiring.Component, simulator: SimulatorName | Simulation) -> Simulation:
-    """What runs `component`: `simulator` itself if it was built for it, or else built now."""
+    """Return a simulation of `component`: `simulator` itself, or one that is built now."""
     if not isinstance(simulator, Simulation):
         return prepare(component, simulator)
     if simulator.component is not component:
@@ -82,20 +99,31 @@ def simulate(
     component
         The unit.
     inputs
-        Port name to integers, one entry a clock edge, and a second axis where the port carries
-        lanes. `rst` can be among them; a port that is missing is 0.
+        Port name to integers, one entry per clock edge, with a second axis if the port has lanes. A
+        port without an entry (`rst`, for example) is 0.
     simulator
-        "pysim", "cxxrtl", or what `prepare` gave for this component.
+        "pysim", "cxxrtl", or the simulation that `prepare` returned for this component.
     progress
-        Called now and then with the clocks that are done and the clocks that there are.
+        Called now and then with the number of simulated clocks and the number of all clocks.
 
     Returns
     -------
-    Every output port's values just before every edge.
+    dict of str to ndarray
+        Output port to its values just before every edge: shape (clocks,), or (clocks, lanes) if the
+        port has lanes.
 
     Raises
     ------
     ValueError
         A name is unknown, lengths do not match, or a value is out of its port's range.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> quantizer = hdl.WeightQuantizer(golden.WeightQuantizerConfig())
+    >>> inputs = {"i_valid": [1, 0, 0, 0], "i_data": [[100], [0], [0], [0]], "o_ready": [1] * 4}
+    >>> outputs = simulate(quantizer, inputs)
+    >>> outputs["o_valid"], outputs["o_data"].shape
+    (array([0, 0, 0, 1]), (4, 1))
     """
     return ready(component, simulator).run(inputs, progress)

@@ -1,9 +1,9 @@
-"""Random stimulus for a unit: every port at every clock, weighted so that the corners are met.
+"""Random stimulus for a unit: every port at every clock, with weights that reach corner cases.
 
-The stream goes through stretches of one kind each: free, with gaps and stalls, starved, stalled for
-longer than the output FIFO lasts, taken one by one, run dry. In the first half resets come in the
-midst of any of them, in some stretches often. Of the operands that come out again, a part is from
-the unit's own borders, where its configuration lists them.
+The streams go through stretches of different kinds: no gaps, gaps and stalls, few operands, stalls
+that fill the output FIFO, results taken one by one, no operands. In the first half there are resets
+in any of them, and many in some. Some of the operands with a result are borders of the unit, if its
+configuration has any.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,12 +22,12 @@ from golden.rounder import RounderConfig
 from golden.twin import Trace
 from gradloom.units import Unit
 
-#: Clocks of the shipped testbench, and of `gradloom compare`, unless others are asked for.
+#: Default numbers of clocks of the shipped testbench and of `gradloom compare`.
 TESTBENCH_CLOCKS = 3_000
 COMPARE_CLOCKS = 10_000
-#: Clocks of a batch of the stimulus.
+#: Number of clocks in a batch of the stimulus.
 BATCH = 1 << 16
-#: How often a control is high, where one half would not do; others are high every other time.
+#: Probability that a control input is high; 1/2 for all others.
 OFTEN = {
     "i_valid": 0.85,
     "o_ready": 0.85,
@@ -37,16 +37,16 @@ OFTEN = {
     "hold": 0.4,
     "zero": 0.02,
 }
-#: The part of the clocks at which courses of operands from the unit's borders begin.
+#: Fraction of clocks at which a course of operands from the unit's borders begins.
 COURSES = 0.15
-#: Of the clocks whose operands come out again, the parts that have them from the borders: so many
-#: at least, and up to so many until every row of them has had its turn.
+#: Smallest and largest fraction of the operands with a result that are borders. It is above the
+#: smallest if that is needed for all rows of the borders.
 BORDERS = 0.15, 0.7
-#: Places that are tried for one whose random word suits.
+#: Number of places that are tried for an operand that needs a certain random word.
 MOST_TRIED = 2_000
-#: The shortest and the longest stretch of one kind, in which operands flow and in which few do.
+#: Shortest and longest stretch, with many operands and with few.
 STRETCHES = (8, 150), (8, 60)
-#: Kinds of stretches: how often operands are offered, and results taken.
+#: Kinds of stretches: probability of an operand, and of `ready` for a result.
 KINDS = (
     (1.0, 1.0),
     (OFTEN["i_valid"], OFTEN["o_ready"]),
@@ -57,36 +57,71 @@ KINDS = (
     (1.0, 0.6),
     (0.02, 1.0),
 )
-#: How often the last operand of something comes, in a stretch.
+#: Probabilities of `i_last` in a stretch.
 LASTS = (OFTEN["i_last"], OFTEN["i_last"], 0.03, 0.4, 1.0)
-#: How often a clock of a stretch resets.
+#: Probabilities of a reset in a stretch.
 RESETS = (0.0, 0.0, 0.0, 0.01, 0.06)
-#: The part of a stimulus, from its start on, in which there are resets; and of each further batch,
-#: where there are enough of them and the twin is slowed down by each.
+#: Fraction of a stimulus, from its start on, with resets; and the same for each further batch. Fewer
+#: resets are enough there, and each makes the twin slower.
 RESET_PART, FURTHER_RESET_PART = 1 / 2, 1 / 16
 
 T = TypeVar("T")
 
 
 def random_inputs(ports: Iterable[Port], cycles: int, seed: int) -> Trace:
-    """Values for `rst` and every input of `ports` at `cycles` clock edges.
+    """Return random values for `rst` and every input of `ports` at `cycles` clock edges.
 
-    Operands are of random magnitude, with the extreme codes among them.
+    Operands have random magnitudes, and include the extreme codes.
 
     Parameters
     ----------
     ports
         The unit's ports.
     cycles
-        Clock edges, at least 1.
+        Number of clock edges, at least 1.
     seed
-        Of the random numbers (NumPy's PCG64).
+        Seed of the random numbers (NumPy's PCG64).
+
+    Returns
+    -------
+    dict of str to ndarray
+        Port name to values: shape (cycles,), or (cycles, lanes) if the port has lanes.
+
+    Examples
+    --------
+    >>> import golden
+    >>> inputs = random_inputs(golden.WeightQuantizerConfig(lanes=4).ports, 100, seed=1)
+    >>> {name: values.shape for name, values in inputs.items()}
+    {'rst': (100,), 'i_valid': (100,), 'i_data': (100, 4), 'o_ready': (100,)}
     """
     return _random(np.random.default_rng(seed), list(ports), cycles)
 
 
 def usual_inputs(unit: Unit, config: Any, cycles: int, seed: int) -> Trace:
-    """All batches of `UsualInputs` together."""
+    """Return all batches of `UsualInputs` as one stimulus.
+
+    Parameters
+    ----------
+    unit, config
+        The unit and its configuration.
+    cycles
+        Number of clock edges, at least 1.
+    seed
+        Seed of the random numbers.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Port name to values: shape (cycles,), or (cycles, lanes) if the port has lanes.
+
+    Examples
+    --------
+    >>> import golden
+    >>> from gradloom.units import UNITS
+    >>> inputs = usual_inputs(UNITS["lfsr"], golden.LfsrConfig(), 100, seed=0)
+    >>> {name: values.shape for name, values in inputs.items()}
+    {'rst': (100,), 'o_ready': (100,)}
+    """
     batches = list(UsualInputs(unit, config, cycles, seed))
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
@@ -94,19 +129,19 @@ def usual_inputs(unit: Unit, config: Any, cycles: int, seed: int) -> Trace:
 @dataclass(frozen=True)
 class UsualInputs:
     """The stimulus of `gradloom compare` and of a unit's testbench: random, with operands from the
-    configuration's `borders()` among the others.
+    configuration's `borders()`.
 
-    It is made in batches, when they are asked for: iterate. The unit goes on from batch to batch;
-    each batch begins with clocks among which are resets.
+    Iterate to make it, batch by batch. The batches follow each other without a reset in between,
+    but there are resets in the first clocks of each.
 
     Parameters
     ----------
     unit, config
-        The unit and its parameters.
+        The unit and its configuration.
     clocks
-        Clock edges, at least 1.
+        Number of clock edges, at least 1.
     seed
-        Of the random numbers (NumPy's PCG64).
+        Seed of the random numbers (NumPy's PCG64).
 
     Examples
     --------
@@ -136,7 +171,7 @@ class UsualInputs:
             if courses:
                 _place_courses(rng, inputs, courses)
             if rows:
-                # Which clocks accept an operand does not depend on what it is: zeros are quick.
+                # The clocks that accept an operand do not depend on its value, and zeros are fast.
                 plain = {
                     port.name: np.zeros_like(inputs[port.name])
                     for port in inputs_of(ports)
@@ -150,7 +185,7 @@ class UsualInputs:
 
 @dataclass(frozen=True)
 class _Pipeline:
-    """Operands accepted since the last reset, and those of them whose result is not out yet."""
+    """Number of operands accepted since the last reset, and of those without a result yet."""
 
     accepted: int = 0
     inside: int = 0
@@ -158,9 +193,7 @@ class _Pipeline:
 
 @dataclass(frozen=True)
 class _Places:
-    """Clocks that accept an operand whose result comes out, and the operands' numbers since the
-    reset.
-    """
+    """Clocks that accept an operand with a result, and the operands' numbers since the reset."""
 
     clocks: NDArray[np.int64]
     numbers: NDArray[np.int64]
@@ -179,7 +212,7 @@ def _random(
         length = int(rng.integers(*STRETCHES[min(offered, taken) < 0.2]))
         last, reset = _one_of(rng, LASTS), _one_of(rng, RESETS)
         if taken < 0.5:
-            # What a reset in the midst of results leaves behind shows when the FIFO is full next.
+            # Faults of a reset while results are stored show when the FIFO is full the next time.
             last, reset = _one_of(rng, LASTS[:2] + LASTS[3:4]), 0
             firsts.append((at, _one_of(rng, (0, 1))))
         stretches.append((length, offered, taken, last, reset))
@@ -189,7 +222,7 @@ def _random(
     odds = dict(zip(("i_valid", "o_ready", "i_last", "rst"), spread))
     for at, reset in firsts:
         odds["rst"][at] = reset
-    # A generator that is reset again and again shows few of its words.
+    # With many resets, a generator has only few different words.
     odds["rst"][int(cycles * part) :] = 0
     inputs = {"rst": _high(rng, odds["rst"], (cycles,))}
     for port in ports:
@@ -216,7 +249,7 @@ def _words(rng: np.random.Generator, port: Port, cycles: int) -> Codes:
     values >>= rng.integers(0, port.width, shape)  # toward zero, and toward -1
     extremes = np.array([port.minimum, port.minimum + 1, -1, 0, 1, port.maximum])
     which = rng.integers(0, len(extremes), shape)
-    # A single bit, or all but one: where a detector looks at many bits at a time.
+    # A single bit, or all but one, for detectors of many bits.
     bits = rng.integers(0, port.width - port.signed, shape)
     signs = rng.integers(0, 3, shape) if port.signed else None
     kind = rng.random(shape)
@@ -229,7 +262,7 @@ def _words(rng: np.random.Generator, port: Port, cycles: int) -> Codes:
 
 
 class _Words:
-    """The random words that operands meet at their places."""
+    """The random words of the operands at their places."""
 
     def __init__(self, ports: Sequence[Port], config: Any, places: _Places):
         self.config = config
@@ -238,24 +271,24 @@ class _Words:
             self._words = lfsr.start().take(int(places.numbers.max(initial=0)) + 1)[places.numbers]
 
     def dither(self, places: NDArray[np.int64] | slice, bits: int) -> Codes:
-        """The random addends of `bits` bits at some of the places, (places, lanes)."""
+        """Return the random addends of `bits` bits at some places. Shape (places, lanes)."""
         return dither(self._words[places], bits, self.config.generator.draw)
 
     def suits(self, border: Operands) -> list[tuple[str, int]]:
-        """Ports of `border` whose operands carry with few words, for more bits are dropped than
-        they have, and these numbers of bits.
+        """Return the ports of `border` whose operands carry with few random words only, because
+        more bits are dropped than they have, and these numbers of bits.
         """
         wide = ((name, bits) for name, bits in border.dropped.items())
         return list(takewhile(lambda port: port[1] >= self.ports[port[0]].width, wide))
 
     def suiting(self, port: tuple[str, int]) -> NDArray[np.bool_]:
-        """Whether an operand can carry with its word in some lane, for every place."""
+        """Return for every place whether an operand can carry with the word of some lane."""
         name, bits = port
         most = self.dither(slice(None), bits).max(axis=1)
         return most + self.ports[name].maximum >> bits > 0
 
     def carry(self, inputs: Trace, places: _Places, rows: NDArray, border: Operands) -> None:
-        """Set the low bits of operands so that with their word they carry, or lack one in turn."""
+        """Set the low bits of operands so that they just carry, or just not, with their word."""
         lacks = 1 - np.arange(len(rows))[:, None] % 2
         for name, bits in border.dropped.items():
             clocks, port = places.clocks[rows], self.ports[name]
@@ -271,7 +304,7 @@ class _Words:
 
 
 def _place_courses(rng: np.random.Generator, inputs: Trace, courses: Sequence[Course]) -> None:
-    """Put courses among the other operands: all of them in turn, in random order."""
+    """Put courses between the other operands: all of them in turn, in random order."""
     cycles = len(inputs["rst"])
     lengths = np.array([len(next(iter(course.ports.values()))) for course in courses])
     begins = np.cumsum(lengths) - lengths
@@ -298,8 +331,8 @@ def _place_courses(rng: np.random.Generator, inputs: Trace, courses: Sequence[Co
 
 
 def _places(inputs: Trace, outputs: Trace, before: _Pipeline) -> tuple[_Places, _Pipeline]:
-    """Where operands are accepted whose results come out before a reset takes them, or the batch
-    ends; and the operands that are inside after it.
+    """Return the places of operands with a result before the next reset or the end of the batch,
+    and the operands in the pipeline at the end of the batch.
     """
     resets = np.cumsum(inputs["rst"])
     since = np.concatenate([[0], resets[:-1]])  # a reset acts on the clocks after its edge
@@ -327,8 +360,8 @@ def _place_rows(
     borders: Sequence[Operands],
     words: _Words,
 ) -> None:
-    """Put rows from the borders at a part of the places, each in every lane once before the first
-    one comes again.
+    """Put rows of the borders at some of the places: in every lane, each row once before any row
+    is used again.
     """
     lanes = inputs[next(iter(borders[0].lanes))].shape[1]
     left = rng.permutation(len(places.clocks))
@@ -360,8 +393,8 @@ def _place_rows(
 def _chosen(
     left: NDArray[np.int64], kind: NDArray[np.int64], borders: Sequence[Operands], words: _Words
 ) -> NDArray[np.int64]:
-    """Numbers of the places that rows of some kinds take, of those `left`: the last one, or the
-    last of some at which the operand can carry with its word.
+    """Return the places, of those `left`, for rows of some kinds: for each row the last one or, of
+    a number of places, the last one at which the operand can carry with its word.
     """
     wanted = [words.suits(border) for border in borders]
     flags = {

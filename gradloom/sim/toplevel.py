@@ -1,14 +1,14 @@
-"""The plain ports of a unit: those of its generated Verilog, of a stimulus and of a trace.
+"""The plain ports of a component: those of its generated Verilog, of a stimulus and of a trace.
 
-A `wiring.Component` has streams, layouts and arrays in its signature; Verilog, both simulators and
-the twins speak of flat ports. `flatten` gives their list, and `TopLevel` is the one wrapper that
-has exactly these ports, so that the hardware that is compared is the hardware that is generated.
+A `wiring.Component` has streams, layouts and arrays in its signature. Verilog, both simulators and
+the twins have plain ports. `flatten` returns their list, and `TopLevel` is the only wrapper with
+these ports, so that the same hardware is compared and generated.
 
-- A stream `i` becomes `i_valid`, `i_ready` and one port a field of its payload, `i_<field>`; a
+- A stream `i` becomes `i_valid`, `i_ready` and one port `i_<field>` per field of its payload; a
   payload without fields becomes `i_data`. A constant `valid` or `ready` is left out.
 - An array, in a layout or of ports, becomes a vector of lanes, lane 0 in the least significant
-  bits. An array of structures becomes a vector a field.
-- `clk` and `rst` come on top.
+  bits. An array of structures becomes one vector per field.
+- `clk` and `rst` are added.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,25 +31,42 @@ from amaranth.lib import data, stream, wiring
 
 from golden.port import CLOCK, RESET, WIDEST_ELEMENT, Port
 
-#: A port and the values in the component that it stands for, lane 0 first.
+#: A port and its values in the component, lane 0 first.
 Leaf = tuple[Port, list[Value]]
 
 
 def flatten(component: wiring.Component) -> list[Port]:
-    """The plain ports of `component` in the order of its signature, without `clk` and `rst`.
+    """Return the plain ports of `component` in the order of its signature, without `clk` and `rst`.
+
+    Returns
+    -------
+    list of Port
+        See `golden.port.Port`.
 
     Raises
     ------
     TypeError
         A port is an array of arrays.
     ValueError
-        Two ports get one name, or an element is too wide.
+        Two ports have one name, or an element is too wide.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> for port in flatten(hdl.WeightQuantizer(golden.WeightQuantizerConfig())):
+    ...     print(port)
+    i_valid: in unsigned(1)
+    i_ready: out unsigned(1)
+    i_data: in signed(8) x 1
+    o_valid: out unsigned(1)
+    o_ready: in unsigned(1)
+    o_data: out signed(2) x 1
     """
     return [port for port, _ in leaves(component)]
 
 
 def leaves(component: wiring.Component) -> list[Leaf]:
-    """`flatten`'s ports, each with the values in `component` that it stands for."""
+    """Return the ports of `flatten`, each with its values in `component`."""
     found = list(_members(component.signature, component, ""))
     names = {"clk", "rst"}
     for port, _ in found:
@@ -60,8 +77,8 @@ def leaves(component: wiring.Component) -> list[Leaf]:
 
 
 def _members(signature: Any, interface: Any, prefix: str) -> Iterator[Leaf]:
-    """Leaves of an interface; `signature` is as the component sees it (an input is an In)."""
-    # A flipped signature is a proxy; what it flips tells whether it is a stream.
+    """Yield the leaves of an interface. In `signature`, an input of the component is an In."""
+    # A flipped signature is a proxy: the class of the other one shows whether it is a stream.
     origin = signature.flip() if isinstance(signature, wiring.FlippedSignature) else signature
     is_stream = isinstance(origin, stream.Signature)
     keys = ("valid", "ready", "payload") if is_stream else tuple(signature.members)
@@ -88,7 +105,7 @@ def _members(signature: Any, interface: Any, prefix: str) -> Iterator[Leaf]:
 def _elements(
     value: Any, depth: int, index: tuple[int, ...] = ()
 ) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """Elements of a member with `depth` dimensions, the last dimension fastest."""
+    """Yield index and value of the elements of a member with `depth` dimensions, in order."""
     if not depth:
         yield index, value
         return
@@ -110,18 +127,18 @@ def _is_structure(shape: Any) -> bool:
 def fields(
     name: str, direction: Literal["in", "out"], shape: Any, values: list[Value], lanes: int | None
 ) -> Iterator[Leaf]:
-    """The plain ports of a value of any shape, one for each field of a structure.
+    """Yield the plain ports of a value of any shape, one for each field of a structure.
 
     Parameters
     ----------
     name, direction
-        Of the port, or what the names of the fields begin with.
+        Name of the port, or beginning of the names of the fields; direction of all.
     shape
-        The value's shape.
+        Shape of the value.
     values
-        The value; several, side by side, are lanes.
+        The value, or the values of all lanes.
     lanes
-        Their number; None if it is one alone.
+        Number of lanes; None for a scalar.
     """
     layout = _layout(shape)
     if isinstance(layout, data.StructLayout):
@@ -148,12 +165,12 @@ def fields(
 
 
 class TopLevel(Elaboratable):
-    """A component behind plain ports, with its `sync` domain on the ports `clk` and `rst`.
+    """A component with plain ports, and with its `sync` domain on the ports `clk` and `rst`.
 
     Parameters
     ----------
     component
-        The unit; in the design it is the submodule `unit`.
+        The component, which becomes the submodule `unit`.
 
     Attributes
     ----------
@@ -162,6 +179,12 @@ class TopLevel(Elaboratable):
     signals : dict of str to Signal
         The signal of every plain port, `clk` and `rst` first. A vector is one unsigned signal, lane
         0 lowest.
+
+    Examples
+    --------
+    >>> import golden, hdl
+    >>> list(TopLevel(hdl.Lfsr(golden.LfsrConfig())).signals)
+    ['clk', 'rst', 'o_valid', 'o_ready', 'o_data']
     """
 
     def __init__(self, component: wiring.Component):
@@ -178,7 +201,7 @@ class TopLevel(Elaboratable):
 
     @property
     def ports(self) -> list[Signal]:
-        """All signals, in the order in which the generated module lists them."""
+        """All signals, in the order of the generated module's ports."""
         return list(self.signals.values())
 
     def _unit(self, platform: object) -> Elaboratable:
@@ -199,7 +222,7 @@ class TopLevel(Elaboratable):
 
 
 def described(ports: Iterable[Port]) -> list[tuple[str, str, str, str]]:
-    """The table of ports, `clk` and `rst` first: name, direction, bits, meaning and layout."""
+    """Return the table of ports, `clk` and `rst` first: name, direction, bits, description."""
     return [
         (port.name, port.direction, str(port.bits), port.text) for port in (CLOCK, RESET, *ports)
     ]

@@ -1,1 +1,1 @@
-"""Trainings from the command line: data, sweeps, plots, replays on hardware, the demonstration."""
+"""Training from the command line: data sets, sweeps, plots, replay on hardware, demonstration."""

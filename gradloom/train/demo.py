@@ -1,6 +1,4 @@
-"""The demonstration: digits train in integers, a whole step goes through the hardware,
-Verilog comes out.
-"""
+"""The demonstration: training on digits in integers, one step on the hardware, Verilog."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,46 +19,46 @@ from gradloom.comparison.compare import Comparison, compare
 from gradloom.rtl.verilog import verilog
 from gradloom.sim.simulation import Simulation
 from gradloom.sim.simulators import SimulatorName, prepare
-from gradloom.train.replay import Station, stations
+from gradloom.train.replay import UnitReplay, unit_replays
 from gradloom.units import UNITS
 
-#: What trains, by the name of its system in the table.
+#: Systems of the table to their recipes.
 SYSTEMS = {"WAGE": "digits-wage", "Gupta": "digits-gupta"}
-#: Rows and columns of the array that comes out, as of the one that the steps run on.
+#: Rows and columns of the array whose Verilog is written.
 SIDE = 8
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a station came to.
+    """Result of a replay.
 
     Parameters
     ----------
     system
-        The training that the step is from.
-    station
-        The unit and what went through it.
+        The training system.
+    replay
+        The unit and its part of the step.
     comparison
-        Hardware against twin, every port at every clock.
+        Comparison of the hardware with its twin, every port at every clock.
     against_training
-        Results of the twin that are not those of the training model.
+        Number of results of the twin that differ from the training model.
     """
 
     system: str
-    station: Station
+    replay: UnitReplay
     comparison: Comparison
     against_training: int
 
     @property
     def agrees(self) -> bool:
-        """Whether hardware, twin and training have the same numbers."""
+        """Hardware, twin and training model have the same results."""
         return self.comparison.agrees and not self.against_training
 
 
 def _train(
     recipe: Recipe, dataset: Dataset, out: Console, progress: Progress
 ) -> tuple[Trainer[Any], Record]:
-    """Train, print how the error falls, and record one more step."""
+    """Train, print the error of some epochs, and record one more step."""
     trainer = new_trainer(recipe, dataset)
     task = progress.add_task("training", total=recipe.epochs)
     for epoch in trainer.epochs(dataset):
@@ -74,6 +72,7 @@ def _train(
 
 
 def _line(epoch: Epoch) -> str:
+    """Return the loss and the errors of an epoch as text."""
     return (
         f"  epoch {epoch.epoch:3}: loss {epoch.train.mean_loss:.3f}, "
         f"training error {epoch.train.error:5.2f} %, test error {epoch.test.error:5.2f} %"
@@ -83,7 +82,7 @@ def _line(epoch: Epoch) -> str:
 def _built(
     components: list[Any], simulator: SimulatorName, progress: Progress
 ) -> Iterator[Simulation]:
-    """The simulations of `components`, built two at a time."""
+    """Yield the simulations of `components`, built two at a time."""
     task = progress.add_task("building simulators", total=len(components))
     with ThreadPoolExecutor(2) as pool:
         for simulation in pool.map(lambda component: prepare(component, simulator), components):
@@ -93,16 +92,16 @@ def _built(
 
 
 def _replay(
-    system: str, parts: list[Station], simulator: SimulatorName, progress: Progress
+    system: str, parts: list[UnitReplay], simulator: SimulatorName, progress: Progress
 ) -> list[Outcome]:
-    """Every station through hardware and twin."""
-    components = [station.unit.component(station.config) for station in parts]
+    """Run hardware and twin of every replay."""
+    components = [replay.unit.component(replay.config) for replay in parts]
     outcomes = []
-    for station, component, simulation in zip(
+    for replay, component, simulation in zip(
         parts, components, list(_built(components, simulator, progress))
     ):
-        inputs, twin = station.inputs, station.unit.twin(station.config)
-        task = progress.add_task(f"{system}: {station.title}", total=len(inputs["i_valid"]))
+        inputs, twin = replay.inputs, replay.unit.twin(replay.config)
+        task = progress.add_task(f"{system}: {replay.title}", total=len(inputs["i_valid"]))
         comparison = compare(
             component,
             inputs,
@@ -110,12 +109,13 @@ def _replay(
             simulation,
             progress=lambda done, _, task=task: progress.update(task, completed=done),  # type: ignore[misc]
         )
-        outcomes.append(Outcome(system, station, comparison, station.differences(twin.run(inputs))))
+        outcomes.append(Outcome(system, replay, comparison, replay.differences(twin.run(inputs))))
         progress.remove_task(task)
     return outcomes
 
 
 def _table(outcomes: list[Outcome]) -> Table:
+    """Return a table with one row per replay."""
     table = Table(
         title="One training step through the hardware, every port at every clock", box=SIMPLE
     )
@@ -125,7 +125,7 @@ def _table(outcomes: list[Outcome]) -> Table:
     for number, outcome in enumerate(outcomes):
         comparison = outcome.comparison
         table.add_row(
-            f"{outcome.system}: {outcome.station.title}",
+            f"{outcome.system}: {outcome.replay.title}",
             f"{comparison.clocks:,}",
             f"{comparison.values:,}",
             f"{comparison.mismatches:,}",
@@ -137,7 +137,7 @@ def _table(outcomes: list[Outcome]) -> Table:
 
 
 def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress) -> bool:
-    """The whole demonstration; Verilog goes to `folder`. Returns whether all agreed."""
+    """Run the demonstration and write Verilog into `folder`. Returns whether all values agree."""
     dataset = digits()
     shape = " x ".join(map(str, dataset.train_images.shape[1:]))
     out.print(
@@ -150,15 +150,13 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
         network = "-".join(filter(None, (recipe.network, f"{dataset.classes}FC")))
         out.print(f"\n{name} in integers, {network} on {shape} pixels:", highlight=False)
         trainer, record = _train(recipe, dataset, out, progress)
-        outcomes += _replay(system, stations(trainer, record), simulator, progress)
+        outcomes += _replay(system, unit_replays(trainer, record), simulator, progress)
 
     out.print()
     out.print(_table(outcomes))
-    results = sum(outcome.station.results for outcome in outcomes)
+    results = sum(outcome.replay.results for outcome in outcomes)
     differ = sum(outcome.against_training for outcome in outcomes)
-    out.print(
-        f"Of {results:,} results that the training model had in these steps, {differ:,} differ."
-    )
+    out.print(f"Of {results:,} results of the training model in these steps, {differ:,} differ.")
     for outcome in outcomes:
         if not outcome.comparison:
             out.print(f"{outcome.system}: {outcome.comparison.report()}", markup=False)

@@ -1,7 +1,7 @@
-"""Data sets from the network: where they are, what their files must hash to, how they get here.
+"""Fetches data sets from the network: their addresses, the hashes of their files, the transfer.
 
-Transfers are made with pooch, which the extra `train` brings. A file gets its name when it is whole
-and hashes to what is written here; until then there is a temporary one, gone when anything fails.
+Transfers use pooch, which is part of the extra `train`. A file is written under a temporary name
+and renamed when it is complete and has the right hash. After any failure it is removed.
 """
 
 import shutil
@@ -16,13 +16,13 @@ from rich.progress import Progress, TaskID
 
 from golden.files import replaced
 
-#: Seconds without a byte after which a server counts as silent.
+#: Seconds without a byte after which a transfer is given up.
 TIMEOUT = 30
 _CHUNK = 1 << 16
 
 
 class FetchError(RuntimeError):
-    """A data set cannot be had; the message names the file and what went wrong."""
+    """A data set cannot be fetched; the message names the file and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class File:
     Parameters
     ----------
     name
-        Its name, the same on every mirror and in the folder.
+        Name of the file, on every mirror and in the folder.
     size
-        Bytes.
+        Number of bytes.
     sha256
-        Hash of its content, in hexadecimal.
+        Hash of the content, in hexadecimal.
     """
 
     name: str
@@ -51,17 +51,18 @@ class Source:
     Parameters
     ----------
     title
-        What it is, in one line.
+        Description, one line.
     home
-        Where its authors describe it.
+        Address of the authors' description.
     licence
-        What they allow.
+        Licence.
     mirrors
-        Addresses before the files' names, tried in this order.
+        Addresses of folders with the files, tried in this order.
     files
-        All files that are transferred.
+        Files to transfer.
     unpacked
-        Paths in the folder and in the archives; none where the files are used as they are.
+        Paths of the unpacked files, in the folder and in the archives. Empty if there are no
+        archives.
     """
 
     title: str
@@ -73,11 +74,11 @@ class Source:
 
     @property
     def size(self) -> int:
-        """Bytes that are transferred."""
+        """Number of bytes to transfer."""
         return sum(file.size for file in self.files)
 
     def missing(self, folder: Path) -> list[str]:
-        """Names of the files that are not in the folder, or not of the published size."""
+        """Return the names of the files that are missing in the folder or have another size."""
         absent = [
             file.name
             for file in self.files
@@ -93,7 +94,7 @@ _CIFAR = {
     "licence": "none stated; its authors ask to cite Krizhevsky 2009",
 }
 
-#: Data sets by name. Hashes are those that TensorFlow Datasets and many others check, too.
+#: Data sets by name. TensorFlow Datasets and others check the same hashes.
 SOURCES = {
     "mnist": Source(
         title="handwritten digits, 28 x 28, 60,000 + 10,000",
@@ -193,7 +194,7 @@ SOURCES = {
 
 
 def default_folder(name: str) -> Path:
-    """Where the data set `name` is kept if nobody says otherwise: in the user's cache."""
+    """Return the default folder of a data set, in the user's cache."""
     return Path(_pooch().os_cache("gradloom")) / name
 
 
@@ -204,27 +205,26 @@ def fetch(
     say: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
 ) -> None:
-    """Bring the files of a data set into `folder`; those that are there stay and are checked.
+    """Fetch the files of a data set into `folder`. Existing files are checked and kept.
 
     Parameters
     ----------
     source
-        One of `SOURCES`, or another.
+        The data set.
     folder
-        Made if it is missing.
+        The folder, made if it is missing.
     mirrors
         Addresses to try instead of the published ones.
     say
-        Gets a line for every file: from where it came, or that it was there.
+        Called with one line for every file: its address, or that it is already there.
     progress
-        Shows the transfer of each file.
+        Display of the transfers.
 
     Raises
     ------
     FetchError
-        No mirror gave a file with the right hash, a file of that name is there with another, an
-        archive lacks a file, or pooch is not installed. Whatever was whole before stays, and a
-        second call goes on from there.
+        No mirror has a file with the right hash, an existing file has another hash, an archive
+        lacks a file, or pooch is not installed. Complete files stay, so a second call continues.
     """
     pooch = _pooch()
     folder.mkdir(parents=True, exist_ok=True)
@@ -259,7 +259,7 @@ def _pooch() -> ModuleType:
 def _transfer(
     pooch: Any, file: File, temporary: Path, mirrors: Sequence[str], progress: Progress | None
 ) -> str:
-    """Fill the temporary file from the first mirror that has the right content; which it was."""
+    """Fill the temporary file from the first mirror with the right content. Returns the mirror."""
     from requests import RequestException
 
     reasons = []
@@ -270,7 +270,7 @@ def _transfer(
             progressbar=bar or False,
             chunk_size=_CHUNK,
             timeout=TIMEOUT,
-            # As it is stored: a server may otherwise pack it, or unpack what is packed already.
+            # Otherwise a server may compress the file, or decompress it.
             headers={"Accept-Encoding": "identity"},
         )
         try:
@@ -293,7 +293,7 @@ def _transfer(
 
 
 def _reason(error: Any) -> str:
-    """What went wrong in a transfer, in a few words: requests says it in many."""
+    """Return the reason of a failed transfer, shorter than the message of requests."""
     import requests
 
     if error.response is not None:
@@ -301,18 +301,18 @@ def _reason(error: Any) -> str:
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"no answer within {TIMEOUT} s"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the transfer broke off"
+        return "the transfer was interrupted"
     if isinstance(error, requests.ConnectionError):
-        # The system's own words come last.
+        # The operating system's message is the last part.
         cause = str(getattr(error.args[0], "reason", error)) if error.args else ""
         return f"no connection ({cause.rpartition(': ')[2]})"
     return str(error)
 
 
 class _Bar:
-    """A progress bar as pooch drives one, shown by rich."""
+    """A progress bar with the methods that pooch calls, shown by rich."""
 
-    total = 0  # of bytes, set by pooch
+    total = 0  # bytes, set by pooch
 
     def __init__(self, progress: Progress, name: str):
         self._progress = progress
@@ -329,19 +329,19 @@ class _Bar:
             self._progress.reset(self._task)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
 
 
 def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
-    """Write the wanted files of a tar archive, and no other, into the folder."""
+    """Write the wanted files of a tar archive, and no others, into the folder."""
     missing = dict.fromkeys(wanted)
     try:
         with tarfile.open(archive, "r:gz") as members:
             for member in members:
-                # Names are those we know, so none can lead elsewhere.
+                # Only known names are written, so no path can lead out of the folder.
                 content = members.extractfile(member) if member.isfile() else None
                 if member.name not in missing or content is None:
                     continue
@@ -351,6 +351,6 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
                     shutil.copyfileobj(content, target)
                 del missing[member.name]
     except (tarfile.TarError, EOFError) as error:
-        raise FetchError(f"{archive}: no tar archive, or a damaged one ({error})") from None
+        raise FetchError(f"{archive}: not a tar archive, or a damaged one ({error})") from None
     if missing:
         raise FetchError(f"{archive}: no {', '.join(missing)} in it")

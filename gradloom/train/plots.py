@@ -1,6 +1,6 @@
-"""Plots of a run's folder, and of a sweep's: drawn from its tables, the same bytes every time.
+"""Plots of a run or a sweep, drawn from the tables in its folder. Equal tables give equal files.
 
-matplotlib draws them; it is imported when needed, and `MissingError` says how to get it.
+matplotlib is imported only when plots are drawn.
 """
 
 import csv
@@ -16,7 +16,7 @@ from golden.files import replaced
 from golden.training.runs.run import HISTOGRAMS, LAYERS, METRICS
 from gradloom.train.sweep import SUMMARY, grouped
 
-#: Inches; and dots an inch of a PNG.
+#: Size in inches, and dots per inch of a PNG.
 _WIDTH, _HEIGHT, _DPI = 7.2, 4.2, 150
 
 _STYLE: Any = {
@@ -34,18 +34,23 @@ _STYLE: Any = {
 
 
 class MissingError(Exception):
-    """matplotlib is not installed; the message says how to get it."""
+    """matplotlib is not installed; the message has the command that installs it."""
 
 
 def draw(folder: Path, suffix: str = "png") -> list[Path]:
-    """The plots of a run's or a sweep's folder, as PNG or SVG, written into it.
+    """Draw the plots of a run or a sweep, as PNG or SVG, into its folder.
+
+    Returns
+    -------
+    list of Path
+        The files written.
 
     Raises
     ------
     MissingError
         matplotlib is missing.
     ValueError
-        The folder holds neither a run nor a sweep.
+        The folder has neither a run nor a sweep.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingError("the plots need matplotlib: pip install 'gradloom[train]'")
@@ -84,7 +89,7 @@ def _numbers(rows: list[dict[str, str]], column: str) -> list[float]:
 
 @contextmanager
 def _figure() -> Iterator[Any]:
-    """A figure of our style, without a window."""
+    """Yield a figure in the style of these plots, without a window."""
     import matplotlib
 
     with matplotlib.rc_context():
@@ -96,7 +101,7 @@ def _figure() -> Iterator[Any]:
 
 
 def _saved(path: Path, plot: Callable[[Any], None]) -> Path:
-    """A figure by `plot`, in a file without dates and versions in it."""
+    """Write a figure by `plot` to a file without dates and versions."""
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     with _figure() as figure, replaced(path) as temporary:
         plot(figure)
@@ -105,7 +110,7 @@ def _saved(path: Path, plot: Callable[[Any], None]) -> Path:
 
 
 def _epochs(axes: Any, epochs: list[float]) -> None:
-    """An axis of epochs, whole numbers from the first to the last."""
+    """Label the axis of epochs, with ticks at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
@@ -122,7 +127,7 @@ def _curve(axes: Any, epochs: list[float], values: list[float], label: str, **st
 def _error(figure: Any, rows: list[dict[str, str]]) -> None:
     axes, epochs = figure.subplots(), _numbers(rows, "epoch")
     test = _numbers(rows, "test_error")
-    _curve(axes, epochs, _numbers(rows, "train_error"), "training, as it went")
+    _curve(axes, epochs, _numbers(rows, "train_error"), "training")
     _curve(axes, epochs, test, "test")
     _upright(axes, [*_numbers(rows, "train_error"), *test])
     _epochs(axes, epochs)
@@ -132,8 +137,8 @@ def _error(figure: Any, rows: list[dict[str, str]]) -> None:
 
 
 def _upright(axes: Any, values: list[float]) -> None:
-    """An axis of values from 0 on; where some are far below others a logarithmic one, which leaves
-    zeros under its end.
+    """Scale the axis of values: linear from 0 on or, if some values are far below others,
+    logarithmic, with zeros below its lower end.
     """
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -156,12 +161,12 @@ def _loss(figure: Any, rows: list[dict[str, str]]) -> None:
     _curve(axes, epochs, losses, "training")
     _upright(axes, losses)
     _epochs(axes, epochs)
-    axes.set_ylabel("training loss (mean of an image)")
-    axes.set_title("loss of the training batches, as it went")
+    axes.set_ylabel("training loss (mean per image)")
+    axes.set_title("mean loss of the training batches")
 
 
 def _layer_names(rows: list[dict[str, str]]) -> list[str]:
-    """Names of the layers, in order, with their numbers."""
+    """Return numbers and names of the layers, in order."""
     names = {int(row["layer"]): row["name"] for row in rows}
     return [f"{number}: {names[number]}" for number in sorted(names)]
 
@@ -175,7 +180,7 @@ def _layers(figure: Any, rows: list[dict[str, str]]) -> None:
     upper, lower = figure.subplots(2, sharex=True)
     for axes, column, title in (
         (upper, "saturated", "values that saturated in the forward pass"),
-        (lower, "unmoved", "weights that an update left as they were"),
+        (lower, "unmoved", "weights that an update did not change"),
     ):
         for number, (name, colour) in enumerate(zip(names, colours), 1):
             own = [row for row in rows if int(row["layer"]) == number]
@@ -193,23 +198,23 @@ def _histograms(figure: Any, names: list[str], bars: Mapping[str, Any]) -> None:
     figure.set_size_inches(_WIDTH, 1.5 + 1.35 * len(names))
     grid = figure.subplots(len(names), 2, squeeze=False)
     for number, (name, pair) in enumerate(zip(names, grid), 1):
-        for axes, what, colour in zip(pair, ("weights", "updates"), ("C0", "C1")):
-            counts, edges = (bars[f"{what} {number} {part}"] for part in ("counts", "edges"))
+        for axes, kind, colour in zip(pair, ("weights", "updates"), ("C0", "C1")):
+            counts, edges = (bars[f"{kind} {number} {part}"] for part in ("counts", "edges"))
             axes.stairs(counts, edges, fill=True, color=colour)
             axes.set_yscale("symlog", linthresh=1)
             axes.set_ylim(bottom=0)
             axes.margins(x=0.02)
             axes.locator_params(axis="x", nbins=5)
-        pair[0].set_ylabel(f"{name}\n(values a bar)")
-    for axes, what in zip(grid[-1], ("weight", "update of the last step")):
-        axes.set_xlabel(f"{what} (value)")
+        pair[0].set_ylabel(f"{name}\n(values per bar)")
+    for axes, kind in zip(grid[-1], ("weight", "update of the last step")):
+        axes.set_xlabel(f"{kind} (value)")
     figure.suptitle("weights and their last updates, after the last epoch")
 
 
 def _sweep(figure: Any, rows: list[dict[str, str]]) -> None:
-    """Error over the first key's values, a line for each combination of the others."""
+    """Plot the error over the values of the first key, one line per combination of the others."""
     groups = grouped(rows)
-    if () in groups:  # seeds alone
+    if () in groups:  # only the seeds differ
         groups = {(("seed", row["seed"]),): [float(row["test_error"])] for row in rows}
     key = next(iter(groups))[0][0]
     values = list(dict.fromkeys(first for (_, first), *_ in groups))
@@ -238,7 +243,7 @@ def _sweep(figure: Any, rows: list[dict[str, str]]) -> None:
     axes.set_ylabel("test error (%)")
     most = max(map(len, groups.values()))
     axes.set_title(
-        f"test error after the last epoch: median, least and most of {most} seeds"
+        f"test error after the last epoch: median, minimum and maximum of {most} seeds"
         if most > 1
         else "test error after the last epoch"
     )
@@ -248,7 +253,7 @@ def _sweep(figure: Any, rows: list[dict[str, str]]) -> None:
 
 
 def _places(values: list[str]) -> dict[str, float]:
-    """Where values stand: numbers as such, or side by side where they are none or far apart."""
+    """Return the positions of values: numbers to scale, others (or far apart ones) side by side."""
     try:
         numbers = [float(value) for value in values]
     except ValueError:

@@ -1,9 +1,8 @@
-"""A recorded training step as stimulus for the hardware:
-the same operands, in the same order, with the same draws.
+"""Replay of a recorded training step on the hardware: the same operands, order and random bits.
 
-Each unit that a step needs becomes a `Station`: its configuration, the operands that the step sent
-through it, one operation after another, and the results that training had. The generators start
-where the step's lanes stood.
+Each unit that the step needs has a `UnitReplay`: its configuration, the operands of its operations
+one after the other, and the results of the training model. The generators start in the states that
+the lanes had in the step.
 """
 
 from collections.abc import Sequence
@@ -11,11 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import golden
 from golden.fixed import Codes, Conversion, Fixed, Rounding
-from golden.order import Matrix, TileOrder, VectorOrder
+from golden.order import TileOrder, VectorOrder
 from golden.training import Entry, Recipe, Record, Trainer
 from golden.training.step.ops import (
     Convert,
@@ -27,55 +25,35 @@ from golden.training.step.ops import (
     WageUpdate,
 )
 from golden.twin import Trace
+from gradloom.train.tile_stimulus import Expected, block_order, product_rows, product_stimulus
 from gradloom.units import UNITS, Unit
 
 
 @dataclass
-class Result:
-    """What training had of an operation, by the vectors that leave its unit.
-
-    Parameters
-    ----------
-    values
-        By output field, (vectors, ...).
-    real
-        Which of them are of training; the others fill up vectors and tiles.
-    """
-
-    values: Codes
-    real: NDArray[np.bool_]
-
-    @property
-    def count(self) -> int:
-        """Values of training."""
-        return int(np.count_nonzero(self.real))
-
-
-@dataclass
-class Station:
-    """A unit with all that a step sends through it.
+class UnitReplay:
+    """A unit with the stimulus and the results of a training step.
 
     Parameters
     ----------
     title
-        What it is, for people.
+        Description.
     unit, config
         The unit and its configuration.
     pieces
-        Stimulus, one piece per operation; nothing stalls, so they are played one after the other.
+        Stimulus of each operation. Nothing stalls, so the pieces follow each other directly.
     expected
-        What training had, by output field, one entry per operation.
+        Results of each operation in the training model, by output field.
     """
 
     title: str
     unit: Unit
     config: Any
     pieces: list[Trace] = field(default_factory=list)
-    expected: list[dict[str, Result]] = field(default_factory=list)
+    expected: list[dict[str, Expected]] = field(default_factory=list)
 
     @property
     def inputs(self) -> Trace:
-        """The whole stimulus, with clocks at its end in which the last results leave."""
+        """The whole stimulus by port, one row per clock, until the last result has left."""
         names = self.pieces[0]
         idle = self.config.latency + getattr(self.config, "rows", 1)
         trace = {}
@@ -86,12 +64,12 @@ class Station:
 
     @property
     def results(self) -> int:
-        """Values that training had."""
+        """Number of results of the training model."""
         return sum(result.count for fields in self.expected for result in fields.values())
 
     def differences(self, outputs: Trace) -> int:
-        """How many results among `outputs` are not those of training;
-        a missing or extra vector counts for all.
+        """Return the number of results in `outputs` that differ from the training model, which is
+        all of them if a vector is missing or extra.
         """
         left = outputs["o_valid"] != 0
         vectors = [len(next(iter(fields.values())).values) for fields in self.expected]
@@ -101,22 +79,34 @@ class Station:
         for count, fields in zip(vectors, self.expected):
             for name, wanted in fields.items():
                 got = outputs[f"o_{name}"][left][at : at + count].reshape(wanted.values.shape)
-                wrong += int(np.count_nonzero((got != wanted.values) & wanted.real))
+                wrong += int(np.count_nonzero((got != wanted.values) & wanted.counted))
             at += count
         return wrong
 
 
-def stations(
+def unit_replays(
     trainer: Trainer[Any], record: Record, multipliers: tuple[int, int] | None = None
-) -> list[Station]:
-    """The units that the step in `record`, the latest of `trainer`, went through.
+) -> list[UnitReplay]:
+    """Return the units that the latest step of `trainer` uses, with their stimulus and results.
 
-    With `multipliers`, products without rounding go through a mixed array with a block of so many
-    rows and columns: those with weights of -1, 0 and 1 on all nodes, others in the block.
+    A unit that rounds stochastically draws random bits for every value. So values that are rounded
+    to nearest go through another unit, without random bits. Units that share lanes in training draw
+    in turns; each turn is a replay of its own, whose generator starts in the state at this turn.
 
-    A unit that rounds stochastically moves its lanes for every value, so what is rounded to nearest
-    goes through a unit of its own, which has none. Where units take turns in moving the lanes that
-    they share in training, each turn is a station of its own, whose generator starts there.
+    Parameters
+    ----------
+    trainer
+        The trainer.
+    record
+        The record of its latest step.
+    multipliers
+        Rows and columns of a mixed array's block of multipliers, for the products without rounding:
+        weights of -1, 0 and 1 use all nodes, others the block.
+
+    Returns
+    -------
+    list of UnitReplay
+        Arrays first, then the other units in the order of their operations.
     """
     recipe, start = trainer.recipe, trainer.step_start
     result = []
@@ -130,11 +120,13 @@ def stations(
             block = multipliers if kind is None else None
             generator = _moved(recipe.generator, start.array)
             result.append(_array(title, chosen, recipe, generator, block))
-    width = max((station.config.macc.width for station in result), default=1) + 1  # and a target
+    width = (
+        max((replay.config.macc.width for replay in result), default=1) + 1
+    )  # of a sum and a target
 
     draws = start.elementwise
-    turns: list[tuple[Station, int]] = []
-    latest: dict[tuple[str, bool], int] = {}  # which turn a kind of unit had last
+    turns: list[tuple[UnitReplay, int]] = []
+    latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
     for entry in record:
         operation = entry.operation
         if not isinstance(operation, _ELEMENTWISE):
@@ -143,16 +135,16 @@ def stations(
         turn = latest.get(key)
         if turn is None or (operation.draws and turns[turn][1] != draws):
             generator = _moved(recipe.generator, draws)
-            turns.append((_station(entry, record, width, recipe.columns, generator), draws))
+            turns.append((_new_replay(entry, record, width, recipe.columns, generator), draws))
             turn = latest[key] = len(turns) - 1
         draws += operation.leaps
-        station = turns[turn][0]
-        turns[turn] = (station, draws)
-        _add(station, entry)
-    return [*result, *(station for station, _ in turns)]
+        replay = turns[turn][0]
+        turns[turn] = (replay, draws)
+        _add(replay, entry)
+    return [*result, *(replay for replay, _ in turns)]
 
 
-#: Operations of elementwise units, and the units of those that are no rounders.
+#: Operations of elementwise units, and the units of those that are not rounders.
 _ELEMENTWISE = (
     QuantizeWeight,
     QuantizeActivation,
@@ -171,7 +163,7 @@ _UNIT: dict[type, str] = {
 
 
 def _conversion(entry: Entry) -> Conversion | None:
-    """What rounders do in an operation; None where there are none."""
+    """Return the conversion of an operation; None without rounding."""
     if isinstance(entry.operation, Product):
         return entry.operation.conversion
     assert isinstance(entry.operation, Convert)
@@ -179,12 +171,12 @@ def _conversion(entry: Entry) -> Conversion | None:
 
 
 def _draws(conversion: Conversion | None) -> bool | None:
-    """Whether a conversion takes random bits; None where there is none."""
+    """Return whether a conversion draws random bits; None without a conversion."""
     return None if conversion is None else conversion.rounding is Rounding.STOCHASTIC
 
 
 def _bits(tensors: Sequence[Codes]) -> int:
-    """Bits of a word that holds every code, 2 or more."""
+    """Return the number of bits, at least 2, of a word for every code."""
     lowest = min(
         min(int(codes.min(initial=0)), -int(codes.max(initial=0)) - 1) for codes in tensors
     )
@@ -192,7 +184,7 @@ def _bits(tensors: Sequence[Codes]) -> int:
 
 
 def _moved(generator: golden.Generator, draws: int) -> golden.Generator:
-    """The generator as its lanes are after so many draws: every lane is as far from its seed."""
+    """Return a generator whose lanes start where those of `generator` are after so many draws."""
     return replace(generator, seed=generator.advance(generator.seed, draws * generator.leap))
 
 
@@ -202,8 +194,8 @@ def _array(
     recipe: Recipe,
     generator: golden.Generator,
     multipliers: tuple[int, int] | None,
-) -> Station:
-    """An array for `products`, its words as wide as these need."""
+) -> UnitReplay:
+    """Return the replay of `products` on an array with operands as wide as needed."""
     conversions = tuple(dict.fromkeys(filter(None, map(_conversion, products))))
     depth = max(1, *(entry.tensors["a"].shape[1] for entry in products))
     config = golden.ArrayConfig(
@@ -219,7 +211,7 @@ def _array(
         multipliers=multipliers,
         ternary_depth=depth,
     )
-    station = Station(title, UNITS["array"], config)
+    replay = UnitReplay(title, UNITS["array"], config)
     for entry in products:
         a, b, out = (entry.tensors[name] for name in ("a", "b", "out"))
         multiply = multipliers is not None and bool(np.abs(b).max(initial=0) > 1)
@@ -230,73 +222,15 @@ def _array(
         if len(conversions) > 1:
             choice = conversions.index(_conversion(entry))
             piece["i_choice"] = np.full(len(piece["i_valid"]), choice, np.int64)
-        station.pieces.append(piece)
-        station.expected.append(product_rows(config, out, order))
-    return station
+        replay.pieces.append(piece)
+        replay.expected.append(product_rows(config, out, order))
+    return replay
 
 
-def block_order(
-    config: golden.ArrayConfig, height: int, width: int, multiply: bool = False
-) -> TileOrder:
-    """An order for a product whose tiles may come in any, as they drain raw: by column blocks.
-
-    To `multiply`, its tiles are those of a mixed array's block of multipliers.
-    """
-    block = config.multipliers if multiply and config.multipliers else (config.rows, config.columns)
-    matrix = Matrix(samples=height, channels=width)
-    return TileOrder(matrix=matrix, rows=block[0], columns=block[1], by_columns=True)
-
-
-def product_stimulus(
-    config: golden.ArrayConfig, a: Codes, b: Codes, order: TileOrder, multiply: bool = False
-) -> Trace:
-    """Operands of the product of `a` (M, K) and `b` (K, N), tile by tile in their order.
-
-    To `multiply`, the order is of a mixed array's block of multipliers. A product of no terms has
-    one of zeros. Tiles shallower than the array has rows are followed by idle clocks, so that no
-    operand ever waits.
-    """
-    depth = max(a.shape[1], 1)
-    clocks = max(depth, config.rows)
-    down, across = order.tiles()
-
-    def tiles(operands: Codes, chosen: Codes, before: int, after: int) -> Codes:
-        """Vectors (K, M or N) of every tile, with zeros for padding and for lanes beyond it."""
-        padded = np.zeros((clocks, operands.shape[1] + 1), np.int64)
-        padded[: len(operands), :-1] = operands
-        lanes = np.pad(chosen, ((0, 0), (before, after)), constant_values=-1)
-        return padded[:, lanes].swapaxes(0, 1).reshape(-1, lanes.shape[1])
-
-    clock = np.tile(np.arange(clocks), len(down))
-    stimulus = {
-        "i_valid": (clock < depth).astype(np.int64),
-        "i_a": tiles(a.T, down, config.rows - order.rows, 0),
-        "i_b": tiles(b, across, 0, config.columns - order.columns),
-        "i_last": (clock == depth - 1).astype(np.int64),
-    }
-    if config.multipliers:
-        stimulus["i_multiply"] = np.full(len(clock), int(multiply), np.int64)
-    return stimulus
-
-
-def product_rows(config: golden.ArrayConfig, out: Codes, order: TileOrder) -> dict[str, Result]:
-    """Rows in which the array gives the product `out` (M, N), tile by tile in their order, a tile's
-    bottom row first; 0 outside of the block that the order is of.
-    """
-    down, across = order.tiles()
-    down = np.pad(down, ((0, 0), (config.rows - order.rows, 0)), constant_values=-1)[:, ::-1]
-    across = np.pad(across, ((0, 0), (0, config.columns - order.columns)), constant_values=-1)
-    real = (down >= 0)[:, :, None] & (across >= 0)[:, None]
-    data = np.where(real, out[down[:, :, None], across[:, None]], 0)
-    data, real = data.reshape(-1, config.columns), real.reshape(-1, config.columns)
-    last = (np.arange(len(data)) % config.rows == config.rows - 1).astype(np.int64)
-    return {"data": Result(data, real), "last": Result(last, np.ones(len(last), np.bool_))}
-
-
-def _station(
+def _new_replay(
     entry: Entry, record: Record, width: int, lanes: int, generator: golden.Generator
-) -> Station:
-    """The unit of an elementwise operation, set up for all of its kind in `record`."""
+) -> UnitReplay:
+    """Return an empty replay for an elementwise operation and all of its kind in `record`."""
     operation = entry.operation
     drawing: dict[str, Any] = {"lanes": lanes, "first_lane": lanes, "generator": generator}
     config: Any
@@ -327,13 +261,13 @@ def _station(
         case _:
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
-            return Station(title, UNITS["rounder"], config)
+            return UnitReplay(title, UNITS["rounder"], config)
     name = _UNIT[type(operation)]
-    return Station(name, UNITS[name], config)
+    return UnitReplay(name, UNITS[name], config)
 
 
 def _rounder(entry: Entry, record: Record, drawing: dict[str, Any]) -> golden.RounderConfig:
-    """A rounder for the conversions of `record` that take random bits as `entry` does, or not."""
+    """Return a rounder for the conversions in `record` that draw like that of `entry`, or not."""
     converts = [
         other
         for other in record
@@ -350,7 +284,7 @@ def _rounder(entry: Entry, record: Record, drawing: dict[str, Any]) -> golden.Ro
     )
 
 
-#: For each kind of operation: ports by the names of its tensors, and the scalars that are ports.
+#: For each kind of operation: its tensors' names to ports, and the scalars that are ports.
 _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
     QuantizeWeight: ({"n": "i_data", "code": "o_data"}, ()),
     QuantizeActivation: (
@@ -366,23 +300,23 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
 }
 
 
-def _add(station: Station, entry: Entry) -> None:
-    """Append an operation's stimulus and results to its station."""
-    operation, config = entry.operation, station.config
+def _add(replay: UnitReplay, entry: Entry) -> None:
+    """Append the stimulus and the results of an operation to a replay."""
+    operation, config = entry.operation, replay.config
     order = operation.order
     assert isinstance(order, VectorOrder)
     ports, scalars = _PORTS.get(type(operation), ({"z": "i_data", "out": "o_data"}, ()))
     vectors = order.leaps
     settings = {name: entry.scalars[name] for name in scalars}
-    real = order.vectors(np.ones(order.matrix.shape, np.bool_))
+    counted = order.vectors(np.ones(order.matrix.shape, np.bool_))
     piece: Trace = {"i_valid": np.ones(vectors, np.int64)}
-    expected: dict[str, Result] = {}
+    expected: dict[str, Expected] = {}
     for name, port in ports.items():
         values = order.vectors(entry.tensors[name])
         if port.startswith("i_"):
             piece[port] = values
         else:
-            expected[port[2:]] = Result(values, real)
+            expected[port[2:]] = Expected(values, counted)
     match operation:
         case QuantizeActivation():
             settings["shift"] = operation.shift
@@ -394,11 +328,11 @@ def _add(station: Station, entry: Entry) -> None:
             zero = int(entry.scalars["maximum"] == 0)
             one = np.ones(1, np.bool_)
             expected = {
-                name: Result(np.array([value]), one)
+                name: Expected(np.array([value]), one)
                 for name, value in (*entry.scalars.items(), ("zero", zero))
             }
         case Convert() if len(config.conversions) > 1:
             settings["i_choice"] = config.conversions.index(_conversion(entry))
     piece |= {name: np.full(vectors, value, np.int64) for name, value in settings.items()}
-    station.pieces.append(piece)
-    station.expected.append(expected)
+    replay.pieces.append(piece)
+    replay.expected.append(expected)

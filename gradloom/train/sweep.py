@@ -1,7 +1,7 @@
-"""Many runs of one recipe: every combination of a grid, with several seeds, a folder each.
+"""Many runs of one recipe: every combination of a grid, with several seeds, one folder per run.
 
-The runs are jobs of `gradloom.jobs`: processes of this machine, or the workers of a dask scheduler
-that see the same folders. A run whose worker dies is taken up again from its checkpoint.
+The runs are jobs of `gradloom.jobs`: processes on this machine, or workers of a dask scheduler with
+access to the same folders. A run whose worker dies continues from its checkpoint.
 """
 
 import csv
@@ -22,14 +22,14 @@ from golden.training import Epoch, Recipe, Run, toml
 from golden.training.runs.run import RECIPE
 from gradloom import jobs
 
-#: Table of a sweep's folder: a row a run.
+#: Table in a sweep's folder, one row per run.
 SUMMARY = "summary.csv"
-#: What a row tells of a run after the grid's keys.
+#: Columns of the table after the grid's keys.
 RESULTS = ("seed", "epoch", "train_loss", "train_error", "test_error", "seconds")
-#: Most characters of a folder's name.
+#: Largest number of characters of a folder's name.
 _LONGEST = 200
-#: Seconds between two reports of a run that is going on.
-_SPOKEN = 0.5
+#: Seconds between two reports of progress.
+_REPORTED = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,9 @@ class Point:
     Parameters
     ----------
     values
-        The grid's keys and their values here.
+        Pairs of a key of the grid and its value in this run.
     recipe
-        What they make.
+        The recipe with these values.
     """
 
     values: tuple[tuple[str, str], ...]
@@ -49,7 +49,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
+        """Name of the run's folder."""
         parts = [f"{key}={value}" for key, value in self.values if key != "seed"]
         text = ",".join([*parts, f"seed={self.recipe.seed}"])
         name = re.sub(r"[^\w.,=+:-]", "_", text)
@@ -60,39 +60,46 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a run is: steps of all its epochs."""
+    """Progress of a run: steps done, and steps of all epochs."""
 
     done: int
     steps: int
 
 
-#: Told the number of a run and how far it is.
+#: Called with the number of a run and its progress.
 Listener = Callable[[int, Progress], None]
 
 
 def points(
     recipe: Recipe, grid: Mapping[str, Sequence[str]], seeds: int = 1, where: str = "recipe"
 ) -> list[Point]:
-    """The runs of a sweep: every combination, the last key's values and the seeds going by fastest.
+    """Return the runs of a sweep: every combination of values, with every seed.
 
     Parameters
     ----------
     recipe
-        What they vary.
+        The recipe to vary.
     grid
-        Values by key, as `golden.training.toml.varied` takes them.
+        Key to values: see `golden.training.toml.varied`.
     seeds
-        Runs of a combination, with seeds from the recipe's on.
+        Number of runs per combination. Their seeds count from that of the recipe.
     where
-        What the recipe is called in errors.
+        Name of the recipe in errors.
+
+    Returns
+    -------
+    list of Point
+        The runs. The seed changes fastest, then the last key.
 
     Raises
     ------
     ValueError
-        A key or a value that the recipe does not allow, or one run twice.
+        A key or a value is not allowed, or two runs are equal.
     """
     if "seed" in grid and seeds != 1:
-        raise ValueError(f"seed is a key of the grid: {seeds} seeds of each cannot be had too")
+        raise ValueError(
+            f"seed is a key of the grid: give it values there, or seeds = {seeds} without it"
+        )
     found: dict[str, Point] = {}
     for values in product(*grid.values()):
         pairs = tuple(zip(grid, values))
@@ -101,7 +108,7 @@ def points(
             point = Point(values=pairs, recipe=replace(base, seed=base.seed + seed))
             text = toml.written(point.recipe)
             if text in found or point.name in [other.name for other in found.values()]:
-                raise ValueError(f"grid: {point.name} is there twice")
+                raise ValueError(f"grid: {point.name} occurs twice")
             found[text] = point
     return list(found.values())
 
@@ -116,32 +123,36 @@ def sweep(
     workers: int | None = None,
     listener: Listener = lambda number, progress: None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Carry out `runs`, each in a folder of its name, and keep `summary.csv`.
-
-    Yields the number of a run and its row of the table, as they are done; those that were finished
-    before come first.
+    """Train `runs`, each in the folder of its name, and keep `summary.csv` up to date.
 
     Parameters
     ----------
     runs
-        See `points`.
+        Result of `points`.
     folder
-        Where the runs' folders are.
+        Folder for the runs' folders.
     data
-        Folder of the data set; the digits without it.
+        Folder of the data set; by default the digits in this package.
     resume
-        Go on with the runs that the folder holds.
+        Continue the runs in the folder.
     scheduler, workers
-        Where they run: see `gradloom.jobs.run`.
+        Where the runs take place: see `gradloom.jobs.run`.
     listener
-        Told how far the runs are.
+        Called with the progress of each run.
+
+    Yields
+    ------
+    number : int
+        Number of a run that is finished. Runs that were finished before come first.
+    row : dict
+        Its row of the table.
 
     Raises
     ------
     ValueError
-        A run cannot be made, or its folder is not its own: before any starts.
+        A run cannot be made, or its folder is of another run. No run is started then.
     gradloom.jobs.JobsError
-        See `gradloom.jobs.run`; what is done then stays.
+        See `gradloom.jobs.run`. Finished runs stay.
     """
     folder = Path(folder).absolute()
     source = None if data is None else str(Path(data).absolute())
@@ -158,14 +169,14 @@ def sweep(
     _write(folder, [rows[number] for number in sorted(rows)])
     yield from rows.items()
 
-    def heard(job: int, text: str) -> None:
+    def report(job: int, text: str) -> None:
         done, _, steps = text.partition("/")
         listener(waiting[job], Progress(done=int(done), steps=int(steps)))
 
     tasks = [(runs[number].recipe, source, str(folder / runs[number].name)) for number in waiting]
     if not tasks:
         return
-    done = jobs.run(_carry_out, tasks, scheduler=scheduler, workers=workers, listener=heard)
+    done = jobs.run(_carry_out, tasks, scheduler=scheduler, workers=workers, listener=report)
     for job, history in done:
         number = waiting[job]
         rows[number] = _row(runs[number], history)
@@ -176,7 +187,7 @@ def sweep(
 def _standing(
     runs: Sequence[Point], folder: Path, dataset: Dataset, resume: bool
 ) -> list[tuple[int, list[Epoch] | None]]:
-    """Every run's number, and the history of those that are finished; all are found possible."""
+    """Check all runs. Returns each one's number, and its history if it is finished."""
     for point in runs:
         try:
             Run(point.recipe, dataset)
@@ -184,7 +195,7 @@ def _standing(
             raise ValueError(f"{point.name}: {error}") from None
     held = [(folder / point.name / RECIPE).exists() for point in runs]
     if not resume and (any(held) or (folder / SUMMARY).exists()):
-        raise ValueError(f"{folder} holds a sweep already: resume it, or take another folder")
+        raise ValueError(f"{folder} has a sweep already: resume it, or choose another folder")
     found: list[tuple[int, list[Epoch] | None]] = []
     for number, (point, holds) in enumerate(zip(runs, held)):
         history = None
@@ -196,27 +207,28 @@ def _standing(
 
 
 def _carry_out(recipe: Recipe, source: str | None, folder: str, say: jobs.Say) -> list[Epoch]:
-    """A job: the run in its folder, from where it stands."""
-    spoken = 0.0
+    """A job: train a run in its folder, from its checkpoint if there is one."""
+    reported = 0.0
     with Run(recipe, _dataset(source), folder, resume=True) as run:
         steps = run.steps * recipe.epochs
         for _ in run.walk():
-            if (now := time.monotonic()) - spoken >= _SPOKEN:
-                spoken = now
+            if (now := time.monotonic()) - reported >= _REPORTED:
+                reported = now
                 say(f"{run.trainer.epoch * run.steps + run.trainer.position}/{steps}")
-        # The bars of histograms stay in the folder.
+        # Histograms, which are large, stay in the folder.
         return [replace(epoch, layers=()) for epoch in run.history]
 
 
 @lru_cache(maxsize=1)
 def _dataset(source: str | None) -> Dataset:
-    """The data set of a folder, read once in a process."""
+    """Return the data set of a folder, which is read once per process."""
     return digits() if source is None else load(Path(source))
 
 
 def _row(point: Point, history: list[Epoch]) -> dict[str, Any]:
+    """Return the row of a finished run."""
     last = history[-1]
-    told = {
+    results = {
         "seed": point.recipe.seed,
         "epoch": last.epoch,
         "train_loss": last.train.mean_loss,
@@ -224,10 +236,11 @@ def _row(point: Point, history: list[Epoch]) -> dict[str, Any]:
         "test_error": last.test.error,
         "seconds": sum(epoch.seconds for epoch in history),
     }
-    return {"run": point.name, **dict(point.values), **told}
+    return {"run": point.name, **dict(point.values), **results}
 
 
 def _write(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the table."""
     if not rows:
         return
     with replaced(folder / SUMMARY) as temporary, temporary.open("w", newline="") as file:
@@ -237,12 +250,17 @@ def _write(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[tuple[str, str], ...], list[float]]:
-    """Test errors of the runs by the values of the grid's keys, seeds together, in order.
+    """Return the test errors of all seeds, by the values of the grid's keys.
 
     Parameters
     ----------
     rows
-        Of the table, as they come or as they are read from it.
+        Rows of the table, as made or as read from the file.
+
+    Returns
+    -------
+    dict
+        Pairs of key and value to the list of test errors, in the order of the rows.
     """
     found: dict[tuple[tuple[str, str], ...], list[float]] = {}
     for row in rows:

@@ -121,11 +121,11 @@ BAD = {
     ),
     "near a name": (
         "generate array -o x.v --set macc.dept=3",
-        "--set macc.dept=3: array has no setting macc.dept; near it are macc.depth",
+        "--set macc.dept=3: array has no setting macc.dept; similar names are macc.depth",
     ),
     "a name without its table": (
         "generate array -o x.v --set seed=3",
-        "array has no setting seed; near it are generator.seed",
+        "array has no setting seed; similar names are generator.seed",
     ),
     "no such name": (
         "generate wage-weight -o x.v --set colour=red",
@@ -137,9 +137,9 @@ BAD = {
     ),
     "a name alone": (
         "mutate lfsr --set lanes",
-        "--set lanes: NAME=VALUE is wanted; a NAME is one of generator.bits,",
+        "--set lanes: give NAME=VALUE; a NAME is one of generator.bits,",
     ),
-    "a name and its unit alone": ("mutate lfsr --set lfsr", "--set lfsr: NAME=VALUE is wanted"),
+    "a name and its unit alone": ("mutate lfsr --set lfsr", "--set lfsr: give NAME=VALUE"),
     "an option beside the same name in a table": (
         "compare wage-error --set generator.bits=24 --bits 1",
         ": --bits = 1: allowed are 2 to 24",

@@ -119,13 +119,15 @@ def test_outputs_that_are_not_the_components_are_refused():
             return state, self.outputs
 
     zeros = np.zeros(CLOCKS, np.int64)
-    with pytest.raises(ValueError, match="says nothing of the output port half"):
+    with pytest.raises(ValueError, match="has no values for the output port half"):
         compare(Counter(), ENABLE, Says(count=zeros))
-    with pytest.raises(ValueError, match="gives other: the component has no such output port"):
+    with pytest.raises(ValueError, match="returns other: the component has no such output port"):
         compare(Counter(), ENABLE, Says(count=zeros, half=zeros, other=zeros))
-    with pytest.raises(ValueError, match=r"gives half in the shape \(399,\): \(400,\) is wanted"):
+    with pytest.raises(
+        ValueError, match=r"returns half with the shape \(399,\) instead of \(400,\)"
+    ):
         compare(Counter(), ENABLE, Says(count=zeros, half=zeros[1:]))
-    with pytest.raises(ValueError, match="gives half as float64: integers are wanted"):
+    with pytest.raises(ValueError, match="returns half as float64 instead of integers"):
         compare(Counter(), ENABLE, Says(count=zeros, half=zeros / 2))
 
 
@@ -446,7 +448,7 @@ def test_a_twin_that_has_run_alone_is_run_once():
 
 
 def test_batches_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="there is no batch of inputs"):
+    with pytest.raises(ValueError, match="inputs has no batch"):
         compare(Counter(), iter(()), Counting())
     with pytest.raises(ValueError, match="inputs of no clocks"):
         compare(Counter(), {"enable": np.zeros(0, int)}, Counting())

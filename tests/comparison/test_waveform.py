@@ -24,8 +24,8 @@ from gradloom.sim.toplevel import flatten
 from gradloom.units import UNITS
 
 pytest.importorskip("pywellen", reason="pywellen is not installed")
-from gradloom.comparison import recorded, waveform
-from gradloom.comparison.waveform import compare_waveform
+from gradloom.comparison import recording, waveform_reader
+from gradloom.comparison.waveform_reader import compare_waveform
 
 CLOCKS = 60
 RESETS = 3  # clocks of the first reset
@@ -236,7 +236,7 @@ def test_an_unknown_input_that_matters_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 22, 23, 24])
 def test_unknown_inputs_of_one_batch_may_matter_in_another(tmp_path, monkeypatch, batch):
-    monkeypatch.setattr(recorded, "BATCH", batch)
+    monkeypatch.setattr(recording, "BATCH", batch)
     dump = counting(more_resets=[40])
     dump.rows["enable"][25] = ["x"]
     where = "at" if batch in (2, 7, 22, 24) else "until"
@@ -252,7 +252,7 @@ def test_unknown_inputs_of_one_batch_may_matter_in_another(tmp_path, monkeypatch
 
 
 def test_a_state_that_unknown_bits_leave_alone_is_doubted_no_longer(tmp_path, monkeypatch):
-    monkeypatch.setattr(recorded, "BATCH", 10)
+    monkeypatch.setattr(recording, "BATCH", 10)
     dump = subtracting()
     dump.rows["a"][12][1] = "xxxxx"
     dump.rows["b"][12][1] = "00000"
@@ -294,8 +294,8 @@ def test_pieces_make_no_difference(tmp_path, monkeypatch):
     whole = against_counter(path)
     assert whole.difference.cycle == 411
     for batch, changes in [(16, 7), (64, 50), (1, 2)]:
-        monkeypatch.setattr(recorded, "BATCH", batch)
-        monkeypatch.setattr(waveform, "_CHANGES", changes)
+        monkeypatch.setattr(recording, "BATCH", batch)
+        monkeypatch.setattr(waveform_reader, "_CHANGES", changes)
         pieces = against_counter(path)
         assert (pieces.clocks, pieces.values, pieces.mismatches) == (
             whole.clocks,

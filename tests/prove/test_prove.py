@@ -414,14 +414,14 @@ def test_a_fault_in_every_unit_is_found(fault, monkeypatch):
 def test_specifications_share_no_arithmetic_with_hardware_and_model():
     """They take configurations of the model, and ports of the hardware."""
     taken = set()
-    for path in sorted(Path(prove.__file__).parent.glob("*.py")):
+    for path in sorted(Path(prove.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("golden", "hdl"):
                 taken |= {name.name for name in node.names}
             elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "hdl":
                 taken.add(node.attr)
     constants = {"BUFFER_LATENCY", "PIPELINE_LATENCY", "PRODUCT_LATENCY"}
-    descriptions = {"Conversion", "Generator", "Rounding"}
+    descriptions = {"Conversion", "Generator", "Port", "RESET", "Rounding"}
     ports = {"Buffer", "Lanes", "Lfsr", "Macc", "rounder"}
     configs = {name for name in taken if name.endswith("Config")}
     assert taken - constants - descriptions - ports - configs == set()
@@ -546,7 +546,7 @@ PROOF = Proof(
     unit="lfsr",
     module="lfsr",
     property="leap",
-    says="it leaps",
+    statement="it leaps",
     verdict="proved",
     method="induction 1",
     assumed="",
@@ -577,7 +577,7 @@ def test_the_worst_verdict_is_the_status(verdicts, status, monkeypatch):
 def test_options_before_the_unit_are_not_lost_in_silence():
     result = run("--json", "rounder")
     assert result.exit_code == 2
-    assert "--json: to be given after the unit" in result.stderr
+    assert "--json: give it after the unit" in result.stderr
 
 
 def test_arrays_that_are_too_large_are_refused():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from equivalence import NotEquivalentError, judged, prove, tidied
@@ -146,7 +147,7 @@ def test_random_configurations_are_proved(made, tmp_path_factory):
 # A proof that could not fail would be none.
 
 
-#: What is changed in `gradloom/rtl/readable.py`, and a unit in which it shows.
+#: A fault in a module of `gradloom/rtl/readable/`, and a unit whose Verilog it changes.
 FAULTS = {
     "a reset takes the other value": (
         "if (rst) {register} <= {reset[3]};",
@@ -193,6 +194,10 @@ FAULTS = {
 }
 
 
+#: Modules of `gradloom/rtl/readable/` that do a step of the work.
+MODULES = ("parsing", "folding", "pieces", "operators", "merging", "layout")
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -202,8 +207,14 @@ FAULTS = {
 )
 def test_a_fault_in_what_tidies_is_found(fault, tmp_path):
     before, after, name, config = FAULTS[fault]
-    readable = mutated(gradloom.rtl.readable, (before, after)).readable
-    of = tidied(UNITS[name], config, readable)
+    (module,) = (
+        module
+        for module in MODULES
+        if before in Path(getattr(gradloom.rtl.readable, module).__file__).read_text()
+    )
+    faulty = mutated(getattr(gradloom.rtl.readable, module), (before, after))
+    with patch.object(gradloom.rtl.readable, module, faulty):
+        of = tidied(UNITS[name], config)
     assert of.verilog != tidied(UNITS[name], config).verilog, "the fault does not show"
     with pytest.raises(NotEquivalentError):
         prove(of, tmp_path)
@@ -262,5 +273,8 @@ def test_a_text_of_another_kind_is_refused_under_any_switch(text, complaint):
 
 
 def test_no_guard_of_the_generator_is_an_assertion():
-    tree = ast.parse(Path(gradloom.rtl.readable.__file__).read_text())
-    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    paths = sorted(Path(gradloom.rtl.readable.__file__).parent.glob("*.py"))
+    assert {"__init__", "syntax", *MODULES} == {path.stem for path in paths}
+    for path in paths:
+        tree = ast.parse(path.read_text())
+        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]

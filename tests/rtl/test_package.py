@@ -168,7 +168,7 @@ def test_the_memory_files_can_be_elsewhere(tmp_path):
     assert status == 0 and output.startswith("PASS")
     status, output = icarus(unit.module, tmp_path / "files", place=place)
     assert status != 0
-    assert "no lfsr_tb_out.mem: name its folder, +data=FOLDER" in output
+    assert "no lfsr_tb_out.mem: give its folder by +data=FOLDER" in output
 
 
 def test_waves_are_written_on_demand(tmp_path):

@@ -44,7 +44,7 @@ def test_demo_agrees_and_writes_verilog(small, tmp_path):
         assert row, unit
         assert int(row[1].replace(",", "")) > 0
         assert row[3] == "0"
-    assert re.search(r"of ([1-9][\d,]*) results that the training model had", text.lower())
+    assert re.search(r"of ([1-9][\d,]*) results of the training model", text.lower())
     assert re.search(r"^module array\b", (tmp_path / "new/folder/array.v").read_text(), re.M)
 
 

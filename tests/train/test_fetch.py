@@ -230,7 +230,9 @@ def test_a_transfer_that_breaks_off_leaves_nothing_and_is_made_again(server, tmp
     source = published({"file": os.urandom(200_000)}, server)
     server.cut = length
     address = f"{server.url}/file"
-    assert refusal(source, tmp_path) == (f"file was not fetched: {address}: the transfer broke off")
+    assert refusal(source, tmp_path) == (
+        f"file was not fetched: {address}: the transfer was interrupted"
+    )
     assert content_of(tmp_path) == {}
     server.cut = None
     fetch(source, tmp_path)
@@ -322,9 +324,9 @@ def test_an_archive_that_lacks_a_file_is_refused(server, tmp_path):
     )
     source = published({"cut.tar.gz": content[: len(content) // 2]}, server, unpacked)
     message = refusal(source, tmp_path)
-    assert message.startswith(f"{tmp_path / 'cut.tar.gz'}: no tar archive, or a damaged one (")
+    assert message.startswith(f"{tmp_path / 'cut.tar.gz'}: not a tar archive, or a damaged one (")
     source = published({"no.tar.gz": b"no archive"}, server, unpacked)
-    assert "no tar archive" in refusal(source, tmp_path)
+    assert "not a tar archive" in refusal(source, tmp_path)
     assert not list((tmp_path / folder.name).glob(".*"))
 
 

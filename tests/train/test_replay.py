@@ -28,7 +28,8 @@ from golden.training.step.ops import (
     WageUpdate,
 )
 from gradloom import compare
-from gradloom.train.replay import block_order, product_rows, product_stimulus, stations
+from gradloom.train.replay import unit_replays
+from gradloom.train.tile_stimulus import block_order, product_rows, product_stimulus
 
 #: Every kind of layer: padding, strides, pooling with overlaps, dense layers; on arrays that need
 #: edge tiles, with tiles shallower than the array and vectors that must be filled up.
@@ -98,7 +99,7 @@ def recorded(recipe, before=3):
 @pytest.mark.parametrize("name", RECIPES)
 def test_twins_give_the_numbers_of_training(name):
     trainer, record = recorded(RECIPES[name])
-    parts = stations(trainer, record)
+    parts = unit_replays(trainer, record)
     kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent)
     through = [entry for entry in record if isinstance(entry.operation, (*kinds, *DRAWING))]
     assert sum(len(part.pieces) for part in parts) == len(through) > 0
@@ -112,7 +113,7 @@ def test_twins_give_the_numbers_of_training(name):
 @pytest.mark.parametrize("name", ["wage", "gupta", "sr"])
 def test_hardware_agrees_on_a_whole_step(name):
     trainer, record = recorded(RECIPES[name], before=1)
-    for part in stations(trainer, record):
+    for part in unit_replays(trainer, record):
         assert compare(part.unit.component(part.config), part.inputs, part.unit.twin(part.config))
 
 
@@ -120,7 +121,7 @@ def test_hardware_agrees_on_a_whole_step(name):
 def test_a_step_of_wage_goes_through_one_mixed_array(block):
     """Forward and errors on all nodes, gradients in the block; padding at every edge."""
     trainer, record = recorded(RECIPES["wage, convolutional"])
-    array = stations(trainer, record, block)[0]
+    array = unit_replays(trainer, record, block)[0]
     assert array.config.multipliers == block
     modes = [int(piece["i_multiply"][0]) for piece in array.pieces]
     kinds = [e.operation.kind for e in record if isinstance(e.operation, Product)]
@@ -136,7 +137,7 @@ def test_a_step_of_wage_goes_through_one_mixed_array(block):
 
 def test_a_mixed_array_agrees_on_the_products_of_a_step():
     trainer, record = recorded(RECIPES["wage"], before=1)
-    array = stations(trainer, record, (2, 2))[0]
+    array = unit_replays(trainer, record, (2, 2))[0]
     comparison = compare(
         array.unit.component(array.config), array.inputs, array.unit.twin(array.config)
     )
@@ -145,10 +146,10 @@ def test_a_mixed_array_agrees_on_the_products_of_a_step():
 
 def test_a_wrong_result_or_a_missing_one_counts():
     trainer, record = recorded(RECIPES["wage"], before=0)
-    for part in stations(trainer, record):
+    for part in unit_replays(trainer, record):
         outputs = part.unit.twin(part.config).run(part.inputs)
         name, wanted = next(iter(part.expected[0].items()))
-        port, (vector, *lane) = f"o_{name}", np.argwhere(wanted.real)[0]
+        port, (vector, *lane) = f"o_{name}", np.argwhere(wanted.counted)[0]
         first = np.flatnonzero(outputs["o_valid"])[vector]
         wrong = {name: values.copy() for name, values in outputs.items()}
         wrong[port].reshape(len(wrong[port]), -1)[(first, *(lane or (0,)))] ^= 1
@@ -160,7 +161,7 @@ def test_a_wrong_result_or_a_missing_one_counts():
 
 def test_generators_start_where_training_stood():
     trainer, record = recorded(RECIPES["gupta"])
-    for part in stations(trainer, record):
+    for part in unit_replays(trainer, record):
         if part.title == "array with rounders":
             unmoved = dataclasses.replace(part.config, generator=trainer.recipe.generator)
             outputs = part.unit.twin(unmoved).run(part.inputs)
@@ -202,7 +203,7 @@ def test_every_kind_of_product_is_replayed():
 def test_units_that_share_lanes_take_turns():
     """Stochastic errors and updates draw from the same lanes, one after the other."""
     trainer, record = recorded(RECIPES["wage, stochastic errors"])
-    drawing = [part for part in stations(trainer, record) if part.unit.name in TURNS]
+    drawing = [part for part in unit_replays(trainer, record) if part.unit.name in TURNS]
     # Errors of layers 4 and 3, update 4, errors 2, update 3, errors 1, updates 2 and 1.
     assert [part.unit.name for part in drawing] == [*TURNS, *TURNS, *TURNS]
     assert [len(part.pieces) for part in drawing] == [2, 1, 1, 1, 1, 2]

@@ -57,12 +57,12 @@ def test_a_folders_name_is_one_folders():
         ({"colour": ["red"]}, 1, r"^recipe x: unknown key 'colour': allowed are .*"),
         ({"batch": ["8", "many"]}, 1, r"^recipe x: batch = 'many': a whole number is wanted$"),
         ({"formats.fl": ["8", "99"]}, 1, r"^recipe x: formats\.fl = 99: allowed are 0 to 14$"),
-        ({"batch": ["8", "8"]}, 1, r"^grid: batch=8,seed=0 is there twice$"),
-        ({"learning_rate": ["0.5", "1/2"]}, 1, r"^grid: learning_rate=1_2,seed=0 is there twice$"),
+        ({"batch": ["8", "8"]}, 1, r"^grid: batch=8,seed=0 occurs twice$"),
+        ({"learning_rate": ["0.5", "1/2"]}, 1, r"^grid: learning_rate=1_2,seed=0 occurs twice$"),
         (
             {"seed": ["1", "2"]},
             3,
-            r"^seed is a key of the grid: 3 seeds of each cannot be had too$",
+            r"^seed is a key of the grid: give it values there, or seeds = 3 without it$",
         ),
     ],
     ids=str,
@@ -111,10 +111,10 @@ def test_a_folder_that_holds_a_sweep_is_not_written_over(tmp_path):
     runs = points(RECIPE, {"formats.fl": ["10"]})
     list(sweep(runs, tmp_path))
     for other in (runs, points(RECIPE, {"formats.fl": ["9"]})):
-        with pytest.raises(ValueError, match="holds a sweep already: resume it, or take another"):
+        with pytest.raises(ValueError, match="has a sweep already: resume it, or choose another"):
             list(sweep(other, tmp_path))
     train(RECIPE, digits(), tmp_path / "killed" / runs[0].name)
-    with pytest.raises(ValueError, match="holds a sweep already"):
+    with pytest.raises(ValueError, match="has a sweep already"):
         list(sweep(runs, tmp_path / "killed"))
 
 
@@ -207,7 +207,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path):
     assert finished
     refused = gradloom(*command)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
-    assert "holds a sweep already" in refused.stderr
+    assert "has a sweep already" in refused.stderr
     done = gradloom(*command, "--resume")
     assert done.returncode == 0, done.stderr
     assert len(table(folder)) == 4
@@ -222,8 +222,8 @@ def test_an_interrupted_sweep_goes_on(tmp_path):
 
 
 WRONG = {
-    "no values": (("--grid", "batch"), "--grid 'batch': KEY=A,B,C is wanted"),
-    "an empty value": (("--grid", "batch=8,,9"), "KEY=A,B,C is wanted"),
+    "no values": (("--grid", "batch"), "--grid 'batch': give KEY=A,B,C"),
+    "an empty value": (("--grid", "batch=8,,9"), "give KEY=A,B,C"),
     "a key twice": (("--grid", "seed=1", "--grid", "seed=2"), "seed has values already: 1"),
     "a bad value": (("--grid", "batch=8,x"), "recipe digits-gupta: batch = 'x'"),
     "no such recipe": ((), "recipe 'adam'"),

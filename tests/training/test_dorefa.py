@@ -16,7 +16,7 @@ from golden.training.systems.dorefa.recipe import DorefaBits, DorefaRecipe, Edge
 from golden.training.systems.dorefa.trainer import DorefaTrainer, codes
 from golden.training.systems.float.recipe import FloatRecipe, Loss
 from golden.training.systems.registry import new_trainer
-from gradloom.train.replay import block_order, product_rows, product_stimulus
+from gradloom.train.tile_stimulus import block_order, product_rows, product_stimulus
 
 
 def small(kind=DorefaTrainer, shape=(9, 10, 2), pixel_max=16, **changes):

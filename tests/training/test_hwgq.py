@@ -17,7 +17,7 @@ from golden.training.systems.float.recipe import FloatRecipe, Loss
 from golden.training.systems.hwgq.recipe import HwgqRecipe
 from golden.training.systems.hwgq.trainer import HwgqTrainer
 from golden.training.systems.registry import new_trainer
-from gradloom.train.replay import block_order, product_rows, product_stimulus
+from gradloom.train.tile_stimulus import block_order, product_rows, product_stimulus
 
 
 def small(kind=HwgqTrainer, shape=(9, 10, 2), pixel_max=16, **changes):

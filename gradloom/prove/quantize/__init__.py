@@ -1,1 +1,1 @@
-"""The specifications of WAGE's units."""
+"""Specifications of WAGE's units."""

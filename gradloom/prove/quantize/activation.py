@@ -12,12 +12,12 @@ from gradloom.prove.pipelines import Results
 
 
 def benches(module: str, config: ActivationQuantizerConfig, component: Any) -> list[Bench]:
-    """The benches of the unit's parts, and of the whole."""
+    """Return the benches of the unit's parts, and of the whole unit."""
     return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: ActivationQuantizerConfig) -> None:
-    """The properties of the activation quantizer."""
+    """Add the properties of the activation quantizer."""
     results = Results(bench, config)
     s = least(results.operand("shift"), config.most_shift)
     top = (1 << (config.bits - 1)) - 1
@@ -41,7 +41,7 @@ def specify(bench: Bench, config: ActivationQuantizerConfig) -> None:
     )
     results.every(
         "masks",
-        "`active` where acc > 0; `unclipped` where max(acc, 0) <= (2^(k_A - 1) - 1) << s",
+        "`active` is acc > 0; `unclipped` is max(acc, 0) <= (2^(k_A - 1) - 1) << s",
         [
             (active == (acc > 0)) & (unclipped == (largest(acc, 0) <= limit))
             for acc, _, active, unclipped in lanes
@@ -55,7 +55,7 @@ def specify(bench: Bench, config: ActivationQuantizerConfig) -> None:
     )
     results.every(
         "one step",
-        "an unclipped activation is at most half a step from max(acc, 0)",
+        "an unclipped activation differs from max(acc, 0) by at most half a step",
         [
             implies(
                 largest(acc, 0) <= limit,
@@ -69,7 +69,7 @@ def specify(bench: Bench, config: ActivationQuantizerConfig) -> None:
     )
     results.every(
         "range",
-        "the activation is 0 to 2^(k_A - 1) - 1, and that where acc is larger: it never wraps",
+        "the activation is from 0 to 2^(k_A - 1) - 1, which is its value for larger acc: no wrap",
         [
             (code >= 0) & (code <= top) & implies(acc > limit, code == top)
             for acc, code, _, _ in lanes

@@ -22,18 +22,18 @@ from gradloom.prove.pipelines import Results
 
 
 def benches(module: str, config: ErrorQuantizerConfig, component: Any) -> list[Bench]:
-    """The benches of the unit's parts, and of the whole."""
+    """Return the benches of the unit's parts, and of the whole unit."""
     return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: ErrorQuantizerConfig) -> None:
-    """The properties of the error quantizer."""
+    """Add the properties of the error quantizer."""
     results = Results(bench, config)
     fraction = config.bits - 1
     top = (1 << fraction) - 1
     k = least(results.operand("exponent"), config.width - 1)
     zero = results.operand("zero")
-    # Bits appended where k <= k_E - 1, bits dropped above that.
+    # Number of bits appended if k <= k_E - 1, and of bits dropped above that.
     left = Mux(k < fraction, fraction - k, 0).as_unsigned()
     s = Mux(k > fraction, k - fraction, 0).as_unsigned()
     lanes = list(
@@ -69,7 +69,7 @@ def specify(bench: Bench, config: ErrorQuantizerConfig) -> None:
     )
     results.every(
         "masked",
-        "the result is 0 where `keep` is 0 and where the whole tensor is zero",
+        "the result is 0 if `keep` is 0 or the whole tensor is zero",
         [implies(~keep, code == 0) for keep, (*_, code) in zip(kept, lanes)],
         {"masked": [~keep & (error != 0) for keep, (error, *_) in zip(kept, lanes)]},
     )
@@ -92,8 +92,8 @@ def specify(bench: Bench, config: ErrorQuantizerConfig) -> None:
     if config.width - 1 > fraction:
         results.every(
             "one step",
-            "within the limits the result is less than a step from the error; and an exact error "
-            "does not move",
+            "within the limits, the result differs from the error by less than one step; an exact "
+            "error does not change",
             [
                 implies(
                     keep & (s > 0) & (magnitude(error) <= top << s),

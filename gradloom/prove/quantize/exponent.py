@@ -13,7 +13,7 @@ from gradloom.prove.integers import implies, largest, magnitude
 
 
 def exponent(maximum: Value, width: int, ceil: bool) -> Value:
-    """round(log2 maximum), or rounded up: how many thresholds the maximum has reached."""
+    """Return log2 of the maximum, rounded or rounded up: the number of thresholds reached."""
     if ceil:
         thresholds = [(1 << e) + 1 for e in range(width - 1)]
     else:
@@ -25,36 +25,36 @@ def exponent(maximum: Value, width: int, ceil: bool) -> Value:
 
 
 def benches(module: str, config: ShiftExponentConfig, component: Any) -> list[Bench]:
-    """The benches of the unit's parts, and of the whole."""
+    """Return the benches of the unit's parts, and of the whole unit."""
     return streams.benches(module, config, component, specify, brings="i_last")
 
 
 def specify(bench: Bench, config: ShiftExponentConfig) -> None:
-    """The properties of the maximum and its exponent."""
+    """Add the properties of the maximum and its exponent."""
     clocks = config.latency - BUFFER_LATENCY
     ends = bench["operand_valid"] & bench["operand_last"]
     maximum, width = bench["result_maximum"], config.width
     bench.prove(
         "latency",
-        f"an exponent is there {clocks} clocks after each tensor's last vector that no reset has "
-        "followed, and at no other time",
+        f"an exponent comes {clocks} clocks after each tensor's last vector, unless there is a "
+        "reset in between, and at no other clock",
         bench["result_valid"] == bench.since(ends, clocks),
         AnyState(clocks),
         {"an exponent": bench["result_valid"], "none": ~bench["result_valid"]},
     )
 
-    # The largest magnitude of the tensor so far, this clock's vector included.
+    # The largest magnitude of the tensor so far, including the vector of this clock.
     before = bench.register("before", width)
     so_far: Value = before
     for value, keep in zip(bench["operand_data"], bench["operand_keep"], strict=True):
         counts = bench["operand_valid"] & keep
         so_far = largest(so_far, Mux(counts, magnitude(value), 0))
     bench.update(before, Mux(ends, 0, so_far))
-    # Both have seen the same vectors, the unit's register later.
+    # Both depend on the same vectors; the unit's register is later.
     same = bench.probe("running", width) == bench.since(before, clocks - 3)
     bench.prove(
         "maximum",
-        "the maximum is that of the magnitudes of all values of the tensor that are kept",
+        "the maximum is the largest magnitude of the tensor's values with `keep`",
         same & implies(bench["result_valid"], maximum == bench.since(so_far, clocks)),
         Induction(clocks + 1),
         {
@@ -86,7 +86,7 @@ def specify(bench: Bench, config: ShiftExponentConfig) -> None:
     )
     bench.prove(
         "zero",
-        "`zero` where the maximum is 0, and only there",
+        "`zero` is 1 if and only if the maximum is 0",
         implies(bench["result_valid"], bench["result_zero"] == (maximum == 0)),
         AnyState(3),
         {"a zero tensor": bench["result_valid"] & bench["result_zero"]},

@@ -12,18 +12,18 @@ from gradloom.prove.pipelines import Results
 
 
 def benches(module: str, config: WeightUpdateConfig, component: Any) -> list[Bench]:
-    """The benches of the unit's parts, and of the whole."""
+    """Return the benches of the unit's parts, and of the whole unit."""
     return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: WeightUpdateConfig) -> None:
-    """The properties of the weight update."""
+    """Add the properties of the weight update."""
     results = Results(bench, config)
     top = 1 << (config.bits - 2) if config.half else (1 << (config.bits - 1)) - 1
     k = least(results.operand("exponent"), config.width - 1)
     shift = k - results.operand("rate")
     zero = results.operand("zero")
-    # Bits dropped, or appended where there are fewer than none.
+    # Number of bits dropped, and of bits appended if that is negative.
     s = Mux(shift > 0, shift, 0).as_unsigned()
     left = Mux(shift < 0, -shift, 0).as_unsigned()
     lanes = list(
@@ -55,7 +55,7 @@ def specify(bench: Bench, config: WeightUpdateConfig) -> None:
     )
     results.every(
         "range",
-        "the updated weight is within its limits, whatever it was before",
+        "the updated weight is within its limits, also if it was not before",
         [(new >= -top) & (new <= top) for *_, new in lanes],
         {
             "the highest": [new == top for *_, new in lanes],
@@ -64,8 +64,8 @@ def specify(bench: Bench, config: WeightUpdateConfig) -> None:
     )
     results.every(
         "direction",
-        "a weight never moves with its gradient's sign, and not at all where that or the whole "
-        "tensor is zero",
+        "a weight never moves in the direction of its gradient's sign, and stays if the gradient "
+        "or the whole tensor is zero",
         [
             implies(gradient >= 0, new <= clipped(n))
             & implies(gradient <= 0, new >= clipped(n))
@@ -77,11 +77,11 @@ def specify(bench: Bench, config: WeightUpdateConfig) -> None:
             "a zero tensor": [zero & (gradient != 0) for _, gradient, _, _ in lanes],
         },
     )
-    moved = [clipped(n) - new for n, _, _, new in lanes]  # the step, if no limit was met
+    moved = [clipped(n) - new for n, _, _, new in lanes]  # the step, if it stays within the limits
     results.every(
         "one step",
-        "a step that meets no limit is |g| / 2^s rounded down or up, and that itself where it is "
-        "whole",
+        "a step within the limits is |g| / 2^s rounded down or up, and exact if |g| / 2^s is an "
+        "integer",
         [
             implies(
                 ~zero & (shift > 0) & (magnitude(n) <= top) & (magnitude(new) < top),

@@ -10,12 +10,12 @@ from gradloom.prove.pipelines import Results
 
 
 def benches(module: str, config: WeightQuantizerConfig, component: Any) -> list[Bench]:
-    """The benches of the unit's parts, and of the whole."""
+    """Return the benches of the unit's parts, and of the whole unit."""
     return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: WeightQuantizerConfig) -> None:
-    """The properties of the weight quantizer."""
+    """Add the properties of the weight quantizer."""
     results = Results(bench, config)
     lanes = list(zip(results.operand("operand_data"), bench["result_data"], strict=True))
     s, top = config.stored - config.bits, (1 << (config.bits - 1)) - 1
@@ -30,7 +30,7 @@ def specify(bench: Bench, config: WeightQuantizerConfig) -> None:
         threshold = 1 << (config.stored - 3) if config.stored >= 3 else 0
         results.every(
             "ternary",
-            "the weight is sgn(n) where |n| > 2^(k_G - 3), else 0",
+            "the weight is sgn(n) if |n| > 2^(k_G - 3), else 0",
             [weight == signed_as(n, magnitude(n) > threshold) for n, weight in lanes],
             {
                 "at the threshold": [magnitude(n) == threshold for n, _ in lanes],
@@ -39,7 +39,7 @@ def specify(bench: Bench, config: WeightQuantizerConfig) -> None:
         )
     results.every(
         "one step",
-        "within the limits the weight is at most half a step from n",
+        "within the limits, the weight differs from n by at most half a step",
         [
             implies(
                 magnitude(n) <= top << s,
@@ -53,7 +53,7 @@ def specify(bench: Bench, config: WeightQuantizerConfig) -> None:
     )
     results.every(
         "range",
-        "the weight is never beyond its limits: saturation does not wrap",
+        "the weight is never beyond its limits: it saturates and does not wrap",
         [
             (weight >= -top)
             & (weight <= top)

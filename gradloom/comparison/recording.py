@@ -1,11 +1,11 @@
-"""What a unit did elsewhere against its twin: clocks that were recorded, not simulated here.
+"""Compares a recording of a unit (a waveform file, samples of a cocotb bench) with the twin.
 
-A recording gives the values of the ports just before every clock edge, with masks of the bits that
-are not known (x, z). The twin begins in the reset state, so the comparison does: at the first edge
-with `rst` low after one with `rst` high, or, where no reset was recorded, at the first edge of all.
+A recording has the values of the ports just before every clock edge, and masks of unknown bits (x,
+z). The twin starts in the reset state, so the comparison begins at the first edge with `rst` low
+after one with `rst` high. If no reset was recorded, it begins at the first edge of the recording.
 
-Unknown bits of inputs are as a rule harmless; `gradloom.comparison.unknown` finds where they are
-not. An output with unknown bits where the twin's is defined is a difference.
+Unknown input bits are mostly harmless; `gradloom.comparison.unknown_bits` finds those that are not.
+An unknown output bit is a difference if the twin's output is defined.
 """
 
 from abc import ABC, abstractmethod
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from golden.fixed import Codes
 from golden.port import RESET, Port
 from golden.twin import Trace
-from gradloom.comparison.check import Check, Runs, goes_on
+from gradloom.comparison.check import Check, TwinLike, has_advance
 from gradloom.comparison.report import Comparison, Recorded
 from gradloom.sim.packing import from_numbers
 
-#: Clocks that are read and compared in one go.
+#: Number of clocks in a batch.
 BATCH = 1 << 16
 
 #: One recorded value of a port: a number, or its bits as text if some of them are not 0 or 1.
 Word = int | str
 
-# The nine values of VHDL's std_logic, of which Verilog has four; L and H are weak, but known.
+# The nine values of VHDL's std_logic; Verilog has four of them. L and H are weak, but known.
 _KNOWN = str.maketrans("xzuw-lhXZUWLH", "0000001000001")
 _UNKNOWN = str.maketrans("01xzuw-lhXZUWLH", "001111100111100")
 
@@ -41,13 +41,13 @@ class Recording(ABC):
     Attributes
     ----------
     name : str
-        What the clocks are from: a file, or a simulator.
+        Name of the file or the simulator.
     scope : str
         Path of the unit in the design.
     first : int
         Number of the first edge.
     clocks : int
-        Edges.
+        Number of edges.
     """
 
     name: str
@@ -57,28 +57,38 @@ class Recording(ABC):
 
     @abstractmethod
     def read(self, port: Port, clocks: slice) -> tuple[Codes, Codes]:
-        """Values of `port` before the edges `clocks`, and masks of their unknown bits.
+        """Return the values of `port` just before the edges `clocks`, and masks of unknown bits.
 
-        Unknown bits are 0 in the values.
+        Returns
+        -------
+        values, unknown : ndarray
+            One entry per edge, with a second axis if the port has lanes. Unknown bits are 0 in the
+            values.
         """
 
     def when(self, clock: int) -> str | None:
-        """The time of an edge, by its number in the recording, if the recording has times."""
+        """Return the time of an edge, given its number in the recording; None without times."""
         return None
 
     def at(self, clock: int) -> str:
-        """An edge in words."""
+        """Return the number of an edge, and its time, as text."""
         time = self.when(clock)
         return f"cycle {self.first + clock}" + ("" if time is None else f" ({time})")
 
 
-def ports_alone(component: wiring.Component) -> None:
-    """Spare the user Amaranth's warning of a component that is never made hardware of."""
+def mark_used(component: wiring.Component) -> None:
+    """Prevent Amaranth's warning about a component that is never elaborated."""
     component._MustUse__used = True  # type: ignore[attr-defined]
 
 
-def to_codes(port: Port, words: Sequence[Word]) -> tuple[Codes, Codes]:
-    """Values of a port from recorded words, and masks of their unknown bits."""
+def codes_of_words(port: Port, words: Sequence[Word]) -> tuple[Codes, Codes]:
+    """Return the values of a port in recorded words, and masks of unknown bits.
+
+    Returns
+    -------
+    values, masks : ndarray
+        The shape of the port's values, with one entry per clock.
+    """
     known = [word if isinstance(word, int) else int(word.translate(_KNOWN), 2) for word in words]
     values = from_numbers(port, known)
     masks = np.zeros_like(values)
@@ -90,7 +100,7 @@ def to_codes(port: Port, words: Sequence[Word]) -> tuple[Codes, Codes]:
 
 
 def read(recording: Recording, ports: Sequence[Port], span: slice) -> tuple[Trace, Trace]:
-    """Values of some ports, and masks of unknown bits where there are any."""
+    """Return the values of some ports, and masks for those that have unknown bits."""
     trace: Trace = {}
     unknown: Trace = {}
     for port in ports:
@@ -101,7 +111,13 @@ def read(recording: Recording, ports: Sequence[Port], span: slice) -> tuple[Trac
 
 
 def read_resets(recording: Recording) -> NDArray[np.int8]:
-    """What `rst` is before every edge: 0, 1, or -1 where it is not known."""
+    """Return `rst` just before every edge.
+
+    Returns
+    -------
+    ndarray of int8, shape (clocks,)
+        0, 1, or -1 where it is unknown.
+    """
     resets = np.empty(recording.clocks, np.int8)
     for at in range(0, recording.clocks, BATCH):
         span = slice(at, min(at + BATCH, recording.clocks))
@@ -110,10 +126,11 @@ def read_resets(recording: Recording) -> NDArray[np.int8]:
     return resets
 
 
-def reset_state(resets: NDArray[np.int8]) -> tuple[int, bool]:
-    """Number of the first edge in the reset state, and whether that is known from a reset.
+def first_after_reset(resets: NDArray[np.int8]) -> tuple[int, bool]:
+    """Return the first edge at which the unit is in the reset state, and whether there was a reset.
 
-    The edges of the reset itself are left out but for its end: inputs may be unknown there.
+    Edges with `rst` high are left out, because inputs may be unknown there. Without a reset, the
+    first edge is 0.
     """
     high = resets == 1
     if not high.any():
@@ -124,39 +141,44 @@ def reset_state(resets: NDArray[np.int8]) -> tuple[int, bool]:
 
 
 def compare_recording(
-    unit: str, ports: Sequence[Port], twin: Runs, recording: Recording, from_start: bool = False
+    unit: str, ports: Sequence[Port], twin: TwinLike, recording: Recording, from_start: bool = False
 ) -> Comparison:
-    """Hold a recording against a twin.
+    """Compare a recording with a twin.
 
     Parameters
     ----------
     unit
         Name of the unit.
     ports
-        Its ports.
+        The unit's ports.
     twin
-        Its twin.
+        The unit's twin.
     recording
-        What was recorded.
+        The recording.
     from_start
-        The first edge of the recording is in the reset state; do not wait for a reset.
+        The unit is in the reset state at the first edge of the recording: do not wait for a reset.
+
+    Returns
+    -------
+    Comparison
+        Its truth value is whether recording and twin agree.
 
     Raises
     ------
     ValueError
-        There is no clock to compare, or inputs are not known where they must be.
+        There is no clock to compare, or an input that matters is unknown.
     """
     begin = perf_counter()
     resets = read_resets(recording)
-    start, reset = (0, False) if from_start else reset_state(resets)
+    start, reset = (0, False) if from_start else first_after_reset(resets)
     if start == len(resets):
         raise ValueError(
             f"{recording.name}: rst stays 1 until the last of {len(resets):,} clocks: "
             "there is nothing to compare"
         )
-    doubtful = np.flatnonzero(resets[start:] < 0)
-    if len(doubtful):
-        where = recording.at(start + int(doubtful[0]))
+    has_unknown = np.flatnonzero(resets[start:] < 0)
+    if len(has_unknown):
+        where = recording.at(start + int(has_unknown[0]))
         raise ValueError(f"{recording.name}: rst is unknown (x or z) at {where}")
     check = Check(
         ports,
@@ -164,7 +186,7 @@ def compare_recording(
         first=recording.first + start,
         when=lambda clock: recording.when(clock - recording.first),
     )
-    length = BATCH if goes_on(twin) else len(resets)
+    length = BATCH if has_advance(twin) else len(resets)
     for at in range(start, len(resets), length):
         take(check, recording, slice(at, min(at + length, len(resets))))
     recorded = Recorded(recording.scope, recording.first + start, recording.when(start), reset)

@@ -1,4 +1,4 @@
-"""Waveforms of a difference: a window around it, and a save file with which GTKWave opens there."""
+"""Writes waveform files of a difference, and save files that open GTKWave at the difference."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,18 +16,18 @@ from gradloom.comparison.report import Window
 from gradloom.sim.pysim import PERIOD, Pysim
 from gradloom.sim.simulation import Simulation
 
-#: Clocks of a waveform file before and after the difference.
+#: Number of clocks in a waveform file before and after the difference.
 BEFORE, AFTER = 200, 20
-#: The last clock for which a run is repeated to see inside the unit.
+#: The last clock of a difference for which the run is repeated to record the unit's own signals.
 _LAST_INTERNAL = 4000
-#: Clocks of stimulus from the reset state on that such a repetition takes at most.
+#: Largest number of clocks that are repeated.
 MOST_EARLY = _LAST_INTERNAL + AFTER + 1
-#: Clocks shown before the marker when GTKWave opens.
+#: Number of clocks shown before the marker when GTKWave opens.
 _VIEW_BEFORE = 12
-#: GTKWave's zoom, the binary logarithm of pixels a time unit: 40 pixels a clock, about 30 clocks on
-#: a screen.
+#: GTKWave's zoom, the binary logarithm of pixels per time unit: 40 pixels per clock, which is about
+#: 30 clocks on a screen.
 _ZOOM = 2
-#: Time units a nanosecond in Amaranth's own waveform files, as an exponent of 2 (about) and
+#: Time units per nanosecond in Amaranth's own waveform files, as an exponent of 2 (about) and
 #: exactly.
 _FEMTO_ZOOM, _FEMTO = 20, 1_000_000
 
@@ -35,26 +35,27 @@ _FEMTO_ZOOM, _FEMTO = 20, 1_000_000
 def write(
     path: Path, simulation: Simulation, window: Window, first: tuple[Port, int], early: Trace
 ) -> list[Path]:
-    """Write what shows the difference at `first` (port and clock) into a folder or a .vcd file.
+    """Write waveforms of the difference at `first` into a folder or a .vcd file.
 
-    Where the difference comes early, the run is repeated to see inside the unit as well.
+    If the difference is early in the run, the run is repeated to record the unit's own signals too.
 
     Parameters
     ----------
     path
         The folder or the file.
     simulation
-        What was compared.
+        The simulation of the component.
     window
         The clocks around the difference.
     first
         Port and clock of the difference.
     early
-        Inputs of the first `MOST_EARLY` clocks.
+        Inputs of the first `MOST_EARLY` clocks, by port: one row per clock.
 
     Returns
     -------
-    The files written.
+    list of Path
+        The files written.
     """
     component = simulation.component
     if path.suffix != ".vcd":
@@ -70,14 +71,15 @@ def write(
 
 
 def _variables(port: Port) -> list[tuple[str, int | None]]:
-    """Names in the file and lanes of `port`."""
+    """Return pairs of a name in the file and a lane of `port`."""
     if port.lanes is None:
         return [(port.name, None)]
-    # The backslash makes it one name; without it, readers take [3] for bit 3 of something.
+    # The backslash makes it one name. Without it, readers take [3] for bit 3 of a vector.
     return [(f"\\{port.name}[{lane}]", lane) for lane in range(port.lanes)]
 
 
 def _column(values: Codes, lane: int | None) -> Codes:
+    """Return the values of one lane, or of a scalar. Shape (clocks,)."""
     return values if lane is None else values[:, lane]
 
 
@@ -86,7 +88,7 @@ def _write_window(
 ) -> list[Path]:
     """Write a VCD file of a window, and a save file beside it.
 
-    Clock t is shown from t periods on; the rising edge that ends it comes a period later.
+    The values of clock t begin at t periods; the rising edge that ends clock t is a period later.
     """
     start, stop = window.start, window.stop
     with (
@@ -129,7 +131,7 @@ def _write_window(
 
 
 def _listing(scope: str, ports: Sequence[Port]) -> list[str]:
-    """GTKWave's names of the variables of `ports`."""
+    """Return GTKWave's names of the variables of `ports`."""
     return [
         f"{scope}.{name}" + (f"[{port.width - 1}:0]" if port.width > 1 else "")
         for port in ports
@@ -138,10 +140,10 @@ def _listing(scope: str, ports: Sequence[Port]) -> list[str]:
 
 
 def write_save_of_unit(path: Path, port: Port, clock: int) -> Path:
-    """A save file for a VCD file of the unit's own signals, those of `port` first."""
+    """Write a save file for a VCD file of the unit's own signals, those of `port` first."""
     names = list(_names_in_unit(path))
-    # A plain port keeps its name in the unit; of a stream's port, the stream's signals are the
-    # nearest.
+    # A plain port has the same name in the unit. The nearest to a stream's port are the signals of
+    # the stream.
     near = (f"{port.name}.", f"{port.name.split('_')[0]}__")
     ahead = [name for name in names if f"{_stem(name)}.".startswith(near)]
     rest = [name for name in names if name not in ahead]
@@ -149,10 +151,12 @@ def write_save_of_unit(path: Path, port: Port, clock: int) -> Path:
 
 
 def _stem(name: str) -> str:
+    """Return the name of a signal in the unit, without its path and range."""
     return name.rsplit(".unit.", 1)[1].removeprefix("\\").split("[")[0]
 
 
 def _names_in_unit(path: Path) -> Iterator[str]:
+    """Yield GTKWave's names of the unit's own signals in a VCD file."""
     scopes: list[str] = []
     with path.open("rb") as file:
         for token in tokenize(file):
@@ -173,15 +177,15 @@ def _names_in_unit(path: Path) -> Iterator[str]:
 def _write_save(
     path: Path, names: Sequence[str], ahead: int, clock: int, units: int = 1, zoom: float = _ZOOM
 ) -> Path:
-    """A save file beside `path`: `names` in their order, the first `ahead` of them in red."""
+    """Write a save file beside `path`: `names` in this order, the first `ahead` of them in red."""
     save_path = path.with_suffix(".gtkw")
     with save_path.open("w") as file:
         save = GTKWSave(file)
-        # Names alone: the two files can be moved together.
+        # Names without folders: the two files can be moved together.
         save.dumpfile(path.name, abspath=False)
         save.savefile(save_path.name, abspath=False)
         save.timestart(max(clock - _VIEW_BEFORE, 0) * PERIOD * units)
-        # In the middle of the clock its values stand still.
+        # In the middle of the clock, its values are stable.
         save.zoom_markers(zoom, (clock * PERIOD + PERIOD // 2) * units)
         save.signals_width(260)
         for i, name in enumerate(names):
