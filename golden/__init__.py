@@ -1,5 +1,5 @@
-"""The integer-exact model, in NumPy: arithmetic, training, data sets,
-and the cycle twin of every hardware unit.
+"""The integer-exact model in NumPy: arithmetic, training, data sets, and the cycle twins of all
+hardware units.
 """
 
 from golden.array import Array, ArrayConfig

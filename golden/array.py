@@ -1,12 +1,13 @@
-"""The systolic array: whole tile products, and the clock at which each of their rows appears.
+"""The systolic array: products of whole tiles, and the clock at which each of their rows appears.
 
-R x C nodes, output-stationary (Gupta et al. 2015, figure 5). A stream brings one column of A
-(R codes) and one row of B (C codes) a clock; `last` ends a tile, and the tile's R rows of sums, or
-of rounded codes, leave bottom row first.
+The array has R x C nodes and is output-stationary (Gupta et al. 2015, figure 5). The input stream
+carries one column of A (R codes) and one row of B (C codes) per clock; `last` ends a tile. The
+tile's R rows of sums or rounded codes leave at the output, the bottom row first.
 
-A mixed array has multipliers in a block of its nodes alone, the bottom left one; the others are
-ternary. That is what training with ternary weights takes (WAGE, Wu et al. 2018): all nodes work on
-the products with weights, forward and backward, and the block on those of activations and errors.
+In a mixed array, only the nodes of a block at the bottom left have multipliers; the others are
+ternary. This is enough for training with ternary weights (WAGE, Wu et al. 2018): all nodes compute
+the products with weights, forward and backward, and the block computes those of activations and
+errors.
 """
 
 from dataclasses import dataclass, replace
@@ -33,11 +34,11 @@ from golden.rounder import (
 from golden.settings import check_settings, setting
 from golden.twin import Trace, Twin, frozen
 
-#: The most rows of an array.
+#: The largest number of rows of an array.
 MOST_ROWS = 255
-#: The most operands of a tile whose sums are built to meet a border.
+#: The largest number of operands of a tile that is built for sums at a border.
 _MOST_BUILT = 24
-#: Tiles per length of tiles below which their products are made one by one.
+#: Average number of tiles of equal length below which their products are computed one by one.
 _FEW = 6
 
 
@@ -52,25 +53,33 @@ class ArrayConfig:
     columns
         Columns C of the array, 1 to 255.
     macc
-        The node: operand formats, depth, accumulator; of a mixed array, the one with a multiplier.
+        The node: operand formats, depth, accumulator; in a mixed array, the one with a multiplier.
     conversions
         How the rounder below each column rounds, 1 to 16 conversions; with several, each tile
-        chooses one. The choice comes with a tile's `last` operand. Without any the drain is raw:
-        sums leave at the accumulator's width, and no generator exists.
+        chooses one. The number of the conversion comes with a tile's `last` operand. Without
+        conversions the drain is raw: sums leave at the accumulator's width, and there is no
+        generator.
     generator
         The generator of the rounders; column c rounds with lane c.
     random_port
-        Random words come from a port, for which another port asks, and no generator is inside. Of
-        `generator`, only the bits of a draw count then.
+        Random words come from an input port, and an output port marks the draws; there is no
+        generator inside. Then only the number of bits per draw of `generator` is used.
     multipliers
         Rows and columns of the block, at the bottom left, whose nodes have multipliers; the others
-        are ternary. None makes all nodes alike. With a block, every operand says whether to
-        `multiply`.
+        are ternary. None makes all nodes alike. With a block, every operand has a bit `multiply`.
     ternary_depth
         Depth of the ternary nodes of a mixed array, whose accumulators have one segment, 1 to 2^24.
+
+    Examples
+    --------
+    >>> config = ArrayConfig(rows=4, columns=4)
+    >>> config.result_width, config.latency
+    (16, 22)
+    >>> config.clocks(tiles=10, depth=100)
+    1025
     """
 
-    #: What each figure counts.
+    #: Meaning of each figure.
     FIGURES: ClassVar[dict[str, str]] = {
         "latency": (
             "Clocks from the one that accepts a tile's `last` operand to the one that shows its "
@@ -82,30 +91,31 @@ class ArrayConfig:
     columns: int = setting(8, "Columns C of the array", low=1, high=MOST_LANES)
     macc: MaccConfig = setting(
         MaccConfig(),
-        "The node: operand formats, depth, accumulator; of a mixed array, the one with a "
+        "The node: operand formats, depth, accumulator; in a mixed array, the one with a "
         "multiplier",
     )
     conversions: tuple[Conversion, ...] = setting(
         (Conversion(fraction=28, target=Fixed(2, 14)),),
         "How the rounder below each column rounds, 1 to 16 conversions; with several, each tile "
         "chooses one",
-        more="The choice comes with a tile's `last` operand. Without any the drain is raw: sums "
-        "leave at the accumulator's width, and no generator exists.",
+        more="The number of the conversion comes with a tile's `last` operand. Without conversions "
+        "the drain is raw: sums leave at the accumulator's width, and there is no generator.",
     )
     generator: Generator = setting(
         Generator(), "The generator of the rounders; column c rounds with lane c"
     )
     random_port: bool = setting(
         False,
-        "Random words come from a port, for which another port asks, and no generator is inside",
-        more="Of `generator`, only the bits of a draw count then.",
+        "Random words come from an input port, and an output port marks the draws; there is no "
+        "generator inside",
+        more="Then only the number of bits per draw of `generator` is used.",
     )
     multipliers: tuple[int, int] | None = setting(
         None,
         "Rows and columns of the block, at the bottom left, whose nodes have multipliers; the "
         "others are ternary",
         none="None makes all nodes alike.",
-        more="With a block, every operand says whether to `multiply`.",
+        more="With a block, every operand has a bit `multiply`.",
         form="ROWS,COLUMNS",
     )
     ternary_depth: int = setting(
@@ -146,13 +156,13 @@ class ArrayConfig:
 
     @property
     def block(self) -> tuple[int, int] | None:
-        """Rows and columns of the nodes that have a multiplier; None where there are none."""
+        """Rows and columns of the block of nodes with multipliers; None if no node has one."""
         if self.macc.ternary:
             return None
         return self.multipliers or (self.rows, self.columns)
 
     def node(self, row: int, column: int) -> MaccConfig:
-        """The configuration of this node."""
+        """Return the configuration of the node in a row and a column, both from 0."""
         if self.multipliers is None:
             return self.macc
         rows, columns = self.multipliers
@@ -165,9 +175,7 @@ class ArrayConfig:
 
     @property
     def rounder(self) -> RounderConfig | None:
-        """The rounder below each column, with the generator of column 0; None where the drain is
-        raw.
-        """
+        """The rounder below a column, with the generator of column 0; None if the drain is raw."""
         if not self.conversions:
             return None
         return RounderConfig(
@@ -181,9 +189,7 @@ class ArrayConfig:
 
     @property
     def result_width(self) -> int:
-        """Bits of a result: those of the widest target,
-        or of the accumulator where the drain is raw.
-        """
+        """Bits of a result: those of the widest target, or of the accumulator with a raw drain."""
         return max((c.target.width for c in self.conversions), default=self.macc.width)
 
     @property
@@ -205,13 +211,15 @@ class ArrayConfig:
             )
             ports.append(Port("i_choice", "in", bits, meaning=meaning))
         if self.multipliers is not None:
-            meaning = "multiply in the block of multipliers; else the low bits of b are ternary"
+            meaning = (
+                "multiply in the block of multipliers; otherwise the low two bits of b are ternary"
+            )
             ports.append(Port("i_multiply", "in", 1, meaning=meaning))
         result = "a row of the product, one element for each column; the bottom row comes first"
         drawn: tuple[Port, ...] = ()
         if self.random_port:
-            word = "random words, one for each column, read at the clocks at which it draws"
-            draws = "the column rounds with its word at this clock"
+            word = "random words, one for each column, read at the clocks at which `draws` is high"
+            draws = "the column reads its random word at this clock"
             drawn = (
                 Port("random", "in", self.generator.draw, lanes=self.columns, meaning=word),
                 Port("draws", "out", 1, lanes=self.columns, meaning=draws),
@@ -240,8 +248,8 @@ class ArrayConfig:
         return 1 + self.macc.product_latency + 2 + (self.rows - 1) + (self.macc.segments - 1)
 
     def borders(self) -> list[Border]:
-        """Tiles whose sums are at the limits, ties and exact values of the conversions, and where
-        a segment of an accumulator carries into the next; each node's sum is a little apart.
+        """Return tiles whose sums are at limits, ties and exact values of the conversions, and at
+        carries between segments of the accumulator. The sums of the nodes differ a little.
         """
         top = (1 << (self.macc.width - 1)) - 1
         wanted: list[tuple[int, int]] = []
@@ -255,8 +263,21 @@ class ArrayConfig:
         return [tile for tile in tiles if tile is not None]
 
     def _tile(self, z: int, choice: int, ternary: bool) -> Course | None:
-        """A tile whose sums are around `z`, after the end of another one, with products or ternary;
-        None where that takes too many operands.
+        """Return a tile with sums around `z`, which follows the end of another tile.
+
+        Parameters
+        ----------
+        z
+            The sum.
+        choice
+            Number of the conversion.
+        ternary
+            Whether the operands b are ternary.
+
+        Returns
+        -------
+        Course or None
+            The operands; None if more than `_MOST_BUILT` would be needed.
         """
         a, b = self.macc.a, self.macc.b
         most_b = 1 if ternary else b.maximum
@@ -272,7 +293,7 @@ class ArrayConfig:
             left -= terms[-1][0] * terms[-1][1]
         if left or not most_b:
             return None
-        # Before it a tile's end, after it two terms that set rows and columns apart.
+        # The first operand ends another tile. The last two make sums of rows and columns differ.
         clocks = len(terms) + 3
         i_a = np.zeros((clocks, self.rows), np.int64)
         i_b = np.zeros((clocks, self.columns), np.int64)
@@ -292,23 +313,23 @@ class ArrayConfig:
 
     @property
     def buffer(self) -> int:
-        """Rows that the output buffer holds:
-        enough for tiles of the least depth R to stream without a gap.
+        """Rows of the output buffer: enough for tiles of the least depth R without a gap between
+        them.
         """
         return self.latency + self.rows
 
     @property
     def throughput(self) -> str:
-        """What a clock gives."""
+        """Operands per clock, and stalls."""
         return (
-            f"one column of A and one row of B a clock, tiles back to back; "
-            f"a tile's last operand waits until {self.rows} clocks after the one before "
+            f"one column of A and one row of B per clock, tiles back to back; "
+            f"a tile's last operand waits until {self.rows} clocks after the previous one "
             f"and for {self.rows} free rows of the output buffer"
         )
 
     def clocks(self, tiles: int, depth: int) -> int:
-        """Clocks for `tiles` tiles of `depth` terms without gaps:
-        first operand to last row, both counted.
+        """Return the clocks for `tiles` tiles of `depth` terms without gaps, from the first operand
+        to the last row, both included.
         """
         return (
             tiles * depth + (tiles - 1) * max(self.rows - depth, 0) + self.latency + self.rows - 1
@@ -317,14 +338,16 @@ class ArrayConfig:
 
 @dataclass(frozen=True, eq=False)
 class _Foot:
-    """Rows for which not every column has drawn at the random port, between two clocks. They are
-    the last ones of the queue, where their results are not final.
+    """Rows that some columns have not rounded yet, in an array with a random port.
+
+    They are the last rows of the queue, where their results are provisional.
     """
 
-    #: Clocks until column 0 draws for each row, (rows,), ascending; negative once it has.
+    #: Clocks until column 0 draws for each row, (rows,), ascending; negative after its draw.
     clocks: Codes
-    #: Sums, (rows, columns), and words as far as they have been drawn.
+    #: Sums, (rows, columns).
     sums: Codes
+    #: Random words, (rows, columns), as far as they are drawn.
     words: Codes
     #: Numbers of the conversions, (rows,).
     choice: Codes
@@ -332,21 +355,40 @@ class _Foot:
 
 @dataclass(frozen=True, eq=False)
 class _ArrayState:
-    """What the twin of `hdl.Array` keeps between two clocks."""
+    """State of the twin of `hdl.Array`."""
 
     queue: Queue
-    #: Sums of the tile whose last operand has not come, (rows, columns), as the accumulators wrap.
+    #: Sums of the incomplete tile, (rows, columns), modulo the accumulators' range.
     sums: Codes
-    #: Random words of the tiles to come, in an array with generators of its own.
+    #: Random words of the next tiles; None in an array without generators.
     lanes: Lanes | None
-    #: In one with a random port.
+    #: None in an array without a random port.
     foot: _Foot | None
 
 
 class Array(Twin[_ArrayState]):
-    """Twin of `hdl.Array`: stream `i` (`a`, `b`, `last`, and `choice` and `multiply` where there
-    are any) to stream `o` (`data`, `last`); with `random_port`, `random` (clocks, columns) in and
-    `draws` (clocks, columns) out.
+    """Twin of `hdl.Array`: input stream `i` (`a`, `b`, `last`, and maybe `choice` and `multiply`);
+    output stream `o` (`data`, `last`).
+
+    With `random_port`, there are the input `random` and the output `draws`, (clocks, columns) each.
+
+    Parameters
+    ----------
+    config
+        Size, node and rounders.
+
+    Examples
+    --------
+    >>> a, b = np.array([[1, 2], [3, 4]]), np.array([[5, 6], [7, 8]])
+    >>> twin = Array(ArrayConfig(rows=2, columns=2, conversions=()))
+    >>> operands = np.zeros((16, 2), int)
+    >>> ports = {"i_a": operands.copy(), "i_b": operands.copy(), "i_last": np.arange(16) == 1}
+    >>> ports["i_a"][:2], ports["i_b"][:2] = a.T, b
+    >>> trace = twin.run({"i_valid": np.arange(16) < 2, **ports, "o_ready": np.ones(16, int)})
+    >>> trace["o_data"][trace["o_valid"] == 1].tolist()  # the bottom row leaves first
+    [[43, 50], [19, 22]]
+    >>> (a @ b).tolist()
+    [[19, 22], [43, 50]]
     """
 
     def __init__(self, config: ArrayConfig):
@@ -354,22 +396,24 @@ class Array(Twin[_ArrayState]):
         self.ports = config.ports
         own = config.stochastic and not config.random_port
         self._lanes = config.lfsr.start() if own else None
-        # Float64 sums of so many products are exact.
+        # Largest number of products whose sum is exact in float64.
         self._exact = 1 << (53 - (config.macc.a.width + config.macc.b.width - 2))
-        # Bits by which an int64 is wider than each node's accumulator.
+        # Bits by which int64 is wider than each node's accumulator.
         self._spare = np.full((config.rows, config.columns), 64 - config.macc.width)
         if config.multipliers is not None:
             rows, columns = config.multipliers
             self._spare[:] = 64 - config.ternary.width
             self._spare[-rows:, :columns] = 64 - config.macc.width
+        # Stretches may be short: these are made once.
+        self._times = {"latency": config.latency, "depth": config.buffer, "rows": config.rows}
+        nothing, none = np.zeros(0, np.int64), np.zeros((0, config.columns), np.int64)
+        foot = _Foot(nothing, none, none, nothing) if config.random_port else None
+        sums = frozen(np.zeros((config.rows, config.columns), np.int64))
+        self._initial = _ArrayState(Queue(), sums, self._lanes, foot)
 
     def initial(self) -> _ArrayState:
-        """The reset state."""
-        config = self.config
-        nothing, rows = np.zeros(0, np.int64), np.zeros((0, config.columns), np.int64)
-        foot = _Foot(nothing, rows, rows, nothing) if config.random_port else None
-        sums = np.zeros((config.rows, config.columns), np.int64)
-        return _ArrayState(Queue(), sums, self._lanes, foot)
+        """Return the reset state."""
+        return self._initial
 
     def stretch(self, state: _ArrayState, inputs: Trace) -> tuple[_ArrayState, Trace]:
         """See `Twin`."""
@@ -379,16 +423,14 @@ class Array(Twin[_ArrayState]):
             state.queue,
             valid & last,
             inputs["o_ready"] != 0,
-            latency=config.latency,
-            depth=config.buffer,
-            rows=config.rows,
+            **self._times,
         )
         ready = ~last | times.ready
         accepted = np.flatnonzero(valid & ready)
         ends = np.searchsorted(accepted, times.claims) + 1
         sums = self._products(*self._operands(inputs, accepted), ends)
         sums[0] += state.sums
-        sums = sums << self._spare >> self._spare  # as the accumulators wrap
+        sums = sums << self._spare >> self._spare  # modulo the accumulators' range
         data = sums[:-1, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
         lanes, foot, queue, draws = state.lanes, state.foot, state.queue, Trace()
         choice = None
@@ -415,8 +457,29 @@ class Array(Twin[_ArrayState]):
         claims: NDArray[np.intp],
         random: Codes,
     ) -> tuple[_Foot, Codes, Trace]:
-        """What is at the foot after a stretch; the rows that were there and the new ones, rounded
-        with the words that have come; and at which clocks columns draw.
+        """Round the rows below the columns with the words of the random port.
+
+        Parameters
+        ----------
+        foot
+            Rows from before the stretch.
+        sums
+            New rows, (rows, columns).
+        choice
+            Number of the conversion of each new row; None if there is one conversion.
+        claims
+            Clocks at which last operands are accepted.
+        random
+            Words at the port, (clocks, columns).
+
+        Returns
+        -------
+        foot : _Foot
+            Rows that are not complete after the stretch.
+        rounded : Codes
+            All rows, rounded with the words drawn so far.
+        draws : Trace
+            The port `draws`.
         """
         config, clocks = self.config, len(random)
         if choice is None:
@@ -429,7 +492,7 @@ class Array(Twin[_ArrayState]):
         row, column = np.nonzero((at >= 0) & (at < clocks))
         clock = at[row, column]
         words[row, column] = random[clock, column]
-        # A choice past the end means the last conversion.
+        # Numbers beyond the last conversion select the last one.
         kinds = np.array([c.rounding is Rounding.STOCHASTIC for c in config.conversions])
         draws = np.zeros((clocks, config.columns), np.int64)
         draws[clock, column] = np.take(kinds, choice[row], mode="clip")
@@ -441,10 +504,10 @@ class Array(Twin[_ArrayState]):
     def _operands(
         self, inputs: Trace, accepted: NDArray[np.intp]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Operands as the nodes take them, (terms, rows) and (terms, columns).
+        """Return the operands that the nodes multiply, (terms, rows) and (terms, columns).
 
-        A mixed array has two kinds of terms. To multiply, the block of multipliers has the operands
-        as they are and the other nodes get zeros; else the low two bits of b are ternary.
+        In a mixed array, an operand with `multiply` is for the block of multipliers, and is zero
+        for the other nodes. Without `multiply`, the low two bits of b are a ternary operand.
         """
         config = self.config
         a, b = inputs["i_a"][accepted], inputs["i_b"][accepted]
@@ -463,13 +526,15 @@ class Array(Twin[_ArrayState]):
     def _products(
         self, a: NDArray[np.float64], b: NDArray[np.float64], ends: NDArray[np.intp]
     ) -> Codes:
-        """Sums (tiles, rows, columns), modulo 2^64; tile t ends before ends[t], and the last one is
-        what follows on ends[-1], maybe nothing.
+        """Return the sums of tiles, (tiles, rows, columns), modulo 2^64.
+
+        Tile t ends before term ends[t]. The last tile consists of the terms from ends[-1] on; it is
+        incomplete and may be empty.
         """
         edges = np.concatenate([[0], ends, [len(a)]])
         parts = edges
         if int(np.diff(edges).max()) > self._exact:
-            # Long tiles are summed in parts that float64 holds exactly.
+            # Long tiles are summed in parts whose sums are exact in float64.
             pairs = zip(edges.tolist(), np.maximum(edges[1:], edges[:-1] + 1).tolist())
             cuts = [cut for start, stop in pairs for cut in range(start, stop, self._exact)]
             parts = np.array([*cuts, len(a)])
@@ -479,7 +544,7 @@ class Array(Twin[_ArrayState]):
     def _sums(
         self, a: NDArray[np.float64], b: NDArray[np.float64], edges: NDArray[np.intp]
     ) -> NDArray[np.float64]:
-        """Sums (parts, rows, columns) of the operands between one of the edges and the next."""
+        """Return the sums (parts, rows, columns) of the operands from each edge to the next."""
         rows, columns = self.config.rows, self.config.columns
         starts, sizes = edges[:-1], np.diff(edges)
         sums = np.empty((len(starts), rows, columns), np.float64)
@@ -491,7 +556,7 @@ class Array(Twin[_ArrayState]):
         for length in lengths:  # all parts of one length at once
             chosen = np.flatnonzero(sizes == length)
             start, stop = int(starts[chosen[0]]), int(starts[chosen[-1]]) + length
-            if stop - start == len(chosen) * length:  # they follow each other
+            if stop - start == len(chosen) * length:  # the parts are adjacent
                 left, right = a[start:stop], b[start:stop]
             else:
                 terms = np.add.outer(starts[chosen], np.arange(length)).ravel()
@@ -503,7 +568,7 @@ class Array(Twin[_ArrayState]):
 
 
 def _corrected(queue: Queue, data: Codes) -> Queue:
-    """The queue with `data` for that of its last results."""
+    """Return the queue with the field `data` of its last results replaced."""
     if not len(data):
         return queue
     kept = queue.values["data"][: -len(data)]

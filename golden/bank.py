@@ -1,10 +1,10 @@
 """A bank of LFSRs for several consumers: lanes leap in groups, and their states can be set and
 read.
 
-A unit that owns its generators starts from their seeds and cannot be stopped and continued. The
-lanes of a training core are shared instead: each column of the array leaps at its own clocks, the
-lanes of the vector engine leap together, an evaluation works on copies, and a checkpoint has every
-state. So the lanes stand in one bank, and whoever draws tells it when to leap.
+A unit with generators of its own starts from their seeds and cannot continue from other states. In
+a training core, all lanes are in one bank instead: each column of the array leaps at its own
+clocks, the lanes of the vector engine leap together, an evaluation works on copies of the states,
+and a checkpoint includes every state. A unit that draws drives the port `leap` of its group.
 """
 
 from dataclasses import dataclass
@@ -33,23 +33,29 @@ class BankConfig:
     Parameters
     ----------
     generator
-        The generator all lanes share. A state of 64 bits is set and read as two words of 32 bits
-        side by side.
+        The generator that all lanes share. A state of 64 bits is set and read as two words of 32
+        bits side by side.
     groups
         Numbers of lanes that leap together, 255 lanes in all at most. For an array of C columns and
         V elementwise lanes: `(1,) * C + (V,)`.
     first_lane
         Number of the first lane, 0 to 254. All lanes have numbers below 255.
+
+    Examples
+    --------
+    >>> config = BankConfig(groups=(1, 1, 2))
+    >>> config.lanes, config.state_words, config.state_width
+    (4, 1, 32)
     """
 
-    #: What each figure counts.
+    #: Meaning of each figure.
     FIGURES: ClassVar[dict[str, str]] = {
         "latency": "Clocks from a `load` to the lane's new word, and from a `lane` to its state."
     }
 
     generator: Generator = setting(
         Generator(),
-        "The generator all lanes share",
+        "The generator that all lanes share",
         more="A state of 64 bits is set and read as two words of 32 bits side by side.",
     )
     groups: tuple[int, ...] = setting(
@@ -75,17 +81,17 @@ class BankConfig:
 
     @property
     def lanes(self) -> int:
-        """Lanes in all."""
+        """Total number of lanes."""
         return sum(self.groups)
 
     @property
     def state_words(self) -> int:
-        """Words in which a state is set and read."""
+        """Number of words in which a state is set and read."""
         return -(-self.generator.bits // STATE_WORD)
 
     @property
     def state_width(self) -> int:
-        """Bits of such a word."""
+        """Width of these words."""
         return min(self.generator.bits, STATE_WORD)
 
     @property
@@ -116,30 +122,30 @@ class BankConfig:
         return 2
 
     def borders(self) -> list[Border]:
-        """None: no operand is rounded or compared here."""
+        """Return an empty list: no operand is rounded or compared."""
         return []
 
     @property
     def throughput(self) -> str:
-        """What a clock gives."""
-        return "in a clock any of the groups leap, one state is set and one is read; never stalls"
+        """Operations per clock, and stalls."""
+        return "any groups leap, one state is set and one is read per clock; never stalls"
 
 
 @dataclass(frozen=True)
 class BankState:
-    """What a bank remembers from one clock to the next.
+    """State of the twin of `hdl.Bank`.
 
     Parameters
     ----------
     states
-        State of every lane, whose low bits are at the port `word`.
+        State of every lane; its low bits are at the port `word`.
     lane
-        The lane that was addressed at the clock before, counted from 0 in the bank; -1 where there
-        is none of that number.
+        Lane addressed at the previous clock, counted from 0 in the bank; -1 if there is no lane
+        with that number.
     load
-        The state that was given for it; 0 for none.
+        State given for that lane; 0 for none.
     shown
-        The state at the port `state`.
+        State at the port `state`.
     """
 
     states: tuple[int, ...]
@@ -149,10 +155,15 @@ class BankState:
 
 
 class Bank(Twin[BankState]):
-    """Twin of `hdl.Bank`: `leap` (clocks, groups), `lane`, `load` and `load_state` (clocks, words
-    of a state) in; `word` (clocks, lanes) and `state` (clocks, words of a state) out.
+    """Twin of `hdl.Bank`: inputs `leap` (clocks, groups), `lane`, `load` and `load_state` (clocks,
+    words of a state); outputs `word` (clocks, lanes) and `state` (clocks, words of a state).
 
     With one lane there is no port `lane`.
+
+    Parameters
+    ----------
+    config
+        Generator and groups.
 
     Examples
     --------
@@ -171,7 +182,7 @@ class Bank(Twin[BankState]):
         self._seeds = tuple(config.generator.lane_seed(lane) for lane in lanes)
 
     def initial(self) -> BankState:
-        """The reset state: every lane at its seed, lane 0 addressed."""
+        """Return the reset state: every lane at its seed, lane 0 addressed."""
         return BankState(states=self._seeds, lane=0, load=0, shown=0)
 
     def stretch(self, state: BankState, inputs: Trace) -> tuple[BankState, Trace]:
@@ -179,7 +190,7 @@ class Bank(Twin[BankState]):
         config = self.config
         clocks, lanes = len(inputs["load"]), config.lanes
 
-        # What is addressed and given takes effect a clock later.
+        # Addresses and loads take effect one clock later.
         lane = inputs.get("lane", np.zeros(clocks, np.int64))
         lane = np.concatenate([[state.lane], np.where(lane < lanes, lane, -1)])
         given = _joined(inputs["load_state"]) * inputs["load"].astype(np.uint64)
@@ -187,7 +198,7 @@ class Bank(Twin[BankState]):
         loads = (lane[:-1, None] == np.arange(lanes)) & (given[:-1, None] != 0)
         leaps = np.repeat(inputs["leap"], config.groups, axis=1) != 0
 
-        # Each lane goes through states of which it leaves one where it leaps or is loaded.
+        # Each lane passes through a sequence of states; every leap or load begins the next one.
         left = np.zeros((clocks + 1, lanes), np.intp)
         np.cumsum(loads | leaps, axis=0, out=left[1:])
         firsts = np.concatenate([[0], np.cumsum(left[-1] + 1)[:-1]]).astype(np.intp)
@@ -207,7 +218,7 @@ class Bank(Twin[BankState]):
         return after, {"word": drawn.astype(np.int64), "state": self._split(shown[:-1])}
 
     def _split(self, states: NDArray[np.uint64]) -> Codes:
-        """States in words, the low one first: (states, words)."""
+        """Return states as words, (states, words), the low word first."""
         config = self.config
         mask = np.uint64((1 << config.state_width) - 1)
         words = [states >> np.uint64(STATE_WORD * k) & mask for k in range(config.state_words)]
@@ -215,18 +226,31 @@ class Bank(Twin[BankState]):
 
 
 def _joined(words: Codes) -> NDArray[np.uint64]:
-    """States of which the words (states, words) are given, the low one first."""
+    """Return the states of words (states, words), the low word first."""
     shifts = np.arange(words.shape[1], dtype=np.uint64) * np.uint64(STATE_WORD)
     joined: NDArray[np.uint64] = np.bitwise_or.reduce(words.astype(np.uint64) << shifts, axis=1)
     return joined
 
 
 def _passed(generator: Generator, starts: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """States that follow each other, each one leap after the one before it, but for those that
-    `starts` gives; it has 0 elsewhere, not at first.
+    """Return a sequence of states, each one leap after the previous one, except at starts.
 
-    Of n leaps since a start, the highest bit of n is one map, of a state that is made before: so
-    every state takes a single look-up for each of its bytes, and no loop goes over clocks.
+    The state n leaps after a start is computed from an earlier one: if 2^k is the highest bit of n,
+    from the state n - 2^k leaps after the start. 2^k leaps are one linear map, a table look-up for
+    each byte of the state, so there is no loop over clocks.
+
+    Parameters
+    ----------
+    generator
+        The generator.
+    starts
+        States that do not follow from the previous one, (states,); 0 for all others. The first
+        state must be given.
+
+    Returns
+    -------
+    NDArray[np.uint64]
+        All states, (states,).
     """
     numbers = np.arange(len(starts))
     leaps = numbers - np.maximum.accumulate(np.where(starts != 0, numbers, 0))
@@ -242,7 +266,10 @@ def _passed(generator: Generator, starts: NDArray[np.uint64]) -> NDArray[np.uint
 
 @lru_cache(maxsize=256)
 def _tables(generator: Generator, level: int) -> NDArray[np.uint64]:
-    """What 2^level leaps make of a state, by its bytes: (bytes, 256), to be added by XOR."""
+    """Return tables of 2^level leaps, (bytes, 256), one for each byte of a state.
+
+    The result is the XOR of all look-ups.
+    """
     tables = np.zeros((-(-generator.bits // 8), 256), np.uint64)
     for bit in range(generator.bits):
         byte, place = divmod(bit, 8)

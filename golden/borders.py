@@ -1,7 +1,7 @@
-"""Where a unit's results change: operands on both sides of its limits, ties and thresholds.
+"""Borders: operands on both sides of a unit's limits, ties and thresholds.
 
-Random operands seldom meet a border of a wide word. A configuration's `borders()` lists what does;
-the default stimulus builds a part of its operands from that.
+Random operands seldom come close to a border of a wide word. A configuration's `borders()` lists
+operands that do, and the default stimulus includes some of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,17 +12,22 @@ from golden.fixed import Codes
 
 @dataclass(frozen=True, kw_only=True)
 class Operands:
-    """Operands that take one clock: each lane has one of the rows.
+    """Operands of one clock each. A stimulus takes one row of the table for each lane.
 
     Parameters
     ----------
     lanes
-        Columns by port: row k of all of them belongs together.
+        A table with one column per port: the values in row k are given to the ports together.
     settings
         Values of ports without lanes.
     dropped
-        By port, how many of its low bits meet a random word. They are to be set so that with the
-        word they just carry, or just do not.
+        Number of low bits of a port to which the unit adds a random word. The stimulus sets these
+        bits so that the addition just carries, or just does not.
+
+    Examples
+    --------
+    >>> Operands(lanes={"i_data": (-1, 0, 1)}, settings={"shift": 3}).rows
+    3
     """
 
     lanes: Mapping[str, tuple[int, ...]]
@@ -31,35 +36,47 @@ class Operands:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return len(next(iter(self.lanes.values())))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """Operands of several clocks, one after the other.
+    """Operands of several successive clocks.
 
     Parameters
     ----------
     ports
-        Values by port, one entry a clock, and a second axis where the port carries lanes.
+        Values by port: one entry per clock, and a second axis if the port has lanes.
     """
 
     ports: Mapping[str, Codes]
 
 
-#: Anything that `borders()` lists.
+#: An item of the list of `borders()`.
 Border = Operands | Course
 
 
 def around(values: Iterable[int], low: int, high: int, reach: int = 2) -> tuple[int, ...]:
-    """The numbers from `low` to `high` that are within `reach` of one of `values`."""
+    """Return the integers from `low` to `high` within a distance of `reach` from any of `values`.
+
+    Examples
+    --------
+    >>> around([0, 9], -1, 9, reach=1)
+    (-1, 0, 1, 8, 9)
+    """
     near = {value + k for value in values for k in range(-reach, reach + 1)}
     return tuple(sorted(value for value in near if low <= value <= high))
 
 
 def rounded_at(codes: Iterable[int], dropped: int) -> list[int]:
-    """Values that round to `codes` and next to them: each code, and the tie above it."""
+    """Return each of `codes` as a value with `dropped` more bits, and the tie above it.
+
+    Examples
+    --------
+    >>> rounded_at([1, 2], 3)
+    [8, 12, 16, 20]
+    """
     if dropped <= 0:
         return [code >> -dropped for code in codes]
     half = 1 << (dropped - 1)
@@ -67,10 +84,23 @@ def rounded_at(codes: Iterable[int], dropped: int) -> list[int]:
 
 
 def lone(first: int, width: int, dropped: int = 0) -> tuple[int, ...]:
-    """Codes of `width` bits: from bit `first` on a single bit is not as the sign, and the `dropped`
-    lowest are 0.
+    """Return codes in which a single bit differs from the sign bit.
 
-    What detects that a code is too large looks at all these bits, and each has to count.
+    A unit detects overflow by all bits from `first` up; each of them must have an effect.
+
+    Parameters
+    ----------
+    first
+        The lowest of the bits that differ.
+    width
+        Bits of a code.
+    dropped
+        Number of low bits that are 0.
+
+    Examples
+    --------
+    >>> [f"{code & 0xFF:08b}" for code in lone(5, 8, dropped=2)]
+    ['00100000', '01000000', '11011100', '10111100']
     """
     bits = [1 << bit for bit in range(first, width - 1)]
     return (*bits, *(~bit >> dropped << dropped for bit in bits))

@@ -1,13 +1,13 @@
-"""When things happen in a unit whose results leave through a buffer with credits.
+"""Timing of units whose results leave through an output buffer with credits.
 
-Nothing stalls inside such a unit. A result's place in the output buffer is claimed when the
-operand that causes it is accepted, and given back when the result leaves; an operand that finds
-no place is not accepted. So the times follow from two sequences alone: when operands are offered
-and when results are taken.
+Such a unit does not stall inside. It claims a place in the output buffer when it accepts an
+operand, and the place is free again when the result leaves. Without a free place, no operand is
+accepted. So all times follow from two sequences: the clocks at which operands are offered, and the
+clocks at which the output is ready.
 
-Times are computed without a loop over clocks. Count the clocks at which the output is taken: a
-result leaves at the first of these at which it has arrived and the one before it has left, so the
-number of the clock at which it leaves is a running maximum.
+The times are computed without a loop over clocks. A take is a clock at which the output is ready;
+takes are numbered. A result leaves at the first take after it has arrived and the previous result
+has left, so the numbers of these takes are a running maximum.
 """
 
 from bisect import bisect_left
@@ -22,16 +22,15 @@ from golden.fixed import Codes
 from golden.lfsr import Lanes, Words
 from golden.twin import Trace, Twin, frozen
 
-#: Clocks from a value's arrival at the buffer to the clock at which the output shows it,
-#: if none is before it.
+#: Clocks from a value's arrival at an empty buffer until it is at the output.
 BUFFER_LATENCY = 2
-#: Clocks of a stretch below which it is quicker to go from claim to claim at once.
+#: Number of clocks below which a loop over claims is faster than arithmetic on whole arrays.
 _SHORT = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Queue:
-    """Results that have a place in an output buffer, between two clocks; by default none.
+    """Results that occupy places of an output buffer: state between two clocks; empty by default.
 
     Parameters
     ----------
@@ -40,7 +39,7 @@ class Queue:
     values
         The results by field, (results, ...) each.
     spacing
-        Clocks until the next claim may be made, however many places are free.
+        Clocks until the next claim is allowed, even if places are free.
     """
 
     arrivals: Codes = field(default_factory=lambda: frozen(np.zeros(0, np.int64)))
@@ -50,21 +49,22 @@ class Queue:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Times of a stretch of clocks without a reset.
+    """Times in a stretch of clocks without a reset.
+
+    Results are numbered from 0; those of the queue come first.
 
     Attributes
     ----------
     ready
-        Whether a claim could be made, (clocks,) bool.
+        Whether a claim is possible, (clocks,) bool.
     claims
-        Clocks at which one was, ascending.
+        Clocks of the claims, ascending.
     head
-        Number of the result that the output shows, (clocks,); -1 where it shows none. Results of
-        earlier stretches that had not left come first.
+        Number of the result at the output, (clocks,); -1 if there is none.
     arrivals
         Clock at which each result is at the output.
     left
-        Results that have left.
+        Number of results that have left.
     spacing
         As in `Queue`, after the stretch.
     """
@@ -86,22 +86,35 @@ def schedule(
     depth: int,
     rows: int = 1,
 ) -> Schedule:
-    """Times of a unit in which each claim brings `rows` results.
+    """Return the times of a unit in which each claim is for `rows` results.
 
     Parameters
     ----------
     queue
-        Results from before.
+        Results of earlier claims.
     offered
         Whether an operand that makes a claim is offered, (clocks,).
     taken
-        Whether the output's `ready` is high, (clocks,).
+        Whether the output is ready, (clocks,).
     latency
         Clocks from a claim to its first result at the output; the others follow one per clock.
     depth
-        Places in the buffer. Claims are also at least `rows` clocks apart.
+        Number of places in the buffer.
     rows
-        Results a claim brings, each in a place of its own.
+        Number of results of a claim, which takes as many places. Claims are at least `rows` clocks
+        apart.
+
+    Returns
+    -------
+    Schedule
+        All times.
+
+    Examples
+    --------
+    >>> always = np.ones(6, bool)
+    >>> times = schedule(Queue(), always, always, latency=3, depth=2)
+    >>> times.claims.tolist(), times.head.tolist()
+    ([0, 1, 4, 5], [-1, -1, -1, 0, 1, -1])
     """
     clocks = len(offered)
     claims, leaves = _claims(queue, offered, taken, latency, depth, rows)
@@ -123,41 +136,41 @@ def schedule(
 
 
 class _Takes:
-    """The clocks at which the output is taken."""
+    """The takes of a stretch."""
 
     def __init__(self, taken: NDArray[np.bool_]):
-        #: After them comes the end of the stretch, for those that are not known yet.
+        #: Clock of every take; at last the end of the stretch, for takes beyond it.
         self._clocks = np.append(np.flatnonzero(taken), len(taken))
         self._before = np.concatenate([[0], np.cumsum(taken)])
 
     def before(self, clocks: Codes) -> Codes:
-        """Number of takes before each of `clocks`."""
+        """Return the number of takes before each of `clocks`."""
         return self._before[np.minimum(clocks, len(self._before) - 1)]
 
     def clock(self, numbers: Codes) -> Codes:
-        """Clock of the takes with these numbers."""
+        """Return the clocks of takes."""
         return np.take(self._clocks, numbers, mode="clip")
 
     def numbers(self, arrivals: Codes) -> Codes:
-        """Number of the take at which each result leaves."""
+        """Return the number of the take at which each result leaves."""
         result = np.arange(len(arrivals))
         return result + np.maximum.accumulate(self.before(arrivals) - result)
 
 
 def _count(events: Codes, clocks: int) -> int:
-    """Number of events, in ascending order, that happen before the end of the stretch."""
+    """Return the number of events, in ascending order, before the end of the stretch."""
     return int(np.searchsorted(events, clocks))
 
 
 def _before(events: Codes, clocks: int) -> Codes:
-    """Number of events, each at a clock of its own, before each clock."""
+    """Return the number of events before each clock; no two events have the same clock."""
     happens = np.zeros(clocks + 1, np.int64)
     happens[events[: _count(events, clocks)] + 1] = 1
     return np.cumsum(happens[:clocks])
 
 
 def _head(arrivals: Codes, left: Codes) -> Codes:
-    """Number of the result that the output shows; -1 where it shows none."""
+    """Return the number of the result at the output at each clock; -1 if there is none."""
     clocks = len(left)
     arrived = np.cumsum(np.bincount(np.minimum(arrivals, clocks), minlength=clocks + 1)[:clocks])
     return np.where(arrived > left, left, -1)
@@ -171,14 +184,16 @@ def _claims(
     depth: int,
     rows: int,
 ) -> tuple[Codes, Codes]:
-    """Clocks at which claims are made, and at which each result leaves; the latter is the end of
-    the stretch for results that stay longer.
+    """Return the clocks of the claims and the clock at which each result leaves.
+
+    The latter is the end of the stretch for results that leave later.
     """
     takes = _Takes(taken)
     held = takes.numbers(queue.arrivals)
     good, claims, leaves = 0, np.zeros(0, np.intp), takes.clock(held)
     if len(offered) >= _SHORT:
-        # What happens if there are always places, which is right up to the first claim without.
+        # Assume that there are always free places. The result is right up to the first claim for
+        # which there is none.
         claims = _spaced(np.flatnonzero(offered), rows, queue.spacing)
         first = len(held) + rows * np.arange(len(claims))
         lag = takes.before(claims + latency) - first
@@ -187,7 +202,7 @@ def _claims(
         lag = np.maximum.accumulate(lag)
         numbers = np.concatenate([held, np.add.outer(first + lag, np.arange(rows)).ravel()])
         leaves = takes.clock(numbers)
-        # A claim needs that the result that had its last place has left.
+        # The last place of a claim must be free: the result that occupied it must have left.
         displaced = first + rows - 1 - depth
         start = int(np.searchsorted(displaced, 0))
         late = leaves[displaced[start:]] >= claims[start:]
@@ -207,7 +222,7 @@ def _claims(
 
 
 def _spaced(offers: Codes, rows: int, earliest: int) -> Codes:
-    """Offers that are accepted if each keeps the next `rows` - 1 clocks from being so."""
+    """Return the offers that are accepted if acceptances are at least `rows` clocks apart."""
     offers = offers[np.searchsorted(offers, earliest) :]
     if rows == 1 or (np.diff(offers) >= rows).all():
         return offers
@@ -228,15 +243,16 @@ def _contended(
     depth: int,
     rows: int,
 ) -> tuple[Codes, Codes]:
-    """`_claims` where places run out, from the first `claims` and `leaves` on: claim by claim, as
-    each may have to wait for an earlier result to leave.
+    """Continue `_claims` after the first `claims` and `leaves`, where places run out.
+
+    It goes from claim to claim, as each claim may have to wait until an earlier result leaves.
     """
     clocks = len(offered)
     next_offer, next_take = _following(offered, rows + 2), _following(taken, latency + 2)
     made, left = claims.tolist(), [-1] * depth + leaves.tolist()
     claim, leave = made[-1] if made else spacing - rows, left[-1]
     displaced, others = len(leaves) + rows - 1, range(rows - 1)
-    # In plain comparisons: calls of `max` would take half of the time.
+    # Comparisons instead of calls of `max`, which would take half of the time.
     while True:
         claim += rows
         if claim <= left[displaced]:
@@ -258,8 +274,10 @@ def _contended(
 
 
 def _following(happens: NDArray[np.bool_], beyond: int) -> list[int]:
-    """Clock of the first event at each clock or after it, for `beyond` clocks more than there are;
-    the end of the stretch where there is none.
+    """Return the clock of the first event at or after each clock.
+
+    It is the end of the stretch if there is none. The list has `beyond` clocks more than the
+    stretch.
     """
     clocks = len(happens)
     table = np.full(clocks + beyond, clocks)
@@ -269,8 +287,23 @@ def _following(happens: NDArray[np.bool_], beyond: int) -> list[int]:
 
 
 def show(queue: Queue, times: Schedule, results: Mapping[str, Codes]) -> tuple[Queue, Trace]:
-    """The queue after a stretch, and output ports in it: `o_valid`, and for each field of the
-    results, (new results, ...), a port that shows the head, or 0.
+    """Return the queue after a stretch, and the output ports.
+
+    Parameters
+    ----------
+    queue
+        The queue before the stretch.
+    times
+        Times of the stretch.
+    results
+        New results by field, (new results, ...) each.
+
+    Returns
+    -------
+    queue : Queue
+        Results that have not left.
+    trace : Trace
+        `o_valid`, and a port `o_<field>` for each field: the result at the output, or 0.
     """
     clocks = len(times.head)
     trace = {"o_valid": (times.head >= 0).astype(np.int64)}
@@ -279,7 +312,7 @@ def show(queue: Queue, times: Schedule, results: Mapping[str, Codes]) -> tuple[Q
         nothing = np.zeros((1, *new.shape[1:]), np.int64)
         old = queue.values.get(name, nothing[:0])
         both = np.concatenate([old, new, nothing])
-        trace[f"o_{name}"] = np.take(both, times.head, axis=0)  # -1 is nothing
+        trace[f"o_{name}"] = np.take(both, times.head, axis=0)  # -1 takes the zeros
         values[name] = frozen(both[times.left : -1])
     arrivals = frozen(np.maximum(times.arrivals[times.left :] - clocks, 0))
     return Queue(arrivals, values, times.spacing), trace
@@ -287,14 +320,14 @@ def show(queue: Queue, times: Schedule, results: Mapping[str, Codes]) -> tuple[Q
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
-    """What a stream twin keeps between two clocks.
+    """State of a stream twin.
 
     Parameters
     ----------
     queue
         Results that have not left.
     lanes
-        The random words of results to come, where the unit rounds stochastically.
+        Random words of the next results; None if the unit does not round stochastically.
     """
 
     queue: Queue
@@ -302,8 +335,14 @@ class StreamState:
 
 
 def drawn(lanes: Lanes | None, draws: int) -> tuple[Lanes | None, Words]:
-    """Lanes after so many draws, and the words, (draws, lanes); without lanes zeros, (draws, 1).
-    `lanes` itself stays where it is.
+    """Return the lanes after a number of draws, and the words; `lanes` itself does not change.
+
+    Returns
+    -------
+    lanes : Lanes or None
+        The lanes after the draws.
+    words : Words
+        (draws, lanes); without lanes zeros, (draws, 1).
     """
     if lanes is None:
         return None, np.zeros((draws, 1), np.uint16)
@@ -313,9 +352,9 @@ def drawn(lanes: Lanes | None, draws: int) -> tuple[Lanes | None, Words]:
 
 
 class OnePerClock:
-    """What the configurations of units with one result for each operand have in common."""
+    """Base of the configurations of units that return one result per operand."""
 
-    #: What each figure counts.
+    #: Meaning of each figure.
     FIGURES: ClassVar[dict[str, str]] = {
         "latency": "Clocks from the one that accepts an operand to the one that shows its result."
     }
@@ -323,33 +362,32 @@ class OnePerClock:
     @property
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
-        raise NotImplementedError(f"{type(self).__name__} does not say its latency")
+        raise NotImplementedError(f"{type(self).__name__} has no latency")
 
     @property
     def buffer(self) -> int:
-        """Results that the output buffer holds: enough to stream without a gap."""
+        """Places of the output buffer: enough for one result per clock."""
         return self.latency + 1
 
     @property
     def throughput(self) -> str:
-        """What a clock gives."""
-        return "one vector of lanes a clock; i_ready falls only when the output is not taken"
+        """Operands per clock, and stalls."""
+        return "one vector of lanes per clock; i_ready is low only while the output is not taken"
 
 
 class StreamTwin(Twin[StreamState]):
-    """Twin of a unit that turns each accepted operand into one result
-    a fixed number of clocks later.
+    """Base of the twins of units that return one result per operand after a fixed latency.
 
-    A subclass sets the configuration and says what the results are;
-    it is given all inputs at the clocks of acceptance.
+    A subclass sets `config` and `ports`, and `lanes` if it draws random words, and defines
+    `results`.
     """
 
     config: Any
-    #: Lanes of random words at reset, where there are any.
+    #: Lanes of random words in the reset state; None if there are none.
     lanes: Lanes | None = None
 
     def initial(self) -> StreamState:
-        """The reset state."""
+        """Return the reset state."""
         return StreamState(Queue(), self.lanes)
 
     def stretch(self, state: StreamState, inputs: Trace) -> tuple[StreamState, Trace]:
@@ -367,27 +405,42 @@ class StreamTwin(Twin[StreamState]):
         return StreamState(queue, lanes), {"i_ready": times.ready.astype(np.int64), **shown}
 
     def results(self, accepted: Trace, words: Words) -> Trace:
-        """Results, one for each accepted operand, by output field name; `words` has a row of
-        random words for each, zeros where the unit has none.
+        """Return the results of the accepted operands.
+
+        Parameters
+        ----------
+        accepted
+            All input ports at the clocks at which operands are accepted, (operands, ...) each.
+        words
+            Random words, (operands, lanes); without lanes zeros, (operands, 1).
+
+        Returns
+        -------
+        Trace
+            Results by field of the output stream, (operands, ...) each.
         """
-        raise AssertionError(f"{type(self).__name__} does not say what its results are")
+        raise AssertionError(f"{type(self).__name__} does not define `results`")
 
 
 class Buffer(Twin[tuple[Queue, int]]):
-    """Twin of `hdl.Buffer`: `claim`, `i_valid`, `i_payload`, `o_ready` in;
-    `ready`, `o_valid`, `o_data` out.
+    """Twin of `hdl.Buffer`: inputs `claim`, `i_valid`, `i_payload` and `o_ready`; outputs `ready`,
+    `o_valid` and `o_data`.
+
+    A claim is allowed only while `ready` is high, and each claim must be followed by `rows` values.
 
     Parameters
     ----------
     depth
-        Places.
+        Number of places.
     rows
-        Places a claim takes.
+        Number of places that one claim takes.
 
-    Notes
-    -----
-    The caller's side of the bargain is that it claims only while `ready` is high
-    and brings `rows` values a claim.
+    Examples
+    --------
+    >>> given = {"claim": [1, 0, 0, 0], "i_valid": [0, 1, 0, 0], "i_payload": [0, 7, 0, 0]}
+    >>> trace = Buffer(depth=3).run({**given, "o_ready": [1, 1, 1, 1]})
+    >>> trace["o_data"].tolist()
+    [0, 0, 0, 7]
     """
 
     def __init__(self, *, depth: int, rows: int = 1):
@@ -395,7 +448,7 @@ class Buffer(Twin[tuple[Queue, int]]):
         self.rows = rows
 
     def initial(self) -> tuple[Queue, int]:
-        """The reset state: values that have come and not left, and free places."""
+        """Return the reset state: no values in the queue, and the number of free places."""
         return Queue(), self.depth
 
     def stretch(self, state: tuple[Queue, int], inputs: Trace) -> tuple[tuple[Queue, int], Trace]:

@@ -1,7 +1,7 @@
-"""Convert on whole numbers that float64 carries: the fast form of `golden.fixed.convert`.
+"""Convert on integers stored in float64: the fast form of `golden.fixed.convert`.
 
-Adding, multiplying by powers of two and rounding to a whole number are exact in float64 while every
-value, and its distance from the next one, fits the 53 bits of the mantissa; so is then Convert.
+Addition, multiplication by a power of two and rounding to an integer are exact in float64 as long
+as every intermediate value fits the 53 bits of the mantissa. Then Convert is exact as well.
 """
 
 from typing import NamedTuple
@@ -11,15 +11,22 @@ from numpy.typing import NDArray
 
 from golden.fixed import Conversion, Fixed, Rounding
 
-#: Whole numbers in float64, any shape.
+#: Integers stored in float64, any shape.
 Carried = NDArray[np.float64]
 
-#: Whole numbers below this are exact in float64.
+#: Integers below this limit are exact in float64.
 EXACT = 1 << 53
 
 
 def fits(bound: int, conversion: Conversion) -> bool:
-    """Whether Convert of codes up to `bound` in magnitude is exact in float64."""
+    """Return whether Convert of codes up to `bound` in magnitude is exact in float64.
+
+    Examples
+    --------
+    >>> from golden import Conversion, Fixed
+    >>> fits(1 << 40, Conversion(fraction=28, target=Fixed(2, 14)))
+    True
+    """
     return bound + (1 << max(conversion.dropped, 0)) < EXACT
 
 
@@ -31,32 +38,40 @@ def round_carried(
     draw: int = 16,
     factor: int = 1,
 ) -> Carried:
-    """Convert without its saturation, in place: `z` becomes whole numbers of the target's steps.
+    """Round as Convert does, in place and without saturation.
 
     Parameters
     ----------
     z
-        Whole numbers, any shape, that times `factor` are wide codes; overwritten.
+        Integers, any shape; `factor` * `z` are the wide codes. Overwritten.
     conversion
-        What Convert is to do.
+        Dropped bits, target and rounding.
     bound
-        Largest magnitude that a wide code can have.
+        Upper bound of the wide codes' magnitudes.
     words
-        Draws, of the shape of `z`, that stochastic rounding makes its random addend of
-        (`golden.lfsr.dither`); the other roundings read none.
+        Random words, in the shape of `z`. Stochastic rounding makes its random addend of them
+        (`golden.lfsr.dither`); the other roundings do not read them.
     draw
-        Bits of a draw.
+        Bits of a random word.
     factor
-        See `z`.
+        Factor of `z`.
 
     Returns
     -------
-    `z`.
+    Carried
+        `z` itself, which now contains codes of the target, in its shape.
 
     Raises
     ------
     ValueError
-        With that bound, float64 may not be exact.
+        The bound is too large for exact results in float64, or stochastic rounding has no words.
+
+    Examples
+    --------
+    >>> from golden import Conversion, Fixed
+    >>> conversion = Conversion(fraction=4, target=Fixed(6, 2), rounding="nearest-even")
+    >>> round_carried(np.array([5.0, 6.0, 10.0]), conversion, bound=10).tolist()
+    [1.0, 2.0, 2.0]
     """
     if not fits(bound, conversion):
         raise ValueError(
@@ -72,20 +87,37 @@ def round_carried(
 
 
 class Lead(NamedTuple):
-    """What comes first in a rounding: whoever makes wide codes can do it to smaller operands."""
+    """First step of a rounding: wide codes are multiplied by `factor`, then `addend` is added.
+
+    A caller that computes the wide codes can apply this step to smaller operands instead.
+    """
 
     factor: float
     addend: float
 
 
 def lead(conversion: Conversion, draw: int) -> Lead:
-    """The power of two that `round_led` wants wide codes multiplied by, and what it wants added."""
+    """Return the first step of a rounding, which `round_led` expects to be done.
+
+    Parameters
+    ----------
+    conversion
+        Dropped bits, target and rounding.
+    draw
+        Bits of a random word.
+
+    Returns
+    -------
+    Lead
+        A power of two and an addend.
+    """
     s = conversion.dropped
-    if s <= 0:  # nothing to round
+    if s <= 0:  # no bits are dropped, so nothing is rounded
         return Lead(2.0**-s, 0)
     match conversion.rounding:
         case Rounding.STOCHASTIC:
-            # A long field has the word on top, and a constant 1 right below it.
+            # If more bits are dropped than a word has, the word aligns with the highest dropped
+            # bits, and a constant 1 stands right below it.
             return Lead(2.0 ** (draw - s), 0.5) if s > draw else Lead(1, 0)
         case Rounding.NEAREST_DOWN:
             return Lead(2.0**-s, -0.5)
@@ -100,7 +132,25 @@ def round_led(
     words: NDArray[np.unsignedinteger] | None = None,
     draw: int = 16,
 ) -> Carried:
-    """`round_carried` of what `lead` was done to, and that fits as it asks."""
+    """Round in place wide codes to which the step of `lead` has been applied.
+
+    Parameters
+    ----------
+    z
+        (wide codes) * factor + addend, any shape; exact in float64 as `fits` checks. Overwritten.
+    conversion, words, draw
+        As in `round_carried`.
+
+    Returns
+    -------
+    Carried
+        `z` itself, which now contains codes of the target.
+
+    Raises
+    ------
+    ValueError
+        Stochastic rounding has no words.
+    """
     s = conversion.dropped
     if s <= 0:
         return z
@@ -122,5 +172,5 @@ def round_led(
 
 
 def saturate_carried(y: Carried, target: Fixed) -> Carried:
-    """Codes `y` clipped to the range of `target`, in place."""
+    """Clip codes `y` to the range of `target`, in place; return `y`."""
     return np.clip(y, target.minimum, target.maximum, out=y)

@@ -1,6 +1,4 @@
-"""Checks that configurations make of themselves:
-one line that names what was wrong and what is allowed.
-"""
+"""Checks of parameters. An error is one line: the parameter, its value and the allowed range."""
 
 from collections.abc import Iterable
 from numbers import Integral
@@ -13,9 +11,16 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     Raises
     ------
     TypeError
-        `value` is not a whole number (a bool is not one).
+        `value` is not a whole number. A bool does not count as one.
     ValueError
         `value` is outside the range.
+
+    Examples
+    --------
+    >>> whole("lanes", 300, 1, 255)
+    Traceback (most recent call last):
+        ...
+    ValueError: lanes = 300: allowed are 1 to 255
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} = {value!r}: a whole number from {low} to {high} is wanted")

@@ -1,4 +1,4 @@
-"""Writing files whole: to a temporary name first, then renamed."""
+"""Atomic writing of files: to a temporary file, which is then renamed."""
 
 import os
 import tempfile
@@ -9,11 +9,16 @@ from pathlib import Path
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A temporary path next to `path`; it takes the place of `path` when the block ends well, and
-    goes if it does not.
+    """Yield a temporary path, whose file replaces `path` at the end of the block.
 
-    What the block wrote is on the disk before it has the name: whenever the machine stops, there is
-    the old file or the new one.
+    If the block raises, the temporary file is removed and `path` does not change. The new file is
+    on the disk before it is renamed, so after a power failure there is either the old file or the
+    new one.
+
+    Parameters
+    ----------
+    path
+        File to write. The temporary file is in the same folder.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -22,7 +27,7 @@ def replaced(path: Path) -> Iterator[Path]:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's own mode is for secrets
+        temporary.chmod(0o666 & ~umask)  # mkstemp lets nobody else read the file
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
@@ -31,7 +36,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's names, are on the disk."""
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

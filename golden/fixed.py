@@ -1,9 +1,9 @@
-"""Fixed-point formats <IL,FL> and Convert, the one rounding between them
+"""Fixed-point formats <IL,FL>, and Convert, the rounding from one format to another
 (Gupta et al. 2015, section 3).
 
-A code n of a format stands for the real n * 2^-FL. Everything here takes and returns codes:
-integers, in int64 arrays. A wide code is at most 62 bits, so that int64 holds it and every sum
-that Convert makes of it.
+A code n of a format stands for the real number n * 2^-FL. All functions take and return codes:
+integers in int64 arrays. A wide code has at most 62 bits, so that int64 is wide enough for every
+sum in Convert.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from golden.settings import check_settings, setting
 #: Codes, any shape.
 Codes = NDArray[np.int64]
 
-#: The widest accumulator, in bits: z + r and -z of 62 bits still fit int64.
+#: The largest width of an accumulator, in bits: for z of 62 bits, z + r and -z fit int64.
 WIDEST = 62
-#: The widest word of a format, in bits.
+#: The largest width of a format, in bits.
 WIDEST_WORD = 24
 
 
 class Rounding(StrEnum):
-    """What becomes of the dropped bits, by name."""
+    """Rounding of the dropped bits."""
 
     #: Up with a probability equal to the dropped fraction (Gupta).
     STOCHASTIC = "stochastic"
@@ -50,9 +50,17 @@ class Fixed:
         Integer bits with the sign, 1 to 24.
     fl
         Fraction bits, 0 to 23. IL + FL is 2 to 24.
+
+    Examples
+    --------
+    >>> word = Fixed(2, 14)
+    >>> print(word, word.width, word.minimum, word.maximum)
+    <2,14> 16 -32768 32767
+    >>> Fixed.parse("2,14") == word
+    True
     """
 
-    #: How the text of a format is written, and one.
+    #: Form of the text that `parse` reads, and an example.
     FORM: ClassVar[str] = "IL,FL"
     EXAMPLE: ClassVar[str] = "2,14"
 
@@ -65,7 +73,13 @@ class Fixed:
 
     @classmethod
     def parse(cls, text: str) -> "Fixed":
-        """The format that `text` names: "2,14" or "<2,14>"."""
+        """Read a format from its text, as "2,14" or "<2,14>".
+
+        Raises
+        ------
+        ValueError
+            The text has another form, or the format is out of range.
+        """
         try:
             il, fl = (
                 int(part) for part in text.strip().removeprefix("<").removesuffix(">").split(",")
@@ -78,7 +92,7 @@ class Fixed:
 
     @property
     def text(self) -> str:
-        """The text that `parse` reads, as in 2,14."""
+        """Text that `parse` reads, as 2,14."""
         return f"{self.il},{self.fl}"
 
     def __str__(self) -> str:
@@ -102,7 +116,7 @@ class Fixed:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """One setting of Convert: where the point of the wide code is, the target format, the rounding.
+    """Parameters of Convert: fraction bits of the wide code, target format and rounding.
 
     Parameters
     ----------
@@ -111,24 +125,38 @@ class Conversion:
     target
         Format of the result.
     rounding
-        What becomes of the dropped bits: stochastic, nearest-down, nearest-even, nearest-away or
+        Rounding of the dropped bits: stochastic, nearest-down, nearest-even, nearest-away or
         nearest-up.
+
+    Examples
+    --------
+    >>> conversion = Conversion(fraction=6, target=Fixed(2, 4), rounding=Rounding.NEAREST_EVEN)
+    >>> conversion([5, 6, 10, 1000]).tolist()
+    [1, 2, 2, 31]
+    >>> print(conversion, conversion.dropped)
+    6:2,4:nearest-even 2
     """
 
-    #: How the text of a conversion is written, and one.
+    #: Form of the text that `parse` reads, and an example.
     FORM: ClassVar[str] = "FRACTION:IL,FL:ROUNDING"
     EXAMPLE: ClassVar[str] = "28:2,14:stochastic"
 
     fraction: int = setting(text="Fraction bits of the wide code", low=0, high=WIDEST)
     target: Fixed = setting(text="Format of the result")
-    rounding: Rounding = setting(Rounding.STOCHASTIC, "What becomes of the dropped bits")
+    rounding: Rounding = setting(Rounding.STOCHASTIC, "Rounding of the dropped bits")
 
     def __post_init__(self) -> None:
         check_settings(self)
 
     @classmethod
     def parse(cls, text: str) -> "Conversion":
-        """The conversion that `text` names, as in 28:2,14:stochastic."""
+        """Read a conversion from its text, as 28:2,14:stochastic.
+
+        Raises
+        ------
+        ValueError
+            The text has another form, or a value is out of range.
+        """
         parts = text.split(":")
         if len(parts) != 3:
             raise ValueError(f"{text!r}: {cls.FORM} is wanted, as in {cls.EXAMPLE}")
@@ -138,12 +166,12 @@ class Conversion:
         return cls(
             fraction=int(fraction),
             target=Fixed.parse(target),
-            rounding=rounding,  # type: ignore[arg-type]  # its name will do
+            rounding=rounding,  # type: ignore[arg-type]  # the constructor takes names too
         )
 
     @property
     def text(self) -> str:
-        """The text that `parse` reads, as in 28:2,14:stochastic."""
+        """Text that `parse` reads, as 28:2,14:stochastic."""
         return f"{self.fraction}:{self.target.text}:{self.rounding}"
 
     def __str__(self) -> str:
@@ -151,28 +179,55 @@ class Conversion:
 
     @property
     def dropped(self) -> int:
-        """Fraction bits dropped, s; negative where bits are appended."""
+        """Number s of fraction bits dropped; negative if bits are appended."""
         return self.fraction - self.target.fl
 
     def __call__(self, z: ArrayLike, r: ArrayLike = 0) -> Codes:
-        """Convert wide codes `z` with random bits `r` (see `convert`)."""
+        """Return wide codes `z` converted with random bits `r` (see `convert`)."""
         return convert(z, self.fraction, self.target, self.rounding, r)
 
 
 def saturate(y: ArrayLike, target: Fixed) -> Codes:
-    """Codes `y` clipped to the range of `target`."""
+    """Return codes `y` clipped to the range of `target`, int64.
+
+    Examples
+    --------
+    >>> saturate([-200, 5, 200], Fixed(2, 6)).tolist()
+    [-128, 5, 127]
+    """
     return np.clip(np.asarray(y, np.int64), target.minimum, target.maximum)
 
 
 def round_shift(z: ArrayLike, s: ArrayLike, rounding: Rounding, r: ArrayLike = 0) -> Codes:
-    """`z` / 2^`s` rounded to a whole number, for `s` >= 0; `z` + 2^`s` must fit int64.
+    """Return z / 2^s rounded to an integer.
 
-    `r` in [0, 2^s) is read by stochastic rounding alone: (z + r) >> s, the carry form, in which a
-    value that is exactly representable never moves.
+    Parameters
+    ----------
+    z
+        Codes, any shape; z + 2^s must fit int64.
+    s
+        Number of dropped bits, at least 0, in a shape that broadcasts with `z`.
+    rounding
+        Rounding of the dropped bits.
+    r
+        Random bits in [0, 2^s), in a shape that broadcasts with `z`. Only stochastic rounding reads
+        them: its result is (z + r) >> s, so a value that is exactly representable never changes.
+
+    Returns
+    -------
+    Codes
+        Rounded codes, int64, in the broadcast shape.
+
+    Examples
+    --------
+    >>> round_shift([5, 6, 10], 2, Rounding.NEAREST_EVEN).tolist()
+    [1, 2, 2]
+    >>> round_shift([5, 6, 10], 2, Rounding.STOCHASTIC, r=[3, 1, 1]).tolist()
+    [2, 1, 2]
     """
     z = np.asarray(z, np.int64)
     s = np.asarray(s, np.int64)
-    half = np.int64(1) << s >> 1  # 0 where nothing is dropped
+    half = np.int64(1) << s >> 1  # 0 where no bits are dropped
     down = np.maximum(half - 1, 0)
     match rounding:
         case Rounding.STOCHASTIC:
@@ -202,30 +257,52 @@ def convert(
     target
         Format of the result.
     rounding
-        What becomes of the dropped bits. Saturation looks at the value after rounding.
+        Rounding of the dropped bits. Saturation follows the rounding.
     r
-        Random bits in [0, 2^s), of the shape of `z`; read by stochastic rounding alone.
+        Random bits in [0, 2^s), in the shape of `z`. Only stochastic rounding reads them.
 
     Returns
     -------
-    Codes of `target`, int64, of the shape of `z`.
+    Codes
+        Codes of `target`, int64, in the shape of `z`.
+
+    Examples
+    --------
+    >>> convert([4096, 6144, 1 << 20], 14, Fixed(2, 2), Rounding.NEAREST_UP).tolist()
+    [1, 2, 7]
     """
     z = np.asarray(z, np.int64)
     s = fraction - target.fl
     if s > 0:
         return saturate(round_shift(z, s, rounding, r), target)
-    # As if in unbounded integers: what lies beyond the limits is cut
-    # before the shift could overflow.
+    # Values beyond the limits are clipped before the shift, which might overflow otherwise.
     return saturate(np.clip(z, target.minimum >> -s, (target.maximum >> -s) + 1) << -s, target)
 
 
 def accumulator_width(a_width: int, b_width: int, depth: int) -> int:
-    """Bits that hold every sum of `depth` products exactly: a_width + b_width + floor(log2 depth).
+    """Return the width that is enough for every sum of `depth` products.
+
+    Parameters
+    ----------
+    a_width, b_width
+        Widths of the factors.
+    depth
+        Number of products.
+
+    Returns
+    -------
+    int
+        a_width + b_width + floor(log2 depth).
 
     Raises
     ------
     ValueError
-        The sum is over 62 bits.
+        The width is over 62 bits.
+
+    Examples
+    --------
+    >>> accumulator_width(16, 16, 511)
+    40
     """
     growth = depth.bit_length() - 1
     width = a_width + b_width + growth

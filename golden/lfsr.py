@@ -1,13 +1,13 @@
-"""Random bits: leap-forward Galois LFSRs, one lane a rounder.
+"""Random bits: leap-forward Galois LFSRs, one lane per rounder.
 
-A draw takes the low bits of a lane's state, and the state then leaps a power of two of
-single steps, so that successive draws share no bits. Lanes start far apart on the same
-period. Both distances are what keeps the roundings independent; docs/numerics.md says
-what goes wrong without them.
+A draw returns the low bits of a lane's state. Then the state leaps: it advances by L single steps
+at once, where L is a power of two and at least the number of bits drawn, so that successive draws
+share no bits. All lanes run through the same period and start far apart. Both distances keep the
+roundings independent of each other; docs/numerics.md describes the errors that occur without them.
 
-In bulk, draws are made without a loop over draws: states that lie a power of two of steps apart
-obey the recurrence of the single steps, and p(x)^(2^j) = p(x^(2^j)) over GF(2), so blocks of a
-sequence give its next block by a few XORs.
+Many draws are computed without a loop over draws. If p is the characteristic polynomial of the
+single step, p(x)^(2^j) = p(x^(2^j)) over GF(2): states 2^j steps apart satisfy the same recurrence
+as states one step apart. So the next block of a sequence is the XOR of a few earlier blocks.
 """
 
 from collections.abc import Sequence
@@ -41,15 +41,21 @@ MASKS: dict[int, tuple[int, ...]] = {
     64: (0xD800000000000000,),
 }
 
-#: Random words, one a rounded value.
+#: Random words, one per rounded value.
 Words = NDArray[np.unsignedinteger]
 
-#: The most lanes of one seed.
+#: The largest number of lanes that share a seed.
 MOST_LANES = 255
 
 
 def step(state: int, mask: int) -> int:
-    """One step of the register: shift right, and the mask where a one fell out."""
+    """Return the state after one step: shift right, and XOR the mask if the bit shifted out is 1.
+
+    Examples
+    --------
+    >>> hex(step(1, 0xB400))
+    '0xb400'
+    """
     return state >> 1 ^ (mask if state & 1 else 0)
 
 
@@ -95,24 +101,30 @@ def _prime_factors(number: int) -> list[int]:
 
 @lru_cache(maxsize=1024)
 def is_maximal(bits: int, mask: int) -> bool:
-    """Whether the register runs through all 2^bits - 1 states:
-    the order of its polynomial says so.
+    """Return whether the register runs through all 2^bits - 1 nonzero states.
+
+    It does if its characteristic polynomial has the order 2^bits - 1.
+
+    Examples
+    --------
+    >>> is_maximal(16, 0xB400), is_maximal(16, 0xB401)
+    (True, False)
     """
     if not mask >> (bits - 1):
-        return False  # the top bit is what makes a step invertible
+        return False  # without the top bit, a step is not invertible
     period = (1 << bits) - 1
     return _power(bits, mask, period) == 1 and all(
         _power(bits, mask, period // prime) != 1 for prime in _prime_factors(period)
     )
 
 
-#: The largest state of a generator, and so the number of its states.
+#: The largest state of a generator, which is also the number of its states.
 _STATES = Bound("2^bits - 1", lambda generator: (1 << generator.bits) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generator:
-    """A random-bit generator (N, mask, L, B) and its seed.
+    """A generator of random bits (N, mask, L, B) and its seed.
 
     Parameters
     ----------
@@ -127,6 +139,14 @@ class Generator:
         Random bits per draw B, 1 to the least of leap, bits - 1 and 32.
     seed
         State of lane 0 before its first draw, 1 to 2^bits - 1.
+
+    Examples
+    --------
+    >>> generator = Generator(bits=16, leap=16, draw=8)
+    >>> hex(generator.taps), generator.lane_steps
+    ('0x8679', 256)
+    >>> [generator.lane_seed(lane) for lane in range(3)]
+    [1, 9554, 22129]
     """
 
     bits: int = setting(
@@ -169,11 +189,11 @@ class Generator:
 
     @property
     def lane_steps(self) -> int:
-        """Single steps from one lane's start to the next one's, J."""
+        """Single steps J between the seeds of two successive lanes."""
         return 1 << (self.bits - 8)
 
     def advance(self, state: int, steps: int) -> int:
-        """`state` after `steps` single steps, in time that grows with log(steps)."""
+        """Return the state after `steps` single steps, in time proportional to log(steps)."""
         power, ahead = _power(self.bits, self.taps, steps), 0
         while power:
             if power & 1:
@@ -183,13 +203,20 @@ class Generator:
         return ahead
 
     def lane_seed(self, lane: int) -> int:
-        """State of `lane` before its first draw:
-        the seed advanced by lane * lane_steps single steps.
+        """Return the state of `lane` before its first draw.
+
+        It is the seed advanced by lane * lane_steps single steps.
         """
         return self.advance(self.seed, lane * self.lane_steps)
 
     def require_lanes(self, lanes: int) -> None:
-        """Raise a ValueError unless this generator can serve lanes 0 to `lanes` - 1 apart."""
+        """Check that lanes 0 to `lanes` - 1 start far enough apart.
+
+        Raises
+        ------
+        ValueError
+            There are more than 255 lanes, or their seeds are too close to each other.
+        """
         check.whole("lanes of one seed", lanes, 1, MOST_LANES)
         if lanes > 1 and self.lane_steps <= self.leap * max(64, lanes):
             raise ValueError(
@@ -201,49 +228,73 @@ class Generator:
 
 
 def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
-    """The random addend r in [0, 2^dropped) that a draw gives.
+    """Return the addend r in [0, 2^dropped) of stochastic rounding.
 
     Parameters
     ----------
     words
-        Draws, `draw` bits each.
+        Random words of `draw` bits, any shape.
     dropped
-        Bits dropped, s; none or fewer give 0. Where s exceeds `draw`, the word stands on top
-        of the field and a constant one below it keeps the mean error at 2^-(s+1) ulp.
+        Number s of dropped bits, in a shape that broadcasts with `words`. r is 0 where s <= 0. If
+        s > `draw`, the word is aligned with the highest dropped bits, and the bit below it is a
+        constant 1, which keeps the mean error at 2^-(s+1) ulp.
+    draw
+        Bits of a word.
+
+    Returns
+    -------
+    Codes
+        Addends, int64, in the broadcast shape.
+
+    Examples
+    --------
+    >>> dither([0x0, 0x9, 0xF], 2, draw=4).tolist()
+    [0, 1, 3]
+    >>> dither([0x0, 0x9, 0xF], 6, draw=4).tolist()
+    [2, 38, 62]
     """
     words = np.asarray(words).astype(np.int64)
     s = np.maximum(np.asarray(dropped, np.int64), 0)
     taken = np.minimum(s, draw)
     missing = s - taken
-    below = np.int64(1) << missing >> 1  # 0 where none is missing
+    below = np.int64(1) << missing >> 1  # 0 where no bit is missing
     r: Codes = (words & (np.int64(1) << taken) - 1) << missing | below
     return r
 
 
-#: Words that the longest step, by which draws are made of earlier ones, goes back at most: blocks
-#: of that size stay in a cache.
+#: Draws are computed from draws at most this many words earlier, so that they are still in a cache.
 _MOST_STEP = 1 << 16
 
-#: Words that are made anyway, as to leap over them would take as long.
+#: Number of words below which computing words is as fast as leaping over them.
 _FEW = 1 << 18
 
 
 class Lanes:
-    """Lanes in training order: hands out draws in bulk and remembers where each lane is.
+    """Lanes that return many draws at once, and advance.
 
     Parameters
     ----------
     generator
-        The generator all lanes share.
+        The generator that all lanes share.
     first
         Number of the first lane.
     count
-        Lanes.
+        Number of lanes.
 
     Attributes
     ----------
     made
-        Draws made so far.
+        Number of draws of every lane so far.
+
+    Examples
+    --------
+    >>> lanes = Lanes(Generator(), 0, 2)
+    >>> lanes.take(3)
+    array([[    1,  7490],
+           [17920, 41473],
+           [    1, 23645]], dtype=uint16)
+    >>> lanes.made
+    3
     """
 
     def __init__(self, generator: Generator, first: int, count: int):
@@ -252,21 +303,21 @@ class Lanes:
 
     @classmethod
     def at(cls, generator: Generator, states: Sequence[int], first: int = 0) -> "Lanes":
-        """Lanes that continue from given states: from another `Lanes.states`, or as read from
-        hardware.
+        """Return lanes that continue from given states, those of `states` or read from hardware.
 
         Parameters
         ----------
         generator
-            The generator all lanes share; its seed is not used.
+            The generator that all lanes share; its seed is not used.
         states
-            State of every lane before its next draw, 1 to 2^bits - 1 each.
+            State of every lane before its next draw, 1 to 2^bits - 1.
         first
             Number of the first lane.
 
         Returns
         -------
-        Lanes whose `made` is 0.
+        Lanes
+            Lanes with `made` = 0.
 
         Raises
         ------
@@ -298,10 +349,10 @@ class Lanes:
         self.made = 0
         #: State of every lane when `made` was 0.
         self._starts = states
-        # The recurrence holds bit by bit, so the bits of a draw are enough.
+        # The recurrence holds for each bit separately, so the bits of a draw are sufficient.
         kind = np.uint16 if generator.draw <= 16 else np.uint32
         low = (1 << generator.draw) - 1
-        #: The next `bits` draws or more, of which all others follow.
+        #: At least the next `bits` draws, which determine all later ones.
         self._ahead: Words = np.empty((generator.bits, count), kind)
         for lane, state in enumerate(states):
             for draw in range(generator.bits):
@@ -310,23 +361,34 @@ class Lanes:
         self._room: Words = np.empty(0, kind)
 
     def copy(self) -> "Lanes":
-        """Lanes at the same place that move on their own."""
+        """Return lanes in the same state that advance independently of these."""
         twin = object.__new__(Lanes)
-        # A view of the room would keep all of it in memory.
+        # The work array is not shared: it may be large, and would stay in memory.
         twin.__dict__.update(self.__dict__, _room=np.empty(0, self._room.dtype))
         return twin
 
     def peek(self) -> Words:
-        """The next draw of every lane, (lanes,); the lanes stay where they are."""
+        """Return the next draw of every lane, (lanes,), without advancing the lanes."""
         return self._ahead[0]
 
     def take(self, draws: int) -> Words:
-        """The next `draws` draws of every lane, (draws, lanes); the lanes move on."""
+        """Return the next `draws` draws of every lane, (draws, lanes), and advance the lanes."""
         return self.lend(draws).copy()
 
     def lend(self, draws: int, lanes: int | None = None) -> Words:
-        """`take`, but of words that the lanes' next draw overwrites; of the first `lanes` alone, if
-        told.
+        """Return draws as `take` does, in an array that the lanes' next draw overwrites.
+
+        Parameters
+        ----------
+        draws
+            Number of draws. All lanes advance by it.
+        lanes
+            Number of lanes to return, from the first one; None returns all.
+
+        Returns
+        -------
+        Words
+            (draws, lanes).
         """
         wanted = self.count if lanes is None else lanes
         self.made += draws
@@ -336,18 +398,18 @@ class Lanes:
             words = self._extended(self._ahead[:, :wanted], draws + bits)
             self._ahead = np.hstack([words[draws:], others])
             return words[:draws]
-        # Many are made faster by long steps, which need more to start from.
+        # Large blocks make many draws faster, but need more earlier draws to start from.
         keep = bits * min(1 << (draws // bits).bit_length() >> 1, self._most_scale(self.count))
         words = self._extended(self._ahead, draws + max(keep, len(self._ahead)))
         self._ahead = words[draws:].copy()
         return words[:draws, :wanted]
 
     def _most_scale(self, lanes: int) -> int:
-        """The longest step, in register widths: a power of two."""
+        """Return the largest block size for so many lanes, in register widths: a power of two."""
         return 1 << (_MOST_STEP // (self.generator.bits * lanes)).bit_length() - 1
 
     def _extended(self, ahead: Words, rows: int) -> Words:
-        """So many draws, from the first of them: `bits` or more."""
+        """Return `rows` draws, (rows, lanes), of which `ahead` has the first `bits` or more."""
         bits, taps = self.generator.bits, self.generator.taps
         ahead = ahead[:rows]
         have, lanes = ahead.shape
@@ -357,7 +419,7 @@ class Lanes:
         words = self._room[: rows * lanes].reshape(rows, lanes)
         words[:have] = ahead
         offsets = [bits - 1 - bit for bit in range(bits) if taps >> bit & 1]
-        reach = bits - max(offsets)  # rows a block of one can make at a time
+        reach = bits - max(offsets)  # draws that can be computed at a time with a scale of 1
         while have < rows:
             scale = min(1 << (have // bits).bit_length() - 1, most)
             block = min(reach * scale, rows - have)
@@ -371,9 +433,9 @@ class Lanes:
         return words
 
     def _leapt(self, ahead: Words, draws: int) -> Words:
-        """The `bits` draws that stand so many draws further on than `ahead`."""
+        """Return the `bits` draws that begin `draws` draws after the first one of `ahead`."""
         bits, taps = self.generator.bits, self.generator.taps
-        # d[n] is the sum of d[t] for the terms x^t of x^n modulo the polynomial.
+        # Draw n is the XOR of the draws t for all terms x^t of x^n modulo the polynomial.
         power = _power(bits, taps, draws)
         near = self._extended(ahead[:bits], 2 * bits)
         terms = [near[term:][:bits] for term in range(bits) if power >> term & 1]
@@ -389,7 +451,7 @@ class Lanes:
 
 @dataclass(frozen=True, kw_only=True)
 class LfsrConfig:
-    """Lanes of random bits side by side; all leap at the same draw.
+    """Parallel lanes of random bits that all leap at the same draw.
 
     Parameters
     ----------
@@ -399,9 +461,18 @@ class LfsrConfig:
         Lanes side by side, 1 to 255.
     first_lane
         Number of the first lane, 0 to 254. first_lane + lanes is at most 255.
+
+    Examples
+    --------
+    >>> config = LfsrConfig(lanes=4)
+    >>> for port in config.ports:
+    ...     print(port)
+    o_valid: out unsigned(1)
+    o_ready: in unsigned(1)
+    o_data: out unsigned(16) x 4
     """
 
-    #: What each figure counts.
+    #: Meaning of each figure.
     FIGURES: ClassVar[dict[str, str]] = {"latency": "Clocks from a draw to the next word: 1."}
 
     generator: Generator = setting(Generator(), "The generator that all lanes share")
@@ -429,7 +500,7 @@ class LfsrConfig:
                 "out",
                 self.generator.draw,
                 lanes=self.lanes,
-                meaning="random bits, a word per lane",
+                meaning="random bits, one word per lane",
             ),
         )
 
@@ -439,27 +510,40 @@ class LfsrConfig:
         return 1
 
     def lane(self, number: int) -> "LfsrConfig":
-        """One of the lanes alone, by its place among them."""
+        """Return the configuration of one lane alone; `number` counts from the first lane."""
         return replace(self, lanes=1, first_lane=self.first_lane + number)
 
     def start(self) -> Lanes:
-        """The lanes before their first draw."""
+        """Return the lanes before their first draw."""
         return Lanes(self.generator, self.first_lane, self.lanes)
 
     def borders(self) -> list[Border]:
-        """None: a word depends on no operand."""
+        """Return an empty list: a word depends on no operand."""
         return []
 
     @property
     def throughput(self) -> str:
-        """What a clock gives."""
+        """Results per clock, and stalls."""
         return (
-            "one draw of every lane a clock; never stalls, and holds its word while o_ready is low"
+            "one draw of every lane per clock; never stalls, and holds its words while o_ready is "
+            "low"
         )
 
 
 class Lfsr(Twin[Lanes]):
-    """Twin of `hdl.Lfsr`: `o_ready` in; `o_valid` (always 1) and `o_data` (clocks, lanes) out."""
+    """Twin of `hdl.Lfsr`: input `o_ready`; outputs `o_valid` (always 1) and `o_data`.
+
+    Parameters
+    ----------
+    config
+        Generator and lanes.
+
+    Examples
+    --------
+    >>> trace = Lfsr(LfsrConfig()).run({"o_ready": [1, 0, 1, 1]})
+    >>> trace["o_data"][:, 0].tolist()
+    [1, 17920, 17920, 1]
+    """
 
     def __init__(self, config: LfsrConfig):
         self.config = config
@@ -467,7 +551,7 @@ class Lfsr(Twin[Lanes]):
         self._lanes = config.start()
 
     def initial(self) -> Lanes:
-        """The lanes before their first draw."""
+        """Return the reset state: the lanes before their first draw."""
         return self._lanes
 
     def stretch(self, state: Lanes, inputs: Trace) -> tuple[Lanes, Trace]:
@@ -475,7 +559,7 @@ class Lfsr(Twin[Lanes]):
         draws = np.cumsum(inputs["o_ready"])
         lanes = state.copy()
         words = lanes.lend(int(draws[-1]))
-        # The clock after the last draw shows the word that no draw has taken yet.
+        # After the last draw, the output shows a word that is not drawn yet.
         codes: Codes = np.concatenate([words, lanes.peek()[None]]).astype(np.int64)
         shown = np.take(codes, draws - inputs["o_ready"], axis=0)
         return lanes.copy(), {"o_valid": np.ones_like(draws), "o_data": shown}

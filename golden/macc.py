@@ -1,7 +1,6 @@
-"""One multiply-accumulate node of the array:
-when each of its registers' values is seen from outside.
+"""A multiply-accumulate node of the array.
 
-A ternary node has no multiplier: its operand b is -1, 0 or 1, as a forward weight of WAGE is
+A ternary node has no multiplier: its operand b is -1, 0 or 1, like a forward weight of WAGE
 (Wu et al. 2018), and the node subtracts, skips or adds a.
 """
 
@@ -17,30 +16,36 @@ from golden.port import Port
 from golden.settings import check_settings, setting
 from golden.twin import Trace, Twin, frozen
 
-#: Registers between an operand port and the accumulator of a node with a multiplier: the hop to the
-#: next node, then operand and product stages. A DSP block's own registers are among them, so that
-#: every kind of multiplier has the same latency.
+#: Registers between an operand port and the accumulator of a node with a multiplier: the register
+#: towards the next node, then operand and product stages. They include a DSP block's registers, so
+#: that all kinds of multipliers have the same latency.
 PRODUCT_LATENCY = 5
-#: The same of a ternary node: the adder takes the operand as it hops on.
+#: The same for a ternary node, which adds the operand in the register towards the next node.
 TERNARY_LATENCY = 1
 #: Bits of a ternary operand.
 TERNARY_WIDTH = 2
 
 
 def wrap(values: Codes, width: int) -> Codes:
-    """`values` modulo 2^width, as two's complement codes."""
+    """Return `values` modulo 2^width, as two's complement codes.
+
+    Examples
+    --------
+    >>> wrap(np.array([127, 128, 255, 256]), 8).tolist()
+    [127, -128, -1, 0]
+    """
     spare = np.int64(64 - width)
     return values << spare >> spare
 
 
 def ternary(b: Codes) -> Codes:
-    """Two's complement codes of 2 bits as -1, 0 and 1: the code -2 counts as 0."""
+    """Return the values, -1 to 1, of two's complement codes of 2 bits; the code -2 counts as 0."""
     return np.where(b == -2, 0, b)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaccConfig:
-    """A node's formats and how its accumulator is cut.
+    """Formats of a node and segments of its accumulator.
 
     Parameters
     ----------
@@ -49,22 +54,28 @@ class MaccConfig:
     b
         Format of the operands b.
     depth
-        The most terms of a dot product, which set the accumulator's width, 1 to 2^24. Longer ones
-        are exact only modulo 2^width. So are sums of a ternary node in which the lowest code of a
-        occurs: its width is that for codes within +-(2^(a.width-1) - 1), to which WAGE clips
-        activations and errors.
+        The largest number of terms of a dot product, which determines the accumulator's width, 1 to
+        2^24. Longer dot products are exact only modulo 2^width. So are sums of a ternary node that
+        include the lowest code of a: its width is enough for codes within +-(2^(a.width-1) - 1), to
+        which WAGE clips activations and errors.
     segments
-        Pieces into which the accumulator's carry is cut, 1 to 4. Each later piece lags one clock
-        behind.
+        Segments of the accumulator, which shorten its carry chain, 1 to 4. Each segment is one
+        clock behind the segment below it.
     ternary
         The node has no multiplier: b, of 2 bits, is -1, 0 or 1. The code -2 counts as 0.
+
+    Examples
+    --------
+    >>> config = MaccConfig(a=Fixed(2, 14), b=Fixed(2, 14), depth=511, segments=2)
+    >>> config.width, config.cuts
+    (40, ((0, 20), (20, 40)))
     """
 
-    #: What each figure counts.
+    #: Meaning of each figure.
     FIGURES: ClassVar[dict[str, str]] = {
         "latency": (
-            "Clocks from a dot product's last operand to its lowest segment at `drain`; a segment "
-            "more, a clock more."
+            "Clocks from a dot product's last operand to its lowest segment at `drain`; each "
+            "further segment follows one clock later."
         ),
         "first_delay": "Clocks from an operand to its `first` marker at the node's ports.",
         "load_delay": (
@@ -76,19 +87,19 @@ class MaccConfig:
     b: Fixed = setting(Fixed(2, 14), "Format of the operands b")
     depth: int = setting(
         511,
-        "The most terms of a dot product, which set the accumulator's width",
+        "The largest number of terms of a dot product, which determines the accumulator's width",
         low=1,
         high=1 << 24,
-        more="Longer ones are exact only modulo 2^width. So are sums of a ternary node in which "
-        "the lowest code of a occurs: its width is that for codes within "
+        more="Longer dot products are exact only modulo 2^width. So are sums of a ternary node "
+        "that include the lowest code of a: its width is enough for codes within "
         "+-(2^(a.width-1) - 1), to which WAGE clips activations and errors.",
     )
     segments: int = setting(
         2,
-        "Pieces into which the accumulator's carry is cut",
+        "Segments of the accumulator, which shorten its carry chain",
         low=1,
         high=4,
-        more="Each later piece lags one clock behind.",
+        more="Each segment is one clock behind the segment below it.",
     )
     ternary: bool = setting(
         False,
@@ -117,15 +128,18 @@ class MaccConfig:
 
     @property
     def cuts(self) -> tuple[tuple[int, int], ...]:
-        """First bit and end of each accumulator segment, lowest first;
-        as even as they go, spare bits lowest.
+        """First bit and end of each segment of the accumulator, the lowest segment first.
+
+        If the bits cannot be divided evenly, lower segments have one bit more.
         """
         edges = [-(-self.width * k // self.segments) for k in range(self.segments + 1)]
         return tuple(zip(edges, edges[1:]))
 
     @property
     def product_latency(self) -> int:
-        """Registers between an operand port and the accumulator, the hop among them."""
+        """Registers between an operand port and the accumulator, including the one towards the next
+        node.
+        """
         return TERNARY_LATENCY if self.ternary else PRODUCT_LATENCY
 
     @property
@@ -141,8 +155,8 @@ class MaccConfig:
     @property
     def ports(self) -> tuple[Port, ...]:
         """The unit's ports."""
-        first = "a sum begins: follows its first operand by first_delay clocks"
-        load = "a sum ends, the shadow takes it: follows its last operand by load_delay clocks"
+        first = "a sum begins: first_delay clocks after its first operand"
+        load = "a sum ends and the shadow takes it: load_delay clocks after its last operand"
         hold = "the shadow keeps its value; without hold and load it takes `above`"
         return (
             Port("a", "in", self.a.width, True, meaning="operand from the left"),
@@ -161,35 +175,51 @@ class MaccConfig:
 
     @property
     def latency(self) -> int:
-        """Clocks from a dot product's last operand to its lowest segment at `drain`;
-        a segment more, a clock more.
+        """Clocks from a dot product's last operand to its lowest segment at `drain`; each further
+        segment follows one clock later.
         """
         return self.product_latency + 2
 
     def borders(self) -> list[Border]:
-        """None: a node neither rounds nor saturates."""
+        """Return an empty list: a node neither rounds nor saturates."""
         return []
 
     @property
     def throughput(self) -> str:
-        """What a clock gives."""
-        return "one product a clock, dot products back to back; never stalls"
+        """Results per clock, and stalls."""
+        return "one product per clock, dot products back to back; never stalls"
 
 
 @dataclass(frozen=True, eq=False)
 class _NodeState:
-    """What the twin of `hdl.Macc` keeps between two clocks."""
+    """State of the twin of `hdl.Macc`."""
 
-    #: The last values of what is seen later, by name and delay.
+    #: The latest values of delayed signals, by name and delay.
     late: Mapping[tuple[str, int], Codes]
-    #: Sum of the dot product that goes on, up to the last product that has reached it.
+    #: Sum of the current dot product, as far as products have reached the accumulator.
     total: int
-    #: What each segment drains.
+    #: Shadow of each segment.
     drain: tuple[int, ...]
 
 
 class Macc(Twin[_NodeState]):
-    """Twin of `hdl.Macc`. Its data paths have no reset: `rst` changes nothing."""
+    """Twin of `hdl.Macc`. Its data paths have no reset: `rst` has no effect.
+
+    Parameters
+    ----------
+    config
+        Formats, depth and segments.
+
+    Examples
+    --------
+    >>> twin = Macc(MaccConfig(segments=1))
+    >>> clock = np.arange(9)
+    >>> operands = {"a": 3 * (clock < 2), "b": 5 * (clock < 2)}
+    >>> markers = {"first": clock == 4, "load": clock == 6, "hold": clock < 0}
+    >>> trace = twin.run({**operands, **markers, "above": 0 * clock})
+    >>> trace["drain"].tolist()  # 3 * 5 + 3 * 5
+    [0, 0, 0, 0, 0, 0, 0, 0, 30]
+    """
 
     has_reset = False
 
@@ -198,7 +228,7 @@ class Macc(Twin[_NodeState]):
         self.ports = config.ports
 
     def initial(self) -> _NodeState:
-        """The state at the start: all zeros."""
+        """Return the initial state: all zeros."""
         return _NodeState({}, 0, (0,) * self.config.segments)
 
     def stretch(self, state: _NodeState, inputs: Trace) -> tuple[_NodeState, Trace]:
@@ -218,8 +248,7 @@ class Macc(Twin[_NodeState]):
         first, load, hold = (late(name, inputs[name]) for name in ("first", "load", "hold"))
         factor = ternary(inputs["b"]) if config.ternary else inputs["b"]
         product = late("product", inputs["a"] * factor, config.product_latency)
-        # The sum up to and with a clock's product,
-        # less what stood before the dot product that the clock belongs to.
+        # The sum of all products up to each clock, less the sum before its dot product began.
         clocks = np.arange(len(product))
         total = np.cumsum(product)
         start = np.maximum.accumulate(np.where(first, clocks, -1))
@@ -229,16 +258,16 @@ class Macc(Twin[_NodeState]):
         drain = np.zeros_like(product)
         drained = []
         for lag, (low, high) in enumerate(config.cuts):
-            # A segment sees what the lowest one sees, `lag` clocks later,
-            # but for the drain of the node above, which comes with that lag already.
+            # A segment works `lag` clocks behind the lowest one. The drain of the node above is
+            # delayed by `lag` already.
             bits = np.int64((1 << (high - low)) - 1)
             own = late("own", accumulator >> low & bits, lag)
             above = inputs["above"] >> low & bits
             loads, holds = late("loads", load, lag), late("holds", hold, lag)
             source = np.where(loads, own, above)
-            # At an edge that neither loads nor shifts, the value of the last edge that did stays.
+            # At an edge without a load or a shift, the shadow keeps its value.
             moved = np.maximum.accumulate(np.where((loads == 0) & (holds != 0), -1, clocks))
-            # Ahead of the sources is what the segment drains at first.
+            # The first value is the shadow before the stretch.
             value = np.concatenate([[state.drain[lag]], source])[moved + 1]
             drain[0] |= state.drain[lag] << low
             drain[1:] |= value[:-1] << low

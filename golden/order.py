@@ -1,8 +1,8 @@
-"""Which random word each value meets: the order in which tensors pass the rounders.
+"""The order in which a tensor's values pass the rounders, and so the random word of each value.
 
-The papers say nothing of it; docs/numerics.md, section 3, has the rules and worked examples. An
-order gives the lane and the draw number of every value (`coordinates`), and the words themselves in
-bulk (`words`), cut from the lanes' next draws without a loop over values.
+The papers do not define it; docs/numerics.md, section 3, has the rules and worked examples. An
+order returns the lane and the draw number of every value (`coordinates`). It also returns all words
+at once (`words`), by slicing and transposing the lanes' next draws, without a loop over values.
 """
 
 import math
@@ -19,13 +19,14 @@ from golden.lfsr import Lanes, Words
 
 
 def _blocks(size: int, block: int) -> int:
-    """Blocks that hold so many, the last one padded."""
+    """Return the number of blocks for `size` items; the last block may be padded."""
     return -(-size // block)
 
 
 def _items(values: NDArray[Any]) -> NDArray[Any]:
-    """Each vector along the last axis as one item: whatever is transposed so copies whole vectors,
-    several times as fast.
+    """View each vector along the last axis as one item.
+
+    A transposition of items copies whole vectors, which is several times as fast as single values.
     """
     item = np.dtype((np.void, values.itemsize * values.shape[-1]))
     found: NDArray[Any] = values.view(item)[..., 0]
@@ -34,22 +35,32 @@ def _items(values: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """A tensor in rows and columns, as products and elementwise units take it.
+    """The matrix form of a tensor, as products and elementwise units process it.
+
+    A place is a position (y, x) of an image.
 
     Parameters
     ----------
     samples
-        Samples; rows, where there are none, as of weights.
+        Number of samples; for weights, the number of rows.
     row_places
-        Places that have a row of their own: those of a convolution; 1 of a dense layer.
+        Places that have rows of their own, as in a convolution; 1 for a dense layer.
     group
-        Samples whose rows stand together at each place, the array's rows; the last group has what
-        is left. It has no effect where there is one place.
+        Samples whose rows are adjacent at each place: the number of the array's rows. The last
+        group may have fewer. Without effect if `row_places` is 1.
     column_places
-        Places whose channels stand side by side in a row: those of the image that a dense layer's
-        errors are for; 1 elsewhere.
+        Places whose channels are side by side in one row, as for the errors of a dense layer's
+        input image; otherwise 1.
     channels
-        Channels, or outputs, at a place.
+        Channels, or outputs, at each place.
+
+    Examples
+    --------
+    >>> matrix = Matrix(samples=3, row_places=2, group=2, channels=4)
+    >>> matrix.shape
+    (6, 4)
+    >>> matrix.source.tolist()
+    [0, 2, 1, 3, 4, 5]
     """
 
     samples: int
@@ -60,12 +71,12 @@ class Matrix:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Number of rows and of columns."""
         return self.samples * self.row_places, self.column_places * self.channels
 
     @cached_property
     def source(self) -> Codes:
-        """Where each row stands in the tensor, whose rows are (samples, places)."""
+        """Index of each row in the tensor, whose rows are ordered (samples, places); (rows,)."""
         if self.row_places == 1:
             return np.arange(self.samples)
         place = np.arange(self.row_places)[:, None]
@@ -76,12 +87,24 @@ class Matrix:
         return np.concatenate([rows.reshape(-1) for rows in groups])
 
     def of(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """The matrix of a tensor (samples, places, channels) in any shape of that order."""
+        """Return the matrix of a tensor, (rows, columns).
+
+        Parameters
+        ----------
+        tensor
+            Values in the order (samples, places, channels), any shape.
+        """
         plain = tensor.reshape(self.shape)
         return plain if self.row_places == 1 else plain[self.source]
 
     def tensor(self, matrix: NDArray[Any]) -> NDArray[Any]:
-        """The inverse of `of`, with the matrix's shape."""
+        """Return the values of a matrix in the order of the tensor: the inverse of `of`.
+
+        Returns
+        -------
+        NDArray
+            Values in the order (samples, places, channels), in the matrix's shape.
+        """
         if self.row_places == 1:
             return matrix
         plain = np.empty_like(matrix)
@@ -90,44 +113,65 @@ class Matrix:
 
 
 class Order(ABC):
-    """The order in which the values of a matrix meet the draws of some lanes."""
+    """Assigns a lane and a draw to every value of a matrix."""
 
     @property
     @abstractmethod
     def leaps(self) -> int:
-        """Draws that every lane makes."""
+        """Number of draws of every lane."""
 
     @abstractmethod
     def coordinates(self) -> tuple[Codes, Codes]:
-        """Lane and draw number of every value, each of the matrix's shape; draws count from 0."""
-
-    @abstractmethod
-    def words(self, lanes: Lanes) -> Words:
-        """The word that each value meets; the lanes move on.
+        """Return the lane and the draw number of every value.
 
         Returns
         -------
-        Words of the matrix's shape, in the order of the tensor (see `Matrix.tensor`), which the
-        lanes' next draw may overwrite.
+        lanes, draws : Codes
+            Each in the matrix's shape; draws are counted from 0.
+        """
+
+    @abstractmethod
+    def words(self, lanes: Lanes) -> Words:
+        """Draw the random word of every value; the lanes advance by `leaps` draws.
+
+        Parameters
+        ----------
+        lanes
+            The rounders' lanes.
+
+        Returns
+        -------
+        Words
+            Words in the matrix's shape and in the order of the tensor (see `Matrix.tensor`). The
+            lanes' next draw may overwrite them.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileOrder(Order):
-    """A product, rounded at the foot of the array's columns as its tiles drain.
+    """Order of a product whose tiles are rounded below the array's columns while they drain.
 
-    A tile has the array's rows and columns; at the edge it is padded, and drains whole. Column c
-    rounds with lane c and drains its bottom row first.
+    A tile is as large as the array. Tiles at the edge of the matrix are padded, and the padding
+    drains as well. Column c rounds with lane c and drains its bottom row first.
 
     Parameters
     ----------
     matrix
-        The product; its groups are of the array's rows.
+        The product. Its groups have as many samples as the array has rows.
     rows, columns
         Size of the array.
     by_columns
-        Whether the tiles go by column blocks, in each through all row blocks, as those of dense
-        layers; else by row blocks, in each through all column blocks.
+        Order of the tiles. True: column block by column block, all row blocks in each, as in dense
+        layers. False: row block by row block, all column blocks in each.
+
+    Examples
+    --------
+    >>> order = TileOrder(matrix=Matrix(samples=3, channels=2), rows=2, columns=2, by_columns=True)
+    >>> lane, draw = order.coordinates()
+    >>> draw.tolist()
+    [[1, 1], [0, 0], [3, 3]]
+    >>> order.leaps
+    4
     """
 
     matrix: Matrix
@@ -137,12 +181,12 @@ class TileOrder(Order):
 
     @property
     def _down(self) -> tuple[int, int]:
-        """Row blocks: groups, and places of each."""
+        """Row blocks: number of groups, and of places in each."""
         return _blocks(self.matrix.samples, self.rows), self.matrix.row_places
 
     @property
     def _across(self) -> tuple[int, int]:
-        """Column blocks: places, and blocks of each; none goes beyond a place."""
+        """Column blocks: number of places, and of blocks in each. No block spans two places."""
         return self.matrix.column_places, _blocks(self.matrix.channels, self.columns)
 
     @property
@@ -150,7 +194,7 @@ class TileOrder(Order):
         return math.prod(self._down + self._across) * self.rows
 
     def _tiles(self, down: Codes, across: Codes) -> Codes:
-        """Number of the tile at a row block and a column block."""
+        """Return the numbers of the tiles at row blocks `down` and column blocks `across`."""
         if self.by_columns:
             return across * math.prod(self._down) + down
         return down * math.prod(self._across) + across
@@ -166,11 +210,14 @@ class TileOrder(Order):
         return np.broadcast_to(channel % self.columns, draw.shape), draw
 
     def tiles(self) -> tuple[Codes, Codes]:
-        """The tiles in their order, by the rows and columns of the matrix; -1 is padding.
+        """Return the matrix rows and columns of each tile, in the order of the tiles.
 
         Returns
         -------
-        (tiles, rows) and (tiles, columns).
+        rows : Codes
+            Matrix row of each row of a tile, (tiles, rows); -1 for padding.
+        columns : Codes
+            Matrix column of each column of a tile, (tiles, columns); -1 for padding.
         """
         lane, draw = self.coordinates()
         tile, left = np.divmod(draw, self.rows)
@@ -186,21 +233,21 @@ class TileOrder(Order):
         if lanes.count != self.columns:
             raise ValueError(f"{lanes.count} lanes for an array of {self.columns} columns")
         blocks = self._across + self._down if self.by_columns else self._down + self._across
-        met = min(matrix.channels, self.columns)  # lanes that meet values of this product at all
-        drained = lanes.lend(self.leaps, met).reshape(*blocks, self.rows, met)
+        used = min(matrix.channels, self.columns)  # the other lanes round padding only
+        drained = lanes.lend(self.leaps, used).reshape(*blocks, self.rows, used)
         items = _items(drained[..., ::-1, :])
         items = items.transpose((2, 4, 3, 0, 1) if self.by_columns else (0, 4, 1, 2, 3))
         padded = (
             np.ascontiguousarray(items)
             .view(drained.dtype)
-            .reshape(-1, matrix.row_places, matrix.column_places, self._across[1] * met)
+            .reshape(-1, matrix.row_places, matrix.column_places, self._across[1] * used)
         )
         return padded[: matrix.samples, :, :, : matrix.channels].reshape(matrix.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorOrder(Order):
-    """A pass through V rounders side by side, a vector of V values at a time.
+    """Order of an elementwise operation on V parallel rounders, one vector of V values at a time.
 
     Parameters
     ----------
@@ -209,7 +256,7 @@ class VectorOrder(Order):
     first_lane
         Lane of the first rounder.
     width
-        Rounders, V.
+        Number of rounders, V.
     """
 
     matrix: Matrix
@@ -218,7 +265,7 @@ class VectorOrder(Order):
 
     @property
     def _vectors(self) -> int:
-        """Vectors of a row at one place."""
+        """Number of vectors of a row at one place."""
         return _blocks(self.matrix.channels, self.width)
 
     @property
@@ -227,18 +274,25 @@ class VectorOrder(Order):
 
     @abstractmethod
     def vectors(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A matrix as it passes, (leaps, V), zeros for padding."""
+        """Return the vectors of a matrix in order, (leaps, V), padded with zeros."""
 
     @abstractmethod
     def values(self, vectors: NDArray[Any]) -> NDArray[Any]:
-        """The matrix that passed as vectors."""
+        """Return the matrix of vectors (leaps, V): the inverse of `vectors`, padding removed."""
 
     def words(self, lanes: Lanes) -> Words:
         return self.matrix.tensor(self.values(lanes.lend(self.leaps)))
 
 
 class RowOrder(VectorOrder):
-    """A pass row by row. A row is padded to whole vectors, or each of its places if it has some."""
+    """Order row by row. Each place of a row is padded to whole vectors.
+
+    Examples
+    --------
+    >>> order = RowOrder(matrix=Matrix(samples=1, channels=3), first_lane=8, width=2)
+    >>> order.vectors(np.array([[5, 6, 7]])).tolist()
+    [[5, 6], [7, 0]]
+    """
 
     def coordinates(self) -> tuple[Codes, Codes]:
         rows, columns = self.matrix.shape
@@ -258,8 +312,15 @@ class RowOrder(VectorOrder):
 
 
 class ColumnOrder(VectorOrder):
-    """A pass of weights, (inputs, outputs), by blocks of V columns, in each through all rows; a row
-    for biases, if there is one, is the last.
+    """Order of weights, (inputs, outputs): block by block of V columns, all rows in each.
+
+    If biases have a row, it is the last one.
+
+    Examples
+    --------
+    >>> order = ColumnOrder(matrix=Matrix(samples=2, channels=3), first_lane=8, width=2)
+    >>> order.vectors(np.array([[1, 2, 3], [4, 5, 6]])).tolist()
+    [[1, 2], [4, 5], [3, 0], [6, 0]]
     """
 
     def coordinates(self) -> tuple[Codes, Codes]:

@@ -1,9 +1,9 @@
 """The plain ports of a unit: those of its Verilog, of a stimulus and of a trace.
 
-A configuration lists its unit's ports; the twin, the hardware, the stimulus, testbenches and
-documents all read that list. A stream `i` has the ports `i_valid`, `i_ready` and one for each field
-of its payload, `i_<field>`. A vector of lanes is one port, lane 0 in the least significant bits.
-Every unit has `clk` and `rst`; no list repeats them.
+A configuration lists the ports of its unit. Twin, hardware, stimulus, testbenches and documents
+read this list. A stream `i` has the ports `i_valid`, `i_ready` and one port `i_<field>` for each
+field of its payload. A vector of lanes is one port, lane 0 in the least significant bits. Every
+unit has `clk` and `rst`, which are not in the lists.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ class Port:
     lanes
         Elements of a vector; None for a scalar.
     meaning
-        What the port carries, in one line. Ports that differ in nothing else are equal.
+        Meaning of the values, one line. Comparisons of ports ignore it.
 
     Examples
     --------
@@ -70,12 +70,12 @@ class Port:
         return (1 << (self.width - self.signed)) - 1
 
     def shape(self, clocks: int) -> tuple[int, ...]:
-        """Shape of the port's array in a trace of `clocks` edges."""
+        """Return the shape of the port's array in a trace of `clocks` edges."""
         return (clocks,) if self.lanes is None else (clocks, self.lanes)
 
     @property
     def layout(self) -> str:
-        """How the values lie in the port's bits; empty for an unsigned scalar."""
+        """Position of the elements in the port's bits, in words; empty for an unsigned scalar."""
         sign = "signed" if self.signed else ""
         if self.lanes is None:
             return sign
@@ -86,7 +86,7 @@ class Port:
 
     @property
     def text(self) -> str:
-        """Meaning and layout."""
+        """Meaning and layout, in words."""
         return "; ".join(part for part in (self.meaning, self.layout) if part)
 
     def __str__(self) -> str:
@@ -114,19 +114,19 @@ RESULT = (
 
 
 def inputs_of(ports: Iterable[Port]) -> list[Port]:
-    """The ports that drive a unit: its reset and its input ports."""
+    """Return the ports that drive a unit: its reset and its input ports."""
     return [RESET, *(port for port in ports if port.direction == "in")]
 
 
 def outputs_of(ports: Iterable[Port]) -> list[Port]:
-    """The output ports."""
+    """Return the output ports."""
     return [port for port in ports if port.direction == "out"]
 
 
 def checked(
     ports: Sequence[Port], inputs: Mapping[str, ArrayLike], *, narrow: bool = False
 ) -> tuple[int, dict[str, Codes]]:
-    """The number of clocks, and `inputs` as int64 arrays that are known to fit `ports`.
+    """Check inputs by their ports.
 
     Parameters
     ----------
@@ -135,8 +135,14 @@ def checked(
     inputs
         Values at every clock edge, by port name.
     narrow
-        Leave vectors of lanes in the integer type in which they come: they are most of a long
-        stimulus.
+        Do not convert vectors of lanes to int64. They take most of the memory of a long stimulus.
+
+    Returns
+    -------
+    clocks : int
+        Number of clocks.
+    inputs : dict
+        The inputs as int64 arrays, (clocks,) or (clocks, lanes).
 
     Raises
     ------
@@ -145,6 +151,12 @@ def checked(
         its port's range.
     TypeError
         Values are not integers.
+
+    Examples
+    --------
+    >>> clocks, arrays = checked([Port("i_data", "in", 8)], {"i_data": [1, 2, 255]})
+    >>> clocks, arrays["i_data"].dtype
+    (3, dtype('int64'))
     """
     known = {port.name: port for port in ports}
     if unknown := [name for name in inputs if name not in known]:
@@ -154,7 +166,9 @@ def checked(
     arrays = {name: np.asarray(values) for name, values in inputs.items()}
     lengths = {name: len(values) if values.ndim else -1 for name, values in arrays.items()}
     if len(set(lengths.values())) != 1 or -1 in lengths.values():
-        raise ValueError(f"inputs need one entry a clock, all the same number; they have {lengths}")
+        raise ValueError(
+            f"inputs need one entry per clock, all the same number; they have {lengths}"
+        )
     clocks = next(iter(lengths.values()))
     if not clocks:
         raise ValueError(f"inputs of no clocks: {', '.join(arrays)} need one entry or more")
@@ -175,7 +189,7 @@ def _check(port: Port, values: NDArray[Any], clocks: int) -> None:
         raise TypeError(f"port {port.name} has values of type {values.dtype}: integers are wanted")
     values = values.view(np.uint8) if values.dtype.kind == "b" else values
     kind = np.iinfo(values.dtype)
-    # A type that holds nothing else needs no look at the values.
+    # If the type has no values outside the port's range, the values need no check.
     whole = port.minimum <= kind.min and kind.max <= port.maximum
     if not whole and (int(values.min()) < port.minimum or int(values.max()) > port.maximum):
         wrong = (values < port.minimum) | (values > port.maximum)
@@ -188,7 +202,13 @@ def _check(port: Port, values: NDArray[Any], clocks: int) -> None:
 
 
 def completed(ports: Sequence[Port], inputs: Mapping[str, Codes], clocks: int) -> dict[str, Codes]:
-    """`inputs` in the order of `ports`, with zeros for those that are missing."""
+    """Return `inputs` in the order of `ports`, with zeros for missing ports.
+
+    Returns
+    -------
+    dict
+        An array for each port, (clocks,) or (clocks, lanes).
+    """
     return {
         port.name: inputs[port.name]
         if port.name in inputs

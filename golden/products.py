@@ -1,7 +1,7 @@
-"""Exact integer products through BLAS.
+"""Exact integer products with BLAS.
 
-A fixed-point product can be simulated with a vendor's BLAS (Gupta et al. 2015, section 3): a
-floating-point sum of integers is exact while every partial sum fits the mantissa.
+A floating-point sum of integers is exact as long as every partial sum fits the mantissa, so BLAS
+computes fixed-point products exactly (Gupta et al. 2015, section 3).
 """
 
 import numpy as np
@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike
 
 from golden.fixed import Codes
 
-#: Integers up to here are exact in the type, narrowest first.
+#: Types, narrowest first, and the limit below which all integers are exact in them.
 _EXACT: tuple[tuple[type[np.floating], int], ...] = ((np.float32, 1 << 24), (np.float64, 1 << 53))
 
 
 def _magnitude(name: str, codes: Codes, bound: int | None) -> int:
-    """The largest magnitude in `codes`, or the `bound` given for it, which must hold."""
+    """Return the largest magnitude in `codes`, or `bound` if it is given and holds."""
     actual = max(int(codes.max(initial=0)), -int(codes.min(initial=0)))
     if bound is None:
         return actual
@@ -26,29 +26,35 @@ def _magnitude(name: str, codes: Codes, bound: int | None) -> int:
 def matmul(
     a: ArrayLike, b: ArrayLike, a_bound: int | None = None, b_bound: int | None = None
 ) -> Codes:
-    """The exact product of two integer matrices, (M, K) by (K, N).
+    """Return the exact product of two integer matrices, (M, K) by (K, N).
 
-    Computed in float32 where max|a| * max|b| * K < 2^24, in float64 where it is below 2^53, and
-    otherwise in parts of K that are each exact, summed in int64.
+    It is computed in float32 if max|a| * max|b| * K < 2^24, in float64 if this is below 2^53, and
+    otherwise in parts of K that are exact in float64, whose products are added in int64.
 
     Parameters
     ----------
     a, b
         Integer matrices.
     a_bound, b_bound
-        Largest magnitudes to plan with, so that the type does not depend on the data; None takes
-        the actual ones.
+        Bounds of the magnitudes, so that the choice of the type does not depend on the data; None
+        takes the actual maxima.
 
     Returns
     -------
-    int64, (M, N).
+    Codes
+        The product, int64, (M, N).
 
     Raises
     ------
     ValueError
-        Shapes do not fit, a bound does not hold, or a sum might not fit int64.
+        Shapes do not match, a bound does not hold, or a sum might not fit int64.
     TypeError
-        An operand is not of integers.
+        An operand does not have an integer type.
+
+    Examples
+    --------
+    >>> matmul([[1, 2], [3, 4]], [[1 << 40], [-1]]).tolist()
+    [[1099511627774], [3298534883324]]
     """
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
@@ -80,12 +86,17 @@ def _float_product(a: Codes, b: Codes, kind: type[np.floating]) -> Codes:
 
 
 def carrier(term: int, depth: int) -> type[np.floating]:
-    """The narrowest float type in which every sum of `depth` products up to `term` is exact.
+    """Return the narrowest float type in which sums of `depth` products up to `term` are exact.
 
     Raises
     ------
     ValueError
-        Not even float64 is wide enough.
+        The sums are not exact in float64 either.
+
+    Examples
+    --------
+    >>> carrier(127 * 127, 1000).__name__, carrier(127 * 127, 2000).__name__
+    ('float32', 'float64')
     """
     for kind, exact in _EXACT:
         if term * depth < exact:

@@ -1,5 +1,5 @@
-"""Convert in hardware's order: wide codes in, rounded and saturated codes out,
-one draw a value and lane.
+"""Convert on streams: wide codes in, rounded and saturated codes out, one draw per operand in every
+lane.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,20 @@ from golden.port import OPERAND, RESULT, Port
 from golden.settings import check_settings, setting
 from golden.twin import Trace
 
-#: Clocks through the rounding pipeline itself, without the output buffer.
+#: Latency of the rounding pipeline without the output buffer, in clocks.
 PIPELINE_LATENCY = 5
 
 
 def check_conversions(conversions: tuple[Conversion, ...], width: int) -> None:
-    """Raise unless `conversions` is a list that a rounder of `width`-bit codes can offer."""
+    """Check the conversions of a rounder of `width`-bit codes.
+
+    Raises
+    ------
+    TypeError
+        `conversions` is not a tuple of `Conversion`.
+    ValueError
+        There are none or more than 16, or one of them drops more than `width` bits.
+    """
     check.instance("conversions", conversions, tuple)
     check.whole("number of conversions", len(conversions), 1, 16)
     for conversion in conversions:
@@ -35,10 +43,26 @@ def check_conversions(conversions: tuple[Conversion, ...], width: int) -> None:
 def choose(
     conversions: tuple[Conversion, ...], choice: Codes | None, z: Codes, words: Words, draw: int
 ) -> Codes:
-    """`z` (values, lanes) converted each by the conversion that `choice` (values,) names,
-    with draws `words`, (values, lanes) or (values, 1).
+    """Convert vectors of codes, each with a conversion of its own.
 
-    A choice past the last conversion means the last one; of one conversion none is needed.
+    Parameters
+    ----------
+    conversions
+        The conversions.
+    choice
+        Number of the conversion of each vector, (vectors,). Numbers beyond the last conversion
+        select the last one. None is allowed if there is one conversion.
+    z
+        Wide codes, (vectors, lanes).
+    words
+        Random words, (vectors, lanes) or (vectors, 1).
+    draw
+        Bits of a random word.
+
+    Returns
+    -------
+    Codes
+        Rounded and saturated codes, (vectors, lanes).
     """
     if choice is None or len(conversions) == 1:
         return conversions[0](z, dither(words, conversions[0].dropped, draw))
@@ -51,8 +75,10 @@ def choose(
 
 
 def conversion_borders(conversion: Conversion, width: int) -> tuple[int, ...]:
-    """Codes of `width` bits at the limits of a conversion, a step past them, at ties and at exact
-    values, and those that a single bit above the target's saturates.
+    """Return codes at and next to the borders of a conversion.
+
+    These are codes of `width` bits at the limits, one step beyond them, at ties and at exact
+    values, and codes that saturate because of a single high bit.
     """
     target, low = conversion.target, -1 << (width - 1)
     codes = {target.minimum - 1, target.minimum, target.maximum, target.maximum + 1, -1, 0, 1}
@@ -64,36 +90,43 @@ def conversion_borders(conversion: Conversion, width: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class RounderConfig(OnePerClock):
-    """Lanes of rounders side by side: Convert on a vector of wide codes a clock.
+    """Parallel rounders: Convert on one vector of wide codes per clock.
 
     Parameters
     ----------
     width
         Width of a wide code, 2 to 62 bits.
     conversions
-        How codes are rounded, 1 to 16 conversions; with several, each operand chooses one. A choice
-        past the last conversion means the last one.
+        How codes are rounded, 1 to 16 conversions; with several, each operand chooses one. Numbers
+        beyond the last conversion select the last one.
     lanes
         Values per clock, 1 to 255.
     first_lane
         Number of the first lane's generator, 0 to 254.
     generator
-        The generator that all lanes share. A rounder that only rounds to nearest has none and
-        ignores it.
+        The generator that all lanes share. A rounder that only rounds to nearest has no generator
+        and ignores it.
+
+    Examples
+    --------
+    >>> conversion = Conversion(fraction=12, target=Fixed(2, 6))
+    >>> config = RounderConfig(width=20, conversions=(conversion,), lanes=4)
+    >>> config.stochastic, config.result_width, config.latency
+    (True, 8, 7)
     """
 
     width: int = setting(40, "Width of a wide code", low=2, high=WIDEST, unit="bits")
     conversions: tuple[Conversion, ...] = setting(
         (Conversion(fraction=28, target=Fixed(2, 14)),),
         "How codes are rounded, 1 to 16 conversions; with several, each operand chooses one",
-        more="A choice past the last conversion means the last one.",
+        more="Numbers beyond the last conversion select the last one.",
     )
     lanes: int = setting(1, "Values per clock", low=1, high=MOST_LANES)
     first_lane: int = setting(0, "Number of the first lane's generator", low=0, high=MOST_LANES - 1)
     generator: Generator = setting(
         Generator(),
         "The generator that all lanes share",
-        more="A rounder that only rounds to nearest has none and ignores it.",
+        more="A rounder that only rounds to nearest has no generator and ignores it.",
     )
 
     def __post_init__(self) -> None:
@@ -118,7 +151,9 @@ class RounderConfig(OnePerClock):
         return max(conversion.target.width for conversion in self.conversions)
 
     def borders(self) -> list[Border]:
-        """Codes at every conversion's limits, ties and exact values, and just at its carry."""
+        """Return codes at the limits, ties and exact values of every conversion, and just at the
+        carry of a random word.
+        """
         found: list[Border] = []
         low, high = -1 << (self.width - 1), (1 << (self.width - 1)) - 1
         for number, conversion in enumerate(self.conversions):
@@ -160,8 +195,21 @@ class RounderConfig(OnePerClock):
 
 
 class Rounder(StreamTwin):
-    """Twin of `hdl.Rounder`: stream `i` (`data`, and `choice` where there is one)
-    to stream `o` (`data`).
+    """Twin of `hdl.Rounder`: input stream `i` (`data`, and `choice` if there are several
+    conversions); output stream `o` (`data`).
+
+    Parameters
+    ----------
+    config
+        Widths, conversions, lanes and generator.
+
+    Examples
+    --------
+    >>> conversion = Conversion(fraction=4, target=Fixed(6, 2), rounding=Rounding.NEAREST_EVEN)
+    >>> twin = Rounder(RounderConfig(width=12, conversions=(conversion,)))
+    >>> trace = twin.run({"i_valid": [1] * 8, "i_data": [[11]] * 8, "o_ready": [1] * 8})
+    >>> trace["o_data"][:, 0].tolist()  # valid after 7 clocks
+    [0, 0, 0, 0, 0, 0, 0, 3]
     """
 
     def __init__(self, config: RounderConfig):
@@ -171,7 +219,7 @@ class Rounder(StreamTwin):
             self.lanes = config.lfsr.start()
 
     def results(self, accepted: Trace, words: Words) -> Trace:
-        """See `StreamTwin`."""
+        """Return rounded codes; see `StreamTwin`."""
         config, choice = self.config, accepted.get("i_choice")
         data = choose(config.conversions, choice, accepted["i_data"], words, config.generator.draw)
         return {"data": data}

@@ -1,9 +1,10 @@
-"""Threads over parts of large arrays. NumPy lets go of the interpreter's lock in its loops and
-products, so they run side by side; where every part is worked on alone, results do not depend on
-how many there are.
+"""Threads over parts of large arrays.
 
-BLAS has threads of its own, which wait for work at full speed and so take the cores from others:
-whoever works by parts holds it at one.
+NumPy releases the interpreter's lock in its loops and products, so threads run in parallel. Each
+part is computed separately, so results do not depend on the number of threads.
+
+BLAS has its own threads, which wait for work in a busy loop and so occupy the cores. While the
+threads here are at work, BLAS is limited to one thread.
 """
 
 import math
@@ -24,17 +25,21 @@ _Part = TypeVar("_Part")
 
 @cache
 def threads() -> int:
-    """How many threads to use: as many as NumPy's BLAS is told to, or one a core."""
+    """Return the number of threads to use.
+
+    It is that of the variable OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, which NumPy's BLAS reads
+    too; otherwise one per core.
+    """
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        told = os.environ.get(name, "")
-        if told.isdecimal() and int(told):
-            return int(told)
+        number = os.environ.get(name, "")
+        if number.isdecimal() and int(number):
+            return int(number)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:
-    """A thread that waits for something to do. To wake it takes two locks and nothing else: that is
-    what short loops feel.
+    """A thread that waits for work. It is woken through plain locks: a slower way would dominate
+    the time of short loops.
     """
 
     def __init__(self) -> None:
@@ -59,16 +64,16 @@ class _Worker:
         self._wanted.release()
 
     def wait(self) -> BaseException | None:
-        """Wait for the end of the work: what it raised, or None."""
+        """Wait for the end of the work; return its exception, or None."""
         self._done.acquire()
         error, self._error, self._work = self._error, None, lambda: None
         return error
 
 
-#: What each thread knows of itself: whether it works on parts, and its scratch arrays.
+#: Data of each thread: `working`, set while it works on parts, and `buffers`, its scratch arrays.
 _own = local()
 
-#: Workers that no one uses.
+#: Workers without work.
 _idle: list[_Worker] = []
 
 
@@ -80,7 +85,7 @@ def _worker() -> _Worker:
 
 
 def _forget() -> None:
-    """A forked process has no threads but one."""
+    """Drop the workers in a forked process, to which their threads are not copied."""
     _idle.clear()
 
 
@@ -90,11 +95,11 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def _controller() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through the process's libraries, once
+    return ThreadpoolController()  # slow: it searches the process's libraries
 
 
 class _Held:
-    """How many hold BLAS at one thread, and how to let go of it."""
+    """Number of callers that limit BLAS to one thread, and the end of the limit."""
 
     lock = Lock()
     holders = 0
@@ -103,8 +108,11 @@ class _Held:
 
 @contextmanager
 def blas_alone() -> Iterator[None]:
-    """BLAS at one thread meanwhile; it may be nested, and entered by several threads."""
-    if threads() < 2:  # so is BLAS
+    """Limit BLAS to one thread within the block.
+
+    Blocks may be nested, and several threads may enter them.
+    """
+    if threads() < 2:  # BLAS has one thread as well
         yield
         return
     with _Held.lock:
@@ -121,17 +129,26 @@ def blas_alone() -> Iterator[None]:
 
 
 def each(work: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
-    """Do `work` on every part, by as many threads as `threads` says; parts must not overlap.
+    """Call `work` for every part, in `threads()` threads; parts must not overlap.
 
-    Within such work the thread at hand does it alone: the others have work.
+    A nested call runs in the calling thread alone, as all other threads are busy.
+
+    Examples
+    --------
+    >>> values = np.arange(5)
+    >>> def double(part):
+    ...     values[part] *= 2
+    >>> each(double, [slice(0, 3), slice(3, 5)])
+    >>> values.tolist()
+    [0, 2, 4, 6, 8]
     """
     count = min(threads(), len(parts))
     if count < 2 or getattr(_own, "working", False):
         for part in parts:
             work(part)
         return
-    # Each thread has a run of parts of its own, whose data its core's cache may still hold from the
-    # loop before, and helps the others when done.
+    # Each thread begins with parts next to each other, the same ones in every loop, whose data may
+    # still be in its core's cache. Then it takes over parts of the other threads.
     cuts = [len(parts) * share // count for share in range(count + 1)]
     left = [deque(parts[start:stop]) for start, stop in zip(cuts, cuts[1:])]
     lock = Lock()
@@ -166,13 +183,31 @@ def each(work: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
                 raise error
 
 
-#: Elements below which threads cost more than they save.
+#: Number of elements below which threads cost more time than they save.
 _FEW = 1 << 18
 
 
 def slices(size: int, most: int, width: int = 1) -> list[slice]:
-    """`size` rows of `width` elements in parts of about the same length, at most `most` rows each,
-    that keep all threads busy; one after the other where there is little to do.
+    """Cut rows into parts of about the same length, for `each`.
+
+    Parameters
+    ----------
+    size
+        Number of rows.
+    most
+        Largest number of rows per part.
+    width
+        Elements per row. If there are many elements, there are enough parts for all threads.
+
+    Returns
+    -------
+    list of slice
+        The parts, in order.
+
+    Examples
+    --------
+    >>> slices(10, 4)
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
     """
     count = max(-(-size // max(most, 1)), 1)
     if size * width >= _FEW:
@@ -184,7 +219,15 @@ def slices(size: int, most: int, width: int = 1) -> list[slice]:
 
 
 def scratch(shape: tuple[int, ...], kind: DTypeLike, name: str = "") -> NDArray[Any]:
-    """An array of any contents that the thread's next call with that name hands out again."""
+    """Return an uninitialised array, which the thread's next call with the same name reuses.
+
+    Parameters
+    ----------
+    shape, kind
+        Shape and dtype.
+    name
+        Name of the memory; arrays in use at the same time need different names.
+    """
     buffers: dict[str, NDArray[np.uint8]] = _own.__dict__.setdefault("buffers", {})
     kind = np.dtype(kind)
     size = math.prod(shape) * kind.itemsize

@@ -1,19 +1,19 @@
-"""What a cycle twin is: the model of a hardware unit that gives the value of every output port at
-every clock edge.
+"""Cycle twins: models of hardware units that return the value of every output port at every clock
+edge.
 
 Inputs and outputs are mappings from port name to an array with one entry per clock edge, and a
-second axis where the port carries lanes, lane 0 first. Names are those of the generated Verilog's
-ports. An entry is the value just before that edge, for inputs and outputs alike. The first entry of
-a run is the reset state. An edge with `rst` high still shows the old state; at the next one the
-unit starts again from the reset state.
+second axis if the port has lanes, lane 0 first. The names are those of the ports in Verilog. An
+entry is the value just before the edge, for inputs and outputs. The first entry of a run is the
+reset state. An edge with `rst` high still belongs to the old state; the next entry is the reset
+state again.
 
 A run can be cut into batches: `advance` takes the state before the first clock of a batch and
-returns the state after its last one. A state is a value that nobody changes: it may be advanced
-again, stored or sent to another process. Its size does not grow with the clocks that have passed.
-However a run is cut, the outputs are the same.
+returns the state after its last clock. A state is immutable: it may be advanced several times,
+stored, or sent to another process. Its size does not depend on the number of clocks. The outputs do
+not depend on how a run is cut.
 
-A twin does not copy the registers of the hardware: values come from whole-tensor arithmetic, times
-from the documented schedule.
+A twin does not copy the registers of the hardware: its values come from whole-tensor arithmetic,
+its times from the documented schedule.
 """
 
 from abc import ABC, abstractmethod
@@ -26,23 +26,22 @@ from numpy.typing import ArrayLike, NDArray
 from golden.fixed import Codes
 from golden.port import RESET, Port, checked, inputs_of
 
-#: Port name to int64 array: one entry per clock edge, and a second axis where the port carries
-#: lanes.
+#: Port name to int64 array: one entry per clock edge, and a second axis if the port has lanes.
 Trace = dict[str, Codes]
 
-#: What a twin keeps between two clocks.
+#: State of a twin between two clocks.
 State = TypeVar("State")
 
 
 def frozen(values: NDArray[Any]) -> NDArray[Any]:
-    """A copy that cannot be written to and keeps no larger array in memory: part of a state."""
+    """Return a read-only copy, for a state; unlike a view, it keeps no larger array in memory."""
     copy = values.copy()
     copy.flags.writeable = False
     return copy
 
 
 class Twin(ABC, Generic[State]):
-    """Base of the twins: cuts what it is given at the resets.
+    """Base of the twins: checks inputs, and cuts them at resets.
 
     A subclass defines `initial` and `stretch`.
 
@@ -59,13 +58,15 @@ class Twin(ABC, Generic[State]):
     True
     """
 
-    #: The unit's ports, by which `advance` checks its inputs; None where it does not.
+    #: The unit's ports, for the check of the inputs; None if they are not checked.
     ports: Sequence[Port] | None = None
     #: Whether `rst` restarts the unit.
     has_reset = True
 
     def run(self, inputs: Mapping[str, ArrayLike]) -> Trace:
-        """Outputs of a run that begins in the reset state; the same at every call.
+        """Return the outputs of a run that begins in the reset state.
+
+        It changes nothing in the twin: equal inputs have equal outputs.
 
         Parameters
         ----------
@@ -74,31 +75,39 @@ class Twin(ABC, Generic[State]):
 
         Returns
         -------
-        As the outputs of `advance`.
+        Trace
+            As in `advance`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `advance`.
         """
         return self.advance(self.initial(), inputs)[1]
 
     def advance(self, state: State, inputs: Mapping[str, ArrayLike]) -> tuple[State, Trace]:
-        """State and outputs of the clocks that follow on `state`, which stays as it is.
+        """Return the next state and the outputs of the clocks after `state`, which does not change.
 
         Parameters
         ----------
         state
             From `initial` or an earlier `advance` of a twin with the same configuration.
         inputs
-            Integers of any kind for every input port, (clocks,) or (clocks, lanes), at least one
-            clock; `rst` may be left out.
+            Integers of any type for every input port, (clocks,) or (clocks, lanes), at least one
+            clock; `rst` is optional.
 
         Returns
         -------
-        The state after the last clock, and int64 arrays for every output port, (clocks,) or
-        (clocks, lanes).
+        state
+            The state after the last clock.
+        outputs : Trace
+            Values of every output port, int64, (clocks,) or (clocks, lanes).
 
         Raises
         ------
         ValueError
-            A port is missing or unknown, arrays differ in length or have the wrong shape, there is
-            no clock, or a value is out of its port's range.
+            A port is missing or unknown, arrays differ in length or have a wrong shape, there is no
+            clock, or a value is out of its port's range.
         TypeError
             Values are not integers.
         """
@@ -131,8 +140,23 @@ class Twin(ABC, Generic[State]):
 
     @abstractmethod
     def initial(self) -> State:
-        """The reset state."""
+        """Return the reset state."""
 
     @abstractmethod
     def stretch(self, state: State, inputs: Trace) -> tuple[State, Trace]:
-        """`advance` for clocks without a reset among them, on inputs that are known to be good."""
+        """Advance by clocks without a reset, with inputs that are checked already.
+
+        Parameters
+        ----------
+        state
+            The state before the first clock.
+        inputs
+            Values of the input ports without `rst`, (clocks,) or (clocks, lanes).
+
+        Returns
+        -------
+        state
+            The state after the last clock.
+        outputs : Trace
+            Values of every output port, int64, (clocks,) or (clocks, lanes).
+        """

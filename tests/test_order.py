@@ -17,7 +17,8 @@ from golden.lfsr import Generator, Lanes
 from golden.order import ColumnOrder, Matrix, RowOrder, TileOrder
 from golden.training import Formats, GuptaRecipe, GuptaTrainer, WageRecipe, plan
 from golden.training.layers.network import Stage, Window
-from golden.training.step.ops import Convert, FixedPointUpdate, Kind, Pass, Product
+from golden.training.step.operation import Kind
+from golden.training.step.ops import Convert, FixedPointUpdate, Pass, Product
 from golden.training.systems.gupta.plan import GuptaPlanner
 from golden.training.systems.wage.plan import WagePlanner
 

@@ -259,7 +259,7 @@ def test_descriptions_say_range_unit_and_none():
 def sections(kind):
     """The section `Parameters` of a class's docstring: name to text."""
     found = re.search(
-        r"^    Parameters\n    -+\n(.*?)(?=^    \w.*\n    -+\n|^    The others are|\Z)",
+        r"^    Parameters\n    -+\n(.*?)(?=^    \w[^\n]*\n    -+\n|^    The others are|\Z)",
         kind.__doc__,
         re.M | re.S,
     )

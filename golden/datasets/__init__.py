@@ -1,7 +1,7 @@
-"""Data sets: the digits that travel with the code, and folders of IDX or CIFAR-10 files.
+"""Data sets: the digits, which are part of this package, and folders of IDX or CIFAR-10 files.
 
-Whatever is wrong with a file is said in one line that names the file, and found before its data are
-allocated.
+An error in a file is one line with the name of the file. Files are checked before memory for their
+data is allocated.
 """
 
 from pathlib import Path
@@ -20,10 +20,22 @@ _DIGITS = Path(__file__).parent.parent / "data" / "digits.npz"
 
 
 def digits(held_out_seed: int = 0) -> Dataset:
-    """The UCI handwritten digits, 8 x 8 pixels of 0 to 16: 1,438 to train with and 359 held out.
+    """Return the UCI handwritten digits: 8 x 8 pixels from 0 to 16, 1,438 training images and 359
+    test images.
 
-    The held-out fifth is random: the first 359 indices of a permutation by PCG64 of
-    `held_out_seed`. Both parts keep the order of the file.
+    The test images are chosen at random: they are the first 359 indices of a permutation by PCG64.
+    Both parts keep the order of the file.
+
+    Parameters
+    ----------
+    held_out_seed
+        Seed of PCG64.
+
+    Examples
+    --------
+    >>> data = digits()
+    >>> data.train_images.shape, data.test_images.shape, data.classes
+    ((1438, 8, 8), (359, 8, 8), 10)
     """
     check.whole("held_out_seed", held_out_seed, 0, 2**63 - 1)
     with np.load(_DIGITS, allow_pickle=False) as data:
@@ -43,13 +55,13 @@ def digits(held_out_seed: int = 0) -> Dataset:
 
 
 def load(directory: str | Path) -> Dataset:
-    """The data set of a folder, in the format of the files that are there: `idx` or `cifar10`.
+    """Return the data set of a folder, in the format of its files: see `idx` and `cifar10`.
 
     Raises
     ------
     DatasetError
-        No file of any format is there, files of more than one are, or one of them is missing or
-        damaged.
+        The folder has no files of a known format, or files of several formats, or a file is missing
+        or damaged.
     """
     directory = Path(directory)
     if not directory.is_dir():

@@ -1,9 +1,9 @@
 """CIFAR-10 (A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009): six files,
 as pickles of Python or as binary records.
 
-A pickle is a program that its reader runs. Those of this data set need four functions of NumPy and
-nothing else, so they are run with stand-ins for these four, and whatever else a file asks for is
-refused: nothing but this module's own code is called.
+Reading a pickle executes it. The pickles of this data set need only a few functions of NumPy and
+one of codecs. This module replaces them by classes of its own and refuses all other names, so a
+pickle can call only code of this module.
 """
 
 import io
@@ -18,9 +18,9 @@ from golden.datasets.dataset import Bytes, Dataset, DatasetError
 
 _TRAINING = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = "test_batch"
-#: Folder that the archive of each version unpacks to, and how its files' names end.
+#: Folder in the archive of each version, and suffix of its files.
 _VERSIONS = {"python": ("cifar-10-batches-py", ""), "binary": ("cifar-10-batches-bin", ".bin")}
-#: What a folder is searched for, as messages say it.
+#: The expected files, for messages.
 LOOKED_FOR = (
     "data_batch_1 to 5 and test_batch, or the same with .bin, there or in "
     "cifar-10-batches-py or cifar-10-batches-bin"
@@ -31,21 +31,21 @@ _CHANNELS = 3
 #: Bytes of an image: three planes (red, green, blue), each row by row.
 _PIXELS = _CHANNELS * _SIDE * _SIDE
 _CLASSES = 10
-#: Most tuples a pickle may have: one an image in some protocols, a handful in the published files.
+#: Largest number of tuples in a pickle: some protocols have one per image, the published files few.
 _MOST_TUPLES = 20_000
 
 
 def cifar10(directory: str | Path) -> Dataset:
-    """CIFAR-10 from a folder, in its Python or its binary version, batches of any size.
+    """Return CIFAR-10 from a folder, in its Python or its binary version, with batches of any size.
 
-    Files are `data_batch_1` to `data_batch_5` and `test_batch`, or the same with `.bin`, in the
-    folder itself or where the archives put them (`cifar-10-batches-py`, `cifar-10-batches-bin`).
-    Images are (images, 32, 32, 3), red first; training images keep the order of the batches.
+    The files are `data_batch_1` to `data_batch_5` and `test_batch`, or the same with `.bin`, in the
+    folder itself or in the archives' folder (`cifar-10-batches-py`, `cifar-10-batches-bin`). Images
+    are (images, 32, 32, 3), red first. Training images keep the order of the batches.
 
     Raises
     ------
     DatasetError
-        A file is missing or damaged, or both versions are there.
+        A file is missing or damaged, or the folder has both versions.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -63,8 +63,8 @@ def cifar10(directory: str | Path) -> Dataset:
     read = _python_batch if version == "python" else _binary_batch
     suffix = _VERSIONS[version][1]
     batches = [read(folder / (name + suffix)) for name in (*_TRAINING, _TEST)]
-    # The files hold planes of one channel, and the model takes the channels of a pixel together.
-    # (concatenate would keep the planes' order in memory)
+    # The files have one plane per channel; in `Dataset`, the channels of a pixel are adjacent, also
+    # in memory, which `np.concatenate` alone would not change.
     images = [
         np.ascontiguousarray(
             pixels.reshape(-1, _CHANNELS, _SIDE, _SIDE).transpose(0, 2, 3, 1),
@@ -84,7 +84,7 @@ def cifar10(directory: str | Path) -> Dataset:
 
 
 def places(directory: Path) -> list[tuple[str, Path]]:
-    """Version and folder of every CIFAR-10, whole or not, in the directory or just below."""
+    """Return version and folder of every CIFAR-10, complete or not, in a directory or below it."""
     return [
         (version, folder)
         for version, (below, suffix) in _VERSIONS.items()
@@ -101,7 +101,7 @@ def _content(path: Path) -> bytes:
 
 
 def _checked(path: Path, pixels: Bytes, labels: Bytes) -> tuple[Bytes, Bytes]:
-    """The batch, if its labels are those of ten classes."""
+    """Return the batch; raise an error if a label is above 9."""
     if labels.max() >= _CLASSES:
         first = int(np.argmax(labels >= _CLASSES))
         raise DatasetError(
@@ -111,7 +111,7 @@ def _checked(path: Path, pixels: Bytes, labels: Bytes) -> tuple[Bytes, Bytes]:
 
 
 def _binary_batch(path: Path) -> tuple[Bytes, Bytes]:
-    """Pixels (images, 3072) and labels of a file of records: a label, then the pixels."""
+    """Return pixels (images, 3072) and labels of a file of records: a label, then the pixels."""
     content = _content(path)
     record = 1 + _PIXELS
     if not content or len(content) % record:
@@ -124,7 +124,7 @@ def _binary_batch(path: Path) -> tuple[Bytes, Bytes]:
 
 
 def _python_batch(path: Path) -> tuple[Bytes, Bytes]:
-    """Pixels (images, 3072) and labels of a pickle of a dictionary with `data` and `labels`."""
+    """Return pixels (images, 3072) and labels of a pickled dictionary with `data` and `labels`."""
     batch = _unpickled(path)
     if not isinstance(batch, dict):
         raise DatasetError(f"{path}: a {type(batch).__name__} found, a dictionary expected")
@@ -160,7 +160,7 @@ def _python_batch(path: Path) -> tuple[Bytes, Bytes]:
 
 
 class _Type:
-    """Stands in for numpy.dtype: keeps the name of a type."""
+    """Replacement of numpy.dtype, with the name of a type."""
 
     def __init__(self, name: object, *_: object):
         self.name = name.decode("latin1") if isinstance(name, bytes) else name
@@ -168,11 +168,11 @@ class _Type:
             raise TypeError("a type has no name")
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and fields: bytes have none."""
+        """Ignore byte order and fields, which bytes do not have."""
 
 
 class _Array:
-    """Stands in for numpy.ndarray and the function that makes one: keeps what it is made of."""
+    """Replacement of numpy.ndarray and of its constructor function, with the array's state."""
 
     state: tuple[Any, ...] = ()
 
@@ -183,7 +183,7 @@ class _Array:
         self.state = state
 
     def array(self) -> Bytes:
-        """The array, if it is one of unsigned bytes."""
+        """Return the array; raise an error if it is not of unsigned bytes."""
         if len(self.state) != 5:
             raise ValueError("it has no content")
         _, shape, kind, by_columns, content = self.state
@@ -195,14 +195,14 @@ class _Array:
 
 
 class _Buffer(_Array):
-    """Stands in for the function that makes an array in pickles of protocol 5."""
+    """Replacement of the constructor function in pickles of protocol 5."""
 
     def __init__(self, content: bytes, kind: object, shape: object, order: object):
         self.state = (1, shape, kind, order == "F", content)
 
 
 class _Encoded:
-    """Stands in for codecs.encode, by which Python 3 writes bytes in protocol 2."""
+    """Replacement of codecs.encode, in which Python 3 writes bytes in protocol 2."""
 
     def __new__(cls, text: str, encoding: str = "latin1") -> "_Encoded":
         return text.encode("latin1")  # type: ignore[return-value]
@@ -212,14 +212,14 @@ _NEEDED: dict[str, type] = {
     "numpy.ndarray": _Array,
     "numpy.dtype": _Type,
     "_codecs.encode": _Encoded,
-    # NumPy 2 has its core under another name.
+    # NumPy 2 has another name for its core.
     **{f"numpy.{core}.multiarray._reconstruct": _Array for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _Buffer for core in ("core", "_core")},
 }
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the stand-ins and nothing else."""
+    """Reads pickles with the replacements only."""
 
     def find_class(self, module: str, name: str) -> type:
         asked = f"{module}.{name}"
@@ -229,15 +229,15 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _unpickled(path: Path) -> Any:
-    """What a pickle holds, with stand-ins for its arrays."""
+    """Return the content of a pickle, with replacements of its arrays."""
     content = _content(path)
     tuples = 0
     try:
         for operation, argument, _ in pickletools.genops(content):
-            # The reader makes a table as long as the largest index says, ...
+            # The reader allocates a table for the largest index, ...
             if operation.name.endswith("PUT") and not 0 <= (argument or 0) <= len(content):
                 raise pickle.UnpicklingError(f"entry {argument} of its memo is beyond its length")
-            # ... and calls itself for tuples in tuples, until the stack is full.
+            # ... and it is recursive for nested tuples, which may overflow the stack.
             tuples += "TUPLE" in operation.name
             if tuples > _MOST_TUPLES:
                 raise pickle.UnpicklingError(f"it has more than {_MOST_TUPLES} tuples")
@@ -249,6 +249,6 @@ def _unpickled(path: Path) -> Any:
 
 
 def _line(error: Exception) -> str:
-    """What an error says, in one line that is not too long."""
+    """Return the message of an error as one line of limited length."""
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else f"{text[:200]} ..."

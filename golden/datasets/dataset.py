@@ -1,4 +1,4 @@
-"""What every data set is once it is read: images, labels, and how to take them."""
+"""The form of all data sets in memory: images and labels."""
 
 from dataclasses import dataclass
 
@@ -12,26 +12,34 @@ Bytes = NDArray[np.uint8]
 
 
 class DatasetError(ValueError):
-    """A data set cannot be read; the message names the file and what is wrong with it."""
+    """A data set cannot be read; the message has the file and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """Images and labels, held-out ones apart.
+    """Images and labels for training and test.
 
     Parameters
     ----------
     name
-        What reports call it.
+        Name in reports.
     train_images, test_images
-        uint8, (images, height, width) or (images, height, width, channels), pixels 0 to
-        `pixel_max`; training and test images are of one shape.
+        uint8, (images, height, width) or (images, height, width, channels), pixels from 0 to
+        `pixel_max`. Training and test images have the same shape.
     train_labels, test_labels
-        uint8, (images,), labels 0 to `classes` - 1.
+        uint8, (images,), labels from 0 to `classes` - 1.
     pixel_max
-        Pixel value that stands for 1, 1 to 255.
+        Pixel value of 1, 1 to 255.
     classes
-        Classes, 2 to 256.
+        Number of classes, 2 to 256.
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((6, 4, 4), np.uint8), np.array([0, 1] * 3, np.uint8)
+    >>> data = Dataset(name="black", train_images=images, train_labels=labels, test_images=images,
+    ...                test_labels=labels, pixel_max=255, classes=2)
+    >>> data.shape
+    (4, 4, 1)
     """
 
     name: str

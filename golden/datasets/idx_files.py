@@ -1,6 +1,6 @@
 """IDX files: a magic number, the lengths of the dimensions, then the bytes.
 
-MNIST and all that follows it come as four of them.
+MNIST and data sets in its format consist of four such files.
 """
 
 import gzip
@@ -13,33 +13,34 @@ import numpy as np
 
 from golden.datasets.dataset import Bytes, Dataset, DatasetError
 
-#: What a folder is searched for, as messages say it.
+#: The expected files, for messages.
 LOOKED_FOR = "train-images-idx3-ubyte and so on, plain or .gz"
 
-#: Data type byte of IDX files of unsigned bytes, the only ones that hold images and labels.
+#: Data type of unsigned bytes in the magic number, the only one for images and labels.
 _UNSIGNED_BYTE = 0x08
-#: Most dimensions an IDX file may claim here.
+#: Largest number of dimensions that is accepted.
 _MOST_DIMENSIONS = 4
-#: Bytes read at a time, so that a false header cannot make us allocate what the file does not hold.
+#: Bytes read at a time, so that no more memory is allocated than the file has data, even if its
+#: header is wrong.
 _CHUNK = 1 << 20
-#: How the names of the four files go on, the usual one first.
+#: Ends of the names of the four files, the usual one first.
 _IMAGES = ("idx3-ubyte", "idx4-ubyte")
 _LABELS = ("idx1-ubyte",)
 
 
 def idx(directory: str | Path) -> Dataset:
-    """The data set of a directory of IDX files, as MNIST, Fashion-MNIST and KMNIST come.
+    """Return the data set in a directory of IDX files, as those of MNIST, Fashion-MNIST and KMNIST.
 
-    Files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    `t10k-labels-idx1-ubyte`, or the same with a dot for the last hyphen but one
-    (`train-images.idx3-ubyte`), each plain or gzipped (`.gz`). Images may be of any size, and of
-    channels if they have a fourth dimension (`train-images-idx4-ubyte`: images, height, width,
-    channels); classes are counted from the labels.
+    The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
+    `t10k-labels-idx1-ubyte`, or the same with a dot before `idx` (`train-images.idx3-ubyte`), plain
+    or compressed by gzip (`.gz`). Images may have any size. A fourth dimension is the channels
+    (`train-images-idx4-ubyte`: images, height, width, channels). The number of classes is the
+    largest label + 1.
 
     Raises
     ------
     DatasetError
-        A file is missing or damaged, or two of them do not belong together.
+        A file is missing or damaged, or the shapes of two files do not match.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -76,7 +77,7 @@ def idx(directory: str | Path) -> Dataset:
 
 
 def present(directory: Path) -> bool:
-    """Whether any of the files that `idx` reads is there."""
+    """Return whether the directory has any of the files that `idx` reads."""
     return any(
         (directory / name).exists()
         for part in ("train", "t10k")
@@ -85,7 +86,7 @@ def present(directory: Path) -> bool:
 
 
 def _names(stem: str, suffixes: tuple[str, ...]) -> list[str]:
-    """The usual spellings of a file's name."""
+    """Return the accepted names of a file."""
     return [
         f"{stem}{mark}{suffix}{packed}"
         for suffix in suffixes
@@ -95,7 +96,7 @@ def _names(stem: str, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def _find(directory: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
-    """The file of the directory that goes by one of the usual spellings."""
+    """Return the path of a file with one of the accepted names."""
     names = _names(stem, suffixes)
     for name in names:
         if (directory / name).exists():
@@ -104,7 +105,7 @@ def _find(directory: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
 
 
 def _of_dimensions(path: Path, dimensions: tuple[int, ...]) -> Bytes:
-    """The array of one file, if its number of dimensions is one of those."""
+    """Return the array of a file; raise an error for other numbers of dimensions."""
     array = read_idx(path)
     if array.ndim not in dimensions:
         raise DatasetError(
@@ -123,13 +124,24 @@ def _magic(dimensions: int) -> str:
 
 
 def read_idx(path: str | Path) -> Bytes:
-    """The array of one IDX file of unsigned bytes, gzipped if its name ends in `.gz`.
+    """Return the array of an IDX file of unsigned bytes, gzipped if its name ends in `.gz`.
+
+    Returns
+    -------
+    Bytes
+        uint8, in the shape of the header.
 
     Raises
     ------
     DatasetError
-        The file is not there, not IDX, not gzip where its name says so, or shorter or longer than
-        its header says.
+        The file is missing, not in IDX format, not in gzip format despite its name, or its length
+        differs from that in the header.
+
+    Examples
+    --------
+    >>> size = Path("labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+    >>> read_idx("labels-idx1-ubyte").tolist()
+    [7, 2, 1]
     """
     path = Path(path)
     packed = path.suffix == ".gz"
@@ -146,7 +158,7 @@ def read_idx(path: str | Path) -> Bytes:
 
 
 def _parse(path: Path, file: IO[bytes] | gzip.GzipFile, size: int | None) -> Bytes:
-    """Header and data of an IDX file of `size` bytes, None where only reading on can tell."""
+    """Read header and data of an IDX file of `size` bytes; None if the size is not known."""
     magic = file.read(4)
     if len(magic) < 4:
         raise DatasetError(f"{path}: {len(magic)} bytes found, at least 4 expected (IDX magic)")

@@ -1,9 +1,9 @@
-"""WAGE in integers (Wu et al. 2018): the quantizers of weights, activations, errors and gradients,
-and their twins; and the thresholds of HWGQ (`golden.quantize.threshold`).
+"""Quantizers in integers: WAGE's for weights, activations, errors and gradients (Wu et al. 2018),
+with their twins, and the thresholds of HWGQ (`golden.quantize.threshold`).
 
-Reals are codes over a power of two: weights n / 2^(k_G - 1), activations and errors over 2^(k - 1)
-of their own k. The functions take whole tensors; training calls them, and the twins say at which
-clock the same numbers appear.
+A code n of k bits stands for the real number n / 2^(k - 1); k is k_G for weights, k_A for
+activations and k_E for errors. The functions take whole tensors. Training calls them; the twins
+call them too, and add the clock of each result.
 """
 
 from golden.quantize.activation import (

@@ -1,4 +1,4 @@
-"""WAGE ReLU and Q_A: sums to activations (Wu et al. 2018)."""
+"""WAGE's ReLU and Q_A, from sums to activations (Wu et al. 2018)."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,26 @@ from golden.twin import Trace
 
 
 def quantize_activation(acc: ArrayLike, shift: int, bits: int = 8) -> Codes:
-    """ReLU and Q_A: RNE(min(max(acc, 0), limit << shift) >> shift),
-    `shift` = k_W - 1 + log2 alpha.
+    """Return activations: ReLU, then Q_A, which shifts, rounds to nearest even and clips.
+
+    Parameters
+    ----------
+    acc
+        Sums, any shape.
+    shift
+        Bits dropped, k_W - 1 + log2 alpha.
+    bits
+        Width k_A of an activation.
+
+    Returns
+    -------
+    Codes
+        Activations from 0 to 2^(bits - 1) - 1, int64, in the shape of `acc`.
+
+    Examples
+    --------
+    >>> quantize_activation([-100, 8, 24, 5000], shift=4).tolist()
+    [0, 0, 2, 127]
     """
     return round_shift(np.clip(acc, 0, limit(bits) << shift), shift, Rounding.NEAREST_EVEN)
 
@@ -33,19 +51,27 @@ class ActivationQuantizerConfig(OnePerClock):
     bits
         Width k_A of an activation, 2 to 24 bits.
     most_shift
-        The largest shift that the port `shift` can ask for, 1 to 24. A larger one means this one.
+        The largest shift, 1 to 24. A larger value at the port `shift` has the effect of this one.
     lanes
         Sums per clock, 1 to 255.
+
+    Examples
+    --------
+    >>> config = ActivationQuantizerConfig(width=21, most_shift=8)
+    >>> config.latency
+    5
+    >>> config.ports[-1].name, config.ports[-1].width
+    ('shift', 4)
     """
 
     width: int = setting(21, "Width of a sum", low=2, high=WIDEST, unit="bits")
     bits: int = setting(8, "Width k_A of an activation", low=2, high=WIDEST_WORD, unit="bits")
     most_shift: int = setting(
         8,
-        "The largest shift that the port `shift` can ask for",
+        "The largest shift",
         low=1,
         high=24,
-        more="A larger one means this one.",
+        more="A larger value at the port `shift` has the effect of this one.",
     )
     lanes: int = setting(1, "Sums per clock", low=1, high=MOST_LANES)
 
@@ -74,7 +100,7 @@ class ActivationQuantizerConfig(OnePerClock):
         return 3 + BUFFER_LATENCY
 
     def borders(self) -> list[Border]:
-        """For every shift: sums at 0, at ties, and where the activation is clipped."""
+        """Return sums at 0, at ties, and at the limit of the activations, for every shift."""
         top, low = limit(self.bits), -1 << (self.width - 1)
         found: list[Border] = []
         for s in range(self.most_shift + 1):
@@ -85,8 +111,21 @@ class ActivationQuantizerConfig(OnePerClock):
 
 
 class ActivationQuantizer(StreamTwin):
-    """Twin of `hdl.ActivationQuantizer`: stream `i` (`data`) and port `shift`
-    to stream `o` (`data`, `active`, `unclipped`).
+    """Twin of `hdl.ActivationQuantizer`: input stream `i` (`data`) and port `shift`; output stream
+    `o` (`data`, `active`, `unclipped`).
+
+    Parameters
+    ----------
+    config
+        Widths, lanes and the largest shift.
+
+    Examples
+    --------
+    >>> twin = ActivationQuantizer(ActivationQuantizerConfig())
+    >>> operands = {"i_data": [[24]] * 6, "shift": [4] * 6}
+    >>> trace = twin.run({"i_valid": [1] * 6, "o_ready": [1] * 6, **operands})
+    >>> trace["o_data"][:, 0].tolist()  # valid after 5 clocks
+    [0, 0, 0, 0, 0, 2]
     """
 
     def __init__(self, config: ActivationQuantizerConfig):
@@ -94,7 +133,7 @@ class ActivationQuantizer(StreamTwin):
         self.ports = config.ports
 
     def results(self, accepted: Trace, words: Words) -> Trace:
-        """See `StreamTwin`."""
+        """Return activations and masks; see `StreamTwin`."""
         config, acc = self.config, accepted["i_data"]
         shift = np.minimum(accepted["shift"], config.most_shift)
         data, unclipped = np.zeros_like(acc), np.zeros_like(acc)

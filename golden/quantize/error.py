@@ -1,4 +1,4 @@
-"""WAGE Q_E: errors over the power of two of their tensor (Wu et al. 2018)."""
+"""WAGE's Q_E, which scales a tensor of errors by a power of two (Wu et al. 2018)."""
 
 from dataclasses import dataclass
 
@@ -22,10 +22,31 @@ def quantize_error(
     rounding: Rounding = Rounding.NEAREST_EVEN,
     r: ArrayLike = 0,
 ) -> Codes:
-    """Q_E: errors over 2^`exponent` as codes of `bits` bits.
+    """Return errors divided by 2^exponent, as codes of `bits` bits.
 
-    `rounding` is nearest-even or stochastic; then `r` in [0, 2^(exponent - bits + 1)) goes to the
-    magnitude. Where bits are appended (exponent <= bits - 1) nothing is rounded.
+    Parameters
+    ----------
+    error
+        Errors, any shape.
+    exponent
+        log2 of the tensor's scale. Up to bits - 1, no bits are dropped and nothing is rounded.
+    bits
+        Width k_E of a result.
+    rounding
+        Nearest-even or stochastic.
+    r
+        Random bits in [0, 2^(exponent - bits + 1)), in the shape of `error`. Stochastic rounding
+        adds them to the magnitudes.
+
+    Returns
+    -------
+    Codes
+        Codes from -(2^(bits - 1) - 1) to 2^(bits - 1) - 1, int64, in the shape of `error`.
+
+    Examples
+    --------
+    >>> quantize_error([-1000, 20, 24, 512], exponent=10).tolist()
+    [-125, 2, 3, 64]
     """
     error = np.asarray(error, np.int64)
     top, s = limit(bits), exponent - (bits - 1)
@@ -38,7 +59,7 @@ def quantize_error(
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorQuantizerConfig(OnePerClock):
-    """Q_E: errors over their tensor's scale, as words.
+    """Q_E: errors divided by the scale of their tensor.
 
     Parameters
     ----------
@@ -55,6 +76,12 @@ class ErrorQuantizerConfig(OnePerClock):
         Number of the first lane's generator, 0 to 254.
     generator
         The generator that all lanes share.
+
+    Examples
+    --------
+    >>> config = ErrorQuantizerConfig(width=32, lanes=4)
+    >>> config.latency, config.buffer
+    (7, 8)
     """
 
     width: int = setting(32, "Width of an error", low=2, high=WIDEST, unit="bits")
@@ -82,8 +109,8 @@ class ErrorQuantizerConfig(OnePerClock):
     @property
     def ports(self) -> tuple[Port, ...]:
         """The unit's ports."""
-        keep = "the error is passed on; else the result is 0"
-        zero = "the whole tensor is zero, and so are the results"
+        keep = "the error is quantized; otherwise the result is 0"
+        zero = "the whole tensor is zero: all results are 0"
         return (
             *OPERAND,
             Port("i_data", "in", self.width, True, self.lanes, "errors"),
@@ -100,15 +127,18 @@ class ErrorQuantizerConfig(OnePerClock):
         return 5 + BUFFER_LATENCY
 
     def borders(self) -> list[Border]:
-        """For every exponent: errors at 0, where they are clipped, at ties there or just at the
-        carry of a random word, in either sign by turns; and with a single bit above.
+        """Return, for every exponent, errors at 0 and at the limits, and errors with a single high
+        bit.
+
+        To nearest, they are on both sides of ties; stochastically, of the carry of a random word.
+        Signs alternate.
         """
         top, high = limit(self.bits), (1 << (self.width - 1)) - 1
         stochastic = self.rounding is Rounding.STOCHASTIC
         found: list[Border] = []
         for k in range(self.width):
             s = k - (self.bits - 1)
-            # Each bit of a magnitude that is too large has to count, wherever the exponent puts it.
+            # Each high bit of a magnitude must cause saturation, for every exponent.
             single = [
                 1 << bit
                 for bit in range(k, self.width - 1)
@@ -137,8 +167,24 @@ class ErrorQuantizerConfig(OnePerClock):
 
 
 class ErrorQuantizer(StreamTwin):
-    """Twin of `hdl.ErrorQuantizer`: stream `i` (`data`, `keep`), ports `exponent` and `zero`
-    to stream `o` (`data`).
+    """Twin of `hdl.ErrorQuantizer`: input stream `i` (`data`, `keep`) and ports `exponent` and
+    `zero`; output stream `o` (`data`).
+
+    Parameters
+    ----------
+    config
+        Widths, rounding, lanes and generator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> twin = ErrorQuantizer(ErrorQuantizerConfig())
+    >>> one = np.ones(8, int)
+    >>> operands = {"i_data": 24 * one[:, None], "i_keep": one[:, None]}
+    >>> settings = {"exponent": 10 * one, "zero": 0 * one}
+    >>> trace = twin.run({"i_valid": one, "o_ready": one, **operands, **settings})
+    >>> trace["o_data"][:, 0].tolist()  # valid after 7 clocks
+    [0, 0, 0, 0, 0, 0, 0, 3]
     """
 
     def __init__(self, config: ErrorQuantizerConfig):
@@ -148,7 +194,7 @@ class ErrorQuantizer(StreamTwin):
             self.lanes = config.lfsr.start()
 
     def results(self, accepted: Trace, words: Words) -> Trace:
-        """See `StreamTwin`."""
+        """Return quantized errors; see `StreamTwin`."""
         config, error = self.config, accepted["i_data"]
         exponent = np.minimum(accepted["exponent"], config.width - 1)
         data = np.zeros_like(error)

@@ -1,4 +1,4 @@
-"""WAGE Shift: the exponent of the maximum of a tensor (Wu et al. 2018)."""
+"""WAGE's Shift: the exponent of the maximum of a tensor (Wu et al. 2018)."""
 
 from dataclasses import dataclass
 from math import isqrt
@@ -17,8 +17,21 @@ from golden.twin import Trace, Twin
 
 
 def shift_exponent(maximum: int, ceil: bool = False) -> int:
-    """log2 of Shift(maximum), `maximum` > 0: rounded (a compare with sqrt 2), or rounded up.
-    No float logarithm.
+    """Return log2 of Shift(maximum), without a floating-point logarithm.
+
+    Parameters
+    ----------
+    maximum
+        The largest magnitude of a tensor, above 0.
+    ceil
+        Round the exponent up. Otherwise it is rounded to nearest, by a comparison with sqrt 2.
+
+    Examples
+    --------
+    >>> [shift_exponent(maximum) for maximum in (1, 5, 6, 8)]
+    [0, 2, 3, 3]
+    >>> shift_exponent(5, ceil=True)
+    3
     """
     e = int(maximum).bit_length() - 1
     return e + (maximum > (1 << e if ceil else isqrt(1 << 2 * e + 1)))
@@ -33,13 +46,19 @@ class ShiftExponentConfig(OnePerClock):
     width
         Width of a value, 2 to 62 bits.
     ceil
-        Round the exponent up and not to nearest. That takes a leading-one detector alone; to
-        nearest takes a compare with sqrt 2 too.
+        Round the exponent up, not to nearest. Rounding up needs only a leading-one detector;
+        rounding to nearest also needs a comparison with sqrt 2.
     lanes
         Values per clock, 1 to 255.
+
+    Examples
+    --------
+    >>> config = ShiftExponentConfig(lanes=8)
+    >>> config.levels, config.latency
+    (3, 9)
     """
 
-    #: What each figure counts.
+    #: Meaning of each figure.
     FIGURES: ClassVar[dict[str, str]] = {
         "latency": (
             "Clocks from the one that accepts a tensor's last vector to the one that shows its "
@@ -50,8 +69,9 @@ class ShiftExponentConfig(OnePerClock):
     width: int = setting(32, "Width of a value", low=2, high=WIDEST, unit="bits")
     ceil: bool = setting(
         False,
-        "Round the exponent up and not to nearest",
-        more="That takes a leading-one detector alone; to nearest takes a compare with sqrt 2 too.",
+        "Round the exponent up, not to nearest",
+        more="Rounding up needs only a leading-one detector; rounding to nearest also needs a "
+        "comparison with sqrt 2.",
     )
     lanes: int = setting(1, "Values per clock", low=1, high=MOST_LANES)
 
@@ -66,7 +86,7 @@ class ShiftExponentConfig(OnePerClock):
     @property
     def ports(self) -> tuple[Port, ...]:
         """The unit's ports."""
-        keep = "the value counts; else it is taken as zero"
+        keep = "the value is used; otherwise it counts as 0"
         exponent = "log2 of the maximum, rounded; 0 where it is 0"
         return (
             *OPERAND,
@@ -87,10 +107,10 @@ class ShiftExponentConfig(OnePerClock):
         return 1 + self.levels + 3 + BUFFER_LATENCY
 
     def borders(self) -> list[Border]:
-        """Tensors whose maximum is on one side of a power of two, or of a threshold of Shift.
+        """Return tensors whose maximum is next to a power of two or to a threshold of Shift.
 
-        Each is of one to three vectors, after another tensor's end; the maximum is in any lane, of
-        either sign. All the rest is small, or just on the other side of the threshold.
+        Each has one to three vectors and follows the end of another tensor. Lane and sign of the
+        maximum vary. All other values are small, or just on the other side of the threshold.
         """
         low = -1 << (self.width - 1)
         found: list[Border] = []
@@ -121,37 +141,54 @@ class ShiftExponentConfig(OnePerClock):
 
     @property
     def throughput(self) -> str:
-        """What a clock gives."""
+        """Operands per clock, and stalls."""
         return (
-            "one vector of lanes a clock, tensors back to back; "
-            "i_ready falls only on a tensor's last vector, when exponents are not taken"
+            "one vector of lanes per clock, tensors back to back; "
+            "i_ready is low only at a tensor's last vector, while exponents are not taken"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class _ShiftState:
-    """What the twin of `hdl.ShiftExponent` keeps between two clocks."""
+    """State of the twin of `hdl.ShiftExponent`."""
 
     queue: Queue
-    #: Largest magnitude of the tensor whose last vector has not come.
+    #: Largest magnitude of the incomplete tensor.
     maximum: int
 
 
 class ShiftExponent(Twin[_ShiftState]):
-    """Twin of `hdl.ShiftExponent`: stream `i` (`data`, `keep`, `last`)
-    to stream `o` (`maximum`, `exponent`, `zero`).
+    """Twin of `hdl.ShiftExponent`: input stream `i` (`data`, `keep`, `last`); output stream `o`
+    (`maximum`, `exponent`, `zero`).
+
+    Parameters
+    ----------
+    config
+        Width, rounding and lanes.
+
+    Examples
+    --------
+    >>> twin = ShiftExponent(ShiftExponentConfig())
+    >>> data = np.array([[5], [-24], [0], [0], [0], [0], [0], [0]])
+    >>> one = np.ones(8, int)
+    >>> operands = {"i_data": data, "i_keep": one[:, None], "i_last": np.arange(8) == 1}
+    >>> trace = twin.run({"i_valid": one, "o_ready": one, **operands})
+    >>> trace["o_valid"].tolist()  # 6 clocks after the last vector
+    [0, 0, 0, 0, 0, 0, 0, 1]
+    >>> int(trace["o_maximum"][-1]), int(trace["o_exponent"][-1])
+    (24, 5)
     """
 
     def __init__(self, config: ShiftExponentConfig):
         self.config = config
         self.ports = config.ports
-        # The exponent of m is the number of these below it.
+        # The exponent of a maximum is the number of these thresholds below it.
         self._below = np.array(
             [1 << e if config.ceil else isqrt(1 << 2 * e + 1) for e in range(WIDEST)], np.int64
         )
 
     def initial(self) -> _ShiftState:
-        """The reset state."""
+        """Return the reset state."""
         return _ShiftState(Queue(), 0)
 
     def stretch(self, state: _ShiftState, inputs: Trace) -> tuple[_ShiftState, Trace]:
@@ -167,11 +204,12 @@ class ShiftExponent(Twin[_ShiftState]):
         )
         ready = ~last | times.ready
         accepted = np.flatnonzero(valid & ready)
-        # Tensors end after these vectors; what follows belongs to one that goes on.
+        # Tensors end after these vectors; later vectors belong to an incomplete tensor.
         ends = np.searchsorted(accepted, times.claims) + 1
         data = inputs["i_data"][accepted].astype(np.int64)
         magnitude = (np.abs(data) * inputs["i_keep"][accepted]).max(axis=1, initial=0)
-        # Before them comes the tensor that was going on, after them an end without a vector.
+        # The incomplete tensor of the state comes first. `reduceat` needs the zero at the end if no
+        # vector follows the last complete tensor.
         magnitude = np.concatenate([[state.maximum], magnitude, [0]])
         maxima = np.maximum.reduceat(magnitude, np.concatenate([[0], ends + 1]))
         maximum, rest = maxima[:-1], int(maxima[-1])

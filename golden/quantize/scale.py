@@ -1,8 +1,14 @@
-"""Words of WAGE, and what the configurations of its units share."""
+"""Range of WAGE's words, and definitions that the configurations of its units share."""
 
 
 def limit(bits: int) -> int:
-    """The largest code of a WAGE word, 1 - sigma: 2^(bits - 1) - 1. The range is symmetric."""
+    """Return the largest code of a WAGE word, 2^(bits - 1) - 1; the range is symmetric.
+
+    Examples
+    --------
+    >>> limit(8)
+    127
+    """
     return (1 << (bits - 1)) - 1
 
 
@@ -11,5 +17,5 @@ EXPONENT = "log2 of the tensor's scale, from wage-shift; read with each operand"
 
 
 def exponent_bits(width: int) -> int:
-    """Bits of the exponent of a tensor of `width`-bit values: it is at most `width` - 1."""
+    """Return the width of the exponent, at most `width` - 1, of a tensor of `width`-bit values."""
     return (width - 1).bit_length()

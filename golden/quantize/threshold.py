@@ -1,13 +1,13 @@
-"""HWGQ in integers: batch normalisation and half-wave Gaussian quantizer as thresholds on whole
+"""HWGQ in integers: batch normalisation and half-wave Gaussian quantizer as thresholds on integer
 sums (Cai et al. 2017).
 
-In inference a layer's batch normalisation and its quantizer together are a step function of the
-sum that the array gives: its code is the number of thresholds below the sum. The thresholds are
-computed offline from exact rationals, so that no sum comes to the wrong side; the hardware has
-comparators and no multiplier.
+In inference, a layer's batch normalisation and quantizer together are a step function of the
+array's sum: the code is the number of thresholds below the sum. The thresholds are computed offline
+from exact rationals, so no sum is on the wrong side of a threshold. The hardware needs comparators
+and no multiplier.
 
-A value that meets a threshold exactly stays below it. The paper says so for 0; for the others,
-where it is silent, this is our rule.
+A value equal to a threshold does not pass it. The paper defines this for the threshold 0 only; this
+module uses the same rule for all thresholds.
 """
 
 from dataclasses import dataclass
@@ -23,26 +23,31 @@ from golden.fixed import WIDEST, Codes
 
 
 class Levels(StrEnum):
-    """Which levels an activation may take."""
+    """Levels of an activation."""
 
-    #: 2 bits, equally far apart.
+    #: Zero and three levels, equally spaced.
     UNIFORM = "uniform"
-    #: Two levels and zero.
+    #: Zero and two levels.
     TWO = "two"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HalfWave:
-    """A quantizer of activations that are half a Gaussian: zero and the levels above it.
+    """Quantizer of activations whose positive half is Gaussian: zero and levels above it.
 
     Parameters
     ----------
     unit
-        What 1 of a word stands for.
+        Real value of the word 1.
     words
-        Whole number that each code is multiplied as, from 0; level = word * unit.
+        Integer by which each code is multiplied, for codes from 0; level = word * unit.
     thresholds
-        Code = number of thresholds below a value, so there is one fewer than codes.
+        The code of a value is the number of thresholds below it, so there is one fewer than codes.
+
+    Examples
+    --------
+    >>> [float(level) for level in QUANTIZERS[Levels.TWO].levels]
+    [0.0, 0.453, 1.51]
     """
 
     unit: Fraction
@@ -51,18 +56,20 @@ class HalfWave:
 
     @property
     def levels(self) -> tuple[Fraction, ...]:
-        """Value that each code stands for."""
+        """Real value of each code."""
         return tuple(word * self.unit for word in self.words)
 
     @property
     def steps(self) -> tuple[Fraction, ...]:
-        """The thresholds, and the top level: errors come back where a value is above the first of
-        these and not above the last (clipped ReLU).
+        """The thresholds, then the top level.
+
+        Errors pass a value that is above the first of them and not above the last (clipped ReLU).
         """
         return (*self.thresholds, self.levels[-1])
 
 
-#: Optimal for a Gaussian of deviation 1. The two levels 0.453 and 1.51 are as 3 to 10.
+#: Optimal quantizers for a Gaussian of deviation 1. The ratio of the levels 0.453 and 1.51 is 3 to
+#: 10.
 QUANTIZERS = {
     Levels.UNIFORM: HalfWave(
         unit=Fraction("0.538"),
@@ -79,14 +86,16 @@ QUANTIZERS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Folded:
-    """Thresholds of every channel on its sums: step t is passed where +-sum > threshold.
+    """Thresholds of every channel for its sums.
+
+    A sum, or its negation, passes a step if it is above the step's threshold.
 
     Parameters
     ----------
     thresholds
-        int64, (channels, steps). The last step is that of the backward mask.
+        int64, (channels, steps). The last step is used by the backward mask only.
     negative
-        bool, (channels,): where the sum is negated first.
+        bool, (channels,): whether the sum is negated first.
     """
 
     thresholds: Codes
@@ -104,33 +113,45 @@ def fold(
     steps: tuple[Fraction, ...],
     width: int,
 ) -> Folded:
-    """The thresholds on sums a for steps t on y = gamma (scale a - mean) / sqrt(variance + epsilon)
-    + beta.
+    """Fold a batch normalisation into thresholds for the sums.
 
-    Exact: all numbers are taken as the rationals they are, and the root is never rounded. With
-    T = (mean + (t - beta) sqrt(variance + epsilon) / gamma) / scale, y > t is a > floor(T) where
-    gamma > 0, and -a > floor(-T) where gamma < 0. Where gamma = 0 y is beta, and the threshold is
-    below or above all sums.
+    For a sum a, the normalised value is y = gamma (scale a - mean) / sqrt(variance + epsilon) +
+    beta. With T = (mean + (t - beta) sqrt(variance + epsilon) / gamma) / scale, the condition y > t
+    is a > floor(T) if gamma > 0, and -a > floor(-T) if gamma < 0. If gamma = 0, y is beta, and the
+    threshold is below or above all sums. All numbers are rationals and the root is not rounded, so
+    the thresholds are exact.
 
     Parameters
     ----------
     gamma, beta, mean, variance
-        Of the batch normalisation, floats, one a channel.
+        Parameters of the batch normalisation, floats, (channels,).
     epsilon
         Added to the variance.
     scale
-        What 1 of a sum stands for, above 0.
+        Real value of a sum of 1, above 0.
     steps
-        On y, ascending.
+        Steps t of y, ascending.
     width
-        Bits of a sum, 2 to 62. Thresholds are cut to what tells such sums apart; they have a bit
-        more.
+        Bits of a sum, 2 to 62. Thresholds are limited to the range that distinguishes such sums,
+        which takes one bit more.
+
+    Returns
+    -------
+    Folded
+        Thresholds, (channels, steps), and signs, (channels,).
 
     Raises
     ------
     ValueError
-        A scale or a variance + epsilon is not above 0, a number is not finite, or the vectors are
-        not of one length.
+        The scale or a variance + epsilon is not above 0, a number is not finite, or the vectors
+        differ in length.
+
+    Examples
+    --------
+    >>> folded = fold(gamma=[1, -1], beta=[0, 0], mean=[0.5, 0.5], variance=[1, 1], epsilon=0,
+    ...               scale=0.25, steps=(Fraction(0), Fraction(1)), width=8)
+    >>> folded.thresholds.tolist(), folded.negative.tolist()
+    ([[2, 6], [-2, 2]], [False, True])
     """
     check.whole("width", width, 2, WIDEST)
     columns = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
@@ -167,16 +188,22 @@ def fold(
 
 
 def _rationals(name: str, values: ArrayLike) -> list[Fraction]:
-    """Exactly what the floats of a vector are."""
+    """Return the floats of a vector as exact rationals."""
     vector = np.asarray(values, np.float64)
     if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise ValueError(f"{name}: a vector of finite numbers is wanted, one a channel")
+        raise ValueError(f"{name}: a vector of finite numbers is wanted, one per channel")
     return [Fraction(value) for value in vector.tolist()]
 
 
 def floor_of_root(whole: Fraction, part: Fraction, square: Fraction) -> int:
-    """floor(whole + part * sqrt(square)), exact."""
-    # Over one denominator it is (n +- sqrt(m)) / d in integers, and for an integer d > 0
+    """Return floor(whole + part * sqrt(square)), exact.
+
+    Examples
+    --------
+    >>> floor_of_root(Fraction(1), Fraction(-1), Fraction(2))
+    -1
+    """
+    # With a common denominator, the sum is (n +- sqrt(m)) / d in integers. For an integer d > 0,
     # floor(x / d) = floor(floor(x) / d).
     under = part**2 * square  # p / q, and sqrt(p / q) = sqrt(p q) / q
     d = whole.denominator * under.denominator
@@ -189,8 +216,28 @@ def floor_of_root(whole: Fraction, part: Fraction, square: Fraction) -> int:
 
 
 def quantize(acc: ArrayLike, folded: Folded) -> tuple[Codes, NDArray[np.bool_]]:
-    """Codes of whole sums (..., channels), and where errors come back: [T0 passed] and not
-    [last passed].
+    """Return the codes of sums and the mask of the backward pass.
+
+    Parameters
+    ----------
+    acc
+        Sums, integers, (..., channels).
+    folded
+        Thresholds of the channels.
+
+    Returns
+    -------
+    code : Codes
+        Number of thresholds passed, without the last step; int64, in the shape of `acc`.
+    passes : NDArray[np.bool_]
+        Where errors pass: the first step is passed and the last one is not.
+
+    Examples
+    --------
+    >>> folded = Folded(thresholds=np.array([[0, 4, 9]]), negative=np.array([False]))
+    >>> code, passes = quantize([[0], [1], [5], [10]], folded)
+    >>> code[:, 0].tolist(), passes[:, 0].tolist()
+    ([0, 1, 2, 2], [False, True, True, False])
     """
     acc = np.asarray(acc, np.int64)
     turned = np.where(folded.negative, -acc, acc)

@@ -1,4 +1,4 @@
-"""WAGE Q_G and the saturating update of the stored weights (Wu et al. 2018)."""
+"""WAGE's Q_G and the saturating update of the stored weights (Wu et al. 2018)."""
 
 from dataclasses import dataclass
 
@@ -23,17 +23,39 @@ def update_weight(
     saturation: int = 127,
     r: ArrayLike = 0,
 ) -> Codes:
-    """Q_G and the saturating update: n - sgn(g) * ((|g| + r) >> (exponent - rate)),
-    clipped to +-saturation.
+    """Return updated weights n - sgn(g) * ((|g| + r) >> (exponent - rate)), saturated.
 
-    `rate` is log2 of the learning rate, `r` in [0, 2^(exponent - rate)). Where exponent <= rate the
-    gradient is shifted left and nothing is rounded.
+    Parameters
+    ----------
+    n
+        Stored weights, any shape.
+    gradient
+        Gradients g, in the shape of `n`.
+    exponent
+        log2 of the gradients' scale. Up to `rate`, gradients are shifted left and nothing is
+        rounded.
+    rate
+        log2 of the learning rate.
+    saturation
+        The largest magnitude of a result.
+    r
+        Random bits in [0, 2^(exponent - rate)), in the shape of `n`.
+
+    Returns
+    -------
+    Codes
+        Weights, int64, in the shape of `n`.
+
+    Examples
+    --------
+    >>> update_weight([10, 10, -127], [100, -100, 500], exponent=6, rate=0, r=[0, 63, 0]).tolist()
+    [9, 12, -127]
     """
     gradient = np.asarray(gradient, np.int64)
     s = exponent - rate
     magnitude = np.abs(gradient)
-    # A step of more than two words' range saturates whatever n is:
-    # cut there, before the shift could overflow.
+    # A step of more than twice the range of a weight saturates every n. Larger steps are clipped
+    # before the shift, which might overflow otherwise.
     far = 2 << WIDEST_WORD
     steps = (magnitude + r) >> s if s > 0 else np.minimum(magnitude, far) << min(-s, WIDEST_WORD)
     return np.clip(np.asarray(n, np.int64) - np.sign(gradient) * steps, -saturation, saturation)
@@ -54,14 +76,20 @@ class WeightUpdateConfig(OnePerClock):
     bits
         Width k_G of a stored weight, 3 to 24 bits.
     half
-        Saturate at 2^(bits - 2), as the released code of WAGE does. Else the limit is 2^(bits - 1)
-        - 1, as in the paper.
+        Saturate at 2^(bits - 2), as the released code of WAGE does. Otherwise the limit is 2^(bits
+        - 1) - 1, as in the paper.
     lanes
         Weights per clock, 1 to 255.
     first_lane
         Number of the first lane's generator, 0 to 254.
     generator
         The generator that all lanes share.
+
+    Examples
+    --------
+    >>> config = WeightUpdateConfig(bits=8, half=True)
+    >>> config.saturation, config.latency
+    (64, 8)
     """
 
     width: int = setting(
@@ -71,7 +99,7 @@ class WeightUpdateConfig(OnePerClock):
     half: bool = setting(
         False,
         "Saturate at 2^(bits - 2), as the released code of WAGE does",
-        more="Else the limit is 2^(bits - 1) - 1, as in the paper.",
+        more="Otherwise the limit is 2^(bits - 1) - 1, as in the paper.",
     )
     lanes: int = setting(1, "Weights per clock", low=1, high=MOST_LANES)
     first_lane: int = setting(0, "Number of the first lane's generator", low=0, high=MOST_LANES - 1)
@@ -94,7 +122,7 @@ class WeightUpdateConfig(OnePerClock):
     @property
     def ports(self) -> tuple[Port, ...]:
         """The unit's ports."""
-        zero = "the whole gradient is zero: no weight is stepped, all are clipped"
+        zero = "the whole gradient is zero: weights do not change, but are saturated"
         rate = "log2 of the learning rate; read with each operand"
         return (
             *OPERAND,
@@ -113,13 +141,13 @@ class WeightUpdateConfig(OnePerClock):
         return 6 + BUFFER_LATENCY
 
     def borders(self) -> list[Border]:
-        """For every shift, once: steps that just saturate a weight or just do not, from both sides,
+        """Return, for every shift, steps that just saturate a weight or just do not, of both signs,
         and gradients just at the carry of their random word.
         """
         rates = range(-(1 << (RATE_BITS - 1)), 1 << (RATE_BITS - 1))
         found: list[Border] = []
         for shift in range(-rates[-1], self.width - rates[0]):
-            # Of the pairs of exponent and rate that give it, one.
+            # One of the pairs of exponent and rate with this shift.
             pairs = [(shift + rate, rate) for rate in rates if 0 <= shift + rate < self.width]
             exponent, rate = pairs[shift * 5 % len(pairs)]
             settings = {"exponent": exponent, "rate": rate, "zero": 0}
@@ -130,12 +158,12 @@ class WeightUpdateConfig(OnePerClock):
         return found
 
     def _steps(self, shift: int) -> dict[str, tuple[int, ...]]:
-        """Weights, and gradients that step them to the saturation or next to it."""
+        """Return weights, and gradients whose steps lead to the saturation or next to it."""
         top, most = self.saturation, (1 << (self.width - 1)) - 1
-        # Gradients of one step or none, whose random word says which.
+        # Gradients whose random word decides between a step of one and none.
         weights = [top, top, -top, -top, 0, 0] if shift > 0 else []
         gradients = [1, -1] * (len(weights) // 2)
-        # Of a step that is too large, each bit has to count.
+        # Each high bit of a step must cause saturation.
         far = range(max(shift, 0) + (2 * top).bit_length(), self.width - 1)
         single = [bit for bit in far if (bit + shift) % 3 == 0 or bit >= self.width - 3]
         weights += [0] * len(single)
@@ -152,8 +180,23 @@ class WeightUpdateConfig(OnePerClock):
 
 
 class WeightUpdate(StreamTwin):
-    """Twin of `hdl.WeightUpdate`: stream `i` (`weight`, `gradient`),
-    ports `exponent`, `zero`, `rate` to stream `o` (`weight`).
+    """Twin of `hdl.WeightUpdate`: input stream `i` (`weight`, `gradient`) and ports `exponent`,
+    `zero` and `rate`; output stream `o` (`weight`).
+
+    Parameters
+    ----------
+    config
+        Widths, saturation, lanes and generator.
+
+    Examples
+    --------
+    >>> twin = WeightUpdate(WeightUpdateConfig())
+    >>> one = np.ones(9, int)
+    >>> operands = {"i_weight": 10 * one[:, None], "i_gradient": 64 * one[:, None]}
+    >>> settings = {"exponent": 6 * one, "zero": 0 * one, "rate": 0 * one}
+    >>> trace = twin.run({"i_valid": one, "o_ready": one, **operands, **settings})
+    >>> trace["o_weight"][:, 0].tolist()  # valid after 8 clocks
+    [0, 0, 0, 0, 0, 0, 0, 0, 9]
     """
 
     def __init__(self, config: WeightUpdateConfig):
@@ -162,7 +205,7 @@ class WeightUpdate(StreamTwin):
         self.lanes = config.lfsr.start()
 
     def results(self, accepted: Trace, words: Words) -> Trace:
-        """See `StreamTwin`."""
+        """Return updated weights; see `StreamTwin`."""
         config, gradient, weight = self.config, accepted["i_gradient"], accepted["i_weight"]
         exponent = np.minimum(accepted["exponent"], config.width - 1)
         gradient = gradient * (1 - accepted["zero"][:, None])
@@ -171,6 +214,6 @@ class WeightUpdate(StreamTwin):
         for s in np.unique(shift).tolist():
             rows = shift == s
             r = dither(words[rows], s, config.generator.draw)
-            # A gradient tensor that is all zero steps nothing, whatever was drawn: sgn(0) = 0.
+            # If all gradients are zero, sgn(0) = 0: the weights do not change.
             updated[rows] = update_weight(weight[rows], gradient[rows], s, 0, config.saturation, r)
         return {"weight": updated}

@@ -1,4 +1,4 @@
-"""WAGE Q_W: stored weights to forward weights, and the scale of a layer (Wu et al. 2018)."""
+"""WAGE's Q_W, from stored weights to forward weights, and a layer's scale (Wu et al. 2018)."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,20 +17,47 @@ from golden.twin import Trace
 
 
 def ternarise(n: ArrayLike, bits: int = 2, stored: int = 8) -> Codes:
-    """Q_W: forward weights of `bits` bits from stored weights of `stored` bits;
-    at 2 bits sgn(n) * [|n| > 2^(stored-3)].
+    """Return forward weights of `bits` bits: stored weights rounded to nearest, ties to even.
 
-    Half-way weights go to the even code, so |n| = 32 of 8 bits is 0.
+    Forward weights of 2 bits are ternary: sgn(n) * [|n| > 2^(stored - 3)].
+
+    Parameters
+    ----------
+    n
+        Stored weights, any shape.
+    bits, stored
+        Widths of forward and of stored weights.
+
+    Returns
+    -------
+    Codes
+        Forward weights, int64, in the shape of `n`.
+
+    Examples
+    --------
+    >>> ternarise([-40, -32, 0, 32, 33, 127]).tolist()
+    [-1, 0, 0, 0, 1, 1]
     """
     rounded = round_shift(n, stored - bits, Rounding.NEAREST_EVEN)
     return np.clip(rounded, -limit(bits), limit(bits))
 
 
 def alpha_exponent(inputs: int, bits: int = 2, c: int = 6) -> int:
-    """log2 of the layer's scale alpha = max{Shift(Lmin / L), 1}, exact.
+    """Return log2 of a layer's scale alpha = max{Shift(Lmin / L), 1}, exact.
 
-    `inputs` is the fan-in kh * kw * channels, `bits` k_W,
-    and L = sqrt(c / inputs) before any clamp.
+    Parameters
+    ----------
+    inputs
+        Fan-in: height * width * channels of the kernel.
+    bits
+        Width k_W of a forward weight, which determines Lmin.
+    c
+        Constant of L = sqrt(c / inputs).
+
+    Examples
+    --------
+    >>> alpha_exponent(784), alpha_exponent(5 * 5 * 32)
+    (3, 3)
     """
     square = Fraction(9 * inputs, c * 4**bits)  # (Lmin / L)^2, Lmin = 1.5 * 2^(1 - bits)
     m = 0
@@ -51,6 +78,12 @@ class WeightQuantizerConfig(OnePerClock):
         Width k_W of a forward weight, 2 to stored. A weight of 2 bits is ternary.
     lanes
         Weights per clock, 1 to 255.
+
+    Examples
+    --------
+    >>> config = WeightQuantizerConfig(lanes=8)
+    >>> print(config.ports[2])
+    i_data: in signed(8) x 8
     """
 
     stored: int = setting(8, "Width k_G of a stored weight", low=3, high=WIDEST_WORD, unit="bits")
@@ -83,7 +116,7 @@ class WeightQuantizerConfig(OnePerClock):
         return 1 + BUFFER_LATENCY
 
     def borders(self) -> list[Border]:
-        """Stored weights on both sides of the thresholds, the outermost ones among them."""
+        """Return stored weights on both sides of all thresholds."""
         top, low = limit(self.bits), -1 << (self.stored - 1)
         codes = {*range(-2, 2), top - 1, top, -top - 1, -top}
         values = around(rounded_at(codes, self.stored - self.bits), low, -1 - low, 1)
@@ -91,12 +124,25 @@ class WeightQuantizerConfig(OnePerClock):
 
 
 class WeightQuantizer(StreamTwin):
-    """Twin of `hdl.WeightQuantizer`: stream `i` (`data`) to stream `o` (`data`)."""
+    """Twin of `hdl.WeightQuantizer`: input stream `i` (`data`); output stream `o` (`data`).
+
+    Parameters
+    ----------
+    config
+        Widths and lanes.
+
+    Examples
+    --------
+    >>> twin = WeightQuantizer(WeightQuantizerConfig())
+    >>> trace = twin.run({"i_valid": [1] * 4, "i_data": [[40]] * 4, "o_ready": [1] * 4})
+    >>> trace["o_data"][:, 0].tolist()  # valid after 3 clocks
+    [0, 0, 0, 1]
+    """
 
     def __init__(self, config: WeightQuantizerConfig):
         self.config = config
         self.ports = config.ports
 
     def results(self, accepted: Trace, words: Words) -> Trace:
-        """See `StreamTwin`."""
+        """Return forward weights; see `StreamTwin`."""
         return {"data": ternarise(accepted["i_data"], self.config.bits, self.config.stored)}

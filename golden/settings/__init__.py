@@ -1,12 +1,12 @@
-"""Settings: the fields of configurations. One codec checks, reads and prints them all.
+"""Settings: the fields of configurations. One codec checks, reads and prints all of them.
 
-A configuration is a frozen dataclass whose fields are made by `setting`: default, meaning and range
-stand beside the name, and everything else follows from them and from the field's type. A field that
-is a configuration itself is a table; its settings have dotted names, as in `macc.a`. A class with
-`parse` and `text`, as `golden.fixed.Fixed` is, is one value with one text.
+A configuration is a frozen dataclass whose fields are made by `setting`, with default, meaning and
+range. Checks, texts and command-line options follow from these and from the field's type. A field
+whose type is a configuration is a table; its settings have dotted names, as `macc.a`. A class with
+`parse` and `text`, as `golden.fixed.Fixed`, is a single value with a text.
 
-A value has three forms: the one in Python; the plain one of TOML and JSON, read and made in
-`plain`; and a text, as on the command line, read and made in `text`.
+A value has three forms: a Python object; the plain form of TOML and JSON, in the module `plain`;
+and a text, as on the command line, in the module `text`.
 """
 
 from golden.settings.checks import check_settings, exact

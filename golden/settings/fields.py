@@ -1,4 +1,4 @@
-"""Fields of configurations: what each says of itself, and what follows from its type."""
+"""Metadata of configurations' fields, and properties of their types."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -8,19 +8,19 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-#: A number that is taken exactly: 0.1 is one tenth.
+#: A number that is read as an exact decimal fraction: 0.1 is one tenth.
 Rate = int | float | str | Fraction
 
 
 class Bound(NamedTuple):
-    """An end of a range that depends on other settings of the same configuration.
+    """A bound of a range that depends on other settings of the same configuration.
 
     Parameters
     ----------
     text
-        The bound, as in "bits - 1".
+        The bound, as "bits - 1".
     of
-        Its value in a configuration.
+        Returns the bound's value for a configuration.
     """
 
     text: str
@@ -28,7 +28,7 @@ class Bound(NamedTuple):
 
 
 def _in_words(number: int) -> str:
-    """A number; a large power of two as one."""
+    """Return the text of a number; large powers of two are shown as such."""
     for power, less in ((number, ""), (number + 1, " - 1")):
         if power >= 1 << 17 and not power & (power - 1):
             return f"2^{power.bit_length() - 1}{less}"
@@ -37,28 +37,28 @@ def _in_words(number: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a field says of itself; `setting` makes it.
+    """Metadata of a field, made by `setting`.
 
     Parameters
     ----------
     text
-        Its meaning: the first sentence, without a full stop.
+        Meaning of the field: the first sentence, without a full stop.
     low, high
-        Ends of a number's range. Of several upper ends the least counts.
+        Bounds of a number. If there are several upper bounds, the lowest one applies.
     allowed
-        The values that are allowed, if there are only a few.
+        The allowed values, if there are few.
     power_of_two
-        Of the range only powers of two are allowed.
+        Only powers of two are allowed.
     unit
-        Unit of a number, after its range.
+        Unit of a number.
     none
-        What None means, a sentence.
+        Meaning of None, a sentence.
     more
         Further sentences, for documents.
     form
-        How a tuple is written, as in "ROWS,COLUMNS".
+        Form of a tuple's text, as "ROWS,COLUMNS".
     hexadecimal
-        Its text is a hexadecimal number, with or without 0x.
+        The text is a hexadecimal number, with or without 0x.
     """
 
     text: str
@@ -74,8 +74,8 @@ class Setting:
 
     @property
     def range(self) -> str:
-        """Allowed values in words; empty where the type says all."""
-        # After a bound that is a setting, a unit would read as if it were part of its name.
+        """Allowed values in words; empty if all values of the type are allowed."""
+        # No unit after a bound with a setting's name, as it would look like a part of the name.
         bounded = any(isinstance(end, Bound) for end in self.high)
         unit = f" {self.unit}" if self.unit and not bounded else ""
         if self.allowed:
@@ -90,14 +90,14 @@ class Setting:
 
     @property
     def summary(self) -> str:
-        """Meaning, range and what None means."""
+        """Meaning, range and meaning of None."""
         between = ": " if self.allowed else ", "
         meaning = f"{self.text}{between}{self.range}." if self.range else f"{self.text}."
         return f"{meaning} {self.none}".rstrip()
 
     @property
     def description(self) -> str:
-        """Everything there is to say; the docstring of the class has the same."""
+        """The whole description; the docstring of the class has the same text."""
         return f"{self.summary} {self.more}".rstrip()
 
 
@@ -115,7 +115,14 @@ def setting(
     form: str = "",
     hexadecimal: bool = False,
 ) -> Any:
-    """A field of a configuration: its default, and what `Setting` says of it.
+    """Return a dataclass field with a default and metadata.
+
+    Parameters
+    ----------
+    default
+        Default value; without one, the field is required.
+    text, low, high, allowed, power_of_two, unit, none, more, form, hexadecimal
+        See `Setting`.
 
     Examples
     --------
@@ -133,7 +140,7 @@ def setting(
     >>> varied(Tank(), ["depth=9"])
     Tank(depth=9)
     """
-    said = Setting(
+    spec = Setting(
         text=text,
         low=low,
         high=high if isinstance(high, tuple) and not isinstance(high, Bound) else (high,),
@@ -145,19 +152,19 @@ def setting(
         form=form,
         hexadecimal=hexadecimal,
     )
-    return field(default=default, metadata={"setting": said})
+    return field(default=default, metadata={"setting": spec})
 
 
 @lru_cache(maxsize=256)
 def hints_of(kind: Any) -> dict[str, Any]:
-    """Type of every field of a dataclass that can be set, None left out of it."""
+    """Return the type of every field of a dataclass that can be set, without None."""
     hints = get_type_hints(kind)
     return {one.name: _without_none(hints[one.name]) for one in fields(kind) if one.init}
 
 
 @lru_cache(maxsize=256)
 def optional_of(kind: Any) -> frozenset[str]:
-    """The fields that may be None."""
+    """Return the names of fields that may be None."""
     return frozenset(
         name for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)
     )
@@ -165,8 +172,9 @@ def optional_of(kind: Any) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def of_fields(kind: type) -> dict[str, Setting]:
-    """What every field of a configuration says of itself; a field that a class declares again, for
-    another default, says what it said before.
+    """Return the metadata of every field of a configuration.
+
+    A field that a class declares again, with another default, keeps its inherited metadata.
 
     Raises
     ------
@@ -184,15 +192,22 @@ def of_fields(kind: type) -> dict[str, Setting]:
     return {name: _enumerated(found[name], hint) for name, hint in hints_of(kind).items()}
 
 
-def _enumerated(said: Setting, hint: Any) -> Setting:
-    """What a field says, with the values of an enumeration if all of them are allowed."""
-    if isinstance(hint, type) and issubclass(hint, StrEnum) and not said.allowed:
-        return replace(said, allowed=tuple(hint))
-    return said
+def _enumerated(spec: Setting, hint: Any) -> Setting:
+    """Return the metadata, for an enumeration with all members allowed unless it names some."""
+    if isinstance(hint, type) and issubclass(hint, StrEnum) and not spec.allowed:
+        return replace(spec, allowed=tuple(hint))
+    return spec
 
 
 def names(kind: Any) -> list[str]:
-    """Dotted names of all settings of a configuration."""
+    """Return the dotted names of all settings of a configuration.
+
+    Examples
+    --------
+    >>> from golden.lfsr import LfsrConfig
+    >>> names(LfsrConfig)[:2]
+    ['generator.bits', 'generator.mask']
+    """
     return [
         f"{name}.{part}" if part else name
         for name, hint in hints_of(kind).items()
@@ -204,25 +219,25 @@ def _without_none(hint: Any) -> Any:
     if get_origin(hint) not in (Union, UnionType):
         return hint
     kinds = tuple(kind for kind in get_args(hint) if kind is not type(None))
-    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007  (made of a tuple)
+    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007  (from a tuple)
 
 
 def is_number(hint: Any) -> bool:
-    """Whether a field is a number that is taken exactly."""
+    """Return whether the type is `Rate`, an exact number."""
     return Fraction in get_args(hint)
 
 
 def is_value(hint: Any) -> bool:
-    """Whether it is a class whose objects are one value, with one text."""
+    """Return whether the type is a class of single values with a text, as `Fixed`."""
     return is_dataclass(hint) and hasattr(hint, "parse") and hasattr(hint, "text")
 
 
 def is_table(hint: Any) -> bool:
-    """Whether a field is a configuration itself."""
+    """Return whether the type is a configuration."""
     return is_dataclass(hint) and not is_value(hint)
 
 
 def parts_of(hint: Any, length: int) -> tuple[Any, ...]:
-    """Type of each of so many items of a tuple."""
+    """Return the type of each item of a tuple of `length` items."""
     parts = get_args(hint)
     return (parts[0],) * length if parts[-1:] == (...,) else parts

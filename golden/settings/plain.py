@@ -1,5 +1,5 @@
-"""The plain form of configurations, that of TOML and JSON: numbers, texts, lists, tables, true,
-false and null.
+"""The plain form of configurations, as in TOML and JSON: numbers, texts, lists, tables, true, false
+and null.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,17 +20,24 @@ from golden.settings.fields import (
     parts_of,
 )
 
-#: What a value of a type is called.
+#: Description of a value of each type, for messages.
 WANTED = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def table(config: Any) -> dict[str, Any]:
-    """Settings of a configuration in their plain form, as TOML has them; None is left out."""
+    """Return the settings of a configuration in plain form, without None, for TOML.
+
+    Examples
+    --------
+    >>> from golden.lfsr import Generator
+    >>> table(Generator(leap=8, draw=8))
+    {'bits': 32, 'leap': 8, 'draw': 8, 'seed': 1}
+    """
     return {name: value for name, value in _table(config, table).items() if value is not None}
 
 
 def mapping(config: Any) -> dict[str, Any]:
-    """Settings of a configuration in their plain form, as JSON has them, None among them.
+    """Return the settings of a configuration in plain form, including None, for JSON.
 
     Examples
     --------
@@ -51,7 +58,7 @@ def _table(config: Any, inner: Callable[[Any], dict[str, Any]]) -> dict[str, Any
 
 
 def plain(hint: Any, value: Any) -> Any:
-    """The plain form of a value of a type."""
+    """Return the plain form of a value of the type `hint`."""
     if value is None:
         return None
     if is_value(type(value)):
@@ -66,7 +73,10 @@ def plain(hint: Any, value: Any) -> Any:
 
 
 def _number(value: Any) -> int | float | str:
-    """An exact number as TOML has it, in one form alone; as a text where TOML has it not."""
+    """Return the plain form of an exact number: an int, a float, or a text such as "1/3".
+
+    Equal numbers have the same form.
+    """
     rational = Fraction(str(value))
     if rational.denominator == 1:
         return int(rational)
@@ -74,23 +84,23 @@ def _number(value: Any) -> int | float | str:
     return rounded if Fraction(str(rounded)) == rational else str(rational)
 
 
-#: From a setting's dotted name to what an error calls it.
+#: Returns the name of a setting in error messages, by its dotted name.
 Naming = Callable[[str], str]
 
 
 def made(kind: Any, values: Mapping[str, Any], where: str = "", named: Naming = str) -> Any:
-    """The configuration of class `kind` with `values`, each plain or as Python has it.
+    """Return a configuration from values in plain form or as Python objects.
 
     Parameters
     ----------
     kind
-        A configuration's class.
+        Class of the configuration.
     values
-        By field; a table is a mapping. What is not there has its default.
+        Values by field; a table is a mapping. Missing fields have their defaults.
     where
-        Begins every error, as in "recipe digits: ".
+        Beginning of every error message, as "recipe digits: ".
     named
-        What an error calls a setting of a dotted name.
+        Returns the name of a setting in error messages, by its dotted name.
 
     Raises
     ------
@@ -107,7 +117,7 @@ def made(kind: Any, values: Mapping[str, Any], where: str = "", named: Naming = 
 
 
 def _made(kind: Any, values: Mapping[str, Any], where: str, named: Naming, prefix: str) -> Any:
-    """The configuration `kind` of a table, which stands under the keys of `prefix`."""
+    """Return the configuration from a table whose dotted names begin with `prefix`."""
     hints, given = hints_of(kind), {}
     for name, value in values.items():
         key = f"{prefix}{name}"
@@ -135,7 +145,13 @@ def _made(kind: Any, values: Mapping[str, Any], where: str, named: Naming, prefi
 
 
 def taken(hint: Any, value: Any) -> Any:
-    """A field's value of a plain one; raises a ValueError that says what is wanted."""
+    """Return a field's value from its plain form.
+
+    Raises
+    ------
+    ValueError
+        The value has another type; the message describes the expected one.
+    """
     if is_number(hint):
         if not isinstance(value, bool) and isinstance(value, int | float | str | Fraction):
             try:
@@ -174,7 +190,7 @@ def _example(hint: Any) -> str:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of values by dotted name.
+    """Return nested tables from values by dotted name.
 
     Examples
     --------
@@ -192,7 +208,13 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values of nested tables by dotted name, the inverse of `nested`."""
+    """Return values by dotted name from nested tables: the inverse of `nested`.
+
+    Examples
+    --------
+    >>> flat({"rows": 4, "macc": {"depth": 9}})
+    {'rows': 4, 'macc.depth': 9}
+    """
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The text form of configurations, that of the command line: name=value with dotted names."""
+"""The text form of configurations, as on the command line: name=value with dotted names."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -19,9 +19,9 @@ from golden.settings.fields import (
 )
 from golden.settings.plain import WANTED, made, plain, table, taken
 
-#: What stands for None, and for an empty tuple, in a text.
+#: Text of None and of an empty tuple.
 NONE = "none"
-#: What reads a text, by the type of its value.
+#: Functions that read a text, by the type of its value.
 _READERS: dict[Any, Callable[[str], Any]] = {
     int: lambda text: int(text, 0),
     float: float,
@@ -32,22 +32,22 @@ _READERS: dict[Any, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class Leaf:
-    """A setting that is one value, of a configuration or of a table in it.
+    """A setting with a single value, of a configuration or of a table in it.
 
     Attributes
     ----------
     name
-        With dots into tables, as in "macc.a".
+        Dotted name, as "macc.a".
     owner
         The class that has the field.
     hint
         Type of a value, without None.
     optional
-        Whether it may be None.
+        Whether the value may be None.
     default
-        Its default, or `dataclasses.MISSING`.
+        Default value, or `dataclasses.MISSING`.
     setting
-        What the field says of itself.
+        Metadata of the field.
     """
 
     name: str
@@ -58,17 +58,23 @@ class Leaf:
     setting: Setting
 
     def of(self, config: Any) -> Any:
-        """Its value in a configuration."""
+        """Return the setting's value in a configuration."""
         for part in self.name.split("."):
             config = getattr(config, part)
         return config
 
     def show(self, value: Any) -> str:
-        """The text of a value; `read` takes it back."""
+        """Return the text of a value, which `read` reads."""
         return text_of(value, self.setting.hexadecimal)
 
     def read(self, text: str) -> Any:
-        """The value of a text; raises a ValueError that says what is wanted."""
+        """Return the value of a text.
+
+        Raises
+        ------
+        ValueError
+            The text has another form; the message describes the expected one.
+        """
         if text == NONE and self.optional:
             return None
         return read(self.hint, self.setting, text)
@@ -76,7 +82,7 @@ class Leaf:
 
 @lru_cache(maxsize=256)
 def leaves(kind: type) -> tuple[Leaf, ...]:
-    """Every setting of a configuration that is one value, in order, tables opened.
+    """Return all settings with single values, in order, including those in tables.
 
     Examples
     --------
@@ -85,7 +91,7 @@ def leaves(kind: type) -> tuple[Leaf, ...]:
     ['a', 'b', 'depth', 'segments', 'ternary']
     """
     found: list[Leaf] = []
-    said = of_fields(kind)
+    spec = of_fields(kind)
     defaults = {one.name: one.default for one in fields(kind)}
     for name, hint in hints_of(kind).items():
         if is_table(hint):
@@ -94,7 +100,7 @@ def leaves(kind: type) -> tuple[Leaf, ...]:
             ]
         else:
             optional = name in optional_of(kind)
-            found.append(Leaf(name, kind, hint, optional, defaults[name], said[name]))
+            found.append(Leaf(name, kind, hint, optional, defaults[name], spec[name]))
     return tuple(found)
 
 
@@ -103,13 +109,21 @@ def _rest(leaf: Leaf) -> tuple[Any, bool, Any, Setting]:
 
 
 def varied(config: Any, settings: Iterable[str], where: str = "") -> Any:
-    """A configuration with each `name=value` of `settings` in place of its own.
+    """Return a copy of a configuration in which some settings are replaced.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    settings
+        The replacements, as `name=value` with dotted names.
+    where
+        Beginning of every error message.
 
     Raises
     ------
     ValueError
-        A name that the configuration does not have, or a value that it does not allow; the message
-        begins with `where`.
+        A name is unknown, or a value is not allowed.
 
     Examples
     --------
@@ -126,13 +140,19 @@ def varied(config: Any, settings: Iterable[str], where: str = "") -> Any:
     return made(type(config), values, where)
 
 
-def read(hint: Any, said: Setting, text: str) -> Any:
-    """The value of a text, of a type; raises a ValueError that says what is wanted."""
-    return taken(hint, _plain_of(hint, said, text))
+def read(hint: Any, spec: Setting, text: str) -> Any:
+    """Return the value of a text for a field of the type `hint`.
+
+    Raises
+    ------
+    ValueError
+        The text has another form; the message describes the expected one.
+    """
+    return taken(hint, _plain_of(hint, spec, text))
 
 
 def _put(kind: Any, values: dict[str, Any], name: str, text: str, where: str) -> None:
-    """Put the plain form of a `text` in its place, by dotted name, in the `values` of a `kind`."""
+    """Store the plain form of a text in nested `values`, by its dotted name."""
     place, inner = values, kind
     *tables, last = name.split(".")
     for part in tables:
@@ -152,7 +172,14 @@ def _put(kind: Any, values: dict[str, Any], name: str, text: str, where: str) ->
 
 
 def shown(config: Any) -> list[str]:
-    """Every setting as `varied` takes it, name=value; what is None is left out."""
+    """Return all settings that are not None in the form name=value, which `varied` takes.
+
+    Examples
+    --------
+    >>> from golden.lfsr import Generator
+    >>> shown(Generator())
+    ['bits=32', 'leap=16', 'draw=16', 'seed=1']
+    """
     kind: Any = type(config)
     return [
         f"{leaf.name}={leaf.show(plain(leaf.hint, value))}"
@@ -162,12 +189,12 @@ def shown(config: Any) -> list[str]:
 
 
 def text_of(value: Any, hexadecimal: bool = False, between: str = ",") -> str:
-    """The text of a value, in Python's form or the plain one."""
+    """Return the text of a value, which is a Python object or in plain form."""
     if value is None:
         return NONE
     if isinstance(value, list | tuple):
         texts = [text_of(item, between=":") for item in value]
-        # Items that have commas themselves stand between spaces.
+        # Spaces separate items that contain commas.
         return (" " if any("," in text for text in texts) else between).join(texts) or NONE
     if isinstance(value, bool):
         return str(value).lower()
@@ -176,8 +203,8 @@ def text_of(value: Any, hexadecimal: bool = False, between: str = ",") -> str:
     return f"0x{value:X}" if hexadecimal else str(value)
 
 
-def _plain_of(hint: Any, said: Setting, text: str) -> Any:
-    """The plain form of a `text`; a ValueError says what is wanted."""
+def _plain_of(hint: Any, spec: Setting, text: str) -> Any:
+    """Return the plain form of a text; a ValueError describes the expected form."""
     if is_table(hint):
         if (parse := getattr(hint, "parse", None)) is None:
             raise ValueError(f"a table: set one of its keys {', '.join(names(hint))}")
@@ -189,12 +216,12 @@ def _plain_of(hint: Any, said: Setting, text: str) -> Any:
             return []
         between = " " if is_value(get_args(hint)[0]) else ","
         items = [item for item in text.split(between) if item]
-        if said.form and len(items) != len(parts_of(hint, len(items))):
-            raise ValueError(f"{said.form} is wanted")
-        return [_item(hint, said, item) for item in items]
+        if spec.form and len(items) != len(parts_of(hint, len(items))):
+            raise ValueError(f"{spec.form} is wanted")
+        return [_item(hint, spec, item) for item in items]
     if issubclass(hint, StrEnum):
         return text
-    if said.hexadecimal:
+    if spec.hexadecimal:
         try:
             return int(text, 16)
         except ValueError:
@@ -202,18 +229,15 @@ def _plain_of(hint: Any, said: Setting, text: str) -> Any:
     try:
         return _READERS[hint](text)
     except (ValueError, KeyError):
-        raise ValueError(f"{said.form or WANTED[hint]} is wanted") from None
+        raise ValueError(f"{spec.form or WANTED[hint]} is wanted") from None
 
 
-def _item(hint: Any, said: Setting, text: str) -> Any:
-    """An item of a tuple, or of a tuple in it, whose parts stand between colons."""
+def _item(hint: Any, spec: Setting, text: str) -> Any:
+    """Return the plain form of an item of a tuple; an item that is a tuple has colons."""
     item = get_args(hint)[0]
     if get_origin(item) is not tuple:
-        return _plain_of(item, said, text)
+        return _plain_of(item, spec, text)
     parts = text.split(":")
     if len(parts) != len(parts_of(item, len(parts))):
         raise ValueError("pairs are wanted, as in 1:0,41:-1")
-    return [_plain_of(part, said, value) for part, value in zip(parts_of(item, len(parts)), parts)]
-
-
-#: What a value of a type is called, and what reads it from a text.
+    return [_plain_of(part, spec, value) for part, value in zip(parts_of(item, len(parts)), parts)]

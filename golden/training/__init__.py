@@ -1,9 +1,8 @@
-"""Training in integers, step by step as the hardware does it, and the float32 trainings beside it.
+"""Training in integers with the operations of the hardware, and float32 trainings for comparison.
 
-A recipe says everything about a training: `load` reads one by name or from a file, and
-`train(recipe, dataset)` carries it out. `Run` goes step by step and can leave a folder behind, to
-stop and go on from. `new_trainer` gives the trainer alone, whose `step` can record each hardware
-operation.
+A recipe has all settings of a training. `load` reads a recipe by name or from a file, and
+`train(recipe, dataset)` trains it. `Run` trains step by step, and can write a folder from which it
+can be resumed. `new_trainer` returns a trainer alone, whose `step` can record every operation.
 """
 
 from golden.training.recipe import Recipe, SampleOrder

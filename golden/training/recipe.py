@@ -1,4 +1,4 @@
-"""The part of a recipe that every training shares."""
+"""The settings that the recipes of all systems have."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,59 +12,66 @@ from golden.training.layers import network
 class SampleOrder(StrEnum):
     """The order in which an epoch takes the training images."""
 
-    #: A permutation of the recipe's PCG64.
+    #: A random permutation from the recipe's PCG64.
     PERMUTATION = "permutation"
-    #: The states of an LFSR, with another key each epoch: what hardware can make.
+    #: The order of an LFSR's states, with another key in each epoch; hardware can generate it.
     LFSR = "lfsr"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What any training needs to know.
+    """The common settings of all trainings. Each system has a subclass.
 
     Parameters
     ----------
     network
         The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC.
-        `golden.training.layers.network` reads them; an empty text makes a single layer.
+        `golden.training.layers.network` describes the text; if it is empty, there is a single
+        layer.
     batch
-        Images per step, 1 to 65536. A last, smaller batch of an epoch is dropped.
+        Images per step, 1 to 65536. An incomplete batch at the end of an epoch is dropped.
     epochs
         Passes over the training images, 1 to 1000000.
     seed
         Seed of NumPy's PCG64, which draws the first weights and then one permutation per epoch, 0
         to 2^63 - 1.
     order
-        The order in which an epoch takes the images: permutation or lfsr. Hardware can make the
+        The order in which an epoch takes the images: permutation or lfsr. Hardware can generate the
         order lfsr; `golden.training.runs.samples` describes it.
     group
         Samples that go through forward pass and errors together, a multiple of `rows`, 1 to batch.
-        None takes the batch. The groups of a batch follow each other; the last one has what is
-        left.
+        None takes the batch. The groups of a batch follow each other; the last one may be smaller.
     generator
-        Random bits of the rounders.
+        The generator of the rounders' random bits.
     rows
         Rows of the array, 1 to 1024.
     columns
         Columns of the array, 1 to 127. Column c rounds with lane c. There are as many elementwise
-        rounders as columns; they have the lanes after those.
+        rounders as columns; they use the next lanes.
+
+    Examples
+    --------
+    >>> recipe = Recipe(network="32FC", batch=64, epochs=1)
+    >>> recipe.groups
+    (slice(0, 64, None),)
     """
 
     #: Whether `group` may be less than the batch.
     GROUPS: ClassVar[bool] = False
 
-    #: Name of the system; a recipe that can be trained has one.
+    #: Name of the system; empty in this base class, which cannot be trained.
     SYSTEM: ClassVar[str] = ""
 
     network: str = setting(
         text="The layers before the last one, as in 32C5-MP2-64C5-MP2-512FC",
-        more="`golden.training.layers.network` reads them; an empty text makes a single layer.",
+        more="`golden.training.layers.network` describes the text; if it is empty, there is a "
+        "single layer.",
     )
     batch: int = setting(
         text="Images per step",
         low=1,
         high=65536,
-        more="A last, smaller batch of an epoch is dropped.",
+        more="An incomplete batch at the end of an epoch is dropped.",
     )
     epochs: int = setting(text="Passes over the training images", low=1, high=1_000_000)
     seed: int = setting(
@@ -76,7 +83,7 @@ class Recipe:
     order: SampleOrder = setting(
         SampleOrder.PERMUTATION,
         "The order in which an epoch takes the images",
-        more="Hardware can make the order lfsr; `golden.training.runs.samples` describes it.",
+        more="Hardware can generate the order lfsr; `golden.training.runs.samples` describes it.",
     )
     group: int | None = setting(
         None,
@@ -84,9 +91,9 @@ class Recipe:
         low=1,
         high=Bound("batch", lambda recipe: recipe.batch),
         none="None takes the batch.",
-        more="The groups of a batch follow each other; the last one has what is left.",
+        more="The groups of a batch follow each other; the last one may be smaller.",
     )
-    generator: Generator = setting(Generator(), "Random bits of the rounders")
+    generator: Generator = setting(Generator(), "The generator of the rounders' random bits")
     rows: int = setting(28, "Rows of the array", low=1, high=1024)
     columns: int = setting(
         28,
@@ -94,7 +101,7 @@ class Recipe:
         low=1,
         high=MOST_LANES // 2,
         more="Column c rounds with lane c. There are as many elementwise rounders as columns; they "
-        "have the lanes after those.",
+        "use the next lanes.",
     )
 
     def __post_init__(self) -> None:
@@ -122,5 +129,11 @@ class Recipe:
         )
 
     def baseline(self) -> "Recipe":
-        """The float32 training of the same network on the same batches, to compare with."""
+        """Return the recipe of the float32 training of the same network on the same batches.
+
+        Raises
+        ------
+        NotImplementedError
+            The recipe has no baseline.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no float32 baseline")

@@ -1,8 +1,7 @@
-"""Recipes as TOML: the built-in ones by name, files, and what `key=value` makes of them.
+"""Recipes as TOML: built-in recipes by name, files, and replacements `key=value`.
 
-A recipe is a configuration like any other, and `golden.settings` reads and prints it; the key
-`system` names its class. Whatever is wrong is said in one line that names the recipe or the file,
-the key, the value and what is allowed.
+`golden.settings` reads and prints recipes as all configurations; the key `system` selects the
+class. Every error is one line with the recipe or file, the key, the value and the allowed values.
 """
 
 import tomllib
@@ -19,25 +18,25 @@ from golden.training.recipe import Recipe
 from golden.training.systems.registry import SYSTEMS
 
 _FOLDER: Traversable = files("golden.training") / "recipes"
-#: Before the name of a recipe: the float32 training to compare it with.
+#: Prefix of a recipe's name for its float32 baseline.
 FLOAT = "float-"
-#: The table of a run's recipe.toml that says what it was trained on; no part of the recipe.
+#: Table of a run's recipe.toml that describes the data set; not a part of the recipe.
 DATA = "data"
 
 
 def names() -> tuple[str, ...]:
-    """The built-in recipes; each has a `float-` one too."""
+    """Return the names of the built-in recipes, without their `float-` baselines."""
     found = (Path(file.name) for file in _FOLDER.iterdir())
     return tuple(sorted(file.stem for file in found if file.suffix == ".toml"))
 
 
 def text(name: str) -> str:
-    """A built-in recipe as it is written, with its comments; a `float-` one in full.
+    """Return the TOML of a built-in recipe with its comments, or of a `float-` baseline.
 
     Raises
     ------
     ValueError
-        There is none of that name.
+        There is no recipe with that name.
     """
     recipe = load(name)
     if name not in names():
@@ -46,19 +45,33 @@ def text(name: str) -> str:
 
 
 def load(recipe: str | Path, settings: Iterable[str] = ()) -> Recipe:
-    """A recipe by name or by path, with each `key=value` of `settings` in place of its own.
+    """Return a recipe by name or by path, maybe with some settings replaced.
 
     Parameters
     ----------
     recipe
-        A built-in one, `float-` and the name of one, or the path of a .toml file.
+        Name of a built-in recipe, `float-` followed by such a name, or the path of a .toml file.
     settings
-        Keys as in TOML, with dots into tables: batch=64, generator.seed=5, rounding=nearest-down.
+        Replacements `key=value` with dotted keys: batch=64, generator.seed=5,
+        rounding=nearest-down.
+
+    Returns
+    -------
+    Recipe
+        A recipe of the class of its system.
 
     Raises
     ------
     ValueError
-        There is no such recipe, or something in it or in the settings is wrong.
+        There is no such recipe, or a key or value of the file or the settings is wrong.
+
+    Examples
+    --------
+    >>> recipe = load("digits-wage", ["batch=32", "network=64FC"])
+    >>> recipe.SYSTEM, recipe.batch, recipe.network
+    ('wage', 32, '64FC')
+    >>> load("float-digits-wage").SYSTEM
+    'float'
     """
     if (path := Path(recipe)).suffix == ".toml":
         where = str(recipe)
@@ -82,12 +95,12 @@ def load(recipe: str | Path, settings: Iterable[str] = ()) -> Recipe:
 
 
 def read(text: str, where: str = "recipe") -> Recipe:
-    """The recipe that `text` is, in TOML.
+    """Read a recipe from TOML.
 
     Raises
     ------
     ValueError
-        It is none; the message begins with `where`.
+        The text is not a recipe; the message begins with `where`.
     """
     try:
         table = tomllib.loads(text)
@@ -103,34 +116,31 @@ def read(text: str, where: str = "recipe") -> Recipe:
 
 
 def written(recipe: Recipe, data: Mapping[str, Any] | None = None) -> str:
-    """`recipe` in TOML, with every field; `read` makes an equal one of it.
-
-    Equal recipes have one text. An exact number stands there as the number that it is.
+    """Return a recipe in TOML with all fields, which `read` reads. Equal recipes have equal texts.
 
     Parameters
     ----------
     recipe
         The recipe.
     data
-        What it was trained on; `read` passes over it.
+        Description of the data set, for the table `data`, which `read` ignores.
     """
     table = {"system": recipe.SYSTEM, **codec.table(recipe)}
     return tomli_w.dumps({**table, **({DATA: data} if data else {})})
 
 
 def varied(recipe: Recipe, settings: Iterable[str], where: str = "recipe") -> Recipe:
-    """`recipe` with each `key=value` of `settings` in place of its own.
+    """Return a recipe in which some settings are replaced by `key=value`.
 
     Raises
     ------
     ValueError
-        A key that the recipe has not, or a value that it does not allow; the message begins with
-        `where`.
+        A key is unknown, or a value is not allowed; the message begins with `where`.
     """
     varied: Recipe = codec.varied(recipe, settings, f"{where}: ")
     return varied
 
 
 def keys(recipe: Recipe) -> list[str]:
-    """Every setting of a recipe as `varied` takes it, with its present value."""
+    """Return all settings of a recipe as `key=value`, which `varied` takes."""
     return codec.shown(recipe)

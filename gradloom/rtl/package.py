@@ -230,21 +230,21 @@ targets:
 
 def _checks(port: Port) -> list[str]:
     """Return Verilog that compares one output with its expected value."""
-    got, want, lane, number = port.name, f"want_{port.name}", "", ""
+    got, want, lane, number = port.name, f"tb_want_{port.name}", "", ""
     if port.bits != port.width:
-        part = f"[{port.width} * lane +: {port.width}]"
-        got, want, lane, number = got + part, want + part, ", lane %0d", "lane, "
+        part = f"[{port.width} * tb_lane +: {port.width}]"
+        got, want, lane, number = got + part, want + part, ", lane %0d", "tb_lane, "
     shown = [f"$signed({value})" if port.signed else value for value in (want, got)]
     lines = [
-        f"if (!failed && {got} !== {want}) begin",
-        "  failed = 1;",
+        f"if (!tb_failed && {got} !== {want}) begin",
+        "  tb_failed = 1;",
         f'  $display("clock %0d, port {port.name}{lane}: expected %0d, got %0d (hex %h, %h)",',
-        f"    clock, {number}{shown[0]}, {shown[1]},",
+        f"    tb_clock, {number}{shown[0]}, {shown[1]},",
         f"    {want}, {got});",
         "end",
     ]
     if lane:
-        loop = f"for (lane = 0; lane < {port.lanes}; lane = lane + 1)"
+        loop = f"for (tb_lane = 0; tb_lane < {port.lanes}; tb_lane = tb_lane + 1)"
         lines = [loop, *(f"  {line}" for line in lines)]
     return lines
 
@@ -285,50 +285,51 @@ def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models
         TIMESCALE,
         "",
         f"module {name}_tb;",
-        f"  localparam CLOCKS = {cycles};",
-        f"  localparam VALUES = {values};  // compared at each clock",
+        f"  localparam TB_CLOCKS = {cycles};",
+        f"  localparam TB_VALUES = {values};  // compared at each clock",
         "",
-        f"  reg {_range(bits_in)}stimulus [0:CLOCKS-1];",
-        f"  reg {_range(bits_out)}expected [0:CLOCKS-1];",
+        f"  reg {_range(bits_in)}tb_stimulus [0:TB_CLOCKS-1];",
+        f"  reg {_range(bits_out)}tb_expected [0:TB_CLOCKS-1];",
         "",
+        "  // Names that begin with tb_ are the bench's own, all others the unit's ports.",
         "  reg clk = 0;",
         *(f"  reg {_range(port.bits)}{port.name} = 0;" for port in inputs),
         *(f"  wire {_range(port.bits)}{port.name};" for port in outputs),
-        *(f"  reg {_range(port.bits)}want_{port.name};" for port in outputs),
+        *(f"  reg {_range(port.bits)}tb_want_{port.name};" for port in outputs),
         "",
         *(f"  {line}" for line in _instance(unit, "dut", ports)),
         "",
-        "  integer clock, lane;",
-        "  reg failed;",
-        "  reg [8*512-1:0] folder;",
+        "  integer tb_clock, tb_lane;",
+        "  reg tb_failed;",
+        "  reg [8*512-1:0] tb_folder;",
         "",
         "  initial begin",
-        '    if ($value$plusargs("data=%s", folder)) begin',
-        f'      $readmemh({{folder, "/{name}_tb_in.mem"}}, stimulus);',
-        f'      $readmemh({{folder, "/{name}_tb_out.mem"}}, expected);',
+        '    if ($value$plusargs("data=%s", tb_folder)) begin',
+        f'      $readmemh({{tb_folder, "/{name}_tb_in.mem"}}, tb_stimulus);',
+        f'      $readmemh({{tb_folder, "/{name}_tb_out.mem"}}, tb_expected);',
         "    end else begin",
-        f'      $readmemh("{name}_tb_in.mem", stimulus);',
-        f'      $readmemh("{name}_tb_out.mem", expected);',
+        f'      $readmemh("{name}_tb_in.mem", tb_stimulus);',
+        f'      $readmemh("{name}_tb_out.mem", tb_expected);',
         "    end",
         '    if ($test$plusargs("waves")) begin',
         f'      $dumpfile("{name}_tb.vcd");',
         f"      $dumpvars(0, {name}_tb);",
         "    end",
-        "    failed = (^expected[CLOCKS-1] === 1'bx);",
-        f'    if (failed) $display("no {name}_tb_out.mem: give its folder by +data=FOLDER");',
-        "    lane = 0;",
-        "    for (clock = 0; clock < CLOCKS && !failed; clock = clock + 1) begin",
+        "    tb_failed = (^tb_expected[TB_CLOCKS-1] === 1'bx);",
+        f'    if (tb_failed) $display("no {name}_tb_out.mem: give its folder by +data=FOLDER");',
+        "    tb_lane = 0;",
+        "    for (tb_clock = 0; tb_clock < TB_CLOCKS && !tb_failed; tb_clock = tb_clock + 1) begin",
         "      clk = 0;",
-        *_concatenation(inputs, "", "stimulus"),
-        *_concatenation(outputs, "want_", "expected"),
+        *_concatenation(inputs, "", "tb_stimulus"),
+        *_concatenation(outputs, "tb_want_", "tb_expected"),
         "      #5;",
         *(f"      {line}" for port in outputs for line in _checks(port)),
         "      clk = 1;",
         "      #5;",
         "    end",
-        "    if (!failed) begin",
+        "    if (!tb_failed) begin",
         f'      $display("PASS: {name}, %0d clocks, %0d values compared",',
-        "               CLOCKS, CLOCKS * VALUES);",
+        "               TB_CLOCKS, TB_CLOCKS * TB_VALUES);",
         "      $finish;",
         "    end else begin",
         f'      $display("FAIL: {name}");',
@@ -349,11 +350,11 @@ def _concatenation(ports: Sequence[Port], prefix: str, memory: str) -> list[str]
     """Return the lines that assign a word of `memory` to all ports together."""
     names = [prefix + port.name for port in ports]
     text = names[0] if len(names) == 1 else "{" + ", ".join(names) + "}"
-    line = f"      {text} = {memory}[clock];"
+    line = f"      {text} = {memory}[tb_clock];"
     if len(line) <= 100:
         return [line]
     return [
         "      {",
         *(f"        {name}{',' * (name != names[-1])}" for name in names),
-        f"      }} = {memory}[clock];",
+        f"      }} = {memory}[tb_clock];",
     ]

@@ -61,8 +61,8 @@ KINDS = (
 LASTS = (OFTEN["i_last"], OFTEN["i_last"], 0.03, 0.4, 1.0)
 #: Probabilities of a reset in a stretch.
 RESETS = (0.0, 0.0, 0.0, 0.01, 0.06)
-#: Fraction of a stimulus, from its start on, with resets; and that of each further batch, where
-#: fewer resets are enough: each makes the twin slower.
+#: Fraction of a stimulus, from its start on, with resets; and the same for each further batch.
+#: Fewer resets are enough there, and each makes the twin slower.
 RESET_PART, FURTHER_RESET_PART = 1 / 2, 1 / 16
 
 T = TypeVar("T")

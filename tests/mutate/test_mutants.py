@@ -306,7 +306,7 @@ MUTANTS = [
         hdl.array.foot,
         "Array",
         ARRAY,
-        ("every column the same lane", ("first_lane=column", "first_lane=0")),
+        ("every column the same lane", ("config.lfsr.lane(column)", "config.lfsr.lane(0)")),
         ("lanes leap without rows", ("lane, valid[column]", "lane, valid[column] | 1")),
         ("a row less in the tile", ("m.Elif(row == 0)", "m.Elif(row == 1)")),
     ),

@@ -450,7 +450,7 @@ def test_probes_that_are_not_there_are_refused(probe, text):
 
 
 def test_the_page_on_environments_runs(capsys):
-    page = Path(__file__).parent.parent / "docs" / "environment.md"
+    page = Path(__file__).parents[2] / "docs" / "environment.md"
     code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.S))
     exec(compile(code, str(page), "exec"), {"__name__": "page"})
     lines = capsys.readouterr().out.splitlines()

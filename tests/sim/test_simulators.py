@@ -229,7 +229,7 @@ def test_a_stimulus_that_does_not_fit_is_refused():
         unit.run({"i_payload": [0]})
     with pytest.raises(ValueError, match="no input port is called o_data"):
         unit.run({"o_data": data})
-    with pytest.raises(ValueError, match="one entry a clock, all the same number"):
+    with pytest.raises(ValueError, match="one entry per clock, all the same number"):
         unit.run({"i_valid": [0, 1], "i_last": [0]})
     with pytest.raises(ValueError, match=r"the shape \(2,\): \(2, 5\) is wanted"):
         unit.run({"i_data": [0, 1]})

@@ -7,7 +7,7 @@ import pytest
 
 import golden
 from golden.fixed import Conversion, Fixed
-from gradloom import stimulus
+from gradloom.sim import stimulus
 from gradloom.sim.stimulus import BATCH, UsualInputs, usual_inputs
 from gradloom.units import UNITS
 

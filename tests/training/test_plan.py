@@ -19,7 +19,8 @@ from golden.training import (
     new_trainer,
     plan,
 )
-from golden.training.step.ops import Float, Kind, Product, QuantizeError, WageUpdate
+from golden.training.step.operation import Kind
+from golden.training.step.ops import Float, Product, QuantizeError, WageUpdate
 from golden.training.step.record import note
 
 RECIPES = sorted(path.stem for path in Path(golden.training.__file__).parent.glob("recipes/*.toml"))

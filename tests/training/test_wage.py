@@ -35,8 +35,8 @@ from golden.training import (
 from golden.training.layers import convolution
 from golden.training.layers.network import stages
 from golden.training.layers.windows import max_pool, unpool
+from golden.training.step.operation import Kind
 from golden.training.step.ops import (
-    Kind,
     Mask,
     OutputError,
     Pool,

@@ -1,12 +1,12 @@
-"""Products of a layer with weights, exact: forward, gradient, error.
+"""Exact products of a layer: forward, gradient and error products.
 
-Tensors are (batch, height, width, channels), weights (inputs, outputs) with their rows in the order
-(ky, kx, channel). All hold whole numbers, in any type; results are floats that hold them exactly
-(`golden.products`). The `_operands` functions give the same product as the array multiplies it.
+Tensors are (batch, height, width, channels). Weights are (inputs, outputs), their rows in the order
+(ky, kx, channel). All values are integers, in any type; results are exact integers in a float type
+(`golden.products`). The `_operands` functions return the operands of the array's products.
 
-Sums of whole numbers do not depend on their order as long as none leaves the mantissa: products are
-made from a few images at a time, so that what their windows see stays in a core's cache, and with
-their terms in the order in which they copy fastest.
+Integer sums that fit the mantissa do not depend on the order of the terms. So products are computed
+for a few images at a time, whose patches fit a core's cache, with terms in the order that is copied
+fastest. A patch is the part of an image in a window, at one place.
 """
 
 import math
@@ -29,17 +29,17 @@ from golden.training.layers.windows import (
     views,
 )
 
-#: Bytes that the windows of the images at hand may take up.
+#: Bytes of the patches of the images that are processed at a time.
 _CACHE = 3 << 19
 
-#: Multiplications of a product that BLAS makes without laying out its operands anew, which takes
-#: half of the time where there are few outputs (OpenBLAS, on processors with AVX-512).
+#: Number of multiplications up to which BLAS does not copy the operands of a product, which would
+#: take half of the time with few outputs (OpenBLAS, on processors with AVX-512).
 _SMALL = 1_000_000
 
-#: Outputs of a product from which on BLAS is not faster by having more.
+#: Number of outputs of a product above which BLAS is not faster per output.
 _OUTPUTS = 32
 
-#: Terms of a product that take as long as an element of another loop.
+#: Number of terms of a product that take as long as one element of another loop.
 _TERMS = 16
 
 
@@ -51,10 +51,25 @@ def forward(
     w_bound: int,
     biases: Tensor | None = None,
 ) -> Tensor:
-    """Sums of a layer, (batch, *stage.sums).
+    """Return the sums of a layer.
 
-    `x_bound` and `w_bound` are the largest magnitudes that can come; the float type follows from
-    them alone. `biases`, one an output and of that type, are added to the sums.
+    Parameters
+    ----------
+    stage
+        The layer.
+    x
+        Inputs, (batch, *stage.image).
+    w
+        Weights, (inputs, outputs).
+    x_bound, w_bound
+        Upper bounds of the magnitudes. They determine the float type.
+    biases
+        Addends, (outputs,), in that type.
+
+    Returns
+    -------
+    Tensor
+        Sums, (batch, *stage.sums).
     """
     kind = carrier(x_bound * w_bound, stage.inputs)
     x = _seen(stage, x.astype(kind, copy=False))
@@ -79,8 +94,20 @@ def forward(
 def forward_pooled(
     stage: Stage, x: Tensor, w: Tensor, x_bound: int, w_bound: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Sums of a layer after its max-pooling, (batch, *stage.pooled), and which sum of a window was
-    the first maximum (`golden.training.layers.windows.max_pool`), None where nothing is pooled.
+    """Return the sums of a layer after its max-pooling.
+
+    Parameters
+    ----------
+    stage, x, w, x_bound, w_bound
+        As in `forward`.
+
+    Returns
+    -------
+    sums : Tensor
+        Sums, (batch, *stage.pooled).
+    first : Tensor or None
+        Positions of the first maxima in their windows (`golden.training.layers.windows.max_pool`),
+        in the same shape; None without a pooling.
     """
     pool = stage.pool
     if pool is None:
@@ -104,19 +131,35 @@ def forward_pooled(
 def gradient(
     stage: Stage, x: Tensor, e: Tensor, x_bound: int, e_bound: int, first: Tensor | None = None
 ) -> Tensor:
-    """Sums over batch and places of input times error, (inputs, outputs).
+    """Return the sums of inputs times errors over batch and places.
 
-    With `first`, from `forward_pooled`, `e` is of the pooled sums and so is `e_bound`.
+    Parameters
+    ----------
+    stage
+        The layer.
+    x
+        Inputs, (batch, *stage.image).
+    e
+        Errors of the sums, (batch, *stage.sums); with `first`, of the pooled sums.
+    x_bound, e_bound
+        Upper bounds of the magnitudes.
+    first
+        Positions of the maxima, from `forward_pooled`.
+
+    Returns
+    -------
+    Tensor
+        Gradients, (inputs, outputs).
     """
     rows, columns, outputs = stage.sums if first is None else stage.pooled
-    term = x_bound * e_bound * rows * columns  # no more errors of an image add up, pooled or not
+    term = x_bound * e_bound * rows * columns  # bound of the sum over one image
     whole = carrier(term, len(x))
-    if stage.dense:  # one product, and nothing to add it to
-        # A pooling with padding has several windows over the one place there is.
+    if stage.dense:  # a single product
+        # A pooling with padding has several windows around the only place.
         x, e = x.astype(whole, copy=False), e.astype(whole, copy=False)
         e = _unpooled(stage, e, first, slice(None))
         return product(x.reshape(len(x), -1).T, e.reshape(-1, outputs))
-    exact = ((1 << 24) - 1) // max(term, 1)  # images whose sum float32 holds
+    exact = ((1 << 24) - 1) // max(term, 1)  # images whose sum is exact in float32
     kind = np.float32 if exact else whole
     x, e = _seen(stage, x.astype(kind, copy=False)), e.astype(kind, copy=False)
     total, lock = np.zeros((math.prod(x.shape[3:]), _abreast(stage) * outputs), whole), Lock()
@@ -138,9 +181,25 @@ def gradient(
 def error(
     stage: Stage, e: Tensor, w: Tensor, e_bound: int, w_bound: int, first: Tensor | None = None
 ) -> Tensor:
-    """Sums of errors times weights for every input, (batch, *stage.image).
+    """Return the sums of errors times weights for every input.
 
-    With `first`, from `forward_pooled`, `e` is of the pooled sums and so is `e_bound`.
+    Parameters
+    ----------
+    stage
+        The layer.
+    e
+        Errors of the sums, (batch, *stage.sums); with `first`, of the pooled sums.
+    w
+        Weights, (inputs, outputs).
+    e_bound, w_bound
+        Upper bounds of the magnitudes.
+    first
+        Positions of the maxima, from `forward_pooled`.
+
+    Returns
+    -------
+    Tensor
+        Errors of the inputs, (batch, *stage.image).
     """
     window = stage.window
     if first is not None and stage.pool is not None:
@@ -151,7 +210,7 @@ def error(
         errors = _unpooled(stage, e, first, slice(None)).reshape(len(e), -1)
         return product(errors, w.T).reshape(-1, *stage.image)
     sums = np.empty((len(e), *stage.image), kind)
-    abreast = _abreast(stage, 2 * _OUTPUTS)  # which here are terms
+    abreast = _abreast(stage, 2 * _OUTPUTS)  # here a limit of terms
     if abreast > 1 and stage.outputs < _OUTPUTS:
         back = np.ascontiguousarray(_wide(stage, w, abreast).T)
 
@@ -170,7 +229,7 @@ def error(
         def piece(part: slice) -> None:
             errors = _unpooled(stage, e, first, part)
             images = len(errors)
-            # Places first, images next: what an offset of the window adds is then long runs.
+            # With places before images, the addends of each window offset are contiguous.
             by_place = scratch((rows, columns, images, outputs), kind, "errors")
             np.copyto(by_place, errors.transpose(1, 2, 0, 3))
             seen = scratch((len(back), rows * columns * images, channels), kind, "seen")
@@ -183,7 +242,15 @@ def error(
 
 
 def pool(stage: Stage, y: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Outputs of a layer, (batch, *stage.sums), after its max-pooling: see `forward_pooled`."""
+    """Return the sums of a layer, (batch, *stage.sums), after its max-pooling.
+
+    Returns
+    -------
+    values : Tensor
+        (batch, *stage.pooled).
+    first : Tensor or None
+        As in `forward_pooled`.
+    """
     window = stage.pool
     if window is None:
         return y, None
@@ -198,7 +265,7 @@ def pool(stage: Stage, y: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def unpooled(stage: Stage, e: Tensor, first: Tensor | None) -> Tensor:
-    """Errors of a layer before its max-pooling, (batch, *stage.sums)."""
+    """Return the errors of a layer before its max-pooling, (batch, *stage.sums)."""
     if first is None:
         return e
     whole = np.empty((len(e), *stage.sums), e.dtype)
@@ -211,20 +278,21 @@ def unpooled(stage: Stage, e: Tensor, first: Tensor | None) -> Tensor:
 
 
 def _images(stage: Stage, sums: Tensor) -> list[slice]:
-    """Images whose sums a cache holds."""
+    """Return slices of images whose sums fit a cache."""
     size = math.prod(stage.sums)
     return slices(len(sums), _cache() // (2 * size * sums.itemsize), size)
 
 
 def _cache() -> int:
-    """`_CACHE`, but more for threads, which hand the interpreter's lock over after every loop: the
-    longer ones are, the less that costs.
+    """Return the number of bytes to process at a time.
+
+    With threads it is larger than `_CACHE`: longer loops release the interpreter's lock less often.
     """
     return _CACHE if threads.threads() < 2 else 4 * _CACHE
 
 
 def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """`a` @ `b` of two matrices, by columns of `b` or rows of `a` on all threads."""
+    """Return the product of two matrices; threads share the rows of `a` or the columns of `b`."""
     (height, depth), width = a.shape, b.shape[1]
     if out is None:
         out = np.empty((height, width), np.result_type(a, b))
@@ -245,7 +313,7 @@ def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
 def _pieces(
     stage: Stage, batch: int, kind: type[np.floating], most: int | None = None
 ) -> list[slice]:
-    """Images to take at a time, at most `most`."""
+    """Return slices of images to process at a time, each of at most `most` images."""
     rows, columns, outputs = stage.sums
     image = rows * columns * (stage.inputs + outputs) * np.dtype(kind).itemsize
     size = batch if stage.dense else max(_cache() // image, 1)
@@ -253,21 +321,24 @@ def _pieces(
 
 
 def _seen(stage: Stage, x: Tensor) -> Tensor:
-    """What the windows see, image by image, without a copy where it is large."""
+    """Return the patches of every image, for `_patches`; for a convolution, as a view."""
     return x.reshape(len(x), -1) if stage.dense else views(x, stage.window, _abreast(stage))
 
 
 def _abreast(stage: Stage, most: int = _OUTPUTS) -> int:
-    """Places of a row that one row of a product makes side by side, from what they see together:
-    less is copied, and BLAS has more outputs at a time.
+    """Return the number of adjacent places whose sums are one row of a product.
+
+    The patches of adjacent places overlap, so one wide patch needs less copying, and BLAS computes
+    more outputs at a time.
     """
     _, columns, outputs = stage.sums
     return max(n for n in range(1, 5) if n == 1 or (columns % n == 0 and n * outputs <= most))
 
 
 def _wide(stage: Stage, w: Tensor, abreast: int) -> Tensor:
-    """Weights for so many places abreast, (terms that they see together, places * outputs): zeros
-    where one does not look.
+    """Return the weights for `abreast` adjacent places, (terms of the patch, places * outputs).
+
+    They are 0 where a place's window does not cover the wide patch.
     """
     window = stage.window
     if abreast == 1:
@@ -281,7 +352,7 @@ def _wide(stage: Stage, w: Tensor, abreast: int) -> Tensor:
 
 
 def _of_places(stage: Stage, wide: Tensor, abreast: int) -> list[Tensor]:
-    """The parts of `_wide` that hold a place's weights, (ky, kx, channels, outputs) each."""
+    """Return views of the weights of each place in `_wide`, (ky, kx, channels, outputs)."""
     window = stage.window
     by_place = wide.reshape(window.height, -1, stage.image[2], abreast, stage.outputs)
     starts = range(0, abreast * window.stride, window.stride)
@@ -291,8 +362,9 @@ def _of_places(stage: Stage, wide: Tensor, abreast: int) -> list[Tensor]:
 
 
 def _patches(stage: Stage, x: Tensor) -> Tensor:
-    """What the windows see in some images of `_seen`, (products, rows, terms): a product for each
-    image where it is small, one for all images elsewhere.
+    """Return the patches of some images of `_seen`, (products, rows, terms).
+
+    Small products are separate for each image; large ones are one product for all images.
     """
     if stage.dense:
         return x[None]
@@ -304,7 +376,7 @@ def _patches(stage: Stage, x: Tensor) -> Tensor:
 def _unpooled(
     stage: Stage, e: Tensor, first: Tensor | None, part: slice, out: Tensor | None = None
 ) -> Tensor:
-    """Errors of some images at every place of the sums, (images, *stage.sums)."""
+    """Return the errors of the sums of some images, (images, *stage.sums)."""
     whole = e[part]
     if first is not None and stage.pool is not None:
         whole = unpool(whole, first[part], stage.pool, stage.sums, out)
@@ -312,25 +384,28 @@ def _unpooled(
 
 
 def forward_operands(stage: Stage, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """A and B of the forward product: rows (batch, y, x), columns outputs."""
+    """Return A and B of the forward product: rows (batch, y, x), columns outputs."""
     return patches(x, stage.window), w
 
 
 def gradient_operands(stage: Stage, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-    """A and B of the gradient product: rows (ky, kx, channel), columns outputs."""
+    """Return A and B of the gradient product: rows (ky, kx, channel), columns outputs."""
     return patches(x, stage.window).T, e.reshape(-1, stage.outputs)
 
 
 def error_operands(
     stage: Stage, e: Tensor, w: Tensor, phase: Phase | None = None
 ) -> tuple[Tensor, Tensor]:
-    """A and B of an error product: of a dense stage rows of the batch and columns (y, x, channel);
-    of a convolution's phase rows (batch, y, x), columns channels and terms (ky, kx, output).
+    """Return A and B of an error product.
+
+    For a dense layer, rows are (batch,) and columns (y, x, channel). For a phase of a convolution,
+    rows are (batch, y, x), columns channels, and terms (ky, kx, output).
     """
     if phase is None:
         return e.reshape(len(e), -1), w.T
     window, (rows, columns, outputs) = stage.window, stage.sums
-    # Weight (ky, kx) at input (y, x) meets the error of place ((y + p - ky) / s, (x + p - kx) / s).
+    # At input (y, x), weight (ky, kx) is the factor of the error of place
+    # ((y + p - ky) / s, (x + p - kx) / s).
     y, x = (
         (np.array(places)[:, None] + window.padding - np.array(taps, int)) // window.stride
         for places, taps in ((phase.ys, phase.kys), (phase.xs, phase.kxs))

@@ -1,7 +1,7 @@
 """Parts of a floating-point training: losses, batch normalisation, products of scaled words.
 
-Tensors are (batch, height, width, channels) of one float type, which is kept, and weights
-(inputs, outputs) with their rows in the order (ky, kx, channel).
+Tensors are (batch, height, width, channels). Weights are (inputs, outputs), their rows in the order
+(ky, kx, channel). Results have the float type of the operands.
 """
 
 from dataclasses import dataclass
@@ -21,20 +21,23 @@ BATCH_SHARE = 0.1
 
 
 def loss_and_error(loss: Loss, outputs: Tensor, labels: Codes) -> tuple[float, Tensor]:
-    """Sum of the losses of a batch, and its derivative by the outputs.
+    """Return the sum of a batch's losses, and its derivative with respect to the outputs.
 
     Parameters
     ----------
     loss
-        Which.
+        The loss.
     outputs
-        Of the last layer, (batch, classes).
+        Outputs of the last layer, (batch, classes).
     labels
         Class of every image, (batch,).
 
     Returns
     -------
-    The sum, for reports, and (batch, classes).
+    total : float
+        Sum of the losses, for reports.
+    error : Tensor
+        Derivative, (batch, classes).
     """
     rows = np.arange(len(labels))
     if loss == Loss.SSE:
@@ -52,16 +55,17 @@ def loss_and_error(loss: Loss, outputs: Tensor, labels: Codes) -> tuple[float, T
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Normalised:
-    """A layer's sums by batch normalisation, and what its way back needs.
+    """A batch normalisation of a layer's sums, with the values for its backward pass.
 
     Parameters
     ----------
     y
-        gamma x + beta, x the sums less their mean over their deviation.
+        gamma x + beta, in the shape of the sums.
     x
-        The sums so normalised, (batch * places, channels).
+        Normalised sums: (sum - mean) / deviation, (batch * places, channels).
     mean, variance
-        Of the batch, (channels,); the variance is the mean square, not the unbiased estimate.
+        Statistics of the batch, (channels,). The variance is the mean square, not the unbiased
+        estimate.
     """
 
     y: Tensor
@@ -71,19 +75,32 @@ class Normalised:
 
     @classmethod
     def of(cls, sums: Tensor, gamma: Tensor, beta: Tensor) -> "Normalised":
-        """Sums (..., channels) by the statistics of their batch (Ioffe and Szegedy 2015)."""
+        """Normalise sums (..., channels) by statistics of the batch (Ioffe and Szegedy 2015)."""
         flat = sums.reshape(-1, sums.shape[-1])
         mean = _mean(flat)
         x = flat - mean
         y = x * x
         variance = _mean(y)
         x /= np.sqrt(variance + EPSILON)
-        np.multiply(x, gamma, out=y)  # in place: fresh memory costs more than the arithmetic
+        np.multiply(x, gamma, out=y)  # in place: allocation takes longer than the arithmetic
         y += beta
         return cls(y=y.reshape(sums.shape), x=x, mean=mean, variance=variance)
 
     def back(self, d: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Derivatives by the sums, gamma and beta, from the derivative `d` by y."""
+        """Return the derivatives with respect to sums, gamma and beta, from that of y.
+
+        Parameters
+        ----------
+        d
+            Derivative with respect to y, in the shape of the sums.
+        gamma
+            Factors, (channels,).
+
+        Returns
+        -------
+        by_sums, by_gamma, by_beta : Tensor
+            In the shape of the sums, and (channels,).
+        """
         flat = d.reshape(self.x.shape)
         common = flat * self.x
         by_gamma, by_beta = _mean(common), _mean(flat)
@@ -95,22 +112,22 @@ class Normalised:
 
 
 def _mean(flat: Tensor) -> Tensor:
-    """Mean of every column. BLAS adds in blocks, so that the sum of many rows stays accurate."""
+    """Return the mean of every column, by BLAS, which adds in blocks and so is more accurate."""
     return np.ones(len(flat), flat.dtype) @ flat / len(flat)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scaled:
-    """Reals, as words times a scale.
+    """Real numbers: words times a scale.
 
     Parameters
     ----------
     words
-        A tensor or weights; whole numbers where `bound` is given.
+        A tensor or weights; integers if `bound` is given.
     scale
-        What 1 stands for: one number, or one for each image of a batch, (batch, 1, 1, 1).
+        Real value of a word of 1: one number, or one for each image, (batch, 1, 1, 1).
     bound
-        Largest magnitude of whole words; None where the words are any reals.
+        Upper bound of the magnitudes of integer words; None if the words are any reals.
     """
 
     words: Tensor
@@ -119,15 +136,14 @@ class Scaled:
 
     @property
     def reals(self) -> Tensor:
-        """What they stand for, of the words' type."""
+        """The real numbers, in the words' type."""
         return self.words * self.scale
 
 
 def forward(stage: Stage, x: Scaled, w: Scaled) -> Tensor:
-    """Sums of words of a layer, (batch, *stage.sums), not yet scaled.
+    """Return the sums of words of a layer, (batch, *stage.sums), without scale.
 
-    Where input and weights are whole numbers, so are they, and exact; else they are of the type of
-    `x`.
+    If inputs and weights are integers, the sums are exact; otherwise they have the type of `x`.
     """
     if x.bound is None or w.bound is None:
         return (patches(x.words, stage.window) @ w.words).reshape(len(x.words), *stage.sums)
@@ -135,13 +151,14 @@ def forward(stage: Stage, x: Scaled, w: Scaled) -> Tensor:
 
 
 def gradient(stage: Stage, x: Scaled, e: Scaled) -> Tensor:
-    """Sums over batch and places of input times error, (inputs, outputs)."""
+    """Return the sums of inputs times errors over batch and places, (inputs, outputs)."""
     return patches(x.words, stage.window).T @ e.reals.reshape(-1, stage.outputs) * x.scale
 
 
 def error(stage: Stage, e: Scaled, w: Scaled) -> Tensor:
-    """Sums of words of errors times weights for every input, (batch, *stage.image), not yet scaled;
-    see `forward`.
+    """Return the sums of words of errors times weights, (batch, *stage.image), without scale.
+
+    If errors and weights are integers, the sums are exact; otherwise they have the type of `e`.
     """
     if e.bound is not None and w.bound is not None:
         return convolution.error(stage, e.words, w.words, e.bound, w.bound)

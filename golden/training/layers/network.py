@@ -1,12 +1,12 @@
-"""A network as one line of text, and the shapes that follow from an image's.
+"""Networks as one line of text, and the shapes of their layers.
 
-`32C5-MP2-64C5p2-MP2-512FC` is read as in the papers: 32 channels of a 5 x 5 convolution,
-max-pooling over 2 x 2, and so on to 512 neurons, all joined to all. A last layer of one neuron a
-class follows by itself. `s2` after a window's size is its stride, `p2` zeros (nothing at all, for
-pooling) around the image; `C5x3` is 5 high and 3 wide. A convolution moves by 1 unless told, a
-pooling by its size.
+The text has the form of the papers: in `32C5-MP2-64C5p2-MP2-512FC`, `32C5` is a 5 x 5 convolution
+with 32 channels, `MP2` is max-pooling over 2 x 2, and `512FC` is a dense layer of 512 neurons. The
+last layer, with one neuron per class, is not written. `C5x3` is 5 high and 3 wide. After a window's
+size, `s2` is a stride of 2 and `p2` a padding of 2: zeros around the image, or for a pooling values
+below all others. The default stride is 1 for a convolution and the window's size for a pooling.
 
-Every layer with weights is a convolution here: a dense layer has one window, the whole image.
+Every layer with weights is treated as a convolution. A dense layer has one window, the whole image.
 """
 
 import re
@@ -28,16 +28,23 @@ _MOST = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """What a convolution or a pooling looks at, at each of its places.
+    """The window of a convolution or a pooling.
+
+    A place is a position of the window on the image.
 
     Parameters
     ----------
     height, width
-        Its size.
+        Size.
     stride
-        Rows, and columns, from one place to the next.
+        Distance of neighbouring places, in both directions.
     padding
-        Rows and columns added on each side of the image.
+        Number of rows and columns added at each side of the image.
+
+    Examples
+    --------
+    >>> Window(height=5, width=5, padding=2, stride=2).places(28, 28)
+    (14, 14)
     """
 
     height: int
@@ -46,7 +53,7 @@ class Window:
     padding: int = 0
 
     def places(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of places on an image; below 1 where the window does not fit."""
+        """Return the rows and columns of places on an image; below 1 if the window does not fit."""
         around = 2 * self.padding
         return (
             (height + around - self.height) // self.stride + 1,
@@ -55,7 +62,7 @@ class Window:
 
     @property
     def overlap(self) -> int:
-        """The most places that look at the same pixel."""
+        """Largest number of places that cover the same pixel."""
         return -(-self.height // self.stride) * -(-self.width // self.stride)
 
     def __str__(self) -> str:
@@ -64,19 +71,19 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """Places of an image that meet the same weights of a window in an error product.
+    """Pixels of an image that are multiplied by the same weights of a window.
 
-    A window of stride s moves by s, so at a place (y, x) of an image with padding p stand only the
-    weights (ky, kx) with ky = y + p and kx = x + p, modulo s.
+    With stride s and padding p, a pixel (y, x) is multiplied only by weights (ky, kx) with
+    ky = y + p and kx = x + p modulo s.
 
     Parameters
     ----------
     top, left
         y + p and x + p modulo the stride.
     ys, xs
-        Rows and columns of its places.
+        Rows and columns of the pixels.
     kys, kxs
-        Rows and columns of its weights.
+        Rows and columns of the weights.
     """
 
     top: int
@@ -88,16 +95,16 @@ class Phase:
 
     @property
     def places(self) -> int:
-        """Places of an image."""
+        """Number of pixels per image."""
         return len(self.ys) * len(self.xs)
 
     @property
     def taps(self) -> int:
-        """Places of a window; 0 where no window sees the places."""
+        """Number of weights per channel and output; 0 if no window covers the pixels."""
         return len(self.kys) * len(self.kxs)
 
     def of(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """The places of the phase in a tensor (batch, y, x, ...), without a copy."""
+        """Return a view of the phase's pixels in a tensor (batch, y, x, ...)."""
         ys, xs = (slice(places.start, None, places.step) for places in (self.ys, self.xs))
         return tensor[:, ys, xs]
 
@@ -109,11 +116,11 @@ class Layer:
     Parameters
     ----------
     text
-        How it was written.
+        The layer's text.
     outputs
-        Channels or neurons; 0 of a pooling.
+        Number of channels or neurons; 0 for a pooling.
     window
-        Of a convolution or a pooling; None of a dense layer.
+        Window of a convolution or a pooling; None for a dense layer.
     """
 
     text: str
@@ -123,18 +130,18 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A layer with weights at its place in a network, and the max-pooling after it.
+    """A layer with weights in a network, together with the max-pooling after it.
 
     Parameters
     ----------
     text
-        How it was written.
+        The layer's text.
     image
-        Shape of what comes in.
+        Shape of its input.
     window
-        What its products look at; of a dense layer the whole image.
+        Window of its products; for a dense layer, the whole image.
     outputs
-        Channels or neurons.
+        Number of channels or neurons.
     pool
         Window of the max-pooling after it, or None.
     """
@@ -147,28 +154,28 @@ class Stage:
 
     @property
     def inputs(self) -> int:
-        """Terms of a product: height * width * channels of the window."""
+        """Number of terms of a sum: height * width of the window, times channels."""
         return self.window.height * self.window.width * self.image[2]
 
     @property
     def sums(self) -> Shape:
-        """Shape of the products, before pooling."""
+        """Shape of the sums, before pooling."""
         return (*self.window.places(*self.image[:2]), self.outputs)
 
     @property
     def pooled(self) -> Shape:
-        """Shape of what goes on."""
+        """Shape of the output, after pooling."""
         height, width, channels = self.sums
         return self.sums if self.pool is None else (*self.pool.places(height, width), channels)
 
     @property
     def dense(self) -> bool:
-        """Whether it has one window alone, the whole image without padding."""
+        """Whether the window is the whole image without padding."""
         return (self.window.height, self.window.width) == self.image[:2] and not self.window.padding
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases of a convolution's error product that have places, row by row."""
+        """The phases of a convolution's error product that have pixels, row by row."""
         window, step = self.window, self.window.stride
         height, width, _ = self.image
         found = (
@@ -187,12 +194,19 @@ class Stage:
 
 
 def parse(network: str) -> tuple[Layer, ...]:
-    """The layers of a network's text, without the last one; an empty text has none.
+    """Return the layers in the text of a network, without the last layer.
 
     Raises
     ------
-    TypeError, ValueError
-        The text is none, or has what is not a layer; the message names it.
+    TypeError
+        The argument is not a text.
+    ValueError
+        A part of the text is not a layer, or a pooling does not follow a convolution.
+
+    Examples
+    --------
+    >>> [layer.outputs for layer in parse("32C5-MP2-512FC")]
+    [32, 0, 512]
     """
     if not isinstance(network, str):
         raise TypeError(f"network = {network!r}: a text is wanted, as in '32C5-MP2-512FC'")
@@ -212,7 +226,7 @@ def parse(network: str) -> tuple[Layer, ...]:
 
 
 def _layer(text: str) -> Layer:
-    """The layer that one part of a network's text names."""
+    """Return the layer of one part of a network's text."""
     found = _LAYER.fullmatch(text)
     if found is None:
         raise ValueError(
@@ -236,7 +250,7 @@ def _layer(text: str) -> Layer:
         padding=given.get("padding", 0),
     )
     most = min(window.height, window.width) - 1
-    if window.padding > most:  # there would be places with nothing but padding
+    if window.padding > most:  # some places would cover padding only
         raise ValueError(
             f"{text}: padding = {window.padding} of a window of {window}: allowed are 0 to {most}"
         )
@@ -244,20 +258,34 @@ def _layer(text: str) -> Layer:
 
 
 def stages(network: str, image: Shape, classes: int) -> tuple[Stage, ...]:
-    """The layers with weights of `network` on images of a shape, the last one of a neuron a class.
+    """Return the layers with weights of a network, the last one with one neuron per class.
+
+    Parameters
+    ----------
+    network
+        Text of the network.
+    image
+        Shape of an image.
+    classes
+        Number of classes.
 
     Raises
     ------
     ValueError
-        A window does not fit what comes to it: the message names the layer and says what was found
-        and which images are large enough.
+        A window is larger than its input. The message has the layer, both sizes and the smallest
+        size of images.
+
+    Examples
+    --------
+    >>> [(stage.text, stage.inputs, stage.pooled) for stage in stages("8C3-MP2", (8, 8, 1), 10)]
+    [('8C3', 9, (3, 3, 8)), ('10FC', 72, (1, 1, 10))]
     """
     layers = (*parse(network), Layer(text=f"{classes}FC", outputs=classes, window=None))
     found: list[Stage] = []
     shape = image
     for layer, after in zip(layers, (*layers[1:], None)):
         if not layer.outputs:
-            continue  # a pooling: part of the stage before
+            continue  # a pooling belongs to the previous stage
         window = layer.window or Window(height=shape[0], width=shape[1])
         pool = after.window if after is not None and not after.outputs else None
         stage = Stage(text=layer.text, image=shape, window=window, outputs=layer.outputs, pool=pool)
@@ -275,7 +303,7 @@ def stages(network: str, image: Shape, classes: int) -> tuple[Stage, ...]:
 
 
 def _least(layers: tuple[Layer, ...], axis: int) -> int:
-    """Rows (axis 0) or columns (1) of the smallest image that fits."""
+    """Return the rows (axis 0) or columns (axis 1) of the smallest image that fits."""
     size = 1
     for layer in reversed(layers):
         if (window := layer.window) is not None:
@@ -285,6 +313,12 @@ def _least(layers: tuple[Layer, ...], axis: int) -> int:
 
 
 def smallest(network: str) -> tuple[int, int]:
-    """Rows and columns of the smallest image that `network` fits, one channel or more."""
+    """Return the rows and columns of the smallest image for a network.
+
+    Examples
+    --------
+    >>> smallest("32C5-MP2-64C5-MP2")
+    (16, 16)
+    """
     layers = parse(network)
     return _least(layers, 0), _least(layers, 1)

@@ -1,7 +1,7 @@
-"""Softmax in integers: exponentials by table, probabilities with 16 fraction bits.
+"""Softmax in integers: exponentials from a table, probabilities with 16 fraction bits.
 
-Gupta et al. 2015 do not say how the output layer was computed; this rule is ours, and simple enough
-for hardware: one multiplier, a table of 1,024 words, one shift, one divider.
+Gupta et al. 2015 do not describe how the output layer was computed. This rule is our own; in
+hardware it takes one multiplier, a table of 1,024 words, one shifter and one divider.
 """
 
 import math
@@ -19,10 +19,10 @@ from golden.training.trainers.trainer import winners
 FRACTION = 16
 #: log2 of the entries of the table.
 INDEX_BITS = 10
-#: Exponentials are not shifted further than this.
+#: Largest shift of an exponential.
 MOST_SHIFT = 31
 
-# With 40 digits no entry comes close enough to a tie for its rounding to be in doubt.
+# With 40 digits, no entry is so close to a tie that its rounding depends on the precision.
 _PRECISE = Context(prec=40)
 _ENTRIES = 1 << INDEX_BITS
 
@@ -49,8 +49,14 @@ TABLE.flags.writeable = False
 
 
 def exponentials(x: Codes, fraction: int) -> Codes:
-    """exp(-x) with 16 fraction bits, for codes `x` >= 0 of `fraction` fraction bits."""
-    power = x * LOG2_E  # of two, with fraction + 16 fraction bits
+    """Return exp(-x) with 16 fraction bits, for codes x >= 0 with `fraction` fraction bits.
+
+    Examples
+    --------
+    >>> exponentials(np.array([0, 1 << 8]), fraction=8).tolist()
+    [65536, 24114]
+    """
+    power = x * LOG2_E  # exponent of 2, with fraction + 16 fraction bits
     whole = power >> (fraction + FRACTION)
     index = power >> (fraction + FRACTION - INDEX_BITS) & (_ENTRIES - 1)
     exponential: Codes = TABLE[index] >> np.minimum(whole, MOST_SHIFT)
@@ -58,14 +64,40 @@ def exponentials(x: Codes, fraction: int) -> Codes:
 
 
 def softmax(y: Codes, fraction: int) -> Codes:
-    """Probabilities with 16 fraction bits, rounded down, for each row of logits `y`."""
+    """Return the probabilities of logits.
+
+    Parameters
+    ----------
+    y
+        Logits, codes, (batch, classes).
+    fraction
+        Fraction bits of the logits.
+
+    Returns
+    -------
+    Codes
+        Probabilities with 16 fraction bits, rounded down, (batch, classes).
+
+    Examples
+    --------
+    >>> softmax(np.array([[0, 0], [1 << 8, 0]]), fraction=8).tolist()
+    [[32768, 32768], [47908, 17627]]
+    """
     exponential = exponentials(y.max(axis=1, keepdims=True) - y, fraction)
     return (exponential << FRACTION) // exponential.sum(axis=1, keepdims=True)
 
 
 def cross_entropy(y: NDArray[Any], probability: Codes, labels: Codes) -> Score:
-    """Score of logits `y` and their probabilities; one that rounded down to 0 counts as the least
-    there is.
+    """Return the score of a batch.
+
+    Parameters
+    ----------
+    y
+        Logits, (batch, classes).
+    probability
+        Their probabilities, (batch, classes). In the loss, 0 counts as the smallest code, 1.
+    labels
+        Class of every image, (batch,).
     """
     right = np.maximum(probability[np.arange(len(labels)), labels], 1)
     loss = len(labels) * FRACTION * math.log(2) - float(np.sum(np.log(right)))

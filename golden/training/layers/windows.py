@@ -1,9 +1,9 @@
-"""What a convolution and a max-pooling look at, on tensors (batch, height, width, channels).
+"""Patches of convolutions, and max-pooling, on tensors (batch, height, width, channels).
 
-A product has one row per place, (batch, y, x) in that order; its terms are (ky, kx, channel), and
-so are the rows of a stage's weights, (inputs, outputs). In that order what a window sees lies in
-memory in long runs, which copy and add fast. All tensors hold whole numbers or reals of one type,
-which is kept; nothing here rounds.
+A patch is the part of an image in a window at one place. A product has one row per patch, in the
+order (batch, y, x). Its terms, and the rows of a stage's weights, have the order (ky, kx, channel),
+in which long runs of a patch are contiguous in memory: they are copied and added fast. Results have
+the type of the operands; nothing is rounded.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ Tensor = NDArray[Any]
 
 
 def padded(x: Tensor, window: Window, value: float = 0) -> Tensor:
-    """`x` with the window's padding around each image; `x` itself where there is none."""
+    """Return `x` with the window's padding around each image; `x` itself if there is none."""
     p = window.padding
     if not p:
         return x
@@ -33,8 +33,9 @@ def padded(x: Tensor, window: Window, value: float = 0) -> Tensor:
 
 
 def views(x: Tensor, window: Window, abreast: int = 1) -> Tensor:
-    """What the window sees, without a copy: (batch, rows, columns, channels, ky, kx); or what it
-    sees from so many places of a row together.
+    """Return a view of all patches, (batch, rows, columns, channels, ky, kx).
+
+    With `abreast`, a patch covers that many adjacent places of a row.
     """
     width = window.width + (abreast - 1) * window.stride
     seen = sliding_window_view(padded(x, window), (window.height, width), axis=(1, 2))
@@ -42,18 +43,26 @@ def views(x: Tensor, window: Window, abreast: int = 1) -> Tensor:
 
 
 def patches(x: Tensor, window: Window) -> Tensor:
-    """What the window sees: (batch * places, height * width * channels), a copy or `x` itself."""
+    """Return all patches, (batch * places, height * width * channels).
+
+    Examples
+    --------
+    >>> x = np.arange(9).reshape(1, 3, 3, 1)
+    >>> patches(x, Window(height=2, width=2)).tolist()
+    [[0, 1, 3, 4], [1, 2, 4, 5], [3, 4, 6, 7], [4, 5, 7, 8]]
+    """
     seen = views(x, window).transpose(0, 1, 2, 4, 5, 3)
     return seen.reshape(-1, window.height * window.width * x.shape[3])
 
 
 def scratch_patches(seen: Tensor) -> Tensor:
-    """`patches` of what `views` returned image by image, (batch, places, terms), in any memory
-    order; the thread's next call overwrites it.
+    """Return a copy of the view of `views`, (batch, places, terms).
+
+    Its order in memory depends on its shape. The thread's next call overwrites it.
     """
     batch, rows, columns, channels, height, width = seen.shape
     terms = channels * height * width
-    by_term = channels * width < columns  # runs along a row of places are longer
+    by_term = channels * width < columns  # contiguous runs along a row of places are longer
     seen = seen.transpose((0, 4, 5, 3, 1, 2) if by_term else (0, 1, 2, 4, 5, 3))
     copy = scratch(seen.shape, seen.dtype, "patches")
     np.copyto(copy, seen)
@@ -63,10 +72,25 @@ def scratch_patches(seen: Tensor) -> Tensor:
 
 
 def spread(seen: Tensor, window: Window, shape: Shape, batch: int, abreast: int = 1) -> Tensor:
-    """The adjoint of `patches`, or of so many places of a row abreast: every element goes back to
-    where it was seen, and they add up.
+    """Add every element of all patches to its pixel: the adjoint of `patches`.
 
-    Returns a tensor (batch, *shape).
+    Parameters
+    ----------
+    seen
+        Patches, (batch * places, terms).
+    window
+        The window.
+    shape
+        Shape of an image.
+    batch
+        Number of images.
+    abreast
+        Number of places that a patch covers, as in `views`.
+
+    Returns
+    -------
+    Tensor
+        (batch, *shape).
     """
     (height, width, channels), (rows, columns) = shape, window.places(*shape[:2])
     p, step = window.padding, window.stride
@@ -81,8 +105,19 @@ def spread(seen: Tensor, window: Window, shape: Shape, batch: int, abreast: int 
 
 
 def spread_places(seen: Tensor, window: Window, shape: Shape) -> Tensor:
-    """The same from (offsets in the window, rows, columns, batch, channels) to (height, width,
-    batch, channels), in which runs are long.
+    """Add every element of all patches to its pixel, with other orders of the axes than `spread`.
+
+    Parameters
+    ----------
+    seen
+        Patches, (offsets in the window, rows, columns, batch, channels).
+    window, shape
+        As in `spread`.
+
+    Returns
+    -------
+    Tensor
+        (height, width, batch, channels).
     """
     (height, width, channels), (rows, columns) = shape, window.places(*shape[:2])
     p, step = window.padding, window.stride
@@ -95,8 +130,9 @@ def spread_places(seen: Tensor, window: Window, shape: Shape) -> Tensor:
 
 
 def _offsets(x: Tensor, window: Window) -> Iterator[Tensor]:
-    """Parts of a tensor, padding and all, that stand at the same place of every window, in
-    row-major order: (batch, rows, columns, channels) each.
+    """Yield, for each offset in the window, a view of its pixels at all places of a padded tensor.
+
+    Offsets are in row-major order; views are (batch, rows, columns, channels).
     """
     step = window.stride
     rows = (x.shape[1] - window.height) // step + 1
@@ -109,14 +145,30 @@ def _offsets(x: Tensor, window: Window) -> Iterator[Tensor]:
 def max_pool(
     x: Tensor, window: Window, best: Tensor | None = None, first: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The largest value of each place, and where in its window it first stands in row-major order.
+    """Return the maximum of each window, and the position of its first occurrence.
 
-    Padding is below every value.
+    Parameters
+    ----------
+    x
+        Values, (batch, height, width, channels).
+    window
+        The window. Its padding is lower than all values.
+    best, first
+        Arrays for the results; None allocates them.
 
     Returns
     -------
-    (batch, rows, columns, channels) each; the second one of unsigned integers. They are `best` and
-    `first`, if those are given.
+    best : Tensor
+        Maxima, (batch, rows, columns, channels).
+    first : Tensor
+        Positions in the window, in row-major order; unsigned, in the same shape.
+
+    Examples
+    --------
+    >>> x = np.array([[1, 7], [7, 2]]).reshape(1, 2, 2, 1)
+    >>> best, first = max_pool(x, Window(height=2, width=2))
+    >>> best.item(), first.item()
+    (7, 1)
     """
     lowest = -np.inf if np.issubdtype(x.dtype, np.floating) else np.iinfo(x.dtype).min
     one, *others = _offsets(padded(x, window, lowest), window)
@@ -126,19 +178,35 @@ def max_pool(
     best[...] = one
     first[...] = 0
     for offset, other in enumerate(others, 1):
-        other = np.ascontiguousarray(other)  # runs of a few channels are slow to take twice
+        other = np.ascontiguousarray(other)  # it is read twice, and few channels are slow to read
         above = other > best
         np.maximum(best, other, out=best)
-        np.maximum(first, above * kind.type(offset), out=first)  # a later one is above all before
+        np.maximum(first, above * kind.type(offset), out=first)  # later maxima have larger offsets
     return best, first
 
 
 def unpool(
     d: Tensor, first: Tensor, window: Window, shape: Shape, out: Tensor | None = None
 ) -> Tensor:
-    """The adjoint of `max_pool`: every error goes to the place that was taken; overlaps add.
+    """Add every error to the pixel of its maximum: the adjoint of `max_pool`.
 
-    Returns a tensor (batch, *shape): `out`, if it is given.
+    Parameters
+    ----------
+    d
+        Errors of the maxima, (batch, rows, columns, channels).
+    first
+        Positions from `max_pool`.
+    window
+        The window.
+    shape
+        Shape of an image.
+    out
+        Array for the result; None allocates it.
+
+    Returns
+    -------
+    Tensor
+        Errors of the pixels, (batch, *shape).
     """
     (height, width, channels), p = shape, window.padding
     if out is None:
@@ -148,7 +216,7 @@ def unpool(
         whole = np.empty((len(d), height + 2 * p, width + 2 * p, channels), d.dtype)
     tiled = window.height == window.width == window.stride
     if not tiled or whole.shape[1:3] != (window.height * d.shape[1], window.width * d.shape[2]):
-        whole[...] = 0  # places of none are left between the windows, or those of several add up
+        whole[...] = 0  # some pixels are in no window, or in several, whose errors are added
     for offset, part in enumerate(_offsets(whole, window)):
         taken = first == offset
         if window.overlap == 1:

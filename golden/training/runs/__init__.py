@@ -1,1 +1,1 @@
-"""Trainings that leave a folder behind: epochs, scores, checkpoints, the order of samples."""
+"""Runs of trainings: folders of results, checkpoints, scores, the order of samples."""

@@ -1,7 +1,7 @@
-"""Checkpoints: all that a training needs to go on, in a file that is whole or not there.
+"""Checkpoints: the complete state of a training in a file, written atomically.
 
-A checkpoint is an .npz file: the arrays of the trainer's state, a text (JSON) about the run, and a
-SHA-256 over both. The one before it is kept too.
+A checkpoint is an .npz file with the arrays of the trainer's state, a text (JSON) about the run,
+and a SHA-256 of both. The previous checkpoint is kept too.
 """
 
 import hashlib
@@ -17,32 +17,32 @@ from numpy.typing import NDArray
 from golden.files import replaced
 from golden.training.runs.score import Epoch, Histogram, LayerReport, Score
 
-#: The latest checkpoint of a run's folder, and the one before it.
+#: File names of the latest checkpoint in a run's folder and of the previous one.
 LATEST, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
-#: Changes when trainings can no longer go on from older checkpoints to the same bits.
+#: Version of the format; trainings do not resume from other versions, as results would differ.
 FORMAT = 2
 
 _NO_BARS = Histogram(counts=np.zeros(0, np.int64), edges=np.zeros(1))
 
 
 class DamagedError(ValueError):
-    """A checkpoint cannot be read; the message names the file and what is wrong with it."""
+    """A checkpoint cannot be read; the message has the file and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """Where a training stands.
+    """State of a run.
 
     Parameters
     ----------
     recipe
         The recipe, in TOML.
     data
-        What the data set is: name, sizes, SHA-256 of its images and labels.
+        Description of the data set: name, sizes, SHA-256 of images and labels.
     history
-        What every epoch came to; as it is read, without the bars of histograms.
+        Reports of all complete epochs. Histograms are not stored, and are empty after reading.
     state
-        The trainer's.
+        State of the trainer.
     """
 
     recipe: str
@@ -51,12 +51,12 @@ class Checkpoint:
     state: Mapping[str, NDArray[Any]]
 
     def write(self, folder: Path) -> None:
-        """Put it into `folder`; whenever this is stopped, there is a whole checkpoint as before."""
+        """Write the checkpoint to `folder`, atomically; the latest one becomes the previous one."""
         about = {
             "format": FORMAT,
             "recipe": self.recipe,
             "data": self.data,
-            "history": [_told(epoch) for epoch in self.history],
+            "history": [_json_of(epoch) for epoch in self.history],
         }
         arrays = {**self.state, "about": np.array(json.dumps(about))}
         with replaced(folder / LATEST) as temporary:
@@ -67,19 +67,19 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":
-        """The checkpoint of a file.
+        """Read a checkpoint.
 
         Raises
         ------
         DamagedError
-            It is none, or not as it was written.
+            The file is not a checkpoint, is damaged, or has another format.
         """
         try:
-            # NumPy would not close a file of its own that it cannot read.
+            # NumPy would not close the file after an error if it had opened it.
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             found = str(arrays.pop("sha256"))
-        except Exception as error:  # a damaged file can make the reader stumble anywhere
+        except Exception as error:  # a damaged file can raise any error
             raise DamagedError(f"{path}: damaged: {_first_line(error)}") from None
         if found != digest(arrays):
             raise DamagedError(f"{path}: damaged: its SHA-256 is not that of its contents")
@@ -89,12 +89,18 @@ class Checkpoint:
                 f"{path}: of format {found_format}, {FORMAT} is wanted: "
                 "another version of gradloom made it, whose draws came in another order"
             )
-        history = [_epoch(told) for told in about.pop("history")]
+        history = [_epoch_of(table) for table in about.pop("history")]
         return cls(state=arrays, history=history, **about)
 
 
 def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 over names, kinds, shapes and values, in hexadecimal."""
+    """Return the SHA-256 of names, dtypes, shapes and values, in hexadecimal.
+
+    Examples
+    --------
+    >>> len(digest({"images": np.zeros((2, 8, 8), np.uint8)}))
+    64
+    """
     sha = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
@@ -104,12 +110,12 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """An error in a line."""
+    """Return the first line of an error's message."""
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
-def _told(epoch: Epoch) -> dict[str, Any]:
-    """An epoch as JSON has it, without its histograms."""
+def _json_of(epoch: Epoch) -> dict[str, Any]:
+    """Return an epoch as a table for JSON, without its histograms."""
     scores = {
         name: [score.images, score.wrong, score.loss.hex()]
         for name, score in (("train", epoch.train), ("test", epoch.test))
@@ -118,18 +124,18 @@ def _told(epoch: Epoch) -> dict[str, Any]:
     return {"epoch": epoch.epoch, "seconds": epoch.seconds, "layers": layers, **scores}
 
 
-def _epoch(told: dict[str, Any]) -> Epoch:
-    """The epoch that `_told` told of."""
+def _epoch_of(table: dict[str, Any]) -> Epoch:
+    """Return the epoch of a table from `_json_of`."""
     train, test = (
         Score(images=images, wrong=wrong, loss=float.fromhex(loss))
-        for images, wrong, loss in (told["train"], told["test"])
+        for images, wrong, loss in (table["train"], table["test"])
     )
     layers = tuple(
         LayerReport(
             name=name, saturated=saturated, unmoved=unmoved, weights=_NO_BARS, updates=_NO_BARS
         )
-        for name, saturated, unmoved in told["layers"]
+        for name, saturated, unmoved in table["layers"]
     )
     return Epoch(
-        epoch=told["epoch"], seconds=told["seconds"], train=train, test=test, layers=layers
+        epoch=table["epoch"], seconds=table["seconds"], train=train, test=test, layers=layers
     )

@@ -1,8 +1,9 @@
-"""Trainings that leave a folder behind, stop at any moment and go on as if they had not.
+"""Runs: trainings with a folder of results, which can be interrupted and resumed.
 
-A run's folder holds `recipe.toml` (every setting, and what it was trained on), `metrics.csv` (a row
-an epoch), `layers.csv` (a row an epoch and layer), `histograms.npz` (weights and updates of the
-latest epoch) and two checkpoints. What comes after a checkpoint follows from it bit for bit.
+A run's folder has `recipe.toml` (all settings, and a description of the data set), `metrics.csv`
+(one row per epoch), `layers.csv` (one row per epoch and layer), `histograms.npz` (weights and
+updates of the latest epoch) and two checkpoints. A run that is resumed from a checkpoint has the
+same results, to the bit.
 """
 
 import csv
@@ -30,44 +31,59 @@ from golden.training.trainers.trainer import Trainer
 
 #: Files of a run's folder, beside the checkpoints.
 RECIPE, METRICS, LAYERS, HISTOGRAMS = "recipe.toml", "metrics.csv", "layers.csv", "histograms.npz"
-#: Seconds from one checkpoint to the next, at most a step more.
+#: Seconds from one checkpoint to the next; the current step is completed first.
 EVERY = 60.0
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was stopped between two steps; the message says where it goes on from."""
+    """A run was stopped by Ctrl-C; the message has the epoch, the step and the checkpoint."""
 
 
 class Run:
-    """A training and the folder that it leaves behind; `with` it, so that the folder is let go.
+    """A training, maybe with a folder of results.
+
+    A run locks its folder. It is a context manager; the end of the block releases the folder.
 
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     dataset
-        What on.
+        The data set.
     folder
-        Where to write; nothing is written without it.
+        Folder for results; None writes nothing.
     resume
-        Go on from the folder's latest checkpoint; from the start if there is none yet.
+        Resume from the folder's latest checkpoint; begin a new run if there is none.
     every
-        Seconds from one checkpoint to the next within an epoch; each epoch ends with one.
+        Seconds from one checkpoint to the next within an epoch. Each epoch ends with a checkpoint.
 
     Attributes
     ----------
     trainer
-        The trainer; between two steps its state is whole.
+        The trainer; its state is complete between two steps.
     history
-        What every epoch came to. Of those before a resumption the histograms are gone.
+        Reports of all complete epochs. Those before a resumption have no histograms.
     remark
-        Something that the person should know, in a line; else empty.
+        A message for the user, one line, or empty.
 
     Raises
     ------
     ValueError
-        The recipe does not fit the data set, the folder holds a run already (without `resume`), is
-        in use, or holds one of another recipe or data set.
+        The recipe does not fit the data set; or the folder has a run already (without `resume`), is
+        in use, or has a run of another recipe or data set.
+
+    Examples
+    --------
+    >>> from golden.datasets import digits
+    >>> from golden.training import WageRecipe
+    >>> recipe = WageRecipe(network="8FC", batch=359, epochs=1)
+    >>> with Run(recipe, digits(), "run") as run:
+    ...     for report in run.walk():
+    ...         pass
+    >>> run.place, report.epoch
+    ('after epoch 1, the last one', 1)
+    >>> sorted(path.name for path in run.folder.glob("*.csv"))
+    ['layers.csv', 'metrics.csv']
     """
 
     def __init__(
@@ -114,30 +130,35 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """Let the folder go, for others to write."""
+        """Release the folder."""
         if self.folder is not None:
             self._let_go()
 
     @property
     def score(self) -> Score:
-        """Scores of the training batches of the epoch at hand so far."""
+        """Score of the training batches of the current epoch so far."""
         return self.trainer.train
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch is done."""
+        """Whether the last epoch is complete."""
         return self.trainer.epoch == self.recipe.epochs
 
     def walk(self) -> Iterator[Epoch | None]:
-        """Train from here to the last epoch: yields None after a step, and what an epoch came to
-        after its last one.
+        """Train from the current state to the last epoch, one step at a time.
 
-        Ctrl-C ends it after the step at hand, with a checkpoint; a second one ends it at once.
+        Ctrl-C ends the training after the current step, with a checkpoint. A second Ctrl-C ends it
+        at once.
+
+        Yields
+        ------
+        Epoch or None
+            A report after the last step of an epoch; None after all other steps.
 
         Raises
         ------
         Interrupted
-            By Ctrl-C.
+            Ctrl-C was pressed.
         """
         written = time.monotonic()
         with _between_steps() as wanted:
@@ -156,7 +177,7 @@ class Run:
 
     @property
     def place(self) -> str:
-        """How far it is, in words."""
+        """The current epoch and step, in words."""
         epoch, step = self.trainer.epoch, self.trainer.position
         if self.finished:
             return f"after epoch {epoch}, the last one"
@@ -169,9 +190,9 @@ class Run:
         return f": {self.folder / LATEST} is whole, resume goes on from it" if self.folder else ""
 
     def _begin(self) -> None:
-        """Write the recipe into a new folder, or take up what a folder holds."""
+        """Write the recipe to a new folder, or resume from a folder's checkpoint."""
         assert self.folder is not None
-        for left in self.folder.glob(f".{LATEST}.*"):  # by a process that was killed
+        for left in self.folder.glob(f".{LATEST}.*"):  # left by a process that was killed
             left.unlink()
         found = None
         if any((self.folder / name).exists() for name in (LATEST, PREVIOUS)):
@@ -192,7 +213,7 @@ class Run:
         self._write_tables()
 
     def _require_same(self, path: Path, recipe: str, data: dict[str, Any]) -> None:
-        """Raise a ValueError unless a file is of this recipe and data set."""
+        """Raise a ValueError unless a file belongs to this recipe and data set."""
         before = toml.read(recipe, str(path))
         if before.SYSTEM != self.recipe.SYSTEM:
             raise ValueError(
@@ -206,14 +227,14 @@ class Run:
                     f"the recipe says {now.get(key, 'none')}"
                 )
         for key, value in self.data.items():
-            if key != "name" and data.get(key) != value:  # a folder may have moved
+            if key != "name" and data.get(key) != value:  # the data set's folder may have moved
                 raise ValueError(
                     f"{path}: made on {data.get('name')}, {key} = {data.get(key)}: "
                     f"{self.data['name']} has {value}"
                 )
 
     def _save(self, report: Epoch | None) -> None:
-        """Write what an epoch came to, if it ended, and then a checkpoint."""
+        """Write the results of an epoch, if one is complete, and then a checkpoint."""
         if self.folder is None:
             return
         if report is not None:
@@ -228,7 +249,7 @@ class Run:
         ).write(self.folder)
 
     def _write_tables(self) -> None:
-        """`metrics.csv` and `layers.csv`, as far as the history goes."""
+        """Write `metrics.csv` and `layers.csv` for all complete epochs."""
         assert self.folder is not None
         _write_csv(
             self.folder / METRICS,
@@ -257,25 +278,36 @@ def train(
     resume: bool = False,
     progress: Callable[[Epoch], None] | None = None,
 ) -> tuple[Trainer[Any], list[Epoch]]:
-    """Train on `dataset` as `recipe` says, to the last epoch.
+    """Train to the last epoch of a recipe.
 
     Parameters
     ----------
     recipe, dataset, folder, resume
-        As of `Run`, which goes step by step.
+        As in `Run`, which trains step by step.
     progress
-        Called with each epoch as it ends.
+        Called with the report of each epoch.
 
     Returns
     -------
-    The trainer after its last step, and what every epoch came to.
+    trainer : Trainer
+        The trainer after the last step.
+    history : list of Epoch
+        Reports of all epochs.
 
     Raises
     ------
     ValueError
-        As `Run` does.
+        As in `Run`.
     Interrupted
-        By Ctrl-C; the folder's checkpoint is whole then.
+        Ctrl-C was pressed; the folder has a checkpoint.
+
+    Examples
+    --------
+    >>> from golden.datasets import digits
+    >>> from golden.training import WageRecipe
+    >>> trainer, history = train(WageRecipe(network="8FC", batch=719, epochs=1), digits())
+    >>> history[0].train.images, history[0].test.images
+    (1438, 359)
     """
     with Run(recipe, dataset, folder, resume=resume) as run:
         for epoch in run.walk():
@@ -285,12 +317,19 @@ def train(
 
 
 def latest(folder: Path) -> tuple[Checkpoint, str]:
-    """The latest checkpoint of a run's folder that is whole, and a remark if it is not the last.
+    """Return the latest checkpoint of a run's folder that can be read.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+        The latest checkpoint, or the previous one if the latest one is damaged.
+    remark : str
+        A message if the latest checkpoint is damaged; otherwise empty.
 
     Raises
     ------
     DamagedError
-        None is.
+        No checkpoint can be read.
     """
     problem: DamagedError | None = None
     for name in LATEST, PREVIOUS:
@@ -306,7 +345,7 @@ def latest(folder: Path) -> tuple[Checkpoint, str]:
 
 
 def described(dataset: Dataset) -> dict[str, Any]:
-    """What a data set is, for those who must know it again."""
+    """Return a description of a data set, by which it is recognised: name, sizes and SHA-256."""
     arrays = {
         f"{part}_{kind}": getattr(dataset, f"{part}_{kind}")
         for part in ("train", "test")
@@ -339,7 +378,7 @@ def _pairs(settings: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _lock(folder: Path) -> int:
-    """A handle that keeps the folder ours until it is closed, by the end of the process at last."""
+    """Return a handle that locks the folder until it is closed, or until the process ends."""
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -351,9 +390,9 @@ def _lock(folder: Path) -> int:
 
 @contextmanager
 def _between_steps() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C was pressed, which stops nothing the first time.
+    """Yield a function that returns whether Ctrl-C was pressed; the first time, it stops nothing.
 
-    In the main thread alone; others get no signals.
+    This applies to the main thread only; other threads receive no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -373,7 +412,7 @@ def _between_steps() -> Iterator[Callable[[], bool]]:
 
 
 def _bars(layers: tuple[LayerReport, ...]) -> dict[str, Any]:
-    """Histograms as arrays by name."""
+    """Return the histograms as arrays by name."""
     return {
         f"{what} {number} {part}": getattr(getattr(layer, what), part)
         for number, layer in enumerate(layers, 1)
@@ -383,7 +422,7 @@ def _bars(layers: tuple[LayerReport, ...]) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    """A table, whole; numbers have all their digits."""
+    """Write a table atomically; numbers have all their digits."""
     with replaced(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -1,10 +1,10 @@
-"""The order of an epoch's images that hardware can make (`order = "lfsr"`).
+"""The order of an epoch's images that hardware can generate (`order = "lfsr"`).
 
-A register of N bits runs once round its states, each of which, XORed with the epoch's key, is an
-image's number; N is the least width of `golden.lfsr.MASKS` with as many states as there are images.
-Numbers beyond the images are skipped. A state is never 0, so the image whose number is the key is
-left out of that epoch, if there is one. The key changes which images meet in a batch, which a mere
-rotation of the states would not. docs/numerics.md, section 3.
+A register of N bits passes once through all of its states. A state XOR the epoch's key is the
+number of the next image; numbers beyond the last image are skipped. N is the smallest width in
+`golden.lfsr.MASKS` with at least as many states as images. A state is never 0, so the image whose
+number is the key is left out in that epoch, if there is one. With another key, other images are in
+the same batch, unlike with a rotation of the sequence. docs/numerics.md, section 3, has the rule.
 """
 
 from functools import lru_cache
@@ -17,8 +17,10 @@ from golden.lfsr import MASKS, step
 
 
 def table_width(images: int) -> int:
-    """Bits of the register for so many images.
+    """Return the width of the register for a number of images.
 
+    Examples
+    --------
     >>> table_width(1438), table_width(60_000)
     (12, 16)
     """
@@ -27,8 +29,10 @@ def table_width(images: int) -> int:
 
 
 def epoch_key(bits: int, epoch: int) -> int:
-    """What the states are XORed with in an epoch, from 0.
+    """Return the key of an epoch, counted from 0, for a register of `bits` bits.
 
+    Examples
+    --------
     >>> [epoch_key(12, epoch) for epoch in range(3)]
     [0, 2531, 966]
     """
@@ -38,7 +42,7 @@ def epoch_key(bits: int, epoch: int) -> int:
 
 @lru_cache(maxsize=4)
 def _states(bits: int) -> Codes:
-    """All states of a register, from 1 on."""
+    """Return all states of a register in order, from 1 on."""
     states, state = np.empty((1 << bits) - 1, np.int64), 1
     for place in range(len(states)):
         states[place] = state
@@ -47,12 +51,22 @@ def _states(bits: int) -> Codes:
 
 
 def lfsr_order(images: int, epoch: int) -> Codes:
-    """Numbers of the images in the order of an epoch, from 0: all of them, or all but one.
+    """Return the numbers of the images in the order of an epoch.
+
+    Parameters
+    ----------
+    images
+        Number of images.
+    epoch
+        The epoch, counted from 0.
 
     Returns
     -------
-    int64, (images,) or (images - 1,).
+    Codes
+        Numbers from 0, all or all but one; int64, (images,) or (images - 1,).
 
+    Examples
+    --------
     >>> lfsr_order(5, 0).tolist(), lfsr_order(5, 1).tolist()
     ([1, 3, 4, 2], [2, 3, 1, 4, 0])
     """

@@ -1,4 +1,4 @@
-"""What trainings report: scores, epochs, and how far the random bits have moved."""
+"""Reports of trainings: scores, epochs, and numbers of draws."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,20 @@ BARS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """Draws that every lane has made; times the generator's leap, single steps from its seed."""
+    """Number of draws of every lane.
+
+    Parameters
+    ----------
+    array
+        Draws of the lanes of the array's columns.
+    elementwise
+        Draws of the lanes of the elementwise rounders.
+
+    Examples
+    --------
+    >>> Draws(array=28)
+    Draws(array=28, elementwise=0)
+    """
 
     array: int = 0
     elementwise: int = 0
@@ -20,16 +33,22 @@ class Draws:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """How a network did on some images.
+    """Score of a network on some images.
 
     Parameters
     ----------
     images
-        How many there were.
+        Number of images.
     wrong
-        How many it put into another class than the label's.
+        Number of images in a wrong class.
     loss
-        Sum of the images' losses, a float for reports alone.
+        Sum of the images' losses, a float for reports.
+
+    Examples
+    --------
+    >>> score = Score(images=30, wrong=2, loss=15.0) + Score(images=10, wrong=2, loss=5.0)
+    >>> score.error, score.mean_loss
+    (10.0, 0.5)
     """
 
     images: int = 0
@@ -45,25 +64,31 @@ class Score:
 
     @property
     def error(self) -> float:
-        """Images in the wrong class, in per cent."""
+        """Share of images in a wrong class, in per cent."""
         return 100 * self.wrong / self.images
 
     @property
     def mean_loss(self) -> float:
-        """Loss of an image on average."""
+        """Mean loss of an image."""
         return self.loss / self.images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Histogram:
-    """How often values fall between edges, in reals.
+    """A histogram of real values.
 
     Parameters
     ----------
     counts
-        Values in each bar.
+        Number of values in each bar, int64, (bars,).
     edges
-        Lower edge of each bar, and the upper one of the last.
+        Lower edge of each bar, and the upper edge of the last one, (bars + 1,).
+
+    Examples
+    --------
+    >>> histogram = Histogram.of(np.array([-128, 0, 127]), unit=1 / 128)
+    >>> int(histogram.counts.sum()), histogram.edges.shape
+    (3, (61,))
     """
 
     counts: NDArray[np.int64]
@@ -71,27 +96,34 @@ class Histogram:
 
     @classmethod
     def of(cls, values: NDArray[Any], unit: float) -> "Histogram":
-        """Histogram of `values` times `unit`."""
+        """Return the histogram of `values` times `unit`."""
         counts, edges = np.histogram(values, BARS)
         return cls(counts=counts.astype(np.int64), edges=edges.astype(np.float64) * unit)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerReport:
-    """What the last step of an epoch did in a layer.
+    """Report on a layer in the last step of an epoch.
 
     Parameters
     ----------
     name
-        The layer, as its network writes it.
+        The layer in the text of the network.
     weights
         Stored weights after the step.
     updates
-        What the step added to them.
+        Changes of the stored weights in the step.
     saturated
-        Share of the forward values that came to the end of their range, 0 to 1.
+        Share of the forward values that reached the end of their range, 0 to 1.
     unmoved
-        Share of the weights that stayed as they were, 0 to 1.
+        Share of the weights that did not change, 0 to 1.
+
+    Examples
+    --------
+    >>> before, after = np.array([0, 5, -3, 7]), np.array([0, 6, -3, 7])
+    >>> report = LayerReport.of("10FC", before, after, unit=1 / 128, saturated=0.0)
+    >>> float(report.unmoved)
+    0.75
     """
 
     name: str
@@ -104,7 +136,19 @@ class LayerReport:
     def of(
         cls, name: str, before: NDArray[Any], after: NDArray[Any], unit: float, saturated: float
     ) -> "LayerReport":
-        """Report on weights before and after a step, codes that count `unit` each."""
+        """Return the report on the weights of a layer before and after a step.
+
+        Parameters
+        ----------
+        name
+            The layer.
+        before, after
+            Stored weights, codes.
+        unit
+            Real value of a code of 1.
+        saturated
+            As in the class.
+        """
         update = after - before
         return cls(
             name=name,
@@ -117,20 +161,27 @@ class LayerReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What an epoch came to.
+    """Report on an epoch.
 
     Parameters
     ----------
     epoch
-        Its number, from 1.
+        Number of the epoch, counted from 1.
     train
-        Scores of its training batches, each taken before the batch's update.
+        Score of its training batches, each before the batch's update.
     test
-        Score on the held-out images, after its last update.
+        Score of the test images, after the last update.
     seconds
-        Wall time of both.
+        Wall time of training and test.
     layers
-        What its last step did in every layer.
+        Reports on every layer in the last step.
+
+    Examples
+    --------
+    >>> train, test = Score(images=1408, wrong=704), Score(images=359, wrong=0)
+    >>> epoch = Epoch(epoch=1, train=train, test=test, seconds=0.5)
+    >>> epoch.train.error, epoch.test.error
+    (50.0, 0.0)
     """
 
     epoch: int

@@ -1,1 +1,1 @@
-"""A training step as a list of operations: what they are, their plan, their record."""
+"""A training step as a list of operations: their classes, plans and records."""

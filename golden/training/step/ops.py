@@ -1,11 +1,6 @@
-"""The operations of a training step: what each one reads, writes and draws.
+"""The operations of a training step: tensors read and written, scalars and draws of each kind.
 
-A plan (`golden.training.plan`) lists a step's operations; a trainer records them with the values
-that went in and came out (`golden.training.step.record`). Whatever runs a step elsewhere, in
-simulation or on hardware, reads operations and nothing else. An operation holds no number that
-depends on the data or on the epoch: those are its scalars, by name.
-
-Layers count from 1; layer 0 is the input. Groups of samples count from 0.
+`golden.training.step.operation` has their base class.
 """
 
 from collections.abc import Mapping
@@ -14,135 +9,13 @@ from enum import StrEnum
 from typing import ClassVar
 
 from golden.fixed import Conversion, Fixed, Rounding
-from golden.order import ColumnOrder, Matrix, Order, RowOrder, TileOrder, VectorOrder
+from golden.order import ColumnOrder, RowOrder, TileOrder, VectorOrder
 from golden.training.layers.network import Window
-
-
-class Kind(StrEnum):
-    """What a tensor of a training step is."""
-
-    #: What a layer gives to the next one; of layer 0 the pixels.
-    ACTIVATION = "activation"
-    #: The class of each sample.
-    LABEL = "label"
-    #: Stored weights, (inputs, outputs); with Gupta's rules the biases are one more row.
-    WEIGHT = "weight"
-    #: Biases that are stored apart.
-    BIAS = "bias"
-    #: The latest update of weights, which momentum carries on.
-    VELOCITY = "velocity"
-    #: Weights as they are multiplied.
-    FORWARD_WEIGHT = "forward weight"
-    #: Biases as they are multiplied.
-    FORWARD_BIAS = "forward bias"
-    #: Results of a forward product: raw sums, or words.
-    SUM = "sum"
-    #: Results after max-pooling.
-    POOLED = "pooled sum"
-    #: Which value of each window was the first maximum, counted row by row.
-    FIRST = "first maximum"
-    #: Where errors pass an activation.
-    ACTIVE = "active"
-    #: Where a quantizer did not clip, and where a sum was in its word's range.
-    UNCLIPPED = "unclipped"
-    #: Softmax's results.
-    PROBABILITY = "probability"
-    #: Output less target, not yet quantized.
-    DIFFERENCE = "difference"
-    #: Results of an error product, not yet masked or quantized.
-    RAW_ERROR = "raw error"
-    #: Errors of a layer's results, after pooling if there is one.
-    ERROR = "error"
-    #: Errors before pooling, at every place of the sums.
-    SPREAD_ERROR = "spread error"
-    #: Sums of a gradient product.
-    GRADIENT = "gradient"
-    #: What is subtracted from weights or biases.
-    STEP = "step"
-    #: The same for biases that are stored apart.
-    BIAS_STEP = "bias step"
-    #: Codes before their rounding.
-    WIDE = "wide code"
-    #: Factors of a batch normalisation.
-    GAMMA = "gamma"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """A tensor of a step by its name, and the matrix that an operation takes it as.
-
-    Parameters
-    ----------
-    kind
-        What it is.
-    layer
-        Of which layer.
-    group
-        Of which group of samples; None of what all groups share.
-    matrix
-        Its rows and columns.
-    """
-
-    kind: Kind
-    layer: int
-    group: int | None = None
-    matrix: Matrix
-
-    def __str__(self) -> str:
-        of_group = "" if self.group is None else f", group {self.group}"
-        return f"{self.kind} {self.layer}{of_group}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """An operation of a step.
-
-    Parameters
-    ----------
-    layer
-        Whose operation it is; of an error product, the layer whose weights it takes.
-    reads, writes
-        Tensors that go in and come out, by the names in `READS` and `WRITES`, the last of which may
-        be missing. A tensor may be written again, as by a mask; what is read is the latest.
-    order
-        The order in which its values pass; None where no hardware unit takes values one by one.
-    exact
-        Whether its arithmetic is that of numbers that hardware repeats to the bit; False marks
-        floating point.
-    """
-
-    #: Names of what goes in, of what comes out, and of the scalars.
-    READS: ClassVar[tuple[str, ...]] = ()
-    WRITES: ClassVar[tuple[str, ...]] = ()
-    SCALARS: ClassVar[tuple[str, ...]] = ()
-
-    layer: int
-    reads: tuple[Tensor, ...]
-    writes: tuple[Tensor, ...]
-    order: Order | None = None
-    exact: bool = True
-
-    @property
-    def draws(self) -> bool:
-        """Whether its values meet random words."""
-        return False
-
-    @property
-    def leaps(self) -> int:
-        """Draws that it makes on every lane that it uses."""
-        return self.order.leaps if self.draws and self.order is not None else 0
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What it reads and writes, by the names in `READS` and `WRITES`."""
-        return dict(zip(self.READS, self.reads)) | dict(zip(self.WRITES, self.writes))
-
-    def __str__(self) -> str:
-        reads, writes = (", ".join(map(str, some)) for some in (self.reads, self.writes))
-        return f"{type(self).__name__}: {reads} -> {writes}"
+from golden.training.step.operation import Operation, Tensor
 
 
 class Pass(StrEnum):
-    """Which of a layer's products."""
+    """The products of a layer."""
 
     FORWARD = "forward"
     ERROR = "error"
@@ -153,17 +26,17 @@ class Pass(StrEnum):
 class Product(Operation):
     """A product on the array.
 
-    An error product of a convolution of stride s is s x s products, one for each phase. Forward
-    products that are rounded also write where they did not saturate.
+    The error product of a convolution with stride s consists of s x s products, one for each phase.
+    Rounded forward products also write a mask of the results that did not saturate.
 
     Parameters
     ----------
     kind
-        Which one.
+        Forward, error or gradient product.
     phase
-        ((y + p) mod s, (x + p) mod s) of the places that it is for.
+        ((y + p) mod s, (x + p) mod s) of the positions (y, x) of its results; p is the padding.
     conversion
-        What the rounders at the foot of the columns do; None where the sums drain raw.
+        Conversion of the rounders below the columns; None if the sums drain raw.
     """
 
     READS = ("a", "b")
@@ -191,14 +64,14 @@ class Pool(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class Unpool(Operation):
-    """Errors go to the first maximum of their window; where several meet, they add up.
+    """The way back through max-pooling: each error is added at the first maximum of its window.
 
     Parameters
     ----------
     window
-        The pooling's.
+        Window of the pooling.
     limit
-        Format to whose range sums are saturated, or None.
+        Format to whose range the sums of errors are saturated, or None.
     """
 
     READS = ("errors", "first")
@@ -210,7 +83,7 @@ class Unpool(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class Mask(Operation):
-    """Zeroes values where a mask is 0."""
+    """Sets values to 0 where a mask is 0."""
 
     READS = ("values", "keep")
     WRITES = ("out",)
@@ -218,7 +91,7 @@ class Mask(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class Relu(Operation):
-    """max(y, 0), and where y > 0."""
+    """max(y, 0), and the mask y > 0."""
 
     READS = ("values",)
     WRITES = ("out", "active")
@@ -226,7 +99,7 @@ class Relu(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class Sign(Operation):
-    """-1 or +1, 0 gives +1; and where |y| <= 1.
+    """-1 for y < 0, otherwise +1; and the mask |y| <= 1.
 
     Parameters
     ----------
@@ -258,12 +131,12 @@ class Softmax(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputError(Operation):
-    """Outputs, or probabilities, less the target.
+    """Outputs, or probabilities, minus the target.
 
     Parameters
     ----------
     one
-        log2 of the code that stands for 1, the target of the right class.
+        log2 of the code of 1, which is the target of the right class.
     """
 
     READS = ("outputs", "label")
@@ -295,7 +168,7 @@ class QuantizeWeight(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeActivation(Operation):
-    """WAGE's ReLU and Q_A, and the masks of the way back.
+    """WAGE's ReLU and Q_A, with the masks of the backward pass.
 
     Parameters
     ----------
@@ -315,12 +188,12 @@ class QuantizeActivation(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class ShiftExponent(Operation):
-    """A tensor's largest magnitude and log2 of its Shift; 0 and 0 where all values are zero.
+    """The largest magnitude of a tensor and log2 of its Shift; both are 0 if all values are 0.
 
     Parameters
     ----------
     ceil
-        To the next higher power of two, not the nearest.
+        Round up to the next power of two, not to the nearest one.
     """
 
     READS = ("values",)
@@ -332,14 +205,14 @@ class ShiftExponent(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeError(Operation):
-    """WAGE's Q_E, zero where the mask is 0.
+    """WAGE's Q_E; results are 0 where the mask is 0.
 
     Parameters
     ----------
     bits
         Bits of an error.
     rounding
-        Stochastic, or nearest with ties to even.
+        Stochastic or nearest-even.
     """
 
     READS = ("values", "keep")
@@ -364,7 +237,7 @@ class WageUpdate(Operation):
     bits
         Bits of a stored weight.
     half
-        Stored weights end at a half, not at the largest code.
+        Saturate at a half, not at the largest code.
     """
 
     READS = ("n", "gradient")
@@ -380,21 +253,21 @@ class WageUpdate(Operation):
         return True
 
 
-# Conversions of wide codes by elementwise rounders.
+# Conversions of wide codes in elementwise rounders.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Convert(Operation):
-    """Wide codes through the elementwise rounders.
+    """Conversion of wide codes in the elementwise rounders.
 
     Parameters
     ----------
     target
         Format of the results.
     rounding
-        How they are rounded.
+        Rounding of the dropped bits.
     fraction
-        Fraction bits of the wide codes; None where they are the scalar `fraction`.
+        Fraction bits of the wide codes; None if they are the scalar `fraction`.
     """
 
     READS: ClassVar[tuple[str, ...]] = ("z",)
@@ -410,17 +283,18 @@ class Convert(Operation):
         return self.rounding is Rounding.STOCHASTIC
 
     def conversion(self, scalars: Mapping[str, int]) -> Conversion:
-        """What the rounders do, by the operation's scalars."""
+        """Return the conversion, for the scalars of a recorded operation."""
         fraction = scalars["fraction"] if self.fraction is None else self.fraction
         return Conversion(fraction=fraction, target=self.target, rounding=self.rounding)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FixedPointUpdate(Convert):
-    """Gupta's update: z = velocity * v - gradient * G - weight * w, v' = Convert(z), and
-    w' = saturate(w + v'). The factors are scalars; `z` are its exact sums.
+    """Gupta's update: z = velocity * v - gradient * G - weight * w, v' = Convert(z) and
+    w' = saturate(w + v').
 
-    The last row, the biases, has no weight decay. Without momentum there is no v.
+    The factors are scalars, and z is exact. The last row, the biases, has no weight decay. Without
+    momentum, there is no v.
     """
 
     READS = ("gradient", "weight", "last")
@@ -430,10 +304,9 @@ class FixedPointUpdate(Convert):
 
 @dataclass(frozen=True, kw_only=True)
 class GridWeight(Convert):
-    """Forward weights of BinaryConnect: the nearest of the grid, or -1 and +1 by chance.
+    """Forward weights of BinaryConnect: the nearest value of the grid, or -1 and +1 at random.
 
-    `z` are the wide codes that the rounder is given for the buffer's, `out` what it returns, and
-    `code` the weights that follow.
+    `z` are the rounder's operands, `out` its results, and `code` the resulting weights.
     """
 
     READS = ("buffer",)
@@ -451,9 +324,9 @@ class FineStep(Convert):
 
 @dataclass(frozen=True, kw_only=True)
 class GridUpdate(Convert):
-    """The rules R and SR: weights less their steps, rounded to the grid.
+    """The rules R and SR: weights minus their steps, rounded to the grid.
 
-    `z` are the wide codes that the rounder is given, `out` what it returns.
+    `z` are the rounder's operands, `out` its results, and `moved` the new weights.
     """
 
     READS = ("weight", "step")
@@ -462,7 +335,7 @@ class GridUpdate(Convert):
 
 @dataclass(frozen=True, kw_only=True)
 class FineUpdate(Operation):
-    """Values less their steps, clipped.
+    """Values minus their steps, clipped.
 
     Parameters
     ----------
@@ -481,21 +354,21 @@ class FineUpdate(Operation):
 
 
 class FloatPart(StrEnum):
-    """What a floating-point operation does."""
+    """Parts of a step in floating point."""
 
-    WEIGHTS = "makes forward weights of stored ones"
-    FORWARD = "multiplies inputs by weights"
-    SCALE = "scales whole sums"
-    NORMALISE = "normalises over the batch"
-    BIAS = "adds biases"
-    ACTIVATION = "is the activation"
-    LOSS = "is the derivative of the loss by the outputs"
-    NORMALISE_BACK = "is the way back through a normalisation"
-    QUANTIZE_ERROR = "quantizes errors"
-    ERROR = "multiplies errors by weights"
-    SCALE_ERROR = "scales whole sums of errors"
-    GRADIENT = "multiplies inputs by errors"
-    UPDATE = "moves weights, biases and normalisation"
+    WEIGHTS = "forward weights from stored weights"
+    FORWARD = "inputs times weights"
+    SCALE = "integer sums times their scale"
+    NORMALISE = "batch normalisation"
+    BIAS = "addition of biases"
+    ACTIVATION = "activation"
+    LOSS = "derivative of the loss with respect to the outputs"
+    NORMALISE_BACK = "derivative of a batch normalisation"
+    QUANTIZE_ERROR = "quantization of errors"
+    ERROR = "errors times weights"
+    SCALE_ERROR = "integer sums of errors times their scale"
+    GRADIENT = "inputs times errors"
+    UPDATE = "update of weights, biases and normalisation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -505,9 +378,9 @@ class Float(Operation):
     Parameters
     ----------
     part
-        What it does.
+        The part.
     names
-        Names of what it reads and writes.
+        Names of inputs and of outputs.
     """
 
     part: FloatPart

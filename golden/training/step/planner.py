@@ -1,7 +1,7 @@
-"""The plan of a training step: its operations, in order, for any recipe.
+"""The plan of a training step: its operations in order.
 
-`plan` lists them. A trainer has the same operations from its system's `Planner`, takes their draws
-and records them; that its record has just the operations of the plan is tested for every recipe.
+`golden.training.plan` returns it for any recipe. A trainer uses the operations of its system's
+`Planner` for draws and records. A test compares records with plans for every recipe.
 """
 
 import math
@@ -15,17 +15,17 @@ from golden.fixed import Conversion, Fixed
 from golden.order import ColumnOrder, Matrix, RowOrder, TileOrder
 from golden.training.layers.network import Shape, Stage
 from golden.training.recipe import Recipe
-from golden.training.step.ops import Kind, Operation, Pass, Pool, Product, Tensor, Unpool
+from golden.training.step.operation import Kind, Operation, Tensor
+from golden.training.step.ops import Pass, Pool, Product, Unpool
 
-#: The recipe of a kind of planner.
+#: Type of a planner's recipe.
 R = TypeVar("R", bound=Recipe)
-
-
+#: Type of a method.
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def remembered(method: F) -> F:
-    """A planner's method that makes its result once for all calls with the same arguments."""
+    """Cache the results of a planner's method by its arguments (decorator)."""
 
     @wraps(method)
     def remembering(self: "Planner[Any]", *arguments: Any) -> Any:
@@ -38,21 +38,22 @@ def remembered(method: F) -> F:
 
 
 class Planner(ABC, Generic[R]):
-    """The operations of a system's step, one by one and as a list.
+    """Returns the operations of a system's step, one by one and in order.
 
-    Layers count from 0 here, as `stages` does; in the operations they count from 1.
+    Parameters `layer` are counted from 0, as in `stages`; layers in operations are counted from 1.
+    Parameters `group` are names of groups: see `name`.
 
     Parameters
     ----------
     recipe
-        What is trained.
+        The recipe.
     stages
         The layers with weights.
     """
 
-    #: Whether biases are one more row of the weights' products.
+    #: Whether biases are one more row of the weights in products.
     BIAS_ROW = False
-    #: Whether the forward pass and the errors are exact.
+    #: Whether pooling is exact in forward and backward pass.
     EXACT = True
 
     def __init__(self, recipe: R, stages: tuple[Stage, ...]):
@@ -63,44 +64,44 @@ class Planner(ABC, Generic[R]):
 
     @abstractmethod
     def step(self) -> Iterator[Operation]:
-        """The operations of a step, in order."""
+        """Yield the operations of a step, in order."""
 
     def name(self, group: int) -> int | None:
-        """Name of a group of samples; None where there is one."""
+        """Return the name of a group in operations: its number, or None if there is one group."""
         return group if len(self.groups) > 1 else None
 
     def samples(self, group: int | None) -> int:
-        """Samples of a group, or of the batch."""
+        """Return the number of samples of a group; for None, of the batch."""
         if group is None:
             return self.recipe.batch
         return self.groups[group].stop - self.groups[group].start
 
     def after(self, layer: int) -> Kind:
-        """What a layer's results are called before its activation."""
+        """Return the kind of a layer's results before its activation."""
         return Kind.SUM if self.stages[layer].pool is None else Kind.POOLED
 
-    # Tensors in rows and columns.
+    # Tensors.
 
     def _matrix(self, shape: Shape, samples: int) -> Matrix:
-        """Rows for the places of a tensor, (height, width, channels) a sample; columns channels."""
+        """Return a matrix with one row for each place of a tensor (samples, *shape)."""
         places = shape[0] * shape[1]
         group = self.recipe.rows if places > 1 else 1
         return Matrix(samples=samples, row_places=places, group=group, channels=shape[2])
 
     def sums(self, layer: int, kind: Kind, group: int | None = None) -> Tensor:
-        """A tensor of the shape of a layer's sums."""
+        """Return a tensor in the shape of a layer's sums."""
         stage = self.stages[layer]
         matrix = self._matrix(stage.sums, self.samples(group))
         return Tensor(kind=kind, layer=layer + 1, group=group, matrix=matrix)
 
     def pooled(self, layer: int, kind: Kind, group: int | None = None) -> Tensor:
-        """A tensor of the shape of a layer's results after pooling."""
+        """Return a tensor in the shape of a layer's results after pooling."""
         stage = self.stages[layer]
         matrix = self._matrix(stage.pooled, self.samples(group))
         return Tensor(kind=kind, layer=layer + 1, group=group, matrix=matrix)
 
     def below(self, layer: int, kind: Kind, group: int | None = None) -> Tensor:
-        """A tensor of what comes into a layer, in the rows and columns of its error product."""
+        """Return a tensor in the shape of a layer's input, as a matrix of its error product."""
         stage, samples = self.stages[layer], self.samples(group)
         height, width, channels = stage.image
         if stage.dense:
@@ -110,25 +111,25 @@ class Planner(ABC, Generic[R]):
         return Tensor(kind=kind, layer=layer, group=group, matrix=matrix)
 
     def weights(self, layer: int, kind: Kind, *, biases: bool = False) -> Tensor:
-        """A tensor of the shape of a layer's weights, with a row for biases if told."""
+        """Return a tensor in the shape of a layer's weights, with a row for `biases` or without."""
         stage = self.stages[layer]
         matrix = Matrix(samples=stage.inputs + biases, channels=stage.outputs)
         return Tensor(kind=kind, layer=layer + 1, matrix=matrix)
 
     def labels(self, group: int | None) -> Tensor:
-        """The class of every sample."""
+        """Return the tensor of the samples' classes."""
         matrix = Matrix(samples=self.samples(group), channels=1)
         return Tensor(kind=Kind.LABEL, layer=len(self.stages), group=group, matrix=matrix)
 
     # Orders.
 
     def by_rows(self, tensor: Tensor) -> RowOrder:
-        """The order of an elementwise pass."""
+        """Return the order of an elementwise operation on samples."""
         columns = self.recipe.columns
         return RowOrder(matrix=tensor.matrix, first_lane=columns, width=columns)
 
     def by_columns(self, tensor: Tensor) -> ColumnOrder:
-        """The order of a pass of weights."""
+        """Return the order of an elementwise operation on weights."""
         columns = self.recipe.columns
         return ColumnOrder(matrix=tensor.matrix, first_lane=columns, width=columns)
 
@@ -144,7 +145,7 @@ class Planner(ABC, Generic[R]):
     def forward(
         self, layer: int, weight: Kind, conversion: Conversion | None, group: int | None = None
     ) -> Product:
-        """The forward product of a layer."""
+        """Return the forward product of a layer."""
         stage, out = self.stages[layer], self.sums(layer, Kind.SUM, group)
         seen = replace(out.matrix, channels=stage.inputs + self.BIAS_ROW)
         a = Tensor(kind=Kind.ACTIVATION, layer=layer, group=group, matrix=seen)
@@ -161,7 +162,7 @@ class Planner(ABC, Generic[R]):
     def errors(
         self, layer: int, weight: Kind, conversion: Conversion | None, group: int | None = None
     ) -> list[Product]:
-        """The error products of a layer: one, or one for each phase of a convolution."""
+        """Return the error products of a layer: one, or one for each phase of a convolution."""
         stage, samples = self.stages[layer], self.samples(group)
         if stage.dense:
             out = self.below(layer, Kind.RAW_ERROR, group).matrix
@@ -207,12 +208,12 @@ class Planner(ABC, Generic[R]):
 
     @staticmethod
     def errors_of(stage: Stage) -> Kind:
-        """What a stage's errors are multiplied as: those at every place of its sums."""
+        """Return the kind of the errors of a stage's sums, the operands of its products."""
         return Kind.ERROR if stage.pool is None else Kind.SPREAD_ERROR
 
     @remembered
     def gradient(self, layer: int) -> Product:
-        """The gradient product of a layer, over the whole batch; its sums drain raw."""
+        """Return the gradient product of a layer, over the whole batch; its sums drain raw."""
         stage = self.stages[layer]
         out = self.weights(layer, Kind.GRADIENT, biases=self.BIAS_ROW)
         depth = self.recipe.batch * math.prod(stage.sums[:2])
@@ -231,7 +232,7 @@ class Planner(ABC, Generic[R]):
 
     @remembered
     def pool(self, layer: int, group: int | None = None) -> tuple[Pool, ...]:
-        """The max-pooling after a layer, if there is one."""
+        """Return the max-pooling after a layer; empty if there is none."""
         window = self.stages[layer].pool
         if window is None:
             return ()
@@ -249,9 +250,9 @@ class Planner(ABC, Generic[R]):
     def unpool(
         self, layer: int, group: int | None = None, limit: Fixed | None = None
     ) -> tuple[Unpool, ...]:
-        """The way back through the max-pooling after a layer, if there is one.
+        """Return the way back through the max-pooling after a layer; empty if there is none.
 
-        Errors that meet are saturated to `limit`, if it is given.
+        Sums of several errors are saturated to `limit`, if it is given.
         """
         window = self.stages[layer].pool
         if window is None:

@@ -1,7 +1,7 @@
-"""What a training step did, operation by operation: enough to do it again on other hardware and
-compare every word.
+"""Records of training steps: every operation with its values.
 
-A trainer appends one entry for each operation of its plan (`golden.training.plan`), in order.
+A record is sufficient to repeat a step on other hardware and to compare every word. A trainer
+appends one entry for each operation of its plan (`golden.training.plan`), in order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,22 +14,34 @@ from numpy.typing import NDArray
 from golden.training.layers.convolution import error_operands, forward_operands, gradient_operands
 from golden.training.layers.network import Stage
 from golden.training.layers.windows import Tensor
-from golden.training.step.ops import Operation
+from golden.training.step.operation import Operation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """An operation, and the values that went in and came out.
+    """An operation with the values of its tensors and scalars.
 
     Parameters
     ----------
     operation
-        Which one.
+        The operation.
     tensors
-        What it reads and writes by the operation's names, in rows and columns as its `tensors()`
-        have them: int64 codes, or floats of an operation that is not exact.
+        Inputs and outputs by name, each with the rows and columns of its tensor in
+        `operation.tensors()`: int64 codes, or floats if the operation is not exact.
     scalars
         Its scalars, by their names in `SCALARS`.
+
+    Examples
+    --------
+    >>> from golden.datasets import digits
+    >>> from golden.training import WageRecipe, new_trainer
+    >>> data, record = digits(), []
+    >>> trainer = new_trainer(WageRecipe(network="", batch=2), data)
+    >>> score = trainer.step(data.train_images[:2], data.train_labels[:2], record)
+    >>> print(record[0].operation)
+    QuantizeWeight: weight 1 -> forward weight 1
+    >>> {name: values.shape for name, values in record[0].tensors.items()}
+    {'n': (64, 10), 'code': (64, 10)}
     """
 
     operation: Operation
@@ -37,10 +49,10 @@ class Entry:
     scalars: Mapping[str, int]
 
 
-#: A step's operations, in order.
+#: The entries of a step, in order.
 Record = list[Entry]
 
-#: A tensor, or what makes it where somebody asks.
+#: A tensor, or a function that returns it, called only if there is a record.
 Made = NDArray[Any] | Callable[[], NDArray[Any]]
 
 
@@ -52,8 +64,22 @@ def note(
 ) -> None:
     """Append an operation to a record, if there is one.
 
-    `tensors` are copied, samples outermost, in any shape and type; every name of the operation is
-    wanted.
+    Parameters
+    ----------
+    record
+        The record, or None.
+    operation
+        The operation.
+    tensors
+        All of its tensors by name, in any type and shape, in the order (samples, places, channels).
+        They are copied.
+    scalars
+        All of its scalars by name.
+
+    Raises
+    ------
+    ValueError
+        A tensor or scalar of the operation is missing, or there are others.
     """
     if record is None:
         return
@@ -78,9 +104,23 @@ def note_forward(
     ones: float | None = None,
     **out: Made,
 ) -> None:
-    """Record a forward product of a tensor (batch, *stage.image) and weights.
+    """Record the forward product of a stage.
 
-    With `ones`, the last row of the weights is for biases, which meet a column of them.
+    Parameters
+    ----------
+    record, product
+        The record, if there is one, and the operation.
+    stage
+        The layer.
+    x
+        Inputs, (batch, *stage.image).
+    w
+        Weights, (inputs, outputs).
+    ones
+        Code of 1. If it is given, biases are the last row of the weights, and the inputs have a
+        column of ones.
+    out
+        The outputs by name.
     """
 
     def seen() -> Tensor:
@@ -98,8 +138,20 @@ def note_errors(
     w: Tensor,
     out: Tensor,
 ) -> None:
-    """Record the error products of a stage, from the errors of its sums and the weights to the
-    results (batch, *stage.image).
+    """Record the error products of a stage.
+
+    Parameters
+    ----------
+    record, products
+        The record, if there is one, and the operations.
+    stage
+        The layer.
+    e
+        Errors of its sums, (batch, *stage.sums).
+    w
+        Weights, (inputs, outputs).
+    out
+        Results, (batch, *stage.image).
     """
     if record is None:
         return
@@ -118,9 +170,23 @@ def note_gradient(
     out: Made,
     ones: float | None = None,
 ) -> None:
-    """Record the gradient product of a stage, from the errors of its sums.
+    """Record the gradient product of a stage.
 
-    With `ones`, a last row of them makes the gradients of biases.
+    Parameters
+    ----------
+    record, product
+        The record, if there is one, and the operation.
+    stage
+        The layer.
+    x
+        Inputs, (batch, *stage.image).
+    e
+        Errors of its sums, (batch, *stage.sums).
+    out
+        Gradients, (inputs, outputs).
+    ones
+        Code of 1. If it is given, the gradients have a last row for biases, and the inputs have a
+        row of ones.
     """
     if record is None:
         return

@@ -1,11 +1,10 @@
-"""The operations of a step of gradient descent in floating point: the float32 baselines, HWGQ and
-DoReFa.
-"""
+"""Plans of gradient descent in floating point: the float32 baselines, HWGQ and DoReFa."""
 
 from collections.abc import Iterator
 
 from golden.order import Matrix
-from golden.training.step.ops import Float, FloatPart, Kind, Mask, Operation, Product, Tensor
+from golden.training.step.operation import Kind, Operation, Tensor
+from golden.training.step.ops import Float, FloatPart, Mask, Product
 from golden.training.step.planner import Planner, R, remembered
 from golden.training.systems.dorefa.recipe import FLOAT_BITS, DorefaRecipe, Edges
 from golden.training.systems.float.recipe import FloatRecipe
@@ -13,7 +12,7 @@ from golden.training.systems.hwgq.recipe import HwgqRecipe
 
 
 class SgdPlanner(Planner[R]):
-    """The operations of a step in floats; products of whole numbers are exact."""
+    """Operations in floating point; products of integers are exact."""
 
     EXACT = False
     #: Whether the last layer has biases.
@@ -25,23 +24,23 @@ class SgdPlanner(Planner[R]):
         return True
 
     def normalised(self, layer: int) -> bool:
-        """Whether a layer's sums are normalised."""
+        """Return whether a layer's sums are normalised."""
         return self.batch_norm and layer < len(self.stages) - 1
 
     def biased(self, layer: int) -> bool:
-        """Whether a layer has biases; those of a normalised one are part of that."""
+        """Return whether a layer has biases, as part of a normalisation or without one."""
         return self.LAST_BIAS or layer < len(self.stages) - 1
 
     def whole_weights(self, layer: int) -> bool:
-        """Whether weights and inputs of a layer are multiplied as whole numbers."""
+        """Return whether inputs and weights of a layer are multiplied as integers."""
         return False
 
     def whole_errors(self, layer: int) -> bool:
-        """Whether errors of a layer's sums are multiplied as whole numbers, by such weights."""
+        """Return whether errors of a layer's sums and its weights are multiplied as integers."""
         return False
 
     def quantizes_errors(self, layer: int) -> bool:
-        """Whether errors of a layer's sums are quantized."""
+        """Return whether errors of a layer's sums are quantized."""
         return False
 
     def step(self) -> Iterator[Operation]:
@@ -69,7 +68,7 @@ class SgdPlanner(Planner[R]):
             yield self.update(layer)
 
     def through(self, layer: int) -> Iterator[Operation]:
-        """The way back from a layer's results to the errors that are multiplied."""
+        """Yield the way back from a layer's results to the errors of its sums."""
         if layer < len(self.stages) - 1:
             yield self.mask(layer)
         yield from self.unpool(layer)
@@ -90,21 +89,21 @@ class SgdPlanner(Planner[R]):
         )
 
     def _vector(self, layer: int, kind: Kind) -> Tensor:
-        """A number per output of a layer."""
+        """Return a tensor with one number per output of a layer."""
         matrix = Matrix(samples=1, channels=self.stages[layer].outputs)
         return Tensor(kind=kind, layer=layer + 1, matrix=matrix)
 
     def _errors(self, layer: int) -> Tensor:
-        """Errors of a layer's sums."""
+        """Return the tensor of the errors of a layer's sums."""
         return self.sums(layer, self.errors_of(self.stages[layer]))
 
     def _multiplied(self, layer: int) -> Kind:
-        """Weights that a layer's products take."""
+        """Return the kind of the weights in a layer's products."""
         return Kind.FORWARD_WEIGHT if self.whole_weights(layer) else Kind.WEIGHT
 
     @remembered
     def make_weights(self, layer: int) -> Float:
-        """Whole forward weights of stored ones."""
+        """Return the operation from stored weights to integer forward weights."""
         return self._float(
             layer,
             FloatPart.WEIGHTS,
@@ -114,7 +113,7 @@ class SgdPlanner(Planner[R]):
 
     @remembered
     def product(self, layer: int) -> Product | Float:
-        """The forward product of a layer."""
+        """Return the forward product of a layer."""
         product = self.forward(layer, self._multiplied(layer), None)
         return product if self.whole_weights(layer) else self._in_float(product, FloatPart.FORWARD)
 
@@ -124,13 +123,13 @@ class SgdPlanner(Planner[R]):
 
     @remembered
     def scale(self, layer: int) -> Float:
-        """Whole sums of a layer as reals."""
+        """Return the operation that scales integer sums of a layer."""
         sums = self.sums(layer, Kind.SUM)
         return self._float(layer, FloatPart.SCALE, {"values": sums}, {"out": sums})
 
     @remembered
     def offset(self, layer: int) -> Float:
-        """Normalisation of a layer's sums, or its biases."""
+        """Return the normalisation of a layer's sums, or the addition of its biases."""
         sums = self.sums(layer, Kind.SUM)
         reads = {"values": sums, "bias": self._vector(layer, Kind.BIAS)}
         part = FloatPart.BIAS
@@ -141,7 +140,7 @@ class SgdPlanner(Planner[R]):
 
     @remembered
     def activate(self, layer: int) -> Float:
-        """The activation of a hidden layer."""
+        """Return the activation of a hidden layer."""
         out, active = (self.pooled(layer, kind) for kind in (Kind.ACTIVATION, Kind.ACTIVE))
         return self._float(
             layer,
@@ -152,7 +151,7 @@ class SgdPlanner(Planner[R]):
 
     @remembered
     def loss(self) -> Float:
-        """The derivative of the loss by the outputs."""
+        """Return the operation that computes the derivative of the loss."""
         last = len(self.stages) - 1
         return self._float(
             last,
@@ -163,7 +162,7 @@ class SgdPlanner(Planner[R]):
 
     @remembered
     def mask(self, layer: int) -> Mask:
-        """Errors of a hidden layer pass where its activation lets them."""
+        """Return the mask of a hidden layer's errors by its activation."""
         raw, keep, error = (
             self.below(layer + 1, kind) for kind in (Kind.RAW_ERROR, Kind.ACTIVE, Kind.ERROR)
         )
@@ -171,19 +170,19 @@ class SgdPlanner(Planner[R]):
 
     @remembered
     def normalise_back(self, layer: int) -> Float:
-        """The way back through a normalisation."""
+        """Return the way back through a normalisation."""
         errors = self._errors(layer)
         return self._float(layer, FloatPart.NORMALISE_BACK, {"errors": errors}, {"out": errors})
 
     @remembered
     def quantize_errors(self, layer: int) -> Float:
-        """Errors of a layer's sums as codes."""
+        """Return the quantization of the errors of a layer's sums."""
         errors = self._errors(layer)
         return self._float(layer, FloatPart.QUANTIZE_ERROR, {"values": errors}, {"code": errors})
 
     @remembered
     def error_products(self, layer: int) -> tuple[Product | Float, ...]:
-        """The error products of a layer: of whole numbers, or one in floats."""
+        """Return the error products of a layer: in integers, or one in floating point."""
         if self.whole_errors(layer):
             return tuple(self.errors(layer, self._multiplied(layer), None))
         below = self.below(layer, Kind.RAW_ERROR)
@@ -193,25 +192,25 @@ class SgdPlanner(Planner[R]):
 
     @remembered
     def scale_errors(self, layer: int) -> Float:
-        """Whole sums of errors as reals."""
+        """Return the operation that scales integer sums of errors."""
         below = self.below(layer, Kind.RAW_ERROR)
         return self._float(layer, FloatPart.SCALE_ERROR, {"values": below}, {"out": below})
 
     @remembered
     def float_gradient(self, layer: int) -> Float:
-        """The gradient of a layer's weights."""
+        """Return the gradient product of a layer."""
         return self._in_float(self.gradient(layer), FloatPart.GRADIENT)
 
     @remembered
     def update(self, layer: int) -> Float:
-        """The update of all that a layer has to learn."""
+        """Return the update of all parameters of a layer."""
         weight = self.weights(layer, Kind.WEIGHT)
         reads = {"weight": weight, "gradient": self.weights(layer, Kind.GRADIENT)}
         return self._float(layer, FloatPart.UPDATE, reads, {"moved": weight})
 
 
 class FloatPlanner(SgdPlanner[FloatRecipe]):
-    """A float32 baseline has no exact product."""
+    """The float32 baselines, without exact products."""
 
     @property
     def batch_norm(self) -> bool:
@@ -219,7 +218,7 @@ class FloatPlanner(SgdPlanner[FloatRecipe]):
 
 
 class HwgqPlanner(SgdPlanner[HwgqRecipe]):
-    """HWGQ multiplies whole numbers in the forward pass."""
+    """HWGQ, with products of integers in the forward pass."""
 
     LAST_BIAS = False
 
@@ -228,7 +227,7 @@ class HwgqPlanner(SgdPlanner[HwgqRecipe]):
 
 
 class DorefaPlanner(SgdPlanner[DorefaRecipe]):
-    """DoReFa multiplies whole numbers where a layer is quantized."""
+    """DoReFa, with products of integers in quantized layers."""
 
     def whole_weights(self, layer: int) -> bool:
         last = len(self.stages) - 1

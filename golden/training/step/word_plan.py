@@ -1,5 +1,7 @@
-"""What the steps of Gupta's and Li's systems have in common: words that the array rounds, biases as
-a row of the products, softmax cross-entropy.
+"""The common part of the plans of Gupta's and Li's systems.
+
+The array rounds sums to words, biases are a row of the products, and the loss is softmax
+cross-entropy.
 """
 
 from abc import abstractmethod
@@ -11,45 +13,35 @@ from golden.fixed import Conversion, Fixed
 from golden.order import VectorOrder
 from golden.training.layers.softmax import FRACTION
 from golden.training.recipe import Recipe
-from golden.training.step.ops import (
-    Convert,
-    Kind,
-    Mask,
-    Operation,
-    OutputError,
-    Product,
-    Relu,
-    Sign,
-    Softmax,
-    Tensor,
-)
+from golden.training.step.operation import Kind, Operation, Tensor
+from golden.training.step.ops import Convert, Mask, OutputError, Product, Relu, Sign, Softmax
 from golden.training.step.planner import Planner, remembered
 
 R = TypeVar("R", bound=Recipe)
 
 
 class WordPlanner(Planner[R]):
-    """The operations of a step on words; a subclass says what the words are."""
+    """Operations on words; a subclass defines the words and the update."""
 
     BIAS_ROW = True
 
     @property
     @abstractmethod
     def multiplied(self) -> Kind:
-        """Weights that the products take."""
+        """Kind of the weights in products."""
 
     @abstractmethod
     def forward_conversion(self, layer: int) -> Conversion:
-        """From the sums of a layer to words."""
+        """Return the conversion of a layer's sums."""
 
     @abstractmethod
     def error_conversion(self, layer: int) -> Conversion:
-        """From the sums of a layer's error product to words."""
+        """Return the conversion of the sums of a layer's error product."""
 
     @property
     @abstractmethod
     def output_conversion(self) -> Conversion:
-        """From probabilities less targets to words."""
+        """Conversion of probabilities minus targets."""
 
     @property
     @abstractmethod
@@ -63,16 +55,16 @@ class WordPlanner(Planner[R]):
 
     @property
     def masks_saturated(self) -> bool:
-        """Whether no error passes a sum that saturated."""
+        """Whether errors of saturated sums are set to 0."""
         return True
 
     def prepare(self, layer: int) -> Iterator[Operation]:
-        """What comes before the first forward product of a layer in a step."""
+        """Yield the operations before the first forward product of a layer in a step."""
         return iter(())
 
     @abstractmethod
     def update(self, layer: int) -> Iterator[Operation]:
-        """The update of a layer."""
+        """Yield the update of a layer."""
 
     def step(self) -> Iterator[Operation]:
         last = len(self.stages) - 1
@@ -101,7 +93,7 @@ class WordPlanner(Planner[R]):
 
     @remembered
     def rounded_forward(self, layer: int, group: int | None) -> Product:
-        """The forward product of a layer, and where its words did not saturate."""
+        """Return the forward product of a layer, which also writes the mask of its saturation."""
         conversion = self.forward_conversion(layer)
         unclipped = self.sums(layer, Kind.UNCLIPPED, group)
         product = self.forward(layer, self.multiplied, conversion, group)
@@ -109,26 +101,26 @@ class WordPlanner(Planner[R]):
 
     @remembered
     def rounded_errors(self, layer: int, group: int | None) -> list[Product]:
-        """The error products of a layer."""
+        """Return the error products of a layer."""
         return self.errors(layer, self.multiplied, self.error_conversion(layer), group)
 
     @remembered
     def activate(self, layer: int, group: int | None) -> Relu | Sign:
-        """The activation of a hidden layer."""
+        """Return the activation of a hidden layer."""
         reads, writes = self._activated(layer, group)
         return Relu(layer=layer + 1, reads=reads, writes=writes)
 
     def _activated(
         self, layer: int, group: int | None
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """What the activation of a layer reads and writes."""
+        """Return inputs and outputs of the activation of a layer."""
         kinds = (self.after(layer), Kind.ACTIVATION, Kind.ACTIVE)
         taken, *given = (self.pooled(layer, kind, group) for kind in kinds)
         return (taken,), tuple(given)
 
     @remembered
     def softmax(self, group: int | None) -> Softmax:
-        """Probabilities of the outputs."""
+        """Return the softmax of the outputs."""
         last = len(self.stages) - 1
         return Softmax(
             layer=last + 1,
@@ -139,7 +131,7 @@ class WordPlanner(Planner[R]):
 
     @remembered
     def difference(self, group: int | None) -> OutputError:
-        """Probabilities less targets."""
+        """Return the operation that subtracts targets from probabilities."""
         last = len(self.stages) - 1
         return OutputError(
             layer=last + 1,
@@ -150,7 +142,7 @@ class WordPlanner(Planner[R]):
 
     @remembered
     def output_error(self, group: int | None) -> Convert:
-        """Probabilities less targets as words."""
+        """Return the conversion of probabilities minus targets to words."""
         last = len(self.stages) - 1
         wide, error = (self.sums(last, kind, group) for kind in (Kind.DIFFERENCE, Kind.ERROR))
         return self.convert(last, wide, error, self.output_conversion, self.by_rows(wide))
@@ -163,7 +155,7 @@ class WordPlanner(Planner[R]):
         conversion: Conversion,
         order: VectorOrder,
     ) -> Convert:
-        """An elementwise conversion."""
+        """Return an elementwise conversion of `wide` to `out`."""
         return Convert(
             layer=layer + 1,
             target=conversion.target,
@@ -176,7 +168,7 @@ class WordPlanner(Planner[R]):
 
     @remembered
     def activation_mask(self, layer: int, group: int | None) -> Mask:
-        """Errors of a hidden layer pass where its activation lets them."""
+        """Return the mask of a hidden layer's errors by its activation."""
         raw, keep, error = (
             self.below(layer + 1, kind, group) for kind in (Kind.RAW_ERROR, Kind.ACTIVE, Kind.ERROR)
         )
@@ -184,7 +176,7 @@ class WordPlanner(Planner[R]):
 
     @remembered
     def saturation_mask(self, layer: int, group: int | None) -> tuple[Mask, ...]:
-        """Errors pass where a layer's sums did not saturate, unless all are to."""
+        """Return the mask of errors of saturated sums; empty if all errors pass."""
         if not self.masks_saturated:
             return ()
         errors = self.sums(layer, self.errors_of(self.stages[layer]), group)

@@ -1,1 +1,1 @@
-"""The training systems, one room for each: its recipe, its plan of a step, its trainer."""
+"""The training systems, one package for each: its recipe, the plan of its step, its trainer."""

@@ -1,11 +1,11 @@
-"""The systems by name, and from a recipe and a data set to a trainer."""
+"""The systems by name; plans and trainers of recipes."""
 
 from typing import Any, NamedTuple
 
 from golden.datasets import Dataset
 from golden.training.layers.network import Shape, stages
 from golden.training.recipe import Recipe
-from golden.training.step.ops import Operation
+from golden.training.step.operation import Operation
 from golden.training.step.planner import Planner
 from golden.training.step.sgd_plan import DorefaPlanner, FloatPlanner, HwgqPlanner
 from golden.training.systems.dorefa.recipe import DorefaRecipe
@@ -27,14 +27,14 @@ from golden.training.trainers.trainer import Trainer
 
 
 class System(NamedTuple):
-    """The recipe of a system, what lists the operations of its step, and what carries them out."""
+    """Classes of a system: recipe, planner of its steps, trainer."""
 
     recipe: type[Recipe]
     planner: type[Planner[Any]]
     trainer: type[Trainer[Any]]
 
 
-#: The arithmetics that there are, by name.
+#: All systems by name.
 SYSTEMS: dict[str, System] = {
     recipe.SYSTEM: System(recipe, planner, trainer)
     for recipe, planner, trainer in (
@@ -56,21 +56,21 @@ def _system(recipe: Recipe) -> System:
 
 
 def plan(recipe: Recipe, shape: Shape, classes: int) -> list[Operation]:
-    """The operations of a training step, in order.
+    """Return the operations of a training step, in order.
 
     Parameters
     ----------
     recipe
-        What is trained.
+        A recipe of any system.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
 
     Raises
     ------
     TypeError
-        `recipe` is not of a system.
+        `recipe` is not the recipe of a system.
     ValueError
         The network does not fit the images.
 
@@ -87,14 +87,29 @@ def plan(recipe: Recipe, shape: Shape, classes: int) -> list[Operation]:
 
 
 def new_trainer(recipe: Recipe, dataset: Dataset) -> Trainer[Any]:
-    """A trainer at its first step, of the system of `recipe`, for the images of `dataset`.
+    """Return a trainer before its first step.
+
+    Parameters
+    ----------
+    recipe
+        A recipe of any system.
+    dataset
+        The data set, for the shape of its images, its classes and its pixel values.
 
     Raises
     ------
     TypeError
-        `recipe` is not of a system.
+        `recipe` is not the recipe of a system.
     ValueError
         The network does not fit the images.
+
+    Examples
+    --------
+    >>> from golden.datasets import digits
+    >>> from golden.training import load
+    >>> trainer = new_trainer(load("digits-wage"), digits())
+    >>> type(trainer).__name__, [weight.shape for weight in trainer.weights]
+    ('WageTrainer', [(64, 128), (128, 10)])
     """
     return _system(recipe).trainer(
         recipe, shape=dataset.shape, classes=dataset.classes, pixel_max=dataset.pixel_max

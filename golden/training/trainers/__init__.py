@@ -1,1 +1,1 @@
-"""What trainers of several systems share, from the base class of all of them on."""
+"""Base classes of the trainers."""

@@ -1,7 +1,7 @@
 """Training on the array: exact products, and lanes of random bits.
 
-Whole numbers travel in floats where they come from BLAS; none is larger than the mantissa holds, so
-nothing is lost (`golden.products`).
+BLAS computes products of integers in floating point. All sums fit the mantissa, so they are exact
+(`golden.products`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,32 +18,33 @@ from golden.threads import blas_alone, each, slices
 from golden.training.layers.network import Shape, Stage
 from golden.training.layers.windows import Tensor
 from golden.training.runs.score import Draws, Score
-from golden.training.step.ops import Operation, Product
+from golden.training.step.operation import Operation
+from golden.training.step.ops import Product
 from golden.training.step.record import Record
 from golden.training.trainers.trainer import Mask, R, Trainer
 
-#: Values rounded at a time, few enough for a core's cache.
+#: Number of values that are rounded at a time; they fit a core's cache.
 _BLOCK = 1 << 17
 
 
 class IntegerTrainer(Trainer[R]):
-    """A trainer whose every step could run on the hardware, word for word.
+    """Base of the trainers whose steps hardware repeats exactly.
 
     Attributes
     ----------
     draws
-        Draws the lanes have made so far.
+        Draws of the lanes so far.
     step_start
-        Draws they had made at the start of the latest step.
+        Draws of the lanes before the latest step.
     """
 
     def __init__(self, recipe: R, *, shape: Shape, classes: int, pixel_max: int):
         super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
-        # Evaluations begin at the seeds, so lanes that never move are kept to copy from.
+        # Evaluations begin at the seeds, with copies of these lanes.
         self._seeds = self._lanes(0, 0)
         self._move(Draws())
 
-    # All threads are ours: BLAS's own would be awake, and in their way, between its products.
+    # BLAS is limited to one thread, as its waiting threads would occupy the cores (golden.threads).
 
     def step(self, images: Bytes, labels: Bytes, record: Record | None = None) -> Score:
         with blas_alone():
@@ -58,7 +59,7 @@ class IntegerTrainer(Trainer[R]):
             return super().predict(images)
 
     def _lanes(self, first: int, made: int) -> Lanes:
-        """The lanes from `first` on, after so many draws."""
+        """Return the lanes from `first` on, after `made` draws."""
         generator = self.recipe.generator
         seed = generator.advance(generator.seed, made * generator.leap)
         return Lanes(replace(generator, seed=seed), first, self.recipe.columns)
@@ -78,8 +79,12 @@ class IntegerTrainer(Trainer[R]):
         return self._seeds.copy()
 
     def _elementwise_words(self, operation: Operation) -> Words | None:
-        """Draws for an operation at the elementwise rounders, whose lanes move on; None where it
-        draws nothing.
+        """Draw the words of an operation in the elementwise rounders.
+
+        Returns
+        -------
+        Words or None
+            Words in the shape of the operation's matrix; None if it does not draw.
         """
         if not operation.draws or operation.order is None:
             return None
@@ -88,14 +93,27 @@ class IntegerTrainer(Trainer[R]):
         return operation.order.words(self._elementwise)
 
     def _dither(self, operation: Operation, dropped: int) -> Codes:
-        """Random addends for an operation at the elementwise rounders, whose lanes move on."""
+        """Draw the random addends of an operation in the elementwise rounders."""
         words = self._elementwise_words(operation)
         assert words is not None
         return dither(words, dropped, self.recipe.generator.draw)
 
     def _array_words(self, products: Sequence[Product], stage: Stage, lanes: Lanes) -> Words | None:
-        """Draws at the foot of the array's columns for a forward product or all error products of
-        a stage, with rows (batch, y, x); None where they draw nothing. The lanes move on.
+        """Draw the words of the rounders below the array's columns.
+
+        Parameters
+        ----------
+        products
+            The forward product of a stage, or all of its error products.
+        stage
+            The layer.
+        lanes
+            The rounders' lanes.
+
+        Returns
+        -------
+        Words or None
+            Words with rows (batch, y, x); None if the products do not draw.
         """
         if not products[0].draws:
             return None
@@ -124,9 +142,23 @@ class IntegerTrainer(Trainer[R]):
         bound: int,
         lanes: Lanes,
     ) -> tuple[Tensor, Mask | None]:
-        """Sums of a forward product, or of all error products of a stage, in float64 and up to
-        `bound` in magnitude, rounded in place at the foot of the array's columns; and where they
-        came out of range, None if nowhere.
+        """Round sums in place, as the rounders below the array's columns do.
+
+        Parameters
+        ----------
+        sums
+            Sums of a forward product, or of all error products of a stage, in float64.
+        products, stage, lanes
+            As in `_array_words`.
+        bound
+            Upper bound of the sums' magnitudes.
+
+        Returns
+        -------
+        words : Tensor
+            Rounded and saturated sums, in the shape of `sums`.
+        outside : Mask or None
+            Where sums saturated, in the same shape; None if nowhere.
         """
         conversion = products[0].conversion
         assert conversion is not None
@@ -154,5 +186,5 @@ class IntegerTrainer(Trainer[R]):
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
-    """Tensors of all groups of a batch as one, without a copy where there is one group."""
+    """Return the tensors of all groups of a batch as one; without a copy if there is one group."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,8 +1,8 @@
-"""Stochastic gradient descent in floating point: the step that the float32 baselines, HWGQ and
-DoReFa share.
+"""Stochastic gradient descent in floating point: the common step of the float32 baselines, HWGQ and
+DoReFa.
 
-A layer is: products with weights, batch normalisation or a bias, max-pooling, activation. Pooling
-comes before the activation, which never falls, so the outcome is the same as after it.
+A layer consists of products with weights, batch normalisation or biases, max-pooling and an
+activation. The activation never decreases, so pooling before it has the same result as after it.
 """
 
 import math
@@ -32,26 +32,26 @@ from golden.training.step.sgd_plan import SgdPlanner
 from golden.training.systems.float.recipe import FloatStart, SgdRecipe
 from golden.training.trainers.trainer import Mask, Trainer, winners
 
-#: The recipe of a kind of trainer.
+#: Type of a trainer's recipe.
 S = TypeVar("S", bound=SgdRecipe)
 
 
 @dataclass(kw_only=True, eq=False)
 class Pass:
-    """What a layer's way back needs of its way forward.
+    """Values of a layer's forward pass that its backward pass reads.
 
     Parameters
     ----------
     x
         Input.
     w
-        Weights that it met.
+        Weights.
     normalised
         Batch normalisation, if there is one.
     first
-        Where each maximum of a pooling stood, if there is one.
+        Positions of the maxima of a pooling, if there is one.
     active
-        Where the activation lets errors pass; None of the last layer, which has no activation.
+        Mask of the activation; None for the last layer, which has none.
     """
 
     x: Scaled
@@ -63,14 +63,14 @@ class Pass:
 
 @dataclass(kw_only=True, eq=False)
 class Back:
-    """What comes of a layer's way back.
+    """Results of a layer's backward pass.
 
     Parameters
     ----------
     e
-        Errors of its sums, as they are multiplied.
+        Errors of its sums, as operands of products.
     by_bias, by_gamma
-        Derivatives by its biases and by the factors of its normalisation.
+        Derivatives with respect to its biases and to the factors of its normalisation, (outputs,).
     """
 
     e: Scaled
@@ -79,7 +79,7 @@ class Back:
 
 
 class Slopes(NamedTuple):
-    """Gradients of all that a layer has to learn."""
+    """Gradients of all parameters of a layer."""
 
     weights: Tensor
     biases: Tensor
@@ -87,31 +87,32 @@ class Slopes(NamedTuple):
 
 
 class SgdTrainer(Trainer[S]):
-    """Stochastic gradient descent with momentum and weight decay; a subclass says what weights,
-    activations and errors become before they are multiplied.
+    """Stochastic gradient descent with momentum and weight decay.
+
+    A subclass defines how weights, activations and errors are quantized for products.
 
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
     pixel_max
-        Pixel value that stands for 1.
+        Pixel value of 1.
 
     Attributes
     ----------
     biases
-        Bias of every layer, (outputs,); of a normalised layer, beta. Empty where there is none.
+        Biases of every layer, (outputs,); beta for a normalised layer; empty if there are none.
     gammas
-        Factor of a normalised layer, (outputs,), empty of the others.
+        Factors of every normalised layer, (outputs,); empty for the others.
     means, variances
-        Running statistics of the normalised layers, for evaluation: a tenth of each batch's goes
-        into them.
+        Running statistics of every normalised layer for evaluation, (outputs,). Each batch has a
+        share of a tenth.
     weight_velocities, bias_velocities, gamma_velocities
-        Their latest updates.
+        The latest updates of weights, biases and gammas.
     """
 
     STATE = (
@@ -125,7 +126,7 @@ class SgdTrainer(Trainer[S]):
         "gamma_velocities",
     )
     planner: SgdPlanner[S]
-    #: What lists the operations of a step.
+    #: Class of `planner`.
     PLANNER: type[SgdPlanner[Any]] = SgdPlanner
     #: Type of all tensors.
     KIND: type[np.floating] = np.float32
@@ -157,24 +158,22 @@ class SgdTrainer(Trainer[S]):
 
     @abstractmethod
     def _forward_weight(self, layer: int) -> Scaled:
-        """What the stored weights of a layer (0 the first) are multiplied as."""
+        """Return the weights of a layer, counted from 0, as operands of products."""
 
     @abstractmethod
     def _activation(self, y: Tensor) -> tuple[Scaled, Mask, float]:
-        """What goes on to the next layer, where errors come back, and the share of `y` beyond the
-        activation's top.
-        """
+        """Return the activations, their mask, and the share of `y` above the activation's range."""
 
     def _error(self, layer: int, d: Tensor) -> Scaled:
-        """What the errors of a layer's sums, (batch, *sums), are multiplied as."""
+        """Return the errors of a layer's sums, (batch, *sums), as operands of products."""
         return Scaled(words=d)
 
     def _weight_gradient(self, layer: int, g: Tensor) -> Tensor:
-        """Gradient by the stored weights of a layer, from that by its forward weights."""
+        """Return the gradient of a layer's stored weights, from that of its forward weights."""
         return g
 
     def _limited(self, weight: Tensor) -> Tensor:
-        """Stored weights after an update, kept within their range."""
+        """Return stored weights after an update, limited to their range."""
         return weight
 
     def _unit(self, layer: int) -> float:
@@ -210,7 +209,7 @@ class SgdTrainer(Trainer[S]):
         wrong = int(np.count_nonzero(winners(outputs) != labels))
         return Score(images=len(labels), wrong=wrong, loss=loss)
 
-    @np.errstate(over="ignore", invalid="ignore")  # the loss tells when training diverges
+    @np.errstate(over="ignore", invalid="ignore")  # `_scored` raises if training diverges
     def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
         passes, outputs = self._train_forward(pixels, record)
         score = self._scored(outputs, labels)
@@ -224,9 +223,18 @@ class SgdTrainer(Trainer[S]):
     def _slopes(
         self, passes: list[Pass], d: Tensor, record: Record | None
     ) -> Iterator[tuple[int, Slopes]]:
-        """Each layer and its gradients, the last layer first, from the derivative by the outputs.
+        """Yield each layer and its gradients, the last layer first.
 
-        A layer may be updated as soon as it has come.
+        The caller may update a layer as soon as it is yielded.
+
+        Parameters
+        ----------
+        passes
+            The forward pass.
+        d
+            Derivative of the loss with respect to the outputs, (batch, classes).
+        record
+            The record, if there is one.
         """
         last = self.layers - 1
         way = self._through(last, d.reshape(len(d), *self.stages[-1].pooled), passes[last], record)
@@ -243,8 +251,14 @@ class SgdTrainer(Trainer[S]):
             way = below
 
     def _train_forward(self, pixels: Tensor, record: Record | None) -> tuple[list[Pass], Tensor]:
-        """The layers by the statistics of the batch, which go into the running ones, and outputs,
-        (batch, classes).
+        """Run the forward pass with the statistics of the batch, and update the running ones.
+
+        Returns
+        -------
+        passes : list of Pass
+            Values for the backward pass.
+        outputs : Tensor
+            (batch, classes).
         """
         x, passes = self._input(pixels), []
         for layer, stage in enumerate(self.stages):
@@ -281,7 +295,7 @@ class SgdTrainer(Trainer[S]):
         return passes, y.reshape(len(pixels), -1)
 
     def _sums(self, layer: int, x: Scaled, w: Scaled, record: Record | None) -> Tensor:
-        """Sums of a layer as reals."""
+        """Return the scaled sums of a layer, (batch, *sums)."""
         stage, planner, product = self.stages[layer], self.planner, self.planner.product(layer)
         words = forward(stage, x, w)
         y = _scaled(words, x, w)
@@ -295,7 +309,7 @@ class SgdTrainer(Trainer[S]):
         return y
 
     def _error_sums(self, layer: int, e: Scaled, w: Scaled, record: Record | None) -> Tensor:
-        """Sums of errors times weights for the inputs of a layer, as reals."""
+        """Return the scaled sums of errors times weights for the inputs of a layer."""
         stage, planner = self.stages[layer], self.planner
         words = error(stage, e, w)
         d = _scaled(words, e, w)
@@ -308,7 +322,7 @@ class SgdTrainer(Trainer[S]):
         return d
 
     def _through(self, layer: int, d: Tensor, done: Pass, record: Record | None) -> Back:
-        """The way back from a layer's results to its sums."""
+        """Return the backward pass from a layer's results to its sums."""
         stage, planner = self.stages[layer], self.planner
         if done.active is not None:
             raw, d = d, d * done.active
@@ -330,7 +344,7 @@ class SgdTrainer(Trainer[S]):
         return Back(e=e, by_bias=by_bias[: self.biases[layer].size], by_gamma=by_gamma)
 
     def _update(self, layer: int, slopes: Slopes, record: Record | None) -> None:
-        """All that a layer has to learn, by its gradients."""
+        """Update all parameters of a layer by their gradients."""
         before = self.weights[layer]
         by_weight = slopes.weights + float(self.recipe.decay) * before
         self.weight_velocities[layer] = self._moved(self.weight_velocities[layer], by_weight)
@@ -343,11 +357,11 @@ class SgdTrainer(Trainer[S]):
         note(record, self.planner.update(layer), noted)
 
     def _moved(self, velocity: Tensor, g: Tensor) -> Tensor:
-        """The update that follows one, by a gradient."""
+        """Return the next update from the latest one and a gradient."""
         recipe = self.recipe
         return float(recipe.momentum) * velocity - float(recipe.rate(self.epoch)) * g
 
 
 def _scaled(words: Tensor, left: Scaled, right: Scaled) -> Tensor:
-    """Sums of products of words as reals, of the type of the words on the left."""
+    """Return scaled sums of products of words, in the type of the words on the left."""
     return words.astype(left.words.dtype, copy=False) * (left.scale * right.scale)

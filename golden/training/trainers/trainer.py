@@ -1,4 +1,4 @@
-"""What all trainers share: the walk through epochs, evaluation, a state to stop at and resume."""
+"""The base of all trainers: epochs and steps, evaluation, and a state that can be resumed."""
 
 import json
 import time
@@ -24,54 +24,67 @@ from golden.training.step.record import Record
 #: Truth values, any shape.
 Mask = NDArray[np.bool_]
 
-#: The recipe of a kind of trainer.
+#: Type of a trainer's recipe.
 R = TypeVar("R", bound=Recipe)
 
 
 class Trainer(ABC, Generic[R]):
-    """Weights and the walk through a training; a subclass says what a step's arithmetic is.
+    """Weights and progress of a training; a subclass defines the arithmetic of a step.
 
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
     pixel_max
-        Pixel value that stands for 1.
+        Pixel value of 1.
 
     Attributes
     ----------
     stages
-        The layers with weights, each with its place in the network.
+        The layers with weights, with their positions in the network.
     weights
         Stored weights of every layer, (inputs, outputs).
     epoch
-        Epochs done; the learning rate depends on it.
+        Number of complete epochs; the learning rate depends on it.
     position
-        Steps done of the epoch at hand.
+        Number of complete steps of the current epoch.
     train
-        Scores of its batches so far.
+        Score of the batches of the current epoch so far.
     draws
-        Draws the lanes of random bits have made so far; none without lanes.
+        Draws of the lanes of random bits so far; 0 without lanes.
     step_start
-        Draws they had made at the start of the latest step.
+        Draws of the lanes before the latest step.
     watching
-        Whether a step is to say in `saturated` how much of it saturated.
+        Whether a step updates `saturated`.
     saturated
-        Per layer, the share of the forward values that came to the end of their range in the latest
-        step that was watched.
+        Share of the forward values of each layer that reached the end of their range, in the latest
+        step with `watching`.
+
+    Examples
+    --------
+    >>> from golden.datasets import digits
+    >>> from golden.training import WageRecipe, new_trainer
+    >>> data = digits()
+    >>> trainer = new_trainer(WageRecipe(network="16FC", batch=4), data)
+    >>> isinstance(trainer, Trainer), [weight.shape for weight in trainer.weights]
+    (True, [(64, 16), (16, 10)])
+    >>> trainer.step(data.train_images[:4], data.train_labels[:4]).images
+    4
+    >>> trainer.predict(data.test_images[:2]).shape
+    (2,)
     """
 
-    #: Tensors of the state: names of attributes that are lists of arrays, one a layer.
+    #: Tensors of the state: names of attributes that are lists of arrays, one per layer.
     STATE: tuple[str, ...] = ("weights",)
 
     weights: list[Tensor]
-    #: The operations of a step; a subclass makes them.
+    #: Operations of a step; set by a subclass.
     planner: Planner[Any]
-    #: Input of every pixel value; a subclass makes it.
+    #: Input of every pixel value; set by a subclass.
     _table: Tensor
 
     def __init__(self, recipe: R, *, shape: Shape, classes: int, pixel_max: int):
@@ -94,22 +107,31 @@ class Trainer(ABC, Generic[R]):
 
     @property
     def layers(self) -> int:
-        """Layers with weights."""
+        """Number of layers with weights."""
         return len(self.stages)
 
     def step(self, images: Bytes, labels: Bytes, record: Record | None = None) -> Score:
-        """One training step on a batch: forward, backward, update.
+        """Train on one batch: forward pass, backward pass, update.
 
         Parameters
         ----------
-        images, labels
-            The batch, of the recipe's size; an array of pixels for each image.
+        images
+            uint8, (batch, height, width) or (batch, height, width, channels), with the recipe's
+            batch.
+        labels
+            uint8, (batch,).
         record
-            A list that gets one entry for each hardware operation, in order.
+            A list to which one entry per operation is appended, in order.
 
         Returns
         -------
-        Score of the batch before the update.
+        Score
+            Score of the batch before the update.
+
+        Raises
+        ------
+        ValueError
+            The batch has another size.
         """
         if not len(images) == len(labels) == self.recipe.batch:
             raise ValueError(
@@ -120,10 +142,17 @@ class Trainer(ABC, Generic[R]):
         return self._step(self._pixels(images), np.asarray(labels, np.int64), record)
 
     def evaluate(self, images: Bytes, labels: Bytes) -> Score:
-        """Score on `images`, by batches of the recipe's size.
+        """Return the score of images, in batches of the recipe's size.
 
-        Images of zeros fill up the last batch; they are not scored. The training's own random bits
-        do not move: every evaluation begins at the seeds.
+        The last batch is padded with images of zeros, which do not count. Every evaluation draws
+        from the seeds, and does not change the random bits of the training.
+
+        Parameters
+        ----------
+        images
+            uint8, (images, height, width) or (images, height, width, channels).
+        labels
+            uint8, (images,).
         """
         score = Score()
         for outputs, part in self._evaluated(images):
@@ -131,11 +160,11 @@ class Trainer(ABC, Generic[R]):
         return score
 
     def predict(self, images: Bytes) -> Codes:
-        """Class of every image, as `evaluate` finds it."""
+        """Return the class of every image, (images,), as in `evaluate`."""
         return np.concatenate([winners(outputs) for outputs, _ in self._evaluated(images)])
 
     def _evaluated(self, images: Bytes) -> Iterator[tuple[Tensor, slice]]:
-        """Outputs for `images`, batch by batch, and which images they are for."""
+        """Yield the outputs of a batch, (images, classes), and the slice of its images."""
         lanes, batch = self._evaluation_lanes(), self.recipe.batch
         for start in range(0, len(images), batch):
             part = slice(start, min(start + batch, len(images)))
@@ -146,10 +175,20 @@ class Trainer(ABC, Generic[R]):
             yield self._outputs(self._pixels(chosen), lanes)[: len(chosen) - missing], part
 
     def walk(self, dataset: Dataset) -> Iterator[Epoch | None]:
-        """Train from here to the recipe's last epoch, a step at a time.
+        """Train from the current state to the recipe's last epoch, one step at a time.
 
-        Yields None after a step and what the epoch came to after its last one. At each yield the
-        state is whole: what is saved then goes on as if nothing had happened.
+        At each yield, the state is complete: a training that is resumed from it has the same
+        results.
+
+        Yields
+        ------
+        Epoch or None
+            A report after the last step of an epoch; None after all other steps.
+
+        Raises
+        ------
+        ValueError
+            The data set has fewer images than a batch.
         """
         batch, images = self.recipe.batch, len(dataset.train_images)
         # An epoch in the order of an LFSR may leave one image out.
@@ -192,17 +231,17 @@ class Trainer(ABC, Generic[R]):
             yield report
 
     def _samples(self, images: int) -> Codes:
-        """Which image comes when in the epoch that begins."""
+        """Return the numbers of the images in the order of the next epoch."""
         if self.recipe.order == SampleOrder.LFSR:
             return lfsr_order(images, self.epoch)
         return self.random.permutation(images)
 
     def epochs(self, dataset: Dataset) -> Iterator[Epoch]:
-        """Train for as many epochs as the recipe says are left, and yield what each came to."""
+        """Train from the current state to the recipe's last epoch, and yield a report for each."""
         return (report for report in self.walk(dataset) if report is not None)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """All that the rest of the training depends on, as arrays by name."""
+        """Return the complete state of the training, as arrays by name."""
         named = {
             f"{name} {layer}": array.copy()
             for name in self.STATE
@@ -221,13 +260,12 @@ class Trainer(ABC, Generic[R]):
         return {**named, "order": self._order, "walk": np.array(json.dumps(walk))}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from a `state()` of a trainer of the same recipe, network and images.
+        """Continue from the state of a trainer with the same recipe, network and images.
 
         Raises
         ------
         ValueError
-            Something is missing, or of another shape; the message names it. Nothing is changed
-            then.
+            An array is missing, or has another shape or dtype. The trainer does not change.
         """
         named: dict[str, list[NDArray[Any]]] = {}
         for name in self.STATE:
@@ -252,34 +290,34 @@ class Trainer(ABC, Generic[R]):
             setattr(self, name, arrays)
 
     def _own_state(self) -> dict[str, Any]:
-        """What a subclass adds to the state, as JSON has it."""
+        """Return the additional state of a subclass, which JSON can represent."""
         return {}
 
     def _restore_own(self, walk: Mapping[str, Any]) -> None:
-        """Take up what `_own_state` gave."""
+        """Restore the additional state of a subclass."""
 
     @abstractmethod
     def _unit(self, layer: int) -> float:
-        """What 1 of a stored weight of a layer stands for, as a real."""
+        """Return the real value of 1 in the stored weights of a layer."""
 
     @abstractmethod
     def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
-        """The step, from inputs (batch, height, width, channels)."""
+        """Train on inputs (batch, height, width, channels) and their labels."""
 
     def _evaluation_lanes(self) -> Any:
-        """Random bits of one evaluation, handed to `_outputs` batch after batch."""
+        """Return the lanes of one evaluation, which `_outputs` takes for each batch."""
         return None
 
     @abstractmethod
     def _outputs(self, pixels: Tensor, lanes: Any) -> Tensor:
-        """Outputs of the last layer, (batch, classes), in evaluation."""
+        """Return the outputs of the last layer in evaluation, (batch, classes)."""
 
     @abstractmethod
     def _scored(self, outputs: Tensor, labels: Codes) -> Score:
-        """Score of the outputs of a batch."""
+        """Return the score of the outputs of a batch."""
 
     def _pixels(self, images: Bytes) -> Tensor:
-        """Inputs, (batch, height, width, channels)."""
+        """Return the inputs, (batch, height, width, channels)."""
         return self._table[np.asarray(images).reshape(-1, *self.shape)]
 
 
@@ -290,9 +328,29 @@ def _found(state: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
 
 
 def pixel_table(pixel_max: int, one: int, low: int, high: int, symmetric: bool = False) -> Codes:
-    """Input code of every pixel value: RNE(one * p / pixel_max), clipped to `low` to `high`.
+    """Return the input code of every pixel value.
 
-    `symmetric` spreads the pixels over -one to one: RNE(one * (2 p - pixel_max) / pixel_max).
+    Parameters
+    ----------
+    pixel_max
+        Pixel value of 1.
+    one
+        Code of 1.
+    low, high
+        Range to which codes are clipped.
+    symmetric
+        Whether pixels are mapped to -1 to 1, not to 0 to 1.
+
+    Returns
+    -------
+    Codes
+        one * p / pixel_max for each pixel value p, or one * (2 p - pixel_max) / pixel_max if
+        `symmetric`, rounded to nearest, ties to even; (pixel_max + 1,).
+
+    Examples
+    --------
+    >>> pixel_table(4, one=128, low=-127, high=127).tolist()
+    [0, 32, 64, 96, 127]
     """
     check.whole("pixel_max", pixel_max, 1, 255)
     values = [2 * p - pixel_max if symmetric else p for p in range(pixel_max + 1)]
@@ -302,5 +360,5 @@ def pixel_table(pixel_max: int, one: int, low: int, high: int, symmetric: bool =
 
 
 def winners(outputs: Tensor) -> Codes:
-    """Class of every row of outputs: the lowest index among equal maxima."""
+    """Return the class of every row of outputs, (batch,): the lowest index among equal maxima."""
     return np.argmax(outputs, axis=1).astype(np.int64)

@@ -1,5 +1,7 @@
-"""The way of Gupta's and Li's trainings: words that the array rounds, biases as a row of the
-products, softmax cross-entropy. Words travel in float64, which holds them and their sums exactly.
+"""The common step of Gupta's and Li's trainings.
+
+The array rounds sums to words, biases are a row of the products, and the loss is softmax
+cross-entropy. Words are stored in float64, in which they and their sums are exact.
 """
 
 from abc import abstractmethod
@@ -22,25 +24,25 @@ from golden.training.trainers.trainer import Mask
 
 
 class Operands(NamedTuple):
-    """What the products of a layer take."""
+    """Weights and biases of a layer's products."""
 
     weights: Carried
     biases: Carried
 
 
 class Way(NamedTuple):
-    """What the way back of a group of samples needs of its way forward, by layers.
+    """Forward pass of a group of samples, by layer, for its backward pass.
 
     Attributes
     ----------
     inputs
-        What came to each layer.
+        Input of each layer.
     outside
-        Where sums saturated; None where they did nowhere.
+        Where sums saturated; None if nowhere.
     taken
-        Which value of each pooling's windows went on; None without a pooling.
+        Positions of the maxima of each pooling; None without a pooling.
     pooled
-        What each activation took; at last the outputs.
+        Operand of each activation; for the last layer, the outputs.
     """
 
     inputs: list[Tensor]
@@ -50,7 +52,7 @@ class Way(NamedTuple):
 
 
 class WordTrainer(IntegerTrainer[R]):
-    """A trainer on words; a subclass says what they are, and how weights move.
+    """Base of the trainers on words; a subclass defines the words and the update.
 
     Attributes
     ----------
@@ -62,40 +64,40 @@ class WordTrainer(IntegerTrainer[R]):
     biases: list[Carried]
 
     def _operands(self, layer: int, record: Record | None) -> Operands:
-        """Operands of a training step."""
+        """Return the operands of a layer's products in a training step."""
         return Operands(self.weights[layer], self.biases[layer])
 
     def _evaluated_operands(self, layer: int) -> Operands:
-        """Operands in evaluation."""
+        """Return the operands of a layer's products in evaluation."""
         return Operands(self.weights[layer], self.biases[layer])
 
     @abstractmethod
     def _ones(self, layer: int) -> float:
-        """The code of 1 among the inputs of a layer, which its biases meet."""
+        """Return the code of 1 in the inputs of a layer, the factor of its biases."""
 
     @abstractmethod
     def _sums(self, layer: int, x: Tensor, operands: Operands) -> tuple[Carried, int]:
-        """Exact sums of a layer, (batch, *sums), and a bound of their magnitudes."""
+        """Return the exact sums of a layer, (batch, *sums), and a bound of their magnitudes."""
 
     @abstractmethod
     def _error_sums(self, layer: int, delta: Tensor, weights: Carried) -> tuple[Carried, int]:
-        """Exact sums of errors times weights, (batch, *image), and a bound of their magnitudes."""
+        """Return exact sums of errors times weights, (batch, *image), and their bound."""
 
     @abstractmethod
     def _update(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> None:
-        """New weights and biases, by the inputs of a layer and the errors of its sums."""
+        """Update weights and biases by the inputs of a layer and the errors of its sums."""
 
     def _activation(self, y: Carried) -> Carried:
         return np.maximum(y, 0)
 
     def _passes(self, y: Carried) -> Mask:
-        """Where the error gets back through the activation."""
+        """Return the mask of the activation: where errors pass it."""
         return y > 0
 
     def _forward(
         self, layer: int, x: Tensor, operands: Operands, group: int | None, lanes: Lanes
     ) -> tuple[Carried, Mask | None]:
-        """Words of a layer's sums, and where they saturated."""
+        """Return the words of a layer's sums, and where they saturated."""
         sums, bound = self._sums(layer, x, operands)
         product = self.planner.rounded_forward(layer, group)
         return self._rounded_carried(sums, [product], self.stages[layer], bound, lanes)
@@ -136,7 +138,7 @@ class WordTrainer(IntegerTrainer[R]):
                 below = delta
                 if layer:
                     below = self._back(layer, delta, operands[layer].weights, way, group, record)
-                if number == len(groups) - 1:  # gradients are of the whole batch
+                if number == len(groups) - 1:  # gradients need the whole batch
                     self._update(layer, joined(inputs[layer]), joined(errors[layer]), record)
                 delta = below
         return score
@@ -144,7 +146,7 @@ class WordTrainer(IntegerTrainer[R]):
     def _way(
         self, pixels: Tensor, operands: list[Operands], group: int | None, record: Record | None
     ) -> Way:
-        """The way forward of a group of samples; the first group finds the operands of the step."""
+        """Run the forward pass of a group; the first group also appends the step's operands."""
         way, planner, x = Way([], [], [], []), self.planner, pixels
         for layer, stage in enumerate(self.stages):
             if len(operands) == layer:
@@ -182,7 +184,7 @@ class WordTrainer(IntegerTrainer[R]):
     def _output_error(
         self, way: Way, labels: Codes, group: int | None, record: Record | None
     ) -> tuple[Carried, Score]:
-        """Errors of the last layer's sums, and the score."""
+        """Return the errors of the last layer's sums, and the score."""
         planner, outputs = self.planner, way.pooled[-1]
         y = outputs.reshape(len(labels), -1)
         probability = self._probabilities(y)
@@ -201,7 +203,7 @@ class WordTrainer(IntegerTrainer[R]):
     def _converted(
         self, operation: Convert, z: Carried, bound: int, scalars: Mapping[str, int] | None = None
     ) -> Carried:
-        """A tensor of wide codes up to `bound` in magnitude, rounded elementwise."""
+        """Return wide codes, at most `bound` in magnitude, rounded elementwise."""
         conversion = operation.conversion(scalars or {})
         words = self._elementwise_words(operation)
         if words is not None:
@@ -212,8 +214,9 @@ class WordTrainer(IntegerTrainer[R]):
     def _passed(
         self, layer: int, delta: Carried, way: Way, group: int | None, record: Record | None
     ) -> Carried:
-        """`delta` less the errors of sums that saturated, if they are to stop there; in place where
-        nobody records.
+        """Return errors, with those of saturated sums set to 0 if the plan has that mask.
+
+        Without a record, `delta` is overwritten.
         """
         saturated, kept = way.outside[layer], delta
         if saturated is not None and self.planner.masks_saturated:
@@ -233,7 +236,7 @@ class WordTrainer(IntegerTrainer[R]):
         group: int | None,
         record: Record | None,
     ) -> Carried:
-        """Errors of the sums of the layer before."""
+        """Return the errors of the previous layer's sums."""
         planner, stage, under = self.planner, self.stages[layer], self.stages[layer - 1]
         sums, bound = self._error_sums(layer, delta, weights)
         products = planner.rounded_errors(layer, group)
@@ -246,7 +249,7 @@ class WordTrainer(IntegerTrainer[R]):
         first = way.taken[layer - 1]
         if under.pool is not None and first is not None:
             errors, below = below, convolution.unpooled(under, below, first)
-            if under.pool.overlap > 1:  # errors met and added up
+            if under.pool.overlap > 1:  # several errors may be added
                 saturate_carried(below, planner.error_limit)
             (unpool,) = planner.unpool(layer - 1, group, planner.error_limit)
             note(record, unpool, {"errors": errors, "first": first, "spread": below})
@@ -254,5 +257,5 @@ class WordTrainer(IntegerTrainer[R]):
 
 
 def _kept(values: Tensor, outside: Mask | None) -> Mask:
-    """Where values are in range, of the shape of `values`."""
+    """Return where values are in range, in the shape of `values`."""
     return np.ones(values.shape, np.bool_) if outside is None else ~outside

@@ -1,4 +1,4 @@
-"""What a DoReFa training needs to know (Zhou et al. 2016)."""
+"""Recipes of DoReFa trainings (Zhou et al. 2016)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,16 +8,16 @@ from golden import check
 from golden.settings import Rate, check_settings, setting
 from golden.training.systems.float.recipe import FloatRecipe, SgdRecipe
 
-#: Bits that stand for a float that is not quantized.
+#: Number of bits that means a float without quantization.
 FLOAT_BITS = 32
 
 
 class Edges(StrEnum):
-    """What becomes of the first and the last layer."""
+    """Quantization of the first and the last layer."""
 
-    #: Their weights and errors stay floats, and the input does, as in the paper.
+    #: Their weights and errors, and the input, are floats, as in the paper.
     FLOAT = "float"
-    #: They are as the others, and the pixels are whole numbers.
+    #: They are quantized like the other layers, and pixels are integers.
     QUANTIZED = "quantized"
 
 
@@ -33,6 +33,11 @@ class DorefaBits:
         Width of activations, 1 to 8 bits.
     gradient
         Width of the errors of a layer's sums, 1 to 16 bits, or 32 for floats.
+
+    Examples
+    --------
+    >>> DorefaBits.parse("1-2-6") == DorefaBits(weight=1, activation=2, gradient=6)
+    True
     """
 
     weight: int = setting(1, "Width of weights", low=1, high=8, unit="bits")
@@ -48,7 +53,13 @@ class DorefaBits:
 
     @classmethod
     def parse(cls, text: str) -> "DorefaBits":
-        """The widths that `text` names, as in 1-2-6."""
+        """Read widths from a text, as 1-2-6.
+
+        Raises
+        ------
+        ValueError
+            The text has another form, or a width is out of range.
+        """
         try:
             weight, activation, gradient = (int(part) for part in text.split("-"))
         except ValueError:
@@ -61,19 +72,25 @@ class DorefaBits:
 
 @dataclass(frozen=True, kw_only=True)
 class DorefaRecipe(SgdRecipe):
-    """A DoReFa training; the defaults are for the digits that travel with the code.
+    """A DoReFa training; the defaults are for the digits in `golden.datasets`.
 
-    The noise of the errors is NumPy's, from `seed`: `generator`, `rows` and `columns` have no
-    effect.
+    The noise of the errors comes from NumPy's generator with `seed`: `generator`, `rows` and
+    `columns` have no effect.
 
     Parameters
     ----------
     bits
         Widths of the codes.
     edges
-        What becomes of the first and the last layer: float or quantized.
+        Quantization of the first and the last layer: float or quantized.
 
     The others are those of `SgdRecipe`.
+
+    Examples
+    --------
+    >>> recipe = DorefaRecipe(bits=DorefaBits(weight=2, activation=2, gradient=8))
+    >>> print(recipe.bits, recipe.baseline().SYSTEM)
+    2-2-8 float
     """
 
     SYSTEM: ClassVar[str] = "dorefa"
@@ -85,8 +102,8 @@ class DorefaRecipe(SgdRecipe):
     learning_rate_factor: Rate = "0.9"
     momentum: Rate = "0.9"
     bits: DorefaBits = setting(DorefaBits(), "Widths of the codes")
-    edges: Edges = setting(Edges.FLOAT, "What becomes of the first and the last layer")
+    edges: Edges = setting(Edges.FLOAT, "Quantization of the first and the last layer")
 
     def baseline(self) -> FloatRecipe:
-        """The float32 training of the same network by the same steps."""
+        """Return the recipe of a float32 training of the same network with the same settings."""
         return self.in_float(batch_norm=True)

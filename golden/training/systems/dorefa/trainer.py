@@ -1,16 +1,19 @@
 """DoReFa training: weights, activations and errors of few bits (Zhou et al. 2016).
 
-quantize_k(r) = RNE((2^k - 1) r) / (2^k - 1) makes a code of 0 to 2^k - 1 of a real from 0 to 1.
-Weights are codes 2 n - (2^k - 1) by way of tanh, or signs times their mean magnitude; activations
-are codes; errors, of each image by its own largest one, are codes 2 n - (2^k - 1) after uniform
-noise. Products of codes are exact whole numbers, scaled then.
+quantize_k(r) = RNE((2^k - 1) r) / (2^k - 1) is the code, from 0 to 2^k - 1, of a real number from 0
+to 1. Weights are codes 2 n - (2^k - 1) of their tanh; with one bit, they are signs times their mean
+magnitude. Activations are codes. Errors are scaled by the largest error of their image; uniform
+noise is added, and the result is a code 2 n - (2^k - 1). Products of codes are exact integers,
+which are scaled afterwards.
 
-Means, tanh, batch statistics, scales and gradients are of float32, outside the bit-exact promise.
+Means, tanh, batch statistics, scales and gradients are float32, so results may differ between
+machines.
 
-Ours, where the paper is silent or does otherwise: plain stochastic gradient descent (the paper's is
-Adam); batch normalisation before every activation; with quantized edges the pixels are codes and
-the outputs' errors are quantized too; the largest |tanh| of a layer counts as a constant in the
-gradient. The noise is NumPy's, drawn from the recipe's PCG64 between the epochs' permutations.
+Where the paper has no rule, or another one, the rules here are our own: plain stochastic gradient
+descent (Adam in the paper); batch normalisation before every activation; with quantized edges,
+pixels are codes, and the outputs' errors are quantized too; the largest |tanh| of a layer counts as
+a constant in the gradient. The noise comes from the recipe's PCG64, in turn with the permutations
+of the epochs.
 """
 
 import numpy as np
@@ -24,7 +27,13 @@ from golden.training.trainers.trainer import Mask
 
 
 def codes(r: Tensor, bits: int) -> Tensor:
-    """RNE((2^bits - 1) r) for reals 0 to 1, whole numbers in their float type."""
+    """Return RNE((2^bits - 1) r) for reals from 0 to 1: integers in the same float type.
+
+    Examples
+    --------
+    >>> codes(np.array([0, 0.4, 1]), bits=2).tolist()
+    [0.0, 1.0, 3.0]
+    """
     return np.rint(r * ((1 << bits) - 1))
 
 
@@ -34,13 +43,21 @@ class DorefaTrainer(SgdTrainer[DorefaRecipe]):
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
     pixel_max
-        Pixel value that stands for 1.
+        Pixel value of 1.
+
+    Examples
+    --------
+    >>> recipe = DorefaRecipe(network="8FC-8FC", batch=4)
+    >>> trainer = DorefaTrainer(recipe, shape=(8, 8, 1), classes=10, pixel_max=16)
+    >>> images = np.arange(256).reshape(4, 8, 8) % 17
+    >>> trainer.step(images, np.arange(4)).images
+    4
     """
 
     PLANNER = DorefaPlanner
@@ -77,16 +94,16 @@ class DorefaTrainer(SgdTrainer[DorefaRecipe]):
         top = (1 << bits) - 1
         largest = np.abs(d).max(axis=(1, 2, 3), keepdims=True)
         noise = (self._noise(d.shape) - 0.5) / top
-        # Of an image without error every code is times 0, whatever it is.
+        # If all errors of an image are 0, their scale is 0, and the codes have no effect.
         real = d / np.where(largest > 0, 2 * largest, 1) + 0.5 + noise
         n = codes(np.clip(real, 0, 1), bits)
         return Scaled(words=2 * n - top, scale=largest / top, bound=top)
 
     def _noise(self, shape: tuple[int, ...]) -> Tensor:
-        """Uniform over 0 to 1, of the trainer's type."""
+        """Return uniform noise from 0 to 1."""
         return self.random.random(shape, self.KIND)
 
 
 def _largest(tanh: Tensor) -> float:
-    """Largest magnitude of a layer's tanh; 1 where all are 0."""
+    """Return the largest magnitude of a layer's tanh; 1 if all are 0."""
     return float(np.abs(tanh).max()) or 1.0

@@ -1,7 +1,7 @@
-"""Training in float32, the baseline that the papers compare with.
+"""Training in float32, the baseline in the papers.
 
-Layers with ReLU, squared loss or softmax cross-entropy, stochastic gradient descent with momentum
-and weight decay, batch normalisation if wanted.
+Hidden layers have ReLU and optionally batch normalisation; the loss is squared error or softmax
+cross-entropy. Training is stochastic gradient descent with momentum and weight decay.
 """
 
 import numpy as np
@@ -15,22 +15,31 @@ from golden.training.trainers.trainer import Mask
 
 
 class FloatTrainer(SgdTrainer[FloatRecipe]):
-    """Trains in float32; nothing runs on the array.
+    """Trainer in float32; nothing runs on the array.
 
-    BLAS adds floats in an order that depends on the machine and on its threads. On one machine with
-    as many threads a training comes out the same, bit for bit, and goes on so from a saved state;
-    between machines it does not: that promise is the integer systems'.
+    BLAS adds floats in an order that depends on the machine and on the number of threads. Results
+    are equal to the bit on one machine with the same number of threads, also after a resumption.
+    They may differ between machines, unlike those of the integer systems.
 
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
     pixel_max
-        Pixel value that stands for 1.
+        Pixel value of 1.
+
+    Examples
+    --------
+    >>> recipe = FloatRecipe(network="8FC", batch=4)
+    >>> trainer = FloatTrainer(recipe, shape=(8, 8, 1), classes=10, pixel_max=16)
+    >>> images = np.arange(256).reshape(4, 8, 8) % 17
+    >>> losses = [trainer.step(images, np.arange(4)).mean_loss for step in range(2)]
+    >>> losses[1] < losses[0]
+    True
     """
 
     PLANNER = FloatPlanner

@@ -1,17 +1,18 @@
-"""The operations of a step in 16-bit fixed point (Gupta et al. 2015)."""
+"""Plan of a step in 16-bit fixed point (Gupta et al. 2015)."""
 
 from collections.abc import Iterator
 
 from golden.fixed import Conversion
 from golden.settings import exact
-from golden.training.step.ops import FixedPointUpdate, Kind
+from golden.training.step.operation import Kind
+from golden.training.step.ops import FixedPointUpdate
 from golden.training.step.planner import remembered
 from golden.training.step.word_plan import WordPlanner
 from golden.training.systems.gupta.recipe import GuptaRecipe, SaturationGradient
 
 
 class GuptaPlanner(WordPlanner[GuptaRecipe]):
-    """The operations of a step in Gupta's fixed point; biases are the last row of the weights."""
+    """Operations in Gupta's fixed point; biases are the last row of the weights."""
 
     @property
     def multiplied(self) -> Kind:
@@ -40,7 +41,7 @@ class GuptaPlanner(WordPlanner[GuptaRecipe]):
 
     @remembered
     def weight_update(self, layer: int) -> FixedPointUpdate:
-        """The update of a layer's weights and biases."""
+        """Return the update of a layer's weights and biases."""
         conversion = self.recipe.update(0, layer)
         gradient, velocity, weight, wide = (
             self.weights(layer, kind, biases=True)

@@ -1,4 +1,4 @@
-"""What a training in 16-bit fixed point needs to know (Gupta et al. 2015)."""
+"""Recipes of trainings in 16-bit fixed point (Gupta et al. 2015)."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -21,16 +21,16 @@ RATE_FRACTION = 16
 
 
 class SaturationGradient(StrEnum):
-    """What the error becomes where the forward pass saturated."""
+    """Errors of results that saturated in the forward pass."""
 
-    #: Zero, as the derivative of the clip is.
+    #: Errors are set to 0, the derivative of the clip.
     ZERO = "zero"
-    #: It passes as if nothing had happened.
+    #: Errors pass unchanged.
     PASS = "pass"
 
 
 class GuptaRounding(StrEnum):
-    """How everything is rounded."""
+    """Rounding of all conversions."""
 
     #: Up with a probability equal to the dropped fraction.
     STOCHASTIC = "stochastic"
@@ -39,13 +39,13 @@ class GuptaRounding(StrEnum):
 
 
 def _whole_rate(rational: Fraction) -> int:
-    """RNE(rational * 2^16)."""
+    """Return RNE(rational * 2^16)."""
     return round(rational * (1 << RATE_FRACTION))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Formats:
-    """Formats of 16 bits, <16-FL,FL>, by their fraction bits.
+    """Formats of 16 bits, <16-FL,FL>, given by their fraction bits.
 
     Parameters
     ----------
@@ -55,9 +55,15 @@ class Formats:
         Fraction bits of the layers' outputs, 0 to 14. None takes `fl`.
     input_fl
         Fraction bits of the pixels, 0 to 14. None takes `fl`.
+
+    Examples
+    --------
+    >>> formats = Formats(fl=14, activation_fl=10)
+    >>> print(formats.weight, formats.activation, formats.input)
+    <2,14> <6,10> <2,14>
     """
 
-    # A bias meets the input 1, and an error of the output is from -1 to 1: 1 must be a word.
+    # All formats contain 1, the input for biases and the largest error of an output.
     fl: int = setting(
         14, "Fraction bits of weights, biases, errors and updates", low=0, high=WORD - 2
     )
@@ -95,17 +101,23 @@ class Formats:
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateFactors:
-    """The update of a weight as one exact sum: velocity * v - gradient * sum(x delta) - weight * w.
+    """Integer factors of the update of a weight.
 
-    Powers of two that all factors share are divided out, so that the sum stays narrow, as far as no
-    rounding changes by it.
+    The update is the exact sum velocity * v - gradient * G - weight * w, with gradient sums G, the
+    previous update v and the weight w. A power of two that all factors share is divided out, as far
+    as this does not change the rounding, so that the sum is narrow.
 
     Parameters
     ----------
     fraction
         Fraction bits of the sum.
     gradient, velocity, weight
-        Whole factors of the gradient sum, of the last update and of the weight.
+        Integer factors of G, v and w.
+
+    Examples
+    --------
+    >>> GuptaRecipe(batch=32, learning_rate="0.5").factors(epoch=0, layer=0)
+    UpdateFactors(fraction=34, gradient=1, velocity=0, weight=0)
     """
 
     fraction: int
@@ -115,35 +127,41 @@ class UpdateFactors:
 
     @property
     def without_decay(self) -> "UpdateFactors":
-        """The same for biases."""
+        """The factors for biases, which have no decay."""
         return replace(self, weight=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuptaRecipe(Recipe):
-    """A fixed-point training; the defaults are for the digits that travel with the code.
+    """A training in fixed point; the defaults are for the digits in `golden.datasets`.
 
     Parameters
     ----------
     formats
         Formats of all words.
     rounding
-        How everything is rounded: stochastic or nearest.
+        Rounding of all conversions: stochastic or nearest.
     learning_rate
-        Learning rate of the first epoch, 0 to 16. A float counts as the decimal it prints as.
+        Learning rate of the first epoch, 0 to 16. A float is read as its decimal text.
     learning_rate_factor
         Factor of the learning rate from each epoch to the next, 0 to 1.
     momentum
-        Share of the last update in the next, 0 to 1.
+        Share of the previous update in the next one, 0 to 1.
     decay
-        Decay of the weights, 0 to 1. Biases have none.
+        Weight decay, 0 to 1. Biases have none.
     deviation
-        Standard deviation of the first weights, 0 to 10. The paper's is 0.01. Biases begin at 0.
+        Standard deviation of the first weights, 0 to 10. In the paper it is 0.01. Biases begin at
+        0.
     saturation_gradient
-        What the error becomes where the forward pass saturated: zero or pass. The paper does not
-        say.
+        Errors of results that saturated in the forward pass: zero or pass. The paper has no rule.
 
     The others are those of `Recipe`.
+
+    Examples
+    --------
+    >>> recipe = GuptaRecipe(formats=Formats(fl=14), rounding="nearest")
+    >>> print(recipe.forward(0))
+    28:2,14:nearest-down
     """
 
     GROUPS: ClassVar[bool] = True
@@ -153,30 +171,30 @@ class GuptaRecipe(Recipe):
     batch: int = 32
     epochs: int = 20
     formats: Formats = setting(Formats(), "Formats of all words")
-    rounding: GuptaRounding = setting(GuptaRounding.STOCHASTIC, "How everything is rounded")
+    rounding: GuptaRounding = setting(GuptaRounding.STOCHASTIC, "Rounding of all conversions")
     learning_rate: Rate = setting(
         "0.5",
         "Learning rate of the first epoch",
         low=0,
         high=16,
-        more="A float counts as the decimal it prints as.",
+        more="A float is read as its decimal text.",
     )
     learning_rate_factor: Rate = setting(
         1, "Factor of the learning rate from each epoch to the next", low=0, high=1
     )
-    momentum: Rate = setting(0, "Share of the last update in the next", low=0, high=1)
-    decay: Rate = setting(0, "Decay of the weights", low=0, high=1, more="Biases have none.")
+    momentum: Rate = setting(0, "Share of the previous update in the next one", low=0, high=1)
+    decay: Rate = setting(0, "Weight decay", low=0, high=1, more="Biases have none.")
     deviation: Rate = setting(
         "0.01",
         "Standard deviation of the first weights",
         low=0,
         high=10,
-        more="The paper's is 0.01. Biases begin at 0.",
+        more="In the paper it is 0.01. Biases begin at 0.",
     )
     saturation_gradient: SaturationGradient = setting(
         SaturationGradient.ZERO,
-        "What the error becomes where the forward pass saturated",
-        more="The paper does not say.",
+        "Errors of results that saturated in the forward pass",
+        more="The paper has no rule.",
     )
 
     def __post_init__(self) -> None:
@@ -186,7 +204,7 @@ class GuptaRecipe(Recipe):
             self._rate(epoch)
 
     def baseline(self) -> "FloatRecipe":
-        """The float32 training of the same network by the same schedule."""
+        """Return the recipe of a float32 training of the same network with the same schedule."""
         from golden.training.systems.float.recipe import FloatRecipe, FloatStart
 
         return FloatRecipe(
@@ -204,26 +222,26 @@ class GuptaRecipe(Recipe):
         )
 
     def input_format(self, layer: int) -> Fixed:
-        """Format of what a layer, from 0, takes in."""
+        """Return the format of a layer's input; layers are counted from 0."""
         return self.formats.activation if layer else self.formats.input
 
     def forward(self, layer: int) -> Conversion:
-        """What the array's rounders do to the sums of a layer, from 0."""
+        """Return the conversion of a layer's sums; layers are counted from 0."""
         fraction = self.input_format(layer).fl + self.formats.fl
         return self._conversion(fraction, self.formats.activation)
 
     @property
     def error(self) -> Conversion:
-        """What the array's rounders do to sums of errors times weights."""
+        """Conversion of sums of errors times weights."""
         return self._conversion(2 * self.formats.fl, self.formats.weight)
 
     @property
     def output_error(self) -> Conversion:
-        """What becomes of a probability less the target."""
+        """Conversion of probabilities minus targets."""
         return self._conversion(softmax.FRACTION, self.formats.weight)
 
     def update(self, epoch: int, layer: int) -> Conversion:
-        """What becomes of the exact sum of an update, of a layer, in an epoch, both from 0."""
+        """Return the conversion of a layer's exact updates in an epoch, both counted from 0."""
         return self._conversion(self.factors(epoch, layer).fraction, self.formats.weight)
 
     def _conversion(self, fraction: int, target: Fixed) -> Conversion:
@@ -232,7 +250,7 @@ class GuptaRecipe(Recipe):
         return Conversion(fraction=fraction, target=target, rounding=rounding)
 
     def _rate(self, epoch: int) -> int:
-        """Learning rate of an epoch with 16 fraction bits."""
+        """Return the learning rate of an epoch with 16 fraction bits."""
         first = exact("learning_rate", self.learning_rate, 0, 16)
         factor = exact("learning_rate_factor", self.learning_rate_factor, 0, 1)
         rate = _whole_rate(first * factor**epoch)
@@ -243,12 +261,11 @@ class GuptaRecipe(Recipe):
             )
         return rate
 
-    @lru_cache(maxsize=256)  # noqa: B019 - a step asks for each layer's, and recipes are few
+    @lru_cache(maxsize=256)  # noqa: B019 - every step calls it, and recipes are few
     def factors(self, epoch: int, layer: int) -> UpdateFactors:
-        """Factors of the update in `epoch` of `layer`, both from 0.
+        """Return the factors of a layer's update in an epoch, both counted from 0.
 
-        Learning rate, momentum and decay are RNE(x * 2^16), and so is 1 / batch, which takes the
-        mean.
+        Learning rate, momentum, decay and 1 / batch, for the mean, are rounded to RNE(x * 2^16).
         """
         x_fl = self.input_format(layer).fl
         rate = self._rate(epoch)
@@ -257,7 +274,8 @@ class GuptaRecipe(Recipe):
         weight = rate * _whole_rate(exact("decay", self.decay, 0, 1)) << x_fl
         fraction = 2 * RATE_FRACTION + x_fl + self.formats.fl
         together = gradient | velocity | weight
-        # While no fewer bits are dropped than a draw has, dividing out changes no rounding.
+        # A division by a common power of two does not change the rounding as long as at least as
+        # many bits are dropped as a draw has.
         spare = fraction - self.formats.fl - self.generator.draw
         shared = min((together & -together).bit_length() - 1, spare)
         return UpdateFactors(

@@ -1,9 +1,9 @@
 """Training in 16-bit fixed point with stochastic rounding (Gupta et al. 2015): convolutions and
 dense layers with ReLU, max-pooling, softmax cross-entropy.
 
-Every weight, bias, activation, error and update is a word <16-FL,FL>; sums are exact and rounded
-once. The update is rounded once too, from the exact gradient sums, with learning rate, momentum and
-decay inside. Words travel in float64, which holds them and their sums exactly.
+All weights, biases, activations, errors and updates are words <16-FL,FL>. Sums are exact and are
+rounded once. An update is the exact sum of gradient, momentum and decay, each times its factor, and
+is also rounded once. Words are stored in float64, in which they and their sums are exact.
 """
 
 import math
@@ -26,7 +26,7 @@ from golden.training.systems.gupta.update import Gradient, exact_sum, largest_su
 from golden.training.trainers.trainer import pixel_table
 from golden.training.trainers.words import Operands, WordTrainer
 
-#: The largest magnitude of a word.
+#: Largest magnitude of a word.
 _TOP = 1 << (WORD - 1)
 
 
@@ -38,27 +38,37 @@ class Gradients(NamedTuple):
 
 
 class GuptaTrainer(WordTrainer[GuptaRecipe]):
-    """Trains layers with ReLU and max-pooling between them and softmax cross-entropy after them.
+    """Trainer in fixed point, with ReLU, max-pooling and softmax cross-entropy.
 
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
     pixel_max
-        Pixel value that stands for 1.
+        Pixel value of 1.
 
     Attributes
     ----------
     weights
-        Weights of every layer, (inputs, outputs), codes of the recipe's format in float64.
+        Weights of every layer, (inputs, outputs): codes of the recipe's format, in float64.
     biases
         Biases of every layer, (outputs,).
     weight_updates, bias_updates
-        The latest updates, which momentum carries on; empty without momentum.
+        The latest updates, for momentum; empty without momentum.
+
+    Examples
+    --------
+    >>> recipe = GuptaRecipe(network="8FC", batch=4)
+    >>> trainer = GuptaTrainer(recipe, shape=(8, 8, 1), classes=10, pixel_max=16)
+    >>> images = np.arange(256).reshape(4, 8, 8) % 17
+    >>> trainer.step(images, np.arange(4)).images
+    4
+    >>> trainer.draws
+    Draws(array=84, elementwise=78)
     """
 
     STATE = ("weights", "biases", "weight_updates", "bias_updates")
@@ -68,7 +78,7 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
     def __init__(self, recipe: GuptaRecipe, *, shape: Shape, classes: int, pixel_max: int):
         super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
         self.planner = GuptaPlanner(recipe, self.stages)
-        for stage in self.stages:  # what no float holds is refused here
+        for stage in self.stages:  # raises an error if sums are not exact in float64
             window = stage.window
             for terms in (
                 stage.inputs + 1,
@@ -115,11 +125,11 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
         return convolution.error(stage, delta, weights, _TOP, _TOP), terms * _TOP * _TOP
 
     def _gradient(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> Gradients:
-        """Exact gradient sums of weights and biases."""
+        """Return the exact gradient sums of weights and biases."""
         stage, errors = self.stages[layer], delta.reshape(-1, self.stages[layer].outputs)
         one = self._ones(layer)
         if stage.dense:
-            most = max(float(x.max()), one)  # no input is negative
+            most = max(float(x.max()), one)  # inputs are not negative
             largest = int(most * float((np.ones(len(errors)) @ np.abs(errors)).max()))
             of_weights = Gradient(x.reshape(len(x), -1).T, errors, largest)
         else:
@@ -134,7 +144,7 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
         return Gradients(of_weights, of_biases)
 
     def _update(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> None:
-        # One pass for both: the biases are the last row.
+        # One operation for both: the biases are the last row of the weights.
         recipe, operation = self.recipe, self.planner.weight_update(layer)
         gradients = self._gradient(layer, x, delta, record)
         factors, conversion = recipe.factors(self.epoch, layer), recipe.update(self.epoch, layer)

@@ -1,9 +1,10 @@
-"""The update of Gupta's training: an exact sum a weight, rounded once, in slabs that a cache holds.
+"""The update of Gupta's training: one exact sum per weight, rounded once.
 
-A dense layer's gradient is multiplied slab by slab too, and never stands in memory as a whole.
+Weights are updated in slabs of rows that fit a cache. The gradient of a dense layer is computed for
+each slab too, so the whole gradient is never in memory.
 
-A sum is saturated to 62 bits, the widest code. That changes no update: at most 46 bits are dropped
-from it, so what is cut lies beyond all words and would have been saturated by Convert.
+Sums are saturated to 62 bits, the widest code. This does not change any update: at most 46 bits are
+dropped, so the clipped sums are beyond all words, and Convert saturates them as well.
 """
 
 from typing import NamedTuple
@@ -17,32 +18,37 @@ from golden.threads import each, scratch, slices
 from golden.training.layers.convolution import product
 from golden.training.systems.gupta.recipe import WORD, UpdateFactors
 
-#: Weights in a slab: enough of them for BLAS, and for threads, whose loops must not be short.
+#: Number of weights in a slab: large enough for BLAS to be efficient, and for loops in threads.
 SLAB = 1 << 17
 
 _TOP = 1 << (WORD - 1)
 
 
 def largest_sum(factors: UpdateFactors, gradient: int) -> int:
-    """The largest magnitude that a sum can have with gradient sums up to `gradient`."""
+    """Return the largest magnitude of an update's sum, for gradient sums up to `gradient`."""
     return factors.gradient * gradient + (factors.velocity + factors.weight) * _TOP
 
 
 def exact_sum(
     factors: UpdateFactors, gradient: Carried, last: Carried, weight: Carried, bound: int
 ) -> Codes:
-    """The update's sum, velocity * v - gradient * G - weight * w, saturated to 62 bits.
+    """Return the sums velocity * v - gradient * G - weight * w, saturated to 62 bits.
 
     Parameters
     ----------
     factors
-        The whole factors.
+        The factors.
     gradient, last, weight
-        G, v and w: whole numbers in float64, below 2^53, all of one shape.
+        G, v and w: integers below 2^53 in float64, in the same shape.
     bound
-        Largest magnitude of the sum before it is saturated.
+        Upper bound of the sums' magnitudes before saturation.
+
+    Returns
+    -------
+    Codes
+        Sums, int64, in that shape.
     """
-    # int64 wraps around, which loses nothing where the sum itself fits.
+    # int64 wraps around, so a sum that fits is right even if a term does not fit.
     total = gradient.astype(np.int64)
     total *= -factors.gradient
     if factors.velocity:
@@ -52,22 +58,23 @@ def exact_sum(
     limit = 1 << (WIDEST - 1)
     if bound < limit:
         return total
-    # A float says where it fits. Of the terms the gradient's alone can pass 2^66: so where this
-    # estimate is within 2^62, it is right to 2^20, and elsewhere the sum is beyond 2^61 as it says.
+    # An estimate in float64 decides where the sum fits. Only the gradient's term can exceed 2^66.
+    # So if the estimate is within 2^62, its error is at most 2^20; otherwise, the sum is beyond
+    # 2^61 and has the sign of the estimate.
     estimate = factors.velocity * last - factors.gradient * gradient - factors.weight * weight
     total = np.where(np.abs(estimate) < 2 * limit, total, np.where(estimate < 0, -limit, limit - 1))
     return np.clip(total, -limit, limit - 1)
 
 
 class Gradient(NamedTuple):
-    """Exact gradient sums of a tensor of words, made when they are asked for.
+    """Exact gradient sums of a tensor of words, computed on demand.
 
     Attributes
     ----------
     left, right
-        They are `left` @ `right`, or `left` itself without a `right`.
+        The sums are `left` @ `right`; without `right`, they are `left`.
     largest
-        A bound of their magnitudes.
+        Upper bound of their magnitudes.
     """
 
     left: Carried
@@ -75,12 +82,12 @@ class Gradient(NamedTuple):
     largest: int
 
     def led(self, factor: float, addend: float) -> "Gradient":
-        """The same times a factor and plus an addend that leave them exact."""
+        """Return the sums times a factor, plus an addend; the results must be exact."""
         if self.right is None:
             return self._replace(left=self.left * factor + addend)
         if not addend:
             return self._replace(right=self.right * factor)
-        # One more term of the products.
+        # The addend is one more term of the products.
         depth, width = self.right.shape
         left, right = np.ones((depth + 1, len(self.left))), np.full((depth + 1, width), addend)
         left[:depth] = self.left.T
@@ -88,7 +95,7 @@ class Gradient(NamedTuple):
         return self._replace(left=left.T, right=right)
 
     def rows(self, part: slice) -> Carried:
-        """Some rows; the thread's next call overwrites them."""
+        """Return some rows; the thread's next call may overwrite them."""
         left = self.left[part]
         if self.right is None:
             return left
@@ -97,7 +104,7 @@ class Gradient(NamedTuple):
 
     @property
     def whole(self) -> Carried:
-        """All of them."""
+        """All sums."""
         return self.left if self.right is None else product(self.left, self.right)
 
 
@@ -112,34 +119,37 @@ def update(
     reach: int = _TOP,
     out: Carried | None = None,
 ) -> int:
-    """New weights, in place: v = Convert(sum), w = saturate(w + v).
+    """Update weights in place: v = Convert(sum), w = saturate(w + v).
 
     Parameters
     ----------
     factors
-        The whole factors of the sum.
+        Factors of the sum.
     conversion
-        What Convert is to do with it.
+        Conversion of the sum.
     gradient
-        Gradient sums, of the shape of the weights.
-    last, weight
-        v, None without momentum, and w.
+        Gradient sums, in the shape of the weights.
+    last
+        Previous updates v; None without momentum.
+    weight
+        Weights w, which are overwritten.
     words
-        Draws, of the size of the weights, for stochastic rounding; else None.
+        Random words, as many as weights; None if the rounding is not stochastic.
     draw
-        Bits of a draw.
+        Bits of a random word.
     reach
-        A bound of the magnitudes of the weights.
+        Upper bound of the weights' magnitudes.
     out
-        Where the new updates go, if they are wanted; `last` will do.
+        Array for the new updates, which may be `last`; None drops them.
 
     Returns
     -------
-    A bound of the magnitudes of the new weights.
+    int
+        Upper bound of the new weights' magnitudes.
     """
     target = conversion.target
     bound = largest_sum(factors, gradient.largest)
-    # Nothing is cut where nothing can come out of range.
+    # No saturation if the bounds are within the range.
     step = (bound >> conversion.dropped) + 1
     cut_step, cut_weight = step > target.maximum, reach + step > target.maximum
     floats = not factors.velocity and not factors.weight and fits(bound, conversion)

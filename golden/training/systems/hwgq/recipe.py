@@ -1,4 +1,4 @@
-"""What a training with half-wave Gaussian quantizers needs to know (Cai et al. 2017)."""
+"""Recipes of trainings with half-wave Gaussian quantizers (Cai et al. 2017)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,16 +11,21 @@ from golden.training.systems.float.recipe import FloatRecipe, SgdRecipe
 @dataclass(frozen=True, kw_only=True)
 class HwgqRecipe(SgdRecipe):
     """A training with weights of one bit and activations of a few levels; the defaults are for the
-    digits that travel with the code.
+    digits in `golden.datasets`.
 
-    No rounder has random bits: `generator`, `rows` and `columns` have no effect.
+    No rounder draws random bits: `generator`, `rows` and `columns` have no effect.
 
     Parameters
     ----------
     levels
-        Which levels an activation may take: uniform or two.
+        Levels of an activation: uniform or two.
 
     The others are those of `SgdRecipe`.
+
+    Examples
+    --------
+    >>> HwgqRecipe(levels="two").quantizer.words
+    (0, 3, 10)
     """
 
     SYSTEM: ClassVar[str] = "hwgq"
@@ -31,13 +36,13 @@ class HwgqRecipe(SgdRecipe):
     learning_rate: Rate = "0.05"
     learning_rate_factor: Rate = "0.9"
     momentum: Rate = "0.9"
-    levels: Levels = setting(Levels.UNIFORM, "Which levels an activation may take")
+    levels: Levels = setting(Levels.UNIFORM, "Levels of an activation")
 
     @property
     def quantizer(self) -> HalfWave:
-        """What the activations are quantized by."""
+        """Quantizer of the activations."""
         return QUANTIZERS[Levels(self.levels)]
 
     def baseline(self) -> FloatRecipe:
-        """The float32 training of the same network by the same steps."""
+        """Return the recipe of a float32 training of the same network with the same settings."""
         return self.in_float(batch_norm=True)

@@ -1,19 +1,20 @@
 """Training with weights of one bit and half-wave Gaussian quantizers (Cai et al. 2017).
 
-A weight is multiplied as its sign (0 counts as positive), a code as the whole number of its level,
-a pixel as it is: the products of the forward pass are exact. Scales, one a layer (the mean
-magnitude of its weights, Rastegari et al. 2016), come after the products and go into the batch
-normalisation before each quantizer. The backward pass sees a clipped ReLU.
+In products, weights are signs (0 counts as positive), activations are the integers of their levels,
+and pixels are integers: the products of the forward pass are exact. Each layer has a scale, the
+mean magnitude of its weights (Rastegari et al. 2016). It is applied after the products, in the
+batch normalisation before each quantizer. For the backward pass, the quantizer counts as a clipped
+ReLU.
 
-The batch statistics and the backward pass are of float32, outside the bit-exact promise. Inference
-is in integers: `HwgqTrainer.fold` makes thresholds of the stored state from exact rationals, and
-evaluation compares whole sums with them.
+The batch statistics and the backward pass are float32, so results may differ between machines.
+Inference is in integers: `HwgqTrainer.fold` computes thresholds from the stored state, as exact
+rationals, and evaluation compares integer sums with them.
 
-Ours, where the paper is silent or keeps more: all layers have weights of one bit, the first and the
-last one too; the last has neither normalisation nor bias, so that its largest whole sum is the
-class; stored weights are kept within -1 to 1 (as BinaryConnect does, and then no gradient needs a
-mask), and the gradient passes to them as it is, the scale's own derivative left out; pooling goes
-by the sums before the quantizer.
+Where the paper has no rule, or a more precise one, the rules here are our own: all layers have
+weights of one bit, including the first and the last one; the last layer has neither normalisation
+nor bias, so that its largest integer sum is the class; stored weights are limited to -1 to 1, as in
+BinaryConnect, so that no gradient needs a mask; the gradient of the signs is that of the stored
+weights, without the derivative of the scale; pooling takes the sums before the quantizer.
 """
 
 import numpy as np
@@ -30,18 +31,25 @@ from golden.training.trainers.trainer import Mask
 
 
 class HwgqTrainer(SgdTrainer[HwgqRecipe]):
-    """Trains with weights of one bit and half-wave Gaussian quantizers.
+    """Trainer with weights of one bit and half-wave Gaussian quantizers.
 
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
     pixel_max
-        Pixel value that stands for 1.
+        Pixel value of 1.
+
+    Examples
+    --------
+    >>> recipe = HwgqRecipe(network="8FC", batch=4)
+    >>> trainer = HwgqTrainer(recipe, shape=(8, 8, 1), classes=10, pixel_max=16)
+    >>> trainer.fold(0).thresholds.shape
+    (8, 4)
     """
 
     PLANNER = HwgqPlanner
@@ -71,17 +79,26 @@ class HwgqTrainer(SgdTrainer[HwgqRecipe]):
         return x, (y > 0) & ~beyond, float(np.mean(beyond))
 
     def _bound(self, layer: int) -> int:
-        """Largest whole number that comes to a layer."""
+        """Return the largest integer in the input of a layer."""
         return self.recipe.quantizer.words[-1] if layer else self.pixel_max
 
     def _sum_scale(self, layer: int) -> float:
-        """What 1 of a whole sum of a layer stands for."""
+        """Return the real value of 1 in the sums of a layer."""
         unit = float(self.recipe.quantizer.unit) if layer else 1 / self.pixel_max
         return unit * float(self._forward_weight(layer).scale)
 
     def fold(self, layer: int) -> Folded:
-        """The thresholds on the whole sums of a hidden layer (0 the first), by the running
-        statistics.
+        """Return the thresholds for the integer sums of a hidden layer, from running statistics.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer, from 0.
+
+        Returns
+        -------
+        Folded
+            Thresholds of every channel, (outputs, steps).
         """
         bound = self._bound(layer) * self.stages[layer].inputs
         return fold(
@@ -99,7 +116,7 @@ class HwgqTrainer(SgdTrainer[HwgqRecipe]):
         return [self.fold(layer) for layer in range(self.layers - 1)]
 
     def _outputs(self, pixels: Tensor, lanes: list[Folded]) -> Tensor:
-        # Scaled at the very end, in float64: the order of the whole sums stays.
+        # The scale is applied at the end, in float64, which does not change the order of the sums.
         x = pixels
         for layer, stage in enumerate(self.stages):
             w = self._forward_weight(layer)

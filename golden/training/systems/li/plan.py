@@ -1,21 +1,19 @@
-"""The operations of a step with weights on a coarse grid (Li et al. 2017; BNN)."""
+"""Plan of a step with weights on a coarse grid (Li et al. 2017; BNN)."""
 
 from collections.abc import Iterator
 
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.order import Matrix
 from golden.training.layers.network import Stage
+from golden.training.step.operation import Kind, Operation, Tensor
 from golden.training.step.ops import (
     Convert,
     FineStep,
     FineUpdate,
     GridUpdate,
     GridWeight,
-    Kind,
-    Operation,
     Relu,
     Sign,
-    Tensor,
 )
 from golden.training.step.planner import remembered
 from golden.training.step.word_plan import WordPlanner
@@ -23,12 +21,12 @@ from golden.training.systems.li.recipe import Activation, Binarize, LayerFormats
 
 
 class LiPlanner(WordPlanner[LiRecipe]):
-    """The operations of a step of R, SR or BinaryConnect.
+    """Operations of R, SR or BinaryConnect.
 
     Attributes
     ----------
     formats
-        Points and bounds of every layer.
+        Formats and bounds of every layer.
     """
 
     def __init__(self, recipe: LiRecipe, stages: tuple[Stage, ...]):
@@ -75,13 +73,13 @@ class LiPlanner(WordPlanner[LiRecipe]):
 
     @property
     def to_bit(self) -> Conversion:
-        """From the code of a probability to 0 for +1 and 1 for -1, by chance."""
+        """Conversion of a probability's code to a random bit: 0 means +1, and 1 means -1."""
         draw = self.recipe.generator.draw
         return Conversion(fraction=draw, target=Fixed(2, 0), rounding=Rounding.STOCHASTIC)
 
     @remembered
     def grid_weight(self, layer: int) -> GridWeight:
-        """Forward weights of a layer's buffer."""
+        """Return the operation from a layer's buffer to forward weights."""
         drawn = self.recipe.binarize == Binarize.STOCHASTIC
         conversion = self.to_bit if drawn else self.recipe.quantizer
         buffer, wide, code = (
@@ -99,7 +97,7 @@ class LiPlanner(WordPlanner[LiRecipe]):
 
     @remembered
     def bias(self, layer: int) -> Convert:
-        """Biases of a layer as operands."""
+        """Return the conversion of a layer's biases to operands."""
         fine, word = (self._biases(layer, kind) for kind in (Kind.BIAS, Kind.FORWARD_BIAS))
         return self.convert(layer, fine, word, self.formats[layer].bias, self.by_rows(fine))
 
@@ -123,19 +121,19 @@ class LiPlanner(WordPlanner[LiRecipe]):
 
     @remembered
     def weight_step(self, layer: int) -> FineStep:
-        """A layer's gradient as a step of its weights."""
+        """Return the operation from a layer's gradient to the step of its weights."""
         kinds = (Kind.GRADIENT, Kind.WIDE, Kind.STEP)
         return self._fine_step(layer, *(self.weights(layer, kind) for kind in kinds))
 
     @remembered
     def bias_step(self, layer: int) -> FineStep:
-        """A layer's gradient as a step of its biases."""
+        """Return the operation from a layer's gradient to the step of its biases."""
         kinds = (Kind.GRADIENT, Kind.WIDE, Kind.BIAS_STEP)
         return self._fine_step(layer, *(self._biases(layer, kind) for kind in kinds))
 
     @remembered
     def grid_update(self, layer: int) -> GridUpdate:
-        """Weights of a layer after their step, on the grid."""
+        """Return the update of a layer's weights, rounded to the grid."""
         conversion = self.recipe.quantizer
         weight, step, wide = (
             self.weights(layer, kind) for kind in (Kind.WEIGHT, Kind.STEP, Kind.WIDE)
@@ -152,7 +150,7 @@ class LiPlanner(WordPlanner[LiRecipe]):
 
     @remembered
     def buffer_update(self, layer: int) -> FineUpdate:
-        """A layer's buffer after its step, from -1 to 1."""
+        """Return the update of a layer's buffer, clipped to -1 to 1."""
         weight, step = (self.weights(layer, kind) for kind in (Kind.WEIGHT, Kind.STEP))
         one = 1 << self.recipe.formats.fine_fl
         return FineUpdate(
@@ -161,7 +159,7 @@ class LiPlanner(WordPlanner[LiRecipe]):
 
     @remembered
     def bias_update(self, layer: int) -> FineUpdate:
-        """A layer's biases after their step."""
+        """Return the update of a layer's biases."""
         bias, step = (self._biases(layer, kind) for kind in (Kind.BIAS, Kind.BIAS_STEP))
         fine = self.recipe.formats.fine
         return FineUpdate(

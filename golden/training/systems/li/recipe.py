@@ -1,4 +1,4 @@
-"""What a training with weights on a coarse grid needs to know (Li et al. 2017; BNN)."""
+"""Recipes of trainings with weights on a coarse grid (Li et al. 2017; BNN)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,65 +15,72 @@ from golden.training.systems.gupta.recipe import WORD, GuptaRounding
 if TYPE_CHECKING:
     from golden.training.systems.float.recipe import FloatRecipe
 
-#: The grid of the weights -1 and +1.
+#: Name of the grid -1 and +1.
 BINARY = "binary"
-#: The grids: of another one's name d the values are the multiples of 2^-d from -1 to 1.
+#: Names of all grids. The grid d has the multiples of 2^-d from -1 to 1.
 GRIDS = (BINARY, *map(str, range(11)))
-#: Significant bits of the factor that makes a step of a sum: learning rate, mean and scale in one.
+#: Significant bits of a step's factor, which combines learning rate, mean and scale.
 RATE_BITS = 12
-#: Fraction bits that a bias has as an operand, where the point of the sums allows it.
+#: Fraction bits of a bias as an operand, if the sums have as many.
 _BIAS_FRACTION = 12
 
 
 class Update(StrEnum):
-    """How a weight takes its step (Li et al. 2017, section 3)."""
+    """Update rule of the weights (Li et al. 2017, section 3)."""
 
-    #: To the nearest value of the grid, ties away from zero.
+    #: Rounding to the nearest value of the grid, ties away from zero.
     R = "r"
-    #: To a neighbour on the grid by chance, unbiased; with large batches "big-batch SR".
+    #: Stochastic rounding to the grid, unbiased; with large batches "big-batch SR".
     SR = "sr"
-    #: In a fine buffer; the gradient is that at the buffer's nearest value of the grid.
+    #: BinaryConnect: a fine buffer is updated; the nearest values of the grid are the weights.
     BC = "bc"
 
 
 class Activation(StrEnum):
-    """What follows the sums of a hidden layer."""
+    """Activation function of the hidden layers."""
 
     #: max(y, 0).
     RELU = "relu"
-    #: -1 or +1, 0 gives +1; the error passes where |y| <= 1 (BNN).
+    #: -1 for y < 0, otherwise +1; errors pass where |y| <= 1 (BNN).
     SIGN = "sign"
 
 
 class Binarize(StrEnum):
-    """How a BinaryConnect buffer becomes -1 or +1 in a training step."""
+    """Rounding of a BinaryConnect buffer to -1 or +1 in a training step."""
 
-    #: By its sign; 0 gives +1.
+    #: To the sign; 0 counts as positive.
     DETERMINISTIC = "deterministic"
-    #: +1 with a probability of clip((w + 1) / 2, 0, 1).
+    #: To +1 with a probability of clip((w + 1) / 2, 0, 1).
     STOCHASTIC = "stochastic"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiFormats:
-    """Where the points of the words are; words have 16 bits, fine ones 24. All of it is ours.
+    """Formats, given by their fraction bits: words of 16 bits, and fine words of 24 bits.
+
+    The paper has no formats, as it trains in floating point.
 
     Parameters
     ----------
     activation_fl
-        Fraction bits of the sums after their rounding, and so of ReLU's results, 0 to 15.
+        Fraction bits of rounded sums and of ReLU's results, 0 to 15.
     error_fl
         Fraction bits of errors, 0 to 15.
     input_fl
         Fraction bits of pixels, 0 to 15.
     fine_fl
-        Fraction bits of steps, biases and BinaryConnect's buffers, 0 to 22. 1 is one of their
-        codes.
+        Fraction bits of steps, biases and BinaryConnect's buffers, 0 to 22. The format includes 1.
+
+    Examples
+    --------
+    >>> formats = LiFormats()
+    >>> print(formats.activation, formats.error, formats.fine)
+    <6,10> <2,14> <4,20>
     """
 
     activation_fl: int = setting(
         10,
-        "Fraction bits of the sums after their rounding, and so of ReLU's results",
+        "Fraction bits of rounded sums and of ReLU's results",
         low=0,
         high=WORD - 1,
     )
@@ -84,7 +91,7 @@ class LiFormats:
         "Fraction bits of steps, biases and BinaryConnect's buffers",
         low=0,
         high=WIDEST_WORD - 2,
-        more="1 is one of their codes.",
+        more="The format includes 1.",
     )
 
     def __post_init__(self) -> None:
@@ -92,7 +99,7 @@ class LiFormats:
 
     @property
     def activation(self) -> Fixed:
-        """Format of the sums after their rounding."""
+        """Format of rounded sums."""
         return Fixed(WORD - self.activation_fl, self.activation_fl)
 
     @property
@@ -113,24 +120,25 @@ class LiFormats:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFormats:
-    """The points and bounds of a layer.
+    """Formats and bounds of a layer.
 
     Parameters
     ----------
     scale
-        k: a weight u of the grid stands for u * 2^-k.
+        k: a weight u of the grid stands for the real number u * 2^-k.
     input_fraction
-        Fraction bits of what comes in.
+        Fraction bits of the input.
     input_bound
-        Its largest magnitude, a code.
+        Largest magnitude of an input code.
     ones
-        log2 of the input code that the biases meet.
+        log2 of the input code by which biases are multiplied.
     bias
-        From a fine bias to the operand; on the sums' point it is shifted left by `ones`.
+        Conversion of a fine bias to an operand; its product with `ones` has the sums' fraction
+        bits.
     forward
-        From the sums to the activation's word.
+        Conversion of sums to activations.
     error
-        From the sums of errors times weights to the error's word.
+        Conversion of sums of errors times weights to errors.
     """
 
     scale: int
@@ -143,13 +151,19 @@ class LayerFormats:
 
     @property
     def bias_bound(self) -> int:
-        """The largest magnitude that a bias adds to a sum."""
+        """Largest magnitude of a bias in a sum."""
         return 1 << (WORD - 1 + self.ones)
 
 
 def scale_exponent(inputs: int, c: int) -> int:
-    """The k of a layer of so many inputs: the whole number with 2^(2k-1) <= inputs / c < 2^(2k+1),
-    not below 0. 2^-k is the power of two next to sqrt(c / inputs).
+    """Return the k of a layer's scale 2^-k, the power of two nearest to sqrt(c / inputs).
+
+    It is the integer with 2^(2k-1) <= inputs / c < 2^(2k+1), but at least 0.
+
+    Examples
+    --------
+    >>> scale_exponent(784, 6)
+    4
     """
     k = 0
     while 2 * inputs >= c << 2 * (k + 1):
@@ -158,42 +172,48 @@ def scale_exponent(inputs: int, c: int) -> int:
 
 
 def _floor_log2(x: Fraction) -> int:
-    """The e with 2^e <= x < 2^(e+1)."""
+    """Return the e with 2^e <= x < 2^(e+1)."""
     e = x.numerator.bit_length() - x.denominator.bit_length()
     return e if x >= Fraction(2) ** e else e - 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiRecipe(Recipe):
-    """Weights on a grid, the rules of Li et al. 2017; the defaults are for the digits that travel
-    with the code.
+    """A training with weights on a grid, by the rules of Li et al. 2017; the defaults are for the
+    digits in `golden.datasets`.
 
-    What the papers leave to floating point, the words, their roundings and the scales of the
-    layers, is ours.
+    The papers use floating point except for the weights. The other formats, their rounding and the
+    scales of the layers are our own rules.
 
     Parameters
     ----------
     update
-        How a weight takes its step: r, sr or bc.
+        Update rule of the weights: r, sr or bc.
     grid
-        Grid of the weights: binary, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 or 10. binary is -1 and +1; a
-        number d is the multiples of 2^-d from -1 to 1.
+        Grid of the weights: binary, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 or 10. The grid binary has -1 and
+        +1; a grid d has the multiples of 2^-d from -1 to 1.
     binarize
-        How a buffer becomes -1 or +1: deterministic or stochastic. stochastic is for the update bc
-        on the binary grid alone.
+        Rounding of a buffer to -1 or +1: deterministic or stochastic. stochastic is allowed only
+        with the update bc and the binary grid.
     activation
-        What follows the sums of a hidden layer: relu or sign. sign is that of BNN.
+        Activation function of the hidden layers: relu or sign. sign is that of BNN.
     formats
-        Where the points of the words are.
+        Formats of words and fine words.
     rounding
-        How sums become words, forward and backward: stochastic or nearest. That is as in Gupta's
-        training: with nearest, ties go down.
+        Rounding of sums to words, forward and backward: stochastic or nearest. As in Gupta's
+        training, nearest rounds ties down.
     learning_rate
-        Learning rate of the first epoch, 0 to 16. A float counts as the decimal it prints as.
+        Learning rate of the first epoch, 0 to 16. A float is read as its decimal text.
     learning_rate_factor
         Factor of the learning rate from each epoch to the next, 0 to 1.
 
     The others are those of `Recipe`.
+
+    Examples
+    --------
+    >>> recipe = LiRecipe(update="sr", grid="2")
+    >>> print(recipe.quantizer)
+    20:2,2:stochastic
     """
 
     GROUPS: ClassVar[bool] = True
@@ -202,33 +222,33 @@ class LiRecipe(Recipe):
     network: str = "64FC"
     batch: int = 32
     epochs: int = 20
-    update: Update = setting(Update.BC, "How a weight takes its step")
+    update: Update = setting(Update.BC, "Update rule of the weights")
     grid: str = setting(
         BINARY,
         "Grid of the weights",
         allowed=GRIDS,
-        more="binary is -1 and +1; a number d is the multiples of 2^-d from -1 to 1.",
+        more="The grid binary has -1 and +1; a grid d has the multiples of 2^-d from -1 to 1.",
     )
     binarize: Binarize = setting(
         Binarize.DETERMINISTIC,
-        "How a buffer becomes -1 or +1",
-        more="stochastic is for the update bc on the binary grid alone.",
+        "Rounding of a buffer to -1 or +1",
+        more="stochastic is allowed only with the update bc and the binary grid.",
     )
     activation: Activation = setting(
-        Activation.RELU, "What follows the sums of a hidden layer", more="sign is that of BNN."
+        Activation.RELU, "Activation function of the hidden layers", more="sign is that of BNN."
     )
-    formats: LiFormats = setting(LiFormats(), "Where the points of the words are")
+    formats: LiFormats = setting(LiFormats(), "Formats of words and fine words")
     rounding: GuptaRounding = setting(
         GuptaRounding.STOCHASTIC,
-        "How sums become words, forward and backward",
-        more="That is as in Gupta's training: with nearest, ties go down.",
+        "Rounding of sums to words, forward and backward",
+        more="As in Gupta's training, nearest rounds ties down.",
     )
     learning_rate: Rate = setting(
         "0.1",
         "Learning rate of the first epoch",
         low=0,
         high=16,
-        more="A float counts as the decimal it prints as.",
+        more="A float is read as its decimal text.",
     )
     learning_rate_factor: Rate = setting(
         1, "Factor of the learning rate from each epoch to the next", low=0, high=1
@@ -247,10 +267,10 @@ class LiRecipe(Recipe):
                 "the fine format holds the grid"
             )
         for epoch in (0, self.epochs - 1):
-            self.step(epoch, self.formats.error_fl + WORD - 1, 0)  # none has more fraction bits
+            self.step(epoch, self.formats.error_fl + WORD - 1, 0)  # the most fraction bits
 
     def baseline(self) -> "FloatRecipe":
-        """The same network, batch, epochs and learning rates in float32, with ReLU."""
+        """Return the recipe of a float32 training of the same network and schedule, with ReLU."""
         from golden.training.systems.float.recipe import FloatRecipe, FloatStart
 
         return FloatRecipe(
@@ -277,9 +297,10 @@ class LiRecipe(Recipe):
 
     @property
     def quantizer(self) -> Conversion:
-        """Fine codes to the grid: (u + 1) / 2 to 0 and 1 on the binary grid, u otherwise.
+        """Conversion of fine codes u to the grid; for the binary grid, of (u + 1) / 2 to 0 and 1.
 
-        Only the update rule `sr` rounds stochastically. The target reaches to 2 and is clipped.
+        Only the update rule `sr` rounds stochastically. The target's range is -2 to 2; results are
+        clipped afterwards.
         """
         rounding = Rounding.STOCHASTIC if self.update == Update.SR else Rounding.NEAREST_AWAY
         fraction = self.formats.fine_fl + self.binary
@@ -287,7 +308,7 @@ class LiRecipe(Recipe):
 
     @property
     def output_error(self) -> Conversion:
-        """What becomes of a probability less the target."""
+        """Conversion of probabilities minus targets."""
         return self._to_word(softmax.FRACTION, self.formats.error)
 
     def _to_word(self, fraction: int, target: Fixed) -> Conversion:
@@ -296,12 +317,19 @@ class LiRecipe(Recipe):
         return Conversion(fraction=fraction, target=target, rounding=rounding)
 
     def layer_formats(self, stage: Stage, first: bool) -> LayerFormats:
-        """Points and bounds of a layer; the `first` one gets pixels.
+        """Return the formats and bounds of a layer.
 
-        The scale is a power of two next to sqrt(2 / inputs) / (root mean square of the first
-        forward weights on the grid): the deviation that keeps ReLU's activations in their range (He
-        et al. 2015), where Li et al. normalise over the batch. Ours, as are the biases' operands:
-        of 16 bits, 12 of them fraction bits where the sums have so many.
+        The scale is the power of two nearest to sqrt(2 / inputs) / (root mean square of the first
+        forward weights on the grid). With this deviation, ReLU's activations stay in their range
+        (He et al. 2015); Li et al. use batch normalisation instead. As operands, biases have 16
+        bits, of which 12 are fraction bits if the sums have as many.
+
+        Parameters
+        ----------
+        stage
+            The layer.
+        first
+            Whether its input is the pixels.
 
         Raises
         ------
@@ -334,16 +362,29 @@ class LiRecipe(Recipe):
         )
 
     def step(self, epoch: int, fraction: int, scale: int) -> tuple[int, Conversion]:
-        """How a gradient sum of `fraction` fraction bits becomes a fine step in `epoch`, from 0.
+        """Return the factor and the conversion from a gradient sum to a fine step.
 
-        The sum times the whole number goes through the conversion. The number is learning rate *
-        2^`scale` / batch, rounded to nearest even at 12 significant bits, or fewer where 62
-        fraction bits of the product would not be enough.
+        Parameters
+        ----------
+        epoch
+            The epoch, counted from 0.
+        fraction
+            Fraction bits of the gradient sum.
+        scale
+            Scale exponent of the layer; 0 for biases.
+
+        Returns
+        -------
+        number : int
+            Factor of the sum: learning rate * 2^scale / batch, rounded to nearest even at 12
+            significant bits, or fewer if the product would have more than 62 fraction bits.
+        conversion : Conversion
+            Conversion of the product.
 
         Raises
         ------
         ValueError
-            The learning rate of that epoch comes to 0.
+            The factor of that epoch is 0.
         """
         first = exact("learning_rate", self.learning_rate, 0, 16)
         factor = exact("learning_rate_factor", self.learning_rate_factor, 0, 1)
@@ -362,9 +403,19 @@ class LiRecipe(Recipe):
         return number, conversion
 
     def require_width(self, formats: LayerFormats, places: int) -> None:
-        """Raise a ValueError unless every product of a gradient sum and a rate fits 62 bits.
+        """Check that every product of a gradient sum and a step's factor fits 62 bits.
 
-        `places` are those of the layer in one image.
+        Parameters
+        ----------
+        formats
+            Formats of the layer.
+        places
+            Number of places of the layer in one image.
+
+        Raises
+        ------
+        ValueError
+            The product is wider.
         """
         bound = max(formats.input_bound, 1 << formats.ones) << (WORD - 1)
         width = ((bound * places * self.batch) << RATE_BITS).bit_length() + 1

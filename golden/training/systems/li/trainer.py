@@ -1,10 +1,10 @@
 """Training with weights on a coarse grid: rounded to nearest (R), stochastically rounded (SR) and
 BinaryConnect (BC) of Li et al. 2017, "Training Quantized Nets"; binary activations (BNN).
 
-A weight of a layer is u * 2^-k, u from -1 to 1. With R and SR u is always on the grid: the step
-is taken finely and rounded away at once. With BC u is a fine buffer, and its nearest value on the
-grid serves forward and backward. Sums, words and the softmax are those of Gupta's training, and as
-there words travel in float64, which holds them and their sums exactly.
+A weight of a layer is u * 2^-k with u from -1 to 1. With R and SR, u is always on the grid: each
+step is computed in the fine format, and the result is rounded to the grid. With BC, u is a fine
+buffer, and products take the nearest value on the grid. Sums, words and softmax are those of
+Gupta's training: words are stored in float64, in which they and their sums are exact.
 """
 
 import math
@@ -26,27 +26,37 @@ from golden.training.trainers.words import Operands, WordTrainer
 
 
 class LiTrainer(WordTrainer[LiRecipe]):
-    """Trains layers with ReLU or sign between them and softmax cross-entropy after them.
+    """Trainer of R, SR and BC, with ReLU or sign, and softmax cross-entropy.
 
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
     pixel_max
-        Pixel value that stands for 1.
+        Pixel value of 1.
 
     Attributes
     ----------
     weights
-        Stored weights u of every layer, (inputs, outputs), whole numbers in float64: codes of the
-        grid (R, SR; -1 and +1 on the binary one), or of the fine format (BC).
+        Stored weights u of every layer, (inputs, outputs), integers in float64: codes of the grid
+        for R and SR (-1 and +1 on the binary one), or of the fine format for BC.
     biases
-        Biases of every layer, (outputs,), codes of the fine format. They are never rounded to the
-        grid, and 1 of a bias is 1 whatever the layer's scale (ours).
+        Biases of every layer, (outputs,), codes of the fine format. They are not rounded to the
+        grid, and the layer's scale does not apply to them (our own rule).
+
+    Examples
+    --------
+    >>> recipe = LiRecipe(network="8FC", batch=4, update="sr")
+    >>> trainer = LiTrainer(recipe, shape=(8, 8, 1), classes=10, pixel_max=16)
+    >>> images = np.arange(256).reshape(4, 8, 8) % 17
+    >>> trainer.step(images, np.arange(4)).images
+    4
+    >>> np.unique(trainer.weights[0]).tolist()
+    [-1.0, 1.0]
     """
 
     STATE = ("weights", "biases")
@@ -70,7 +80,7 @@ class LiTrainer(WordTrainer[LiRecipe]):
         self.biases = [np.zeros(stage.outputs) for stage in self.stages]
 
     def _first_weights(self, stage: Stage) -> Carried:
-        """Uniform from -1 to 1 in the fine format, and to the nearest of the grid for R and SR."""
+        """Draw weights uniformly from -1 to 1; for R and SR, round them to the grid."""
         real = 2 * self.random.random((stage.inputs, stage.outputs)) - 1
         fine = np.rint(np.ldexp(real, self.recipe.formats.fine_fl))
         return fine if self.recipe.update == Update.BC else self._nearest(fine)
@@ -81,11 +91,11 @@ class LiTrainer(WordTrainer[LiRecipe]):
         return 2.0 ** -(fraction + self._formats[layer].scale)
 
     def _to_quantizer(self, u: Carried) -> Carried:
-        """What the quantizer takes for fine codes: on the binary grid (u + 1) / 2."""
+        """Return the quantizer's operands for fine codes; for the binary grid, (u + 1) / 2."""
         return u + self._fine_one if self.recipe.binary else u.copy()
 
     def _from_quantizer(self, y: Carried) -> Carried:
-        """Codes of the grid, from -1 to 1, for what the quantizer gave; in place."""
+        """Return the codes of the grid, from -1 to 1, for the quantizer's results, in place."""
         if not self.recipe.binary:
             return np.clip(y, -self._one, self._one, out=y)
         np.clip(y, 0, 1, out=y)
@@ -94,8 +104,9 @@ class LiTrainer(WordTrainer[LiRecipe]):
         return y
 
     def _nearest(self, u: Carried) -> Carried:
-        """The grid's nearest to fine codes from -1 to 1, ties away from zero; 0 goes to +1 on the
-        binary one.
+        """Return fine codes rounded to the nearest value of the grid, ties away from zero.
+
+        On the binary grid, 0 is rounded to +1.
         """
         nearest = replace(self.recipe.quantizer, rounding=Rounding.NEAREST_AWAY)
         return self._from_quantizer(
@@ -103,7 +114,7 @@ class LiTrainer(WordTrainer[LiRecipe]):
         )
 
     def _forward_weights(self, layer: int, record: Record | None) -> Carried:
-        """Weights of a training step, codes of the grid."""
+        """Return the weights of a training step, codes of the grid."""
         recipe, u = self.recipe, self.weights[layer]
         if recipe.update != Update.BC:
             return u
@@ -113,8 +124,8 @@ class LiTrainer(WordTrainer[LiRecipe]):
             out = self._converted(operation, z, 2 * self._fine_one)
             code = self._from_quantizer(out.copy())
         else:
-            # +1 is wanted if r < the probability's code, which has the bits of a draw. Convert
-            # rounds down if r < 2^draw - z: with 2^draw - code for z it gives 0 for +1, 1 for -1.
+            # A weight is +1 if its draw r is below the code of the probability. Convert rounds down
+            # if r < 2^draw - z. So with z = 2^draw - code, it returns 0 for +1 and 1 for -1.
             draw = recipe.generator.draw
             chance = probability_code(u.astype(np.int64), recipe.formats.fine_fl, draw)
             z = ((1 << draw) - chance).astype(np.float64)
@@ -131,7 +142,7 @@ class LiTrainer(WordTrainer[LiRecipe]):
         return Operands(weights, biases)
 
     def _evaluated_operands(self, layer: int) -> Operands:
-        # BC's weights are the grid's nearest, also where training draws them (ours).
+        # For BC, the nearest values of the grid, even if training draws them (our own rule).
         weights, fine = self.weights[layer], self.biases[layer].astype(np.int64)
         if self.recipe.update == Update.BC:
             weights = self._nearest(weights)
@@ -165,7 +176,7 @@ class LiTrainer(WordTrainer[LiRecipe]):
     def _gradient(
         self, layer: int, x: Tensor, delta: Carried, record: Record | None
     ) -> tuple[Carried, Carried]:
-        """Exact gradient sums of weights and biases."""
+        """Return the exact gradient sums of weights and biases."""
         stage, formats = self.stages[layer], self._formats[layer]
         of_weights = convolution.gradient(stage, x, delta, formats.input_bound, self._error_bound)
         one = self._ones(layer)
@@ -181,8 +192,9 @@ class LiTrainer(WordTrainer[LiRecipe]):
     def _take_step(
         self, layer: int, of_weights: Carried, of_biases: Carried, record: Record | None
     ) -> None:
-        """New weights and biases by their exact gradient sums; a step is rounded once, from them,
-        to a fine code.
+        """Update weights and biases by their exact gradient sums.
+
+        A step is rounded once, from the exact sum to a fine code.
         """
         recipe, formats, planner = self.recipe, self._formats[layer], self.planner
         words, top, u = recipe.formats, float(self._fine_one), self.weights[layer]
@@ -217,7 +229,7 @@ class LiTrainer(WordTrainer[LiRecipe]):
         conversion: Conversion,
         record: Record | None,
     ) -> Carried:
-        """Gradient sums times a number, as fine codes."""
+        """Return gradient sums times a number, rounded to fine codes."""
         scalars = {"fraction": conversion.fraction, "number": number}
         bound = number * int(np.abs(gradient).max())
         z: Tensor
@@ -225,16 +237,31 @@ class LiTrainer(WordTrainer[LiRecipe]):
             z = gradient * float(number)
             step = self._converted(operation, z, bound, scalars)
         else:
-            z = number * gradient.astype(np.int64)  # to nearest: it draws nothing
+            z = number * gradient.astype(np.int64)  # rounding to nearest draws no words
             step = conversion(z).astype(np.float64)
         note(record, operation, {"gradient": gradient, "z": z, "out": step}, scalars)
         return step
 
 
 def probability_code(u: Codes, fraction: int, draw: int) -> Codes:
-    """clip((u + 1) / 2, 0, 1) with `draw` fraction bits, to nearest even where it has more.
+    """Return clip((u + 1) / 2, 0, 1) with `draw` fraction bits, rounded to nearest even.
 
-    `u` are codes of `fraction` fraction bits.
+    Parameters
+    ----------
+    u
+        Codes with `fraction` fraction bits, any shape.
+    fraction, draw
+        Fraction bits of operands and results.
+
+    Returns
+    -------
+    Codes
+        In the shape of `u`.
+
+    Examples
+    --------
+    >>> probability_code(np.array([-8, 0, 4, 8]), fraction=3, draw=4).tolist()
+    [0, 8, 12, 16]
     """
     one = 1 << fraction
     doubled = np.clip(u + one, 0, 2 * one)  # with fraction + 1 fraction bits

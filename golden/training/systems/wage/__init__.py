@@ -1,1 +1,1 @@
-"""2-bit weights and 8-bit everything, in integers (WAGE, Wu et al. 2018)."""
+"""Integers of 2 bits for weights and 8 bits for everything else (WAGE, Wu et al. 2018)."""

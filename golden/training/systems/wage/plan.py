@@ -1,20 +1,18 @@
-"""The operations of a WAGE step (Wu et al. 2018)."""
+"""Plan of a WAGE step (Wu et al. 2018)."""
 
 from collections.abc import Iterator
 
 from golden.fixed import Rounding
 from golden.quantize import alpha_exponent
 from golden.training.layers.network import Stage
+from golden.training.step.operation import Kind, Operation, Tensor
 from golden.training.step.ops import (
-    Kind,
     Mask,
-    Operation,
     OutputError,
     QuantizeActivation,
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
-    Tensor,
     WageUpdate,
 )
 from golden.training.step.planner import Planner, remembered
@@ -22,9 +20,9 @@ from golden.training.systems.wage.recipe import Saturation, Shift, WageRecipe
 
 
 class WagePlanner(Planner[WageRecipe]):
-    """The operations of a WAGE step.
+    """Operations of a WAGE step.
 
-    Nothing is rounded in the array, and the whole batch goes together: the quantizers need the
+    Sums drain raw. The whole batch goes through the step together, as the quantizers need the
     maxima of its tensors.
 
     Attributes
@@ -62,17 +60,17 @@ class WagePlanner(Planner[WageRecipe]):
             yield self.update(layer)
 
     def shift(self, layer: int) -> int:
-        """Fraction bits that Q_A drops from the sums of a layer."""
+        """Return the number of bits that Q_A drops from the sums of a layer."""
         return self.recipe.bits.weight - 1 + self.alphas[layer]
 
     @property
     def one(self) -> int:
-        """log2 of the output sum that stands for 1, the target of the right class."""
+        """log2 of the output sum of 1, which is the target of the right class."""
         return self.recipe.bits.activation + self.recipe.bits.weight - 2 + self.alphas[-1]
 
     @remembered
     def quantize_weight(self, layer: int) -> QuantizeWeight:
-        """Q_W of a layer's weights."""
+        """Return Q_W of a layer's weights."""
         stored, bits = self.weights(layer, Kind.WEIGHT), self.recipe.bits
         return QuantizeWeight(
             layer=layer + 1,
@@ -85,7 +83,7 @@ class WagePlanner(Planner[WageRecipe]):
 
     @remembered
     def quantize_activation(self, layer: int) -> QuantizeActivation:
-        """ReLU and Q_A of a hidden layer."""
+        """Return ReLU and Q_A of a hidden layer."""
         acc = self.pooled(layer, self.after(layer))
         kinds = (Kind.ACTIVATION, Kind.ACTIVE, Kind.UNCLIPPED)
         return QuantizeActivation(
@@ -99,7 +97,7 @@ class WagePlanner(Planner[WageRecipe]):
 
     @remembered
     def output_error(self) -> OutputError:
-        """Outputs less targets."""
+        """Return the operation that subtracts targets from outputs."""
         last = len(self.stages) - 1
         return OutputError(
             layer=last + 1,
@@ -119,8 +117,9 @@ class WagePlanner(Planner[WageRecipe]):
         )
 
     def _unscaled(self, layer: int, kind: Kind) -> Tensor:
-        """Errors of a layer's results before or behind Q_E; those of hidden layers come from the
-        error products of the next one.
+        """Return the tensor of a layer's errors before or after Q_E, or of their mask.
+
+        Errors of a hidden layer have the matrix of the next layer's error product.
         """
         if layer == len(self.stages) - 1:
             return self.sums(layer, Kind.DIFFERENCE if kind is Kind.RAW_ERROR else kind)
@@ -128,12 +127,12 @@ class WagePlanner(Planner[WageRecipe]):
 
     @remembered
     def error_exponent(self, layer: int) -> ShiftExponent:
-        """The scale of a layer's errors."""
+        """Return the operation for the scale of a layer's errors."""
         return self._exponent(layer, self._unscaled(layer, Kind.RAW_ERROR))
 
     @remembered
     def quantize_error(self, layer: int) -> QuantizeError:
-        """Q_E of a layer's errors; the output's have no mask."""
+        """Return Q_E of a layer's errors, with the mask of the ReLU."""
         values, keep = self._unscaled(layer, Kind.RAW_ERROR), self._unscaled(layer, Kind.ACTIVE)
         return QuantizeError(
             layer=layer + 1,
@@ -146,18 +145,18 @@ class WagePlanner(Planner[WageRecipe]):
 
     @remembered
     def clip_mask(self, layer: int) -> Mask:
-        """No error of a hidden layer where Q_A clipped."""
+        """Return the mask of a hidden layer's errors: 0 where Q_A clipped."""
         values, keep = (self.below(layer + 1, kind) for kind in (Kind.RAW_ERROR, Kind.UNCLIPPED))
         return Mask(layer=layer + 1, reads=(values, keep), writes=(values,))
 
     @remembered
     def gradient_exponent(self, layer: int) -> ShiftExponent:
-        """The scale of a layer's gradient."""
+        """Return the operation for the scale of a layer's gradient."""
         return self._exponent(layer, self.weights(layer, Kind.GRADIENT))
 
     @remembered
     def update(self, layer: int) -> WageUpdate:
-        """Q_G and the update of a layer's weights."""
+        """Return Q_G and the update of a layer's weights."""
         stored = self.weights(layer, Kind.WEIGHT)
         return WageUpdate(
             layer=layer + 1,

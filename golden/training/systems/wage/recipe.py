@@ -1,4 +1,4 @@
-"""What a WAGE training needs to know (Wu et al. 2018)."""
+"""Recipes of WAGE trainings (Wu et al. 2018)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 
 class Start(StrEnum):
-    """Where the first weights lie."""
+    """Grid of the first weights."""
 
-    #: On the grid of the stored weights.
+    #: The grid of the stored weights.
     PAPER = "paper"
-    #: On the coarse grid of the forward weights, as the authors' released code has it.
+    #: The coarse grid of the forward weights, as in the authors' released code.
     RELEASED = "released"
 
 
 class Saturation(StrEnum):
-    """Where stored weights end."""
+    """Limit of stored weights."""
 
-    #: At the largest code of a stored weight, 127 of 8 bits.
+    #: The largest code, 127 for 8 bits.
     FULL = "full"
-    #: At a half, 64 of 8 bits: the largest ternary weight, as the authors' released code has it.
+    #: A half, 64 for 8 bits: the largest ternary weight, as in the authors' released code.
     HALF = "half"
 
 
 class Shift(StrEnum):
-    """How the scales of errors and gradients become powers of two."""
+    """Rounding of the scales of errors and gradients to powers of two."""
 
-    #: To the nearest power, by logarithm.
+    #: To the power with the nearest logarithm.
     ROUND = "round"
-    #: To the next higher power.
+    #: Up to the next power.
     CEIL = "ceil"
 
 
 class PixelScale(StrEnum):
-    """What pixels become."""
+    """Range of the inputs."""
 
     #: 0 to 1.
     UNIT = "unit"
@@ -64,6 +64,11 @@ class Bits:
         Width of stored weights and their updates, 3 to 16 bits.
     error
         Width of errors, 2 to 16 bits.
+
+    Examples
+    --------
+    >>> Bits.parse("2-8-8-8") == Bits()
+    True
     """
 
     weight: int = setting(
@@ -84,7 +89,13 @@ class Bits:
 
     @classmethod
     def parse(cls, text: str) -> "Bits":
-        """The widths that `text` names, as in 2-8-8-8."""
+        """Read widths from a text, as 2-8-8-8.
+
+        Raises
+        ------
+        ValueError
+            The text has another form, or a width is out of range.
+        """
         try:
             weight, activation, gradient, error = (int(part) for part in text.split("-"))
         except ValueError:
@@ -97,31 +108,37 @@ class Bits:
 
 @dataclass(frozen=True, kw_only=True)
 class WageRecipe(Recipe):
-    """A WAGE training; the defaults are for the digits that travel with the code.
+    """A WAGE training; the defaults are for the digits in `golden.datasets`.
 
     Parameters
     ----------
     bits
         Widths of the words.
     c
-        Spread of the first weights: 6 or 3. 6 is the paper's, 3 that of the released code. It sets
-        the layers' scales alpha too.
+        Constant c of the first weights' range sqrt(c / inputs): 6 or 3. It is 6 in the paper and 3
+        in the released code. The layers' scales alpha depend on it too.
     start
-        Where the first weights lie: paper or released.
+        Grid of the first weights: paper or released.
     saturation
-        Where stored weights end: full or half.
+        Limit of stored weights: full or half.
     pixels
-        What pixels become: unit or symmetric.
+        Range of the inputs: unit or symmetric.
     shift
-        How the scales of errors and gradients become powers of two: round or ceil. The scale alpha
-        always takes the nearest.
+        Rounding of the scales of errors and gradients to powers of two: round or ceil. The scale
+        alpha is always rounded to the nearest power.
     error_rounding
         Rounding of the errors: nearest-even or stochastic.
     rates
-        Pairs (epoch, log2 of the learning rate from that epoch on). Epochs count from 1 and ascend,
-        the first pair is of epoch 1, and log2 is -8 to 7.
+        Pairs (epoch, log2 of the learning rate from that epoch on). Epochs are counted from 1 and
+        ascend, the first one is 1, and log2 is -8 to 7.
 
     The others are those of `Recipe`.
+
+    Examples
+    --------
+    >>> recipe = WageRecipe(rates=((1, 0), (41, -1)))
+    >>> recipe.rate(39), recipe.rate(40), recipe.weight_limit
+    (0, -1, 127)
     """
 
     SYSTEM: ClassVar[str] = "wage"
@@ -132,17 +149,18 @@ class WageRecipe(Recipe):
     bits: Bits = setting(Bits(), "Widths of the words")
     c: int = setting(
         6,
-        "Spread of the first weights",
+        "Constant c of the first weights' range sqrt(c / inputs)",
         allowed=(6, 3),
-        more="6 is the paper's, 3 that of the released code. It sets the layers' scales alpha too.",
+        more="It is 6 in the paper and 3 in the released code. The layers' scales alpha depend on "
+        "it too.",
     )
-    start: Start = setting(Start.PAPER, "Where the first weights lie")
-    saturation: Saturation = setting(Saturation.FULL, "Where stored weights end")
-    pixels: PixelScale = setting(PixelScale.UNIT, "What pixels become")
+    start: Start = setting(Start.PAPER, "Grid of the first weights")
+    saturation: Saturation = setting(Saturation.FULL, "Limit of stored weights")
+    pixels: PixelScale = setting(PixelScale.UNIT, "Range of the inputs")
     shift: Shift = setting(
         Shift.ROUND,
-        "How the scales of errors and gradients become powers of two",
-        more="The scale alpha always takes the nearest.",
+        "Rounding of the scales of errors and gradients to powers of two",
+        more="The scale alpha is always rounded to the nearest power.",
     )
     error_rounding: Rounding = setting(
         Rounding.NEAREST_EVEN,
@@ -152,7 +170,7 @@ class WageRecipe(Recipe):
     rates: tuple[tuple[int, int], ...] = setting(
         ((1, 0), (41, -1), (57, -2), (69, -3)),
         "Pairs (epoch, log2 of the learning rate from that epoch on)",
-        more="Epochs count from 1 and ascend, the first pair is of epoch 1, and log2 is -8 to 7.",
+        more="Epochs are counted from 1 and ascend, the first one is 1, and log2 is -8 to 7.",
     )
 
     def __post_init__(self) -> None:
@@ -168,13 +186,13 @@ class WageRecipe(Recipe):
             lowest = epoch + 1
 
     def rate(self, epoch: int) -> int:
-        """log2 of the learning rate in `epoch`, from 0."""
+        """Return log2 of the learning rate in `epoch`, counted from 0."""
         return [rate for first, rate in self.rates if first <= epoch + 1][-1]
 
     def baseline(self) -> "FloatRecipe":
-        """The same network and batches in float32, with the same loss.
+        """Return the recipe of a float32 training of the same network with the same loss.
 
-        WAGE's learning rates are for gradients that are scaled to 1; those here are ours.
+        WAGE's learning rates are for gradients scaled to 1, so the baseline has other ones.
         """
         from golden.training.systems.float.recipe import FloatRecipe, Loss
 
@@ -192,7 +210,7 @@ class WageRecipe(Recipe):
 
     @property
     def weight_limit(self) -> int:
-        """Largest magnitude of a stored weight."""
+        """The largest magnitude of a stored weight."""
         if self.saturation == Saturation.HALF:
             return 1 << (self.bits.gradient - 2)
         return limit(self.bits.gradient)

@@ -1,8 +1,8 @@
-"""The WAGE quantizers on whole tensors that floats carry.
+"""The WAGE quantizers on integers stored in floats.
 
-Products come out of BLAS as floats that hold whole numbers exactly (`golden.products`). To scale
-one by a power of two, to clip it and to round it to a whole number are exact in floats too, so
-these give, value for value, what the integer functions of `golden.quantize` give.
+BLAS computes products as exact integers in a float type (`golden.products`). Scaling by a power of
+two, clipping and rounding to an integer are exact too, so all results are equal to those of the
+integer functions in `golden.quantize`.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ from golden.quantize import limit, shift_exponent, update_weight
 from golden.threads import each, scratch, slices
 from golden.training.layers.windows import Tensor
 
-#: Values taken at a time, so that all that is made of them stays in a core's cache.
+#: Number of values that are processed at a time; they and their results fit a core's cache.
 _BLOCK = 1 << 17
 
 
 def forward_weight(n: Codes, bits: int, stored: int) -> NDArray[np.float32]:
-    """Q_W in float32: `golden.quantize.ternarise`."""
+    """Return Q_W, as `golden.quantize.ternarise`, in float32."""
     codes, top = np.empty(n.shape, np.float32), limit(bits)
 
     def block(part: slice) -> None:
@@ -36,7 +36,7 @@ def forward_weight(n: Codes, bits: int, stored: int) -> NDArray[np.float32]:
 
 
 def activation(acc: Tensor, shift: int, bits: int) -> Tensor:
-    """ReLU and Q_A: `golden.quantize.quantize_activation`; of the type of `acc`."""
+    """Return ReLU and Q_A, as `golden.quantize.quantize_activation`, in the type of `acc`."""
     codes, top = np.empty_like(acc), limit(bits)
 
     def block(part: slice) -> None:
@@ -50,13 +50,13 @@ def activation(acc: Tensor, shift: int, bits: int) -> Tensor:
 
 
 def exponent(values: Tensor, ceil: bool) -> tuple[int, int]:
-    """The largest magnitude and log2 of its Shift; 0 and 0 where all values are zero."""
+    """Return the largest magnitude and log2 of its Shift; both are 0 if all values are 0."""
     maximum = int(max(values.max(), -values.min()))
     return maximum, shift_exponent(maximum, ceil) if maximum else 0
 
 
 def error(values: Tensor, scale: int, bits: int) -> Tensor:
-    """Q_E over 2^`scale`, to nearest: `golden.quantize.quantize_error`; of the type of `values`."""
+    """Return Q_E to nearest, as `golden.quantize.quantize_error`, in the type of `values`."""
     codes, top = np.empty_like(values), limit(bits)
 
     def block(part: slice) -> None:
@@ -70,7 +70,7 @@ def error(values: Tensor, scale: int, bits: int) -> Tensor:
 
 
 def keep(values: Tensor, where: NDArray[Any]) -> None:
-    """Zeroes in place what is not to be kept."""
+    """Set values to 0 in place, except where the mask is 1."""
 
     def block(part: slice) -> None:
         values[part] *= where[part]
@@ -79,7 +79,7 @@ def keep(values: Tensor, where: NDArray[Any]) -> None:
 
 
 def _blocks(values: Tensor) -> list[slice]:
-    """Rows to take at a time."""
+    """Return slices of rows that are processed at a time."""
     width = max(values.size // max(len(values), 1), 1)
     return slices(len(values), _BLOCK // width, width)
 
@@ -94,24 +94,31 @@ def update(
     draw: int,
     out: Codes | None = None,
 ) -> Codes:
-    """Q_G and the saturating update: `golden.quantize.update_weight`.
+    """Return Q_G and the saturating update, as `golden.quantize.update_weight`.
 
     Parameters
     ----------
     n
-        Stored weights.
+        Stored weights, any shape.
     gradient
-        Sums, of the shape of `n`.
+        Gradient sums, in the shape of `n`.
     maximum
-        Their largest magnitude.
+        Largest magnitude of the sums.
     dropped
-        Bits that Q_G drops, exponent less rate; below zero it appends some.
+        Number of bits that Q_G drops, exponent - rate; bits are appended if it is negative.
     saturation
         Largest magnitude of a stored weight.
     words
-        Draws of `draw` bits, of the shape of `n`.
+        Random words, in the shape of `n`.
+    draw
+        Bits of a random word.
     out
-        Where the new weights go; `n` will do.
+        Array for the new weights, which may be `n`; None allocates it.
+
+    Returns
+    -------
+    Codes
+        The new weights, in the shape of `n`.
     """
     out = np.empty_like(n) if out is None else out
     largest = maximum + (1 << max(dropped, 0))
@@ -121,15 +128,15 @@ def update(
         return out
     kind = np.dtype(np.float32 if largest <= 1 << 24 else np.float64)
     whole = np.dtype(f"u{kind.itemsize}")
-    sign = whole.type(1 << (8 * kind.itemsize - 1))  # the bit of a float that says it is negative
+    sign = whole.type(1 << (8 * kind.itemsize - 1))  # the sign bit of a float
 
     def block(part: slice) -> None:
         steps = scratch(n[part].shape, kind, "steps")
         np.multiply(gradient[part], 2.0 ** min(draw - dropped, 0), out=steps, dtype=kind)
         if dropped > 0:
-            # The draw grows the magnitude: it has the sign of the sum.
+            # The draw is added to the magnitude, so it gets the sign of the sum.
             r = scratch(steps.shape, kind, "draws")
-            if dropped > draw:  # on top of the field, and a constant one below it
+            if dropped > draw:  # the highest dropped bits, and a constant 1 below them
                 np.add(words[part], 0.5, out=r, dtype=kind, casting="unsafe")
             else:
                 np.copyto(r, words[part] & words.dtype.type((1 << dropped) - 1), casting="unsafe")

@@ -1,10 +1,10 @@
-"""WAGE training in integers alone (Wu et al. 2018).
+"""WAGE training in integers only (Wu et al. 2018).
 
-Forward weights are ternary by default, activations, errors and stored weights have 8 bits. The
-output error is that of the squared loss. Nothing is rounded in the array: sums drain raw to the
-quantizers, which see whole tensors. Sums are pooled before ReLU and quantizer.
+By default, forward weights are ternary, and activations, errors and stored weights have 8 bits. The
+loss is the squared error. The array does not round: sums drain raw to the quantizers, which process
+whole tensors. Pooling takes the sums, before ReLU and quantizer.
 
-Activations, errors and sums are whole numbers that floats carry (`golden.products`).
+Activations, errors and sums are integers stored in floats (`golden.products`).
 """
 
 import math
@@ -19,7 +19,8 @@ from golden.training.layers import convolution
 from golden.training.layers.network import Shape, Stage
 from golden.training.layers.windows import Tensor
 from golden.training.runs.score import Score
-from golden.training.step.ops import Kind, ShiftExponent
+from golden.training.step.operation import Kind
+from golden.training.step.ops import ShiftExponent
 from golden.training.step.record import Record, note, note_errors, note_forward, note_gradient
 from golden.training.systems.wage import tensors as wage_tensors
 from golden.training.systems.wage.plan import WagePlanner
@@ -29,23 +30,33 @@ from golden.training.trainers.trainer import pixel_table, winners
 
 
 class WageTrainer(IntegerTrainer[WageRecipe]):
-    """Trains convolutions and dense layers without biases.
+    """Trainer of WAGE, with convolutions and dense layers without biases.
 
     Parameters
     ----------
     recipe
-        What to train, and how.
+        The recipe.
     shape
         Height, width and channels of an image.
     classes
-        Classes of the data set.
+        Number of classes.
     pixel_max
-        Pixel value that stands for 1.
+        Pixel value of 1.
 
     Attributes
     ----------
     weights
-        Stored weights of every layer, (inputs, outputs), codes of `recipe.bits.gradient` bits.
+        Stored weights of every layer, (inputs, outputs): codes of `recipe.bits.gradient` bits.
+
+    Examples
+    --------
+    >>> recipe = WageRecipe(network="8FC", batch=4)
+    >>> trainer = WageTrainer(recipe, shape=(8, 8, 1), classes=10, pixel_max=16)
+    >>> images = np.arange(256).reshape(4, 8, 8) % 17
+    >>> trainer.step(images, np.arange(4)).images
+    4
+    >>> trainer.draws
+    Draws(array=0, elementwise=72)
     """
 
     weights: list[Codes]
@@ -62,7 +73,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
         self.weights = [self._first_weights(stage) for stage in self.stages]
 
     def _first_weights(self, stage: Stage) -> Codes:
-        """Uniform over +-max(L, Lmin), L = sqrt(c / inputs), on the grid of the recipe's start."""
+        """Draw weights uniformly from +-max(L, Lmin), L = sqrt(c / inputs), on the first grid."""
         recipe, bits = self.recipe, self.recipe.bits
         reach = max(math.sqrt(recipe.c / stage.inputs), 1.5 * 2.0 ** (1 - bits.weight))
         real = (2 * self.random.random((stage.inputs, stage.outputs)) - 1) * reach
@@ -77,7 +88,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
         return 2.0 ** (1 - self.recipe.bits.gradient)
 
     def _most(self, layer: int) -> int:
-        """The largest sum of a layer that Q_A does not clip."""
+        """Return the largest sum of a layer that Q_A does not clip."""
         return limit(self.recipe.bits.activation) << self.planner.shift(layer)
 
     def _forward_weight(self, layer: int) -> Tensor:
@@ -85,7 +96,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
         return wage_tensors.forward_weight(self.weights[layer], bits.weight, bits.gradient)
 
     def _sums(self, layer: int, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Sums of a layer, pooled, and which of a window's was the first maximum."""
+        """Return the pooled sums of a layer, and the positions of the first maxima."""
         bits = self.recipe.bits
         return convolution.forward_pooled(
             self.stages[layer], x, weight, limit(bits.activation), limit(bits.weight)
@@ -101,13 +112,13 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
         return acc.reshape(len(pixels), -1)
 
     def _output_error(self, acc: Tensor, labels: Codes) -> Tensor:
-        """Output less target, in units of the sums."""
-        error = acc.astype(np.float64)  # float32 may have no room for the target
+        """Return outputs minus targets, in units of the sums."""
+        error = acc.astype(np.float64)  # the difference may not be exact in float32
         error[np.arange(len(labels)), labels] -= 2.0**self.planner.one
         return error
 
     def _scored(self, outputs: Tensor, labels: Codes) -> Score:
-        """Half the sum of squares, as in the released code."""
+        """Return the score; the loss is half the sum of squares, as in the released code."""
         error = self._output_error(outputs, labels)
         loss = float(np.sum(np.ldexp(error, -self.planner.one) ** 2)) / 2
         return Score(images=len(labels), wrong=int(np.sum(winners(outputs) != labels)), loss=loss)
@@ -147,7 +158,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
     def _gradient(
         self, layer: int, x: Tensor, error: Tensor, first: Tensor | None, record: Record | None
     ) -> Tensor:
-        """Sums for the weights of a layer from the errors of its pooled sums."""
+        """Return the gradient sums of a layer, from the errors of its pooled sums."""
         bits, stage = self.recipe.bits, self.stages[layer]
         bounds = limit(bits.activation), limit(bits.error)
         sums = convolution.gradient(stage, x, error, *bounds, first)
@@ -159,7 +170,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
     def _error_sums(
         self, layer: int, error: Tensor, weight: Tensor, first: Tensor | None, record: Record | None
     ) -> Tensor:
-        """Sums for the inputs of a layer from the errors of its pooled sums."""
+        """Return the error sums of a layer's inputs, from the errors of its pooled sums."""
         bits, stage = self.recipe.bits, self.stages[layer]
         bounds = limit(bits.error), limit(bits.weight)
         sums = convolution.error(stage, error, weight, *bounds, first)
@@ -172,9 +183,9 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
     def _back(
         self, layer: int, sums: Tensor, below: Tensor, first: Tensor | None, record: Record | None
     ) -> Tensor:
-        """Errors of the layer before from their sums and its own pooled sums, `below`."""
-        # The maximum inside Q_E sees errors of dead neurons: only what Q_A clipped is zeroed
-        # before it.
+        """Return the errors of the previous layer, from their sums and its pooled sums `below`."""
+        # The maximum of Q_E includes errors of neurons that are not active: before Q_E, only errors
+        # of clipped sums are set to 0.
         unclipped, plan = below <= self._most(layer - 1), self.planner
         raw = sums if record is None else sums.copy()
         wage_tensors.keep(sums, unclipped)
@@ -192,7 +203,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
         first: Tensor | None,
         record: Record | None,
     ) -> None:
-        """Record a forward product, whose sums a pooling leaves few of, and the pooling."""
+        """Record a forward product, with all sums, and the pooling after it."""
         if record is None:
             return
         bits, stage = self.recipe.bits, self.stages[layer]
@@ -222,7 +233,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
     def _exponent(
         self, operation: ShiftExponent, values: Tensor, record: Record | None
     ) -> tuple[int, int]:
-        """The largest magnitude and log2 of its Shift; 0 and 0 where all values are zero."""
+        """Return the largest magnitude and log2 of its Shift; both are 0 if all values are 0."""
         maximum, exponent = wage_tensors.exponent(values, self.recipe.shift == Shift.CEIL)
         note(record, operation, {"values": values}, {"maximum": maximum, "exponent": exponent})
         return maximum, exponent
@@ -230,7 +241,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
     def _quantize_error(
         self, layer: int, sums: Tensor, keep: NDArray[Any], record: Record | None
     ) -> Tensor:
-        """Errors as codes, zero but where `keep` says."""
+        """Return errors as codes, with 0 where the mask `keep` is 0."""
         bits, rounding = self.recipe.bits.error, Rounding(self.recipe.error_rounding)
         operation = self.planner.quantize_error(layer)
         maximum, exponent = self._exponent(self.planner.error_exponent(layer), sums, record)
@@ -248,7 +259,7 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
     def _note_unpool(
         self, layer: int, error: Tensor, first: Tensor | None, record: Record | None
     ) -> None:
-        """Record that errors go back through the pooling after a layer."""
+        """Record the way back of errors through the pooling after a layer."""
         stage = self.stages[layer]
         if record is not None and first is not None:
             (unpool,) = self.planner.unpool(layer)
