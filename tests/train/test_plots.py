@@ -40,8 +40,8 @@ def test_axes_say_what_they_are(run):
         path.stem: re.findall(r">([^<>]+)</text>", path.read_text())
         for path in plots.draw(run, "svg")
     }
-    assert {"epoch", "error (%)", "test", "training, as it went"} <= set(texts["error"])
-    assert {"epoch", "training loss (mean of an image)"} <= set(texts["loss"])
+    assert {"epoch", "error (%)", "test", "training"} <= set(texts["error"])
+    assert {"epoch", "training loss (mean per image)"} <= set(texts["loss"])
     assert {"epoch", "share (%)", "1: 3C3", "2: 8FC", "3: 10FC"} <= set(texts["layers"])
     assert {"weight (value)", "update of the last step (value)"} <= set(texts["histograms"])
     assert not any("201" in text for text in texts["error"])
