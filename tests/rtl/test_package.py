@@ -344,7 +344,7 @@ def test_one_file_alone(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("-o file", "file is a file: a folder is wanted"),
+        ("-o file", "file is a file: give a folder"),
         ("-o file/inside", "file/inside"),
         ("-o nowhere/x.v", "nowhere is not a folder"),
         ("-o folder.v", "folder.v"),

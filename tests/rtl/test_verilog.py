@@ -154,7 +154,7 @@ def test_a_register_that_is_to_be_kept_says_so_at_its_block():
 
 
 def test_an_attribute_is_not_lost_silently():
-    with pytest.raises(TypeError, match=r"attribute syn_keep: .* but BEL, keep"):
+    with pytest.raises(TypeError, match=r"attribute syn_keep: .* written are BEL, keep"):
         marked("syn_keep")
 
 
