@@ -83,7 +83,7 @@ def build(
     if problem := target.device.lacks(least(config, target)):
         raise TooLarge(f"{unit.name} {problem} ({target.device.title})")
     listener(0, "generating Verilog")
-    made_of, said = _cells(unit, config, target, cells, placed)
+    made_of, cells_used = _cells(unit, config, target, cells, placed)
     source = verilog(unit.component(config, **made_of))
     synthesis = synthesise(source, unit.module, target, lambda text: listener(0, text))
     listener(0, "done")
@@ -104,7 +104,7 @@ def build(
     report = {
         "unit": unit.name,
         "parameters": mapping(config),
-        "cells": said,
+        "cells": cells_used,
         **flow_report(target, chosen_grade, synthesis, placements),
     }
     report["throughput"] = throughput(config, report["clock_mhz"])
@@ -121,20 +121,20 @@ def _cells(
         return {}, None
     node: MaccConfig = config.macc if isinstance(config, ArrayConfig) else config
     chosen = CELLS[target.device.cells if name is None else name]
-    said: dict[str, Any] = {"cells": chosen.name, "placed": False, "note": None}
+    cells_used: dict[str, Any] = {"cells": chosen.name, "placed": False, "note": None}
     if name is None and (problem := _problem(chosen, node)):
         chosen = CELLS["generic"]
-        said |= {"cells": chosen.name, "note": problem}
+        cells_used |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}
     block = config.block if isinstance(config, ArrayConfig) else None
     if block and chosen.name == target.device.cells and target.device.places and placed:
         places = target.device.places.array(*block)
         if places is None:
-            said["note"] = f"{target.name} has no pattern of places for this array"
+            cells_used["note"] = f"{target.name} has no pattern of places for this array"
         else:
             made_of["places"] = places
-            said["placed"] = True
-    return made_of, said
+            cells_used["placed"] = True
+    return made_of, cells_used
 
 
 def _problem(cells: Cells, config: MaccConfig) -> str | None:

@@ -361,7 +361,10 @@ def test_other_inputs_can_be_given(simulator):
         ([Sink(stream="o"), Sink(stream="o")], "Sink o: port o_ready is driven by Sink o already"),
         ([Source(stream="i", beats={"data": [256]})], "port i_data, clock 0: 256 is out of range"),
         ([Source(stream="i", beats={"x": [1]})], "Source i: there is no port i_x"),
-        ([Source(stream="i", beats={"data": [1]}, gaps=())], "gaps = .*: numbers from 0 on"),
+        (
+            [Source(stream="i", beats={"data": [1]}, gaps=())],
+            "gaps = .*: allowed are numbers from 0 on",
+        ),
         ([Sink(stream="o", stalls=(-1,))], "stalls = .*: allowed are numbers from 0 on"),
         ([Watch(name="w", when=("i_valid", "value"))], "value has more than 32 bits"),
         ([Watch(name="w", when=(), data=("x",))], "Watch w: there is no port x"),
@@ -389,7 +392,7 @@ def test_pauses_are_drawn():
     drawn = np.array(pauses(0.75, seed=0))
     assert abs(drawn.mean() - 3) < 0.2
     assert set(pauses(0, seed=0)) == {0}
-    with pytest.raises(ValueError, match="often = 1: at least 0 and less than 1"):
+    with pytest.raises(ValueError, match="often = 1: allowed are values from 0 to less than 1"):
         pauses(1, seed=0)
 
 
