@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -180,7 +181,8 @@ def parse(line):
     program, group, command, *arguments = shlex.split(line, comments=True)
     assert program == "gradloom"
     if "--help" not in arguments:
-        cli.commands[group].commands[command].make_context(command, arguments)
+        units = cli.commands[group]
+        units.get_command(click.Context(units), command).make_context(command, arguments)
 
 
 @needs_sphinx
@@ -368,8 +370,9 @@ def test_the_training_page_can_be_typed(tmp_path, monkeypatch):
 def test_the_reference_has_every_public_name(module):
     name = module.__name__
     text = (DOCS / "api" / f"{name}.md").read_text()
-    listed = set(re.findall(rf"auto\w+:: {name}\.(?:\w+\.)?(\w+)\n", text))
-    assert not set(module.__all__) - listed
+    listed = set(re.findall(rf"auto\w+:: {name}\.(?:\w+\.)*(\w+)\n", text))
+    elsewhere = set(hdl.__all__) if module is gradloom else set()  # its own page has them
+    assert not set(module.__all__) - listed - elsewhere
 
 
 class Links(HTMLParser):
