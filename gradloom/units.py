@@ -18,7 +18,7 @@ import hdl
 from golden.fixed import Conversion, Fixed
 from golden.twin import Twin
 from gradloom import options
-from gradloom.sim.toplevel import described
+from gradloom.descriptions import port_table, timing
 
 
 def _nothing(values: dict[str, Any]) -> None:
@@ -98,20 +98,8 @@ class Unit:
 
     def describe(self, config: Any) -> str:
         """Return a text with the ports, latency and throughput for a configuration."""
-        rows = described(config.ports)
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        lines = [
-            f"{name:{widths[0]}}  {direction:{widths[1]}}  {bits:>{widths[2]}}  {text}"
-            for name, direction, bits, text in rows
-        ]
-        return "\n".join(
-            [
-                "Ports:",
-                *(f"  {line}".rstrip() for line in lines),
-                f"Latency: {config.latency} clocks. {config.FIGURES['latency']}",
-                f"Throughput: {config.throughput}.",
-            ]
-        )
+        table = (f"  {line}".rstrip() for line in port_table(config.ports))
+        return "\n".join(["Ports:", *table, *timing(config)])
 
 
 def _with_ternary(values: dict[str, Any], prefix: str = "") -> None:

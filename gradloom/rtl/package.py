@@ -17,7 +17,8 @@ from golden.files import replaced
 from golden.port import CLOCK, RESET, Port, inputs_of, outputs_of
 from golden.settings import mapping
 from golden.twin import Trace
-from gradloom.rtl.verilog import TIMESCALE, comment, made_by, timing, verilog
+from gradloom.descriptions import timing
+from gradloom.rtl.verilog import TIMESCALE, comment, made_by, verilog
 from gradloom.sim.packing import to_numbers
 from gradloom.sim.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit

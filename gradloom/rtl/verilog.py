@@ -14,9 +14,10 @@ from amaranth.lib import wiring
 from golden.lfsr import Generator
 from golden.port import Port
 from golden.settings import NONE, leaves
+from gradloom.descriptions import port_table, timing
 from gradloom.rtl.modules import parts, snake
 from gradloom.rtl.readable import readable
-from gradloom.sim.toplevel import described, flatten
+from gradloom.sim.toplevel import flatten
 from gradloom.units import unit_of
 
 #: Warnings of Verilator for correct Verilog in the style of Yosys.
@@ -78,10 +79,10 @@ def parameters(config: Any) -> Iterator[tuple[str, str]]:
             yield leaf.name, str(value)
 
 
-def comment(paragraphs: list[str], rows: list[tuple[str, str, str, str]] | None = None) -> str:
+def comment(paragraphs: list[str], table: Sequence[str] = ()) -> str:
     """Return paragraphs as lines of a comment, with indented continuation lines.
 
-    The table `rows` comes after the paragraph `Ports:`.
+    The lines of `table` come after the paragraph `Ports:`.
     """
     lines: list[str] = []
     for paragraph in paragraphs:
@@ -89,16 +90,8 @@ def comment(paragraphs: list[str], rows: list[tuple[str, str, str, str]] | None 
         lines += textwrap.wrap(
             paragraph, _WIDEST, subsequent_indent=hang, break_on_hyphens=False
         ) or [""]
-        if paragraph == "Ports:" and rows:
-            widths = [max(len(row[k]) for row in rows) for k in range(3)]
-            for row in rows:
-                name, direction, bits = (cell.ljust(width) for cell, width in zip(row, widths))
-                lead = f"  {name}  {direction}  {bits.strip():>{widths[2]}}  "
-                wrapped = textwrap.wrap(row[3], _WIDEST - len(lead))
-                lines += [
-                    (" " * len(lead) if number else lead) + text
-                    for number, text in enumerate(wrapped or [""])
-                ]
+        if paragraph == "Ports:":
+            lines += [f"  {line}" for line in table]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
 
 
@@ -118,14 +111,6 @@ def checked_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"name = {name!r}: a letter, then letters, digits and _ are allowed")
     return name
-
-
-def timing(config: Any) -> list[str]:
-    """Return latency and throughput as text."""
-    return [
-        f"Latency: {config.latency} clocks. {config.FIGURES['latency']}",
-        f"Throughput: {config.throughput}.",
-    ]
 
 
 def verilog(component: wiring.Component, name: str | None = None) -> str:
@@ -184,5 +169,5 @@ def verilog(component: wiring.Component, name: str | None = None) -> str:
     header += _LINT
     if any(part.cells for part in design):
         header += _LINT_CELLS
-    head = comment(header, described(ports)) + f"\n{TIMESCALE}\n"
+    head = comment(header, port_table(ports, _WIDEST - 2)) + f"\n{TIMESCALE}\n"
     return "\n".join([head, *(module.render() for module in modules)])

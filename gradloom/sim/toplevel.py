@@ -11,7 +11,7 @@ these ports, so that the same hardware is compared and generated.
 - `clk` and `rst` are added.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from math import prod
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from amaranth.hdl import (
 )
 from amaranth.lib import data, stream, wiring
 
-from golden.port import CLOCK, RESET, WIDEST_ELEMENT, Port
+from golden.port import WIDEST_ELEMENT, Port
 
 #: A port and its values in the component, lane 0 first.
 Leaf = tuple[Port, list[Value]]
@@ -219,10 +219,3 @@ class TopLevel(Elaboratable):
             whole = values[0] if port.lanes is None else Cat(*values)
             m.d.comb += whole.eq(signal) if port.direction == "in" else signal.eq(whole)
         return m
-
-
-def described(ports: Iterable[Port]) -> list[tuple[str, str, str, str]]:
-    """Return the table of ports, `clk` and `rst` first: name, direction, bits, description."""
-    return [
-        (port.name, port.direction, str(port.bits), port.text) for port in (CLOCK, RESET, *ports)
-    ]

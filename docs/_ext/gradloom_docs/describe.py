@@ -12,8 +12,8 @@ from typing import Any
 
 from golden.settings import leaves
 from gradloom import UNITS, Unit
+from gradloom.descriptions import described
 from gradloom.options import name as option
-from gradloom.sim.toplevel import described
 from gradloom_docs.timing import configuration, scripts
 
 #: Cells of a table.
