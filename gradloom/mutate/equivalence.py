@@ -25,7 +25,7 @@ from boards.flow.tools import find_tool, run
 from golden.port import Port
 from golden.twin import Trace
 from gradloom.mutate.netlist import AND, SELECT, XOR, Gates
-from gradloom.sim.packing import to_bits
+from gradloom.sim.packing import from_bits, to_bits
 
 #: The answer for a mutant.
 Kind = Literal["equivalent", "differs", "undecided"]
@@ -249,16 +249,7 @@ class Machine:
 
     def trace(self, bits: Sequence[int]) -> Trace:
         """Return the inputs, one row per clock and port, given their bits clock by clock."""
-        table = np.array(bits, np.int64).reshape(-1, len(self.ins))
-        found, at = {}, 0
-        for port in self.inputs:
-            part = table[:, at : at + port.bits].reshape(len(table), -1, port.width)
-            at += port.bits
-            values = (part << np.arange(port.width)).sum(axis=2)
-            if port.signed:
-                values -= (values >> port.width - 1) << port.width
-            found[port.name] = values.reshape(port.shape(len(table)))
-        return found
+        return from_bits(self.inputs, np.array(bits, np.uint8).reshape(-1, len(self.ins)))
 
 
 def reached(machine: Machine, number: int) -> tuple[set[int], bool]:

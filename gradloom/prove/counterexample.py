@@ -6,10 +6,12 @@ Yosys's own waveform has backslashes in its names and no clock. Both are correct
 from collections.abc import Sequence
 from io import BytesIO, StringIO
 
+import numpy as np
 from vcd import VCDWriter
 from vcd.reader import TokenKind, tokenize
 
 from golden.port import RESET, Port
+from gradloom.sim.packing import from_numbers
 
 #: Nanoseconds per clock.
 _PERIOD = 10
@@ -78,12 +80,7 @@ def words(ports: Sequence[Port], signals: Signals) -> list[str]:
 
 def _shown(port: Port, bits: int) -> str:
     """Return the value of a port as text."""
-    codes = []
-    for lane in range(port.lanes or 1):
-        code = bits >> lane * port.width & ((1 << port.width) - 1)
-        if port.signed and code >> (port.width - 1):
-            code -= 1 << port.width
-        codes.append(str(code))
+    codes = [str(code) for code in np.ravel(from_numbers(port, [bits])).tolist()]
     return codes[0] if port.lanes in (None, 1) else f"[{' '.join(codes)}]"
 
 

@@ -114,6 +114,20 @@ def to_bits(ports: Sequence[Port], trace: Mapping[str, Codes]) -> NDArray[np.uin
     return np.concatenate(columns, axis=1)
 
 
+def from_bits(ports: Sequence[Port], bits: NDArray[np.integer]) -> dict[str, Codes]:
+    """Return values of ports for their bits, (clocks, bits): the inverse of `to_bits`."""
+    trace, at = {}, 0
+    for port in ports:
+        octets = np.packbits(bits[:, at : at + port.bits], axis=1, bitorder="little")
+        rows = np.zeros((len(bits), words_of(port)), np.uint32)
+        _bytes_to_rows(octets, rows)
+        values = np.empty(port.shape(len(bits)), np.int64)
+        _unpack(port, rows, values)
+        trace[port.name] = values
+        at += port.bits
+    return trace
+
+
 def _pack(port: Port, values: Codes, rows: Rows) -> None:
     width = port.width
     lanes = values.reshape(len(values), -1)
