@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from gradloom import jobs
+from gradloom.prove import streams
 from gradloom.prove.bench import AnyState, Bench, Bounded, Induction
 from gradloom.prove.counterexample import read, waveform, words
 from gradloom.prove.engine import Verdict, decide
@@ -81,6 +82,10 @@ class Proof:
 def benches(unit: Unit, config: Any) -> list[Bench]:
     """Return the benches of a unit, one for each module that is proved.
 
+    A specification has `specify`, which adds properties to a bench: that of the pipeline for a unit
+    between two streams (`BRINGS` is then the port of operands that have a result, if not all have
+    one), else that of the whole unit. A unit of other parts has its own `benches`.
+
     Raises
     ------
     ValueError
@@ -89,8 +94,16 @@ def benches(unit: Unit, config: Any) -> list[Bench]:
     if not unit.specification:
         raise ValueError(f"{unit.name} has no specification: nothing to prove")
     specification = import_module(f"gradloom.prove.{unit.specification}")
-    found: list[Bench] = specification.benches(unit.module, config, unit.component(config))
-    return found
+    component = unit.component(config)
+    if hasattr(specification, "benches"):
+        found: list[Bench] = specification.benches(unit.module, config, component)
+        return found
+    if hasattr(component, "pipeline"):
+        brings = getattr(specification, "BRINGS", None)
+        return streams.benches(unit.module, config, component, specification.specify, brings)
+    bench = Bench(unit.module, config.ports)
+    specification.specify(bench, config)
+    return [bench]
 
 
 def prove_verilog(

@@ -1,20 +1,11 @@
 """The bank of LFSRs: leaps and seeds (docs/numerics.md, section 2), states set and read."""
 
-from typing import Any
-
 from amaranth.hdl import C, Mux, Value
 
 from golden.bank import BankConfig
 from gradloom.prove import lfsr
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import every, some
-
-
-def benches(module: str, config: BankConfig, component: Any) -> list[Bench]:
-    """Return the bench of the unit."""
-    bench = Bench(module, config.ports)
-    specify(bench, config)
-    return [bench]
 
 
 def specify(bench: Bench, config: BankConfig) -> None:

@@ -175,8 +175,6 @@ _OUTCOMES = {
     "Induction step proven: SUCCESS!": "holds",
     "Reached maximum number of time steps -> proof failed.": "open",
 }
-#: Error messages.
-_TROUBLE = re.compile(r"^(ERROR: .*|.*: ERROR: .*)$")
 
 
 @dataclass

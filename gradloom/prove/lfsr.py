@@ -1,7 +1,5 @@
 """Random bits (docs/numerics.md, section 2): steps, leaps and the lanes' seeds."""
 
-from typing import Any
-
 from amaranth.hdl import C, Mux, Signal, Value
 
 from golden.lfsr import Generator, LfsrConfig
@@ -52,13 +50,6 @@ def model(
     after = Mux(draws, after, state)
     bench.update(state, Mux(*load, after) if load else after)
     return state
-
-
-def benches(module: str, config: LfsrConfig, component: Any) -> list[Bench]:
-    """Return the bench of the unit."""
-    bench = Bench(module, config.ports)
-    specify(bench, config)
-    return [bench]
 
 
 def specify(bench: Bench, config: LfsrConfig) -> None:

@@ -1,13 +1,11 @@
 """Convert (docs/numerics.md, section 1) on the rounding pipeline."""
 
 from collections.abc import Callable
-from typing import Any
 
 from amaranth.hdl import C, Value
 
 from golden.fixed import Conversion, Rounding
 from golden.rounder import RounderConfig
-from gradloom.prove import streams
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import chosen, clip, draw_of, implies, nearest_even
 from gradloom.prove.pipelines import Results
@@ -38,11 +36,6 @@ def limits(conversion: Conversion) -> tuple[int, int]:
     """Return the lowest and the highest code of the target."""
     top = 1 << (conversion.target.il + conversion.target.fl - 1)
     return -top, top - 1
-
-
-def benches(module: str, config: RounderConfig, component: Any) -> list[Bench]:
-    """Return the benches of the unit's parts, and of the whole unit."""
-    return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: RounderConfig) -> None:

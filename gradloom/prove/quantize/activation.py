@@ -2,18 +2,10 @@
 pipeline.
 """
 
-from typing import Any
-
 from golden.quantize import ActivationQuantizerConfig
-from gradloom.prove import streams
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import implies, largest, least, magnitude, nearest_even
 from gradloom.prove.pipelines import Results
-
-
-def benches(module: str, config: ActivationQuantizerConfig, component: Any) -> list[Bench]:
-    """Return the benches of the unit's parts, and of the whole unit."""
-    return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: ActivationQuantizerConfig) -> None:

@@ -1,12 +1,9 @@
 """WAGE's Q_E (docs/numerics.md, section 4) on its pipeline."""
 
-from typing import Any
-
 from amaranth.hdl import Mux, Value
 
 from golden.fixed import Rounding
 from golden.quantize import ErrorQuantizerConfig
-from gradloom.prove import streams
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import (
     clip,
@@ -19,11 +16,6 @@ from gradloom.prove.integers import (
     signed_as,
 )
 from gradloom.prove.pipelines import Results
-
-
-def benches(module: str, config: ErrorQuantizerConfig, component: Any) -> list[Bench]:
-    """Return the benches of the unit's parts, and of the whole unit."""
-    return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: ErrorQuantizerConfig) -> None:

@@ -1,15 +1,16 @@
 """WAGE's Shift (docs/numerics.md, section 4) on its pipeline."""
 
 from math import isqrt
-from typing import Any
 
 from amaranth.hdl import C, Mux, Value
 
 from golden.buffer import BUFFER_LATENCY
 from golden.quantize import ShiftExponentConfig
-from gradloom.prove import streams
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import implies, largest, magnitude
+
+#: Port that is 1 for operands with a result.
+BRINGS = "i_last"
 
 
 def exponent(maximum: Value, width: int, ceil: bool) -> Value:
@@ -22,11 +23,6 @@ def exponent(maximum: Value, width: int, ceil: bool) -> Value:
     for threshold in thresholds:
         count = count + (maximum >= threshold)
     return count
-
-
-def benches(module: str, config: ShiftExponentConfig, component: Any) -> list[Bench]:
-    """Return the benches of the unit's parts, and of the whole unit."""
-    return streams.benches(module, config, component, specify, brings="i_last")
 
 
 def specify(bench: Bench, config: ShiftExponentConfig) -> None:

@@ -1,19 +1,11 @@
 """WAGE's Q_G and the update (docs/numerics.md, section 4) on their pipeline."""
 
-from typing import Any
-
 from amaranth.hdl import Mux, Value
 
 from golden.quantize import WeightUpdateConfig
-from gradloom.prove import streams
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import clip, draw_of, implies, least, magnitude, power, signed_as
 from gradloom.prove.pipelines import Results
-
-
-def benches(module: str, config: WeightUpdateConfig, component: Any) -> list[Bench]:
-    """Return the benches of the unit's parts, and of the whole unit."""
-    return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: WeightUpdateConfig) -> None:

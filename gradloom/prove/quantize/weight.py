@@ -1,17 +1,9 @@
 """WAGE's Q_W (docs/numerics.md, section 4) on its pipeline."""
 
-from typing import Any
-
 from golden.quantize import WeightQuantizerConfig
-from gradloom.prove import streams
 from gradloom.prove.bench import Bench
 from gradloom.prove.integers import clip, implies, magnitude, nearest_even, signed_as
 from gradloom.prove.pipelines import Results
-
-
-def benches(module: str, config: WeightQuantizerConfig, component: Any) -> list[Bench]:
-    """Return the benches of the unit's parts, and of the whole unit."""
-    return streams.benches(module, config, component, specify)
 
 
 def specify(bench: Bench, config: WeightQuantizerConfig) -> None:
