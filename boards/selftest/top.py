@@ -33,8 +33,6 @@ from boards.selftest.printer import Printer
 from boards.selftest.printer_twin import PrinterConfig
 from boards.selftest.text import Text
 
-#: Clocks from the one that takes a wrong result to the one in which its checker shows it.
-FAILS_AFTER = CheckerConfig.fails_after
 #: Bits of a count: clocks, values, runs.
 COUNT = 32
 #: Clocks without any transfer, beyond the longest latency, after which a pass is over. A stall or a

@@ -12,12 +12,11 @@ from amaranth.sim import Simulator
 
 from golden.port import Port
 from gradloom.sim.packing import Packing, Rows, words_of
+from gradloom.sim.simulation import Engine, Simulation
 from gradloom.sim.toplevel import TopLevel
 
 if TYPE_CHECKING:
     from gradloom.sim.probes import Probes
-
-from gradloom.sim.simulation import Engine, Simulation
 
 #: Nanoseconds from one clock edge to the next, in waveforms.
 PERIOD = 10

@@ -235,14 +235,8 @@ class Simulation(ABC):
         engine = state.engine(self)
         for start in range(0, clocks, self.batch):
             span = slice(start, min(start + self.batch, clocks))
-            count = span.stop - start
-            if inputs or dense:
-                rows = np.zeros((count, self.packed_inputs.words), np.uint32)
-                if inputs:
-                    rows = self.packed_inputs.pack(inputs, span)
-            else:
-                rows = np.zeros((1, self.packed_inputs.words), np.uint32)
-            yield span, rows, engine.play(surroundings, rows, count, dense)
+            rows = self.packed_inputs.pack(inputs, span if inputs or dense else slice(0, 1))
+            yield span, rows, engine.play(surroundings, rows, span.stop - start, dense)
 
     @abstractmethod
     def _begin(self) -> Engine:
