@@ -11,13 +11,14 @@ from generated import tool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from primitives import OWN, Lowered, needs_yosys, own_models, shipped_model, yosys
+from small_arrays import fixed, small
 from support import SEEDS, agrees
 from test_array import configurations
 
 import golden
 import hdl
 from boards.device import DEVICES
-from golden.fixed import Conversion, Fixed
+from golden.fixed import Conversion
 from golden.macc import MaccConfig
 from gradloom.comparison.compare import compare
 from gradloom.rtl.verilog import verilog
@@ -35,15 +36,6 @@ class Duplicated(Generic):
 
     name = "duplicated"
     duplicate = True
-
-
-def fixed(width):
-    return Fixed(1, width - 1)
-
-
-def small(rows, columns, conversions=(), **node):
-    macc = MaccConfig(**{"a": fixed(8), "b": fixed(8), "depth": 100} | node)
-    return golden.ArrayConfig(rows=rows, columns=columns, macc=macc, conversions=conversions)
 
 
 # Registers for every use.

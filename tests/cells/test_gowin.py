@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from generated import tool
 from primitives import OWN, Lowered, needs_yosys, yosys
-from test_cells import fixed, small
+from small_arrays import fixed, small
 
 import golden
 import hdl

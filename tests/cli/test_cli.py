@@ -2,13 +2,13 @@
 
 import json
 import re
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from click.testing import CliRunner
+from command import call
 from generated import configured, gradloom
 
 import golden
@@ -16,15 +16,6 @@ from golden import settings
 from gradloom import cli
 from gradloom import options as options_of
 from gradloom.units import UNITS
-
-
-def call(monkeypatch, capsys, *arguments):
-    """Exit status, standard output and standard error of the command, in this process."""
-    monkeypatch.setattr(sys, "argv", ["gradloom", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    captured = capsys.readouterr()
-    return stop.value.code, captured.out, captured.err
 
 
 @pytest.fixture

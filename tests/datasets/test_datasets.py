@@ -7,14 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import idx_bytes
 
 import golden
 from golden.datasets import Dataset, DatasetError, digits, idx, idx_files, load, read_idx
-
-
-def idx_bytes(array, magic=None):
-    magic = 0x0800 | array.ndim if magic is None else magic
-    return struct.pack(f">{1 + array.ndim}I", magic, *array.shape) + array.tobytes()
 
 
 @pytest.fixture

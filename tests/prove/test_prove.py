@@ -14,7 +14,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from click.testing import CliRunner
-from test_mutants import Mutant, mutated
+from mutated import Mutant, mutated
 
 import golden
 import hdl

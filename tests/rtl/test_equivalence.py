@@ -13,11 +13,11 @@ from equivalence import NotEquivalentError, judged, prove, tidied
 from generated import CASES, configured
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutated import mutated
 from primitives import needs_yosys
 from support import conversions, formats, generators
 from test_macc import configurations as nodes
 from test_macc import ternaries
-from test_mutants import mutated
 from wage_units import error_quantizers, weight_updates
 
 import golden

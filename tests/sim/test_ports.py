@@ -12,6 +12,7 @@ import golden
 import hdl
 from golden.port import Port, inputs_of, outputs_of
 from gradloom.sim.toplevel import TopLevel, flatten
+from hdl.layout import payload
 
 QUEUE = Queue()
 
@@ -155,6 +156,14 @@ def test_hardware_has_the_ports_that_its_configuration_lists(name, arguments):
     Fragment.get(component, None)
     assert flatten(component) == list(config.ports)
     assert all(port.meaning for port in config.ports)
+    for name in ("i", "o"):
+        if hasattr(component, name):
+            assert payload(config, name) == getattr(component, name).payload.shape()
+
+
+def test_a_payload_of_no_stream_is_refused():
+    with pytest.raises(ValueError, match="no stream is called i; there are o"):
+        payload(golden.LfsrConfig(), "i")
 
 
 def test_ports_follow_their_parameters_over_their_whole_range():

@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from cifar_sets import FOLDERS, write
-from test_cli import call
-from test_datasets import idx_bytes
+from command import call
+from idx_files import idx_bytes
 
 from golden.datasets import load
 from gradloom.train import fetching
