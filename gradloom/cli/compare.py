@@ -26,24 +26,54 @@ def compare_group() -> None:
 
 #: Options of `compare` for a simulation only, and for a waveform only.
 _OF_STIMULUS = "cycles", "seed", "simulator", "waves"
-_OF_WAVEFORM = "clock", "scope", "from_start"
+_OF_WAVEFORM = "clock", "reset", "scope", "prefix", "port", "inputs_at_edge", "from_start"
+
+#: What `--clock` and `--reset` take in place of a name.
+_NONE = "none"
+
+
+class _Renamed(click.ParamType):
+    """A port of the unit and its name in a file: `OURS=THEIRS`."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return the two names."""
+        if isinstance(value, tuple):
+            return value
+        ours, equals, theirs = str(value).partition("=")
+        if not (ours and equals and theirs):
+            self.fail(f"{value}: OURS=THEIRS is wanted, for example i_valid=valid_in", param, ctx)
+        for name, option in ("clk", "--clock"), ("rst", "--reset"):
+            if ours == name:
+                self.fail(f"{value}: {name} is given by {option}", param, ctx)
+        return ours, theirs
 
 
 def _compare_waveform(
     unit: Unit,
     config: Any,
     path: Path,
-    clock: str,
-    scope: str | None,
-    from_start: bool,
     as_json: bool,
+    clock: str,
+    reset: str,
+    port: tuple[tuple[str, str], ...],
+    **given: Any,
 ) -> None:
     from gradloom.comparison.waveform_reader import compare_waveform
 
     try:
         with stderr.status(f"reading {path}"):
             result = compare_waveform(
-                unit.component(config), unit.twin(config), path, clock, scope, from_start
+                unit.component(config),
+                unit.twin(config),
+                path,
+                clock=None if clock == _NONE else clock,
+                reset=None if reset == _NONE else reset,
+                ports=dict(port),
+                **given,
             )
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from error
@@ -58,6 +88,7 @@ def _compare_waveform(
                     "values": result.values,
                     "mismatches": result.mismatches,
                     "difference": vars(result.difference) if result.difference else None,
+                    "remarks": result.remarks,
                 }
             )
         )
@@ -75,17 +106,15 @@ def _compare(
     simulator: str,
     waves: Path | None,
     waveform: Path | None,
-    clock: str,
-    scope: str | None,
-    from_start: bool,
     as_json: bool,
+    **of_waveform: Any,
 ) -> None:
     from gradloom.comparison.compare import compare
     from gradloom.sim.simulators import prepare
 
     if waveform:
         refuse(_OF_STIMULUS, "not with --waveform, where nothing is simulated")
-        _compare_waveform(unit, config, waveform, clock, scope, from_start, as_json)
+        _compare_waveform(unit, config, waveform, as_json, **of_waveform)
         return
     refuse(_OF_WAVEFORM, "only with --waveform FILE")
     component = unit.component(config)
@@ -159,20 +188,47 @@ commands(
             ["--waveform"],
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Compare the values in a VCD, FST or GHW file of any simulator, without a "
-            "simulation.",
+            help="Compare the values in a VCD, FST or GHW file of any simulator or logic analyser, "
+            "without a simulation.",
         ),
         click.Option(
             ["--clock"],
             default="clk",
             show_default=True,
             metavar="NAME",
-            help="The clock in FILE: its name in the unit's scope, or its whole path.",
+            help="The clock in FILE: its name in the unit's scope, or its whole path. none: there "
+            "is no clock, each time unit is a sample; a time such as 10ns: a sample each 10 ns.",
+        ),
+        click.Option(
+            ["--reset"],
+            default="rst",
+            show_default=True,
+            metavar="NAME",
+            help="The reset in FILE, like the clock. none: there is none, it is 0 throughout.",
+        ),
+        click.Option(
+            ["--port"],
+            type=_Renamed(),
+            multiple=True,
+            metavar="OURS=THEIRS",
+            help="A port, and its name in FILE. May be given several times.",
+        ),
+        click.Option(
+            ["--prefix"],
+            default="",
+            metavar="TEXT",
+            help="Beginning of the names of all ports in FILE, for example top_i/array_0/inst/.",
         ),
         click.Option(
             ["--scope"],
             metavar="PATH",
             help="Path of the unit in FILE, for example tb.dut. Needed if there are several.",
+        ),
+        click.Option(
+            ["--inputs-at-edge"],
+            is_flag=True,
+            help="Inputs that change together with the clock are those of this edge, as in the "
+            "usual loop in C++ around a verilated unit.",
         ),
         click.Option(
             ["--from-start"],

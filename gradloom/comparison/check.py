@@ -135,6 +135,8 @@ class Check:
         Number of unknown input values, and of output values left out because of them.
     difference : Difference or None
         The first difference: the earliest cycle, there the first port, there the lowest lane.
+    has_output : bool
+        A valid output was among the values; for a unit without `valid`, an output that changed.
     port : Port or None
         The port of the first difference.
     window : Window or None
@@ -153,17 +155,26 @@ class Check:
     ):
         self.inputs, self.outputs = inputs_of(ports), outputs_of(ports)
         self.clocks = self.values = self.mismatches = self.unknown = self.undefined = 0
+        self.has_output = False
         self.difference: Difference | None = None
         self.port: Port | None = None
         self.window: Window | None = None
         self._first = first
         self._when = when
+        self._valid = [port for port in self.outputs if port.name.endswith("valid")]
+        self._first_outputs: Trace = {}  # outputs at the first clock
         self._before, self._after = before, after
         self._model = CheckedTwin(twin, self.outputs)
         self._state = self._model.initial()
         self._unknown_inputs = UnknownInputs(self._model, self.inputs, when)
 
-    def take(self, stimulus: Trace, got: Trace, unknown: Mapping[str, Codes] | None = None) -> None:
+    def take(
+        self,
+        stimulus: Trace,
+        got: Trace,
+        unknown: Mapping[str, Codes] | None = None,
+        early: Trace | None = None,
+    ) -> None:
         """Compare the next clocks.
 
         Parameters
@@ -175,6 +186,9 @@ class Check:
         unknown
             Masks of unknown bits, for the ports that have any; such bits are 0 in the values. An
             output with unknown bits differs.
+        early
+            Inputs just before the edges, if they are others than those at the edges. Outputs that
+            follow an input without a register were recorded with these.
 
         Raises
         ------
@@ -185,6 +199,8 @@ class Check:
         start, clocks = self._first + self.clocks, len(stimulus["rst"])
         before = self._state
         self._state, expected = self._model.advance(before, stimulus)
+        if early is not None:
+            expected = self._with_early_inputs(before, stimulus, early, got, expected)
         masks = dict(unknown or {})
         given = {port.name: masks[port.name] for port in self.inputs if port.name in masks}
         flags = self._unknown_inputs.undefined_outputs(
@@ -196,12 +212,49 @@ class Check:
                 got[name] = np.where(some, expected[name], got[name])
                 if name in masks:
                     masks[name] = np.where(some, 0, masks[name])
+        self._note_outputs(got)
         left_out = sum(int(np.count_nonzero(some)) for some in flags.values())
         self.unknown += sum(int(np.count_nonzero(some)) for some in given.values())
         self.undefined += left_out
         self.values -= left_out
         self._compare(Window(start, stimulus, got, expected, masks))
         self.clocks += clocks
+
+    def _with_early_inputs(
+        self, state: Any, stimulus: Trace, early: Trace, got: Trace, expected: Trace
+    ) -> Trace:
+        """Return the outputs just before the edges, where those with the inputs at the edges differ
+        from the recorded ones.
+        """
+        if not has_advance(self._model.twin):
+            return expected
+        expected = {name: values.copy() for name, values in expected.items()}
+        differs = np.zeros(len(stimulus["rst"]), np.bool_)
+        for name, values in expected.items():
+            differs |= (got[name] != values).reshape(len(differs), -1).any(axis=1)
+        at = 0
+        for clock in np.flatnonzero(differs).tolist():
+            if at < clock:
+                between = {name: values[at:clock] for name, values in stimulus.items()}
+                state, _ = self._model.advance(state, between)
+                at = clock
+            one = {name: values[clock : clock + 1] for name, values in early.items()}
+            for name, values in self._model.advance(state, one)[1].items():
+                expected[name][clock] = values[0]
+        return expected
+
+    def _note_outputs(self, got: Trace) -> None:
+        """Find out whether there was an output at all."""
+        if self.has_output:
+            return
+        if self._valid:
+            self.has_output = any(bool((got[port.name] == 1).any()) for port in self._valid)
+            return
+        if not self._first_outputs:
+            self._first_outputs = {port.name: got[port.name][:1].copy() for port in self.outputs}
+        self.has_output = any(
+            bool((got[port.name] != self._first_outputs[port.name]).any()) for port in self.outputs
+        )
 
     def _compare(self, batch: Window) -> None:
         """Count the differences of a batch, and keep the clocks that a report may need."""

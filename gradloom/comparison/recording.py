@@ -3,6 +3,7 @@
 A recording has the values of the ports just before every clock edge, and masks of unknown bits (x,
 z). The twin starts in the reset state, so the comparison begins at the first edge with `rst` low
 after one with `rst` high. If no reset was recorded, it begins at the first edge of the recording.
+After a gap the unit's state is unknown: the comparison goes on after the next reset.
 
 Unknown input bits are mostly harmless; `gradloom.comparison.unknown_bits` finds those that are not.
 An unknown output bit is a difference if the twin's output is defined.
@@ -10,7 +11,7 @@ An unknown output bit is a difference if the twin's output is defined.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -21,11 +22,14 @@ from golden.fixed import Codes
 from golden.port import RESET, Port
 from golden.twin import Trace
 from gradloom.comparison.check import Check, TwinLike, has_advance
-from gradloom.comparison.report import Comparison, Recorded
+from gradloom.comparison.report import Comparison, Recorded, joined
 from gradloom.sim.packing import from_numbers
 
 #: Number of clocks in a batch.
 BATCH = 1 << 16
+
+#: Fewer clocks, or clocks without any valid output, are no agreement.
+FEWEST_CLOCKS = 16
 
 #: One recorded value of a port: a number, or its bits as text if some of them are not 0 or 1.
 Word = int | str
@@ -33,6 +37,26 @@ Word = int | str
 # The nine values of VHDL's std_logic; Verilog has four of them. L and H are weak, but known.
 _KNOWN = str.maketrans("xzuw-lhXZUWLH", "0000001000001")
 _UNKNOWN = str.maketrans("01xzuw-lhXZUWLH", "001111100111100")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A place where a recording is interrupted.
+
+    Parameters
+    ----------
+    clock
+        Number of the first edge after the gap, in the recording.
+    text
+        What is missing, in words.
+    explained
+        The recording says so itself. Otherwise values may be missing anywhere, and agreement is not
+        believed.
+    """
+
+    clock: int
+    text: str
+    explained: bool = True
 
 
 class Recording(ABC):
@@ -48,12 +72,22 @@ class Recording(ABC):
         Number of the first edge.
     clocks : int
         Number of edges.
+    gaps : sequence of Gap
+        Where the recording is interrupted, in order.
+    remarks : tuple of str
+        What else is missing in it, in words.
+    early : Recording or None
+        If inputs that change together with an edge are those of this edge: the same recording, with
+        all values as they are just before the edges.
     """
 
     name: str
     scope: str
     first: int = 0
     clocks: int
+    gaps: Sequence[Gap] = ()
+    remarks: tuple[str, ...] = ()
+    early: "Recording | None" = None
 
     @abstractmethod
     def read(self, port: Port, clocks: slice) -> tuple[Codes, Codes]:
@@ -166,36 +200,100 @@ def compare_recording(
     Raises
     ------
     ValueError
-        There is no clock to compare, or an input that matters is unknown.
+        There is no clock to compare, or an input that matters is unknown. Or no value differs, but
+        fewer than `FEWEST_CLOCKS` clocks were compared, no output was valid, or there is a gap that
+        nothing explains.
     """
     begin = perf_counter()
     resets = read_resets(recording)
-    start, reset = (0, False) if from_start else first_after_reset(resets)
-    if start == len(resets):
+    checks: list[Check] = []
+    remarks = list(recording.remarks)
+    recorded: Recorded | None = None
+    doubt = ""
+    bounds = [0, *(gap.clock for gap in recording.gaps), recording.clocks]
+    for number, (low, high) in enumerate(zip(bounds, bounds[1:])):
+        gap = recording.gaps[number - 1] if number else None
+        part = resets[low:high]
+        start, reset = first_after_reset(part)
+        if from_start and not number:
+            start, reset = 0, False
+        elif not reset and (number or (resets == 1).any()):
+            start = len(part)  # in an unknown state
+        start += low
+        if gap is not None and (checks or start < high):
+            if not gap.explained:
+                doubt = doubt or gap.text
+            where = f"compared again from {recording.at(start)} on" if start < high else ""
+            remarks.append(f"{gap.text}: {where or 'not compared after it, without a reset'}")
+        if start == high:
+            continue
+        if recorded is None:
+            first = recording.first + start
+            recorded = Recorded(recording.scope, first, recording.when(start), reset)
+        checks.append(_checked(ports, twin, recording, resets, slice(start, high)))
+    if recorded is None:
         raise ValueError(
             f"{recording.name}: rst stays 1 until the last of {len(resets):,} clocks: "
             "there is nothing to compare"
         )
-    has_unknown = np.flatnonzero(resets[start:] < 0)
+    seconds = perf_counter() - begin
+    result = replace(
+        joined([check.result(unit, recording.name, seconds, recorded=recorded) for check in checks]),
+        remarks=tuple(remarks),
+    )
+    if result:
+        _require_enough(recording, result, checks, doubt)
+    return result
+
+
+def _checked(
+    ports: Sequence[Port],
+    twin: TwinLike,
+    recording: Recording,
+    resets: NDArray[np.int8],
+    span: slice,
+) -> Check:
+    """Compare the clocks `span` of a recording, which begin in the reset state."""
+    has_unknown = np.flatnonzero(resets[span] < 0)
     if len(has_unknown):
-        where = recording.at(start + int(has_unknown[0]))
+        where = recording.at(span.start + int(has_unknown[0]))
         raise ValueError(f"{recording.name}: rst is unknown (x or z) at {where}")
     check = Check(
         ports,
         twin,
-        first=recording.first + start,
+        first=recording.first + span.start,
         when=lambda clock: recording.when(clock - recording.first),
     )
-    length = BATCH if has_advance(twin) else len(resets)
-    for at in range(start, len(resets), length):
-        take(check, recording, slice(at, min(at + length, len(resets))))
-    recorded = Recorded(recording.scope, recording.first + start, recording.when(start), reset)
-    seconds = perf_counter() - begin
-    return check.result(unit, recording.name, seconds, recorded=recorded)
+    length = BATCH if has_advance(twin) else span.stop - span.start
+    for at in range(span.start, span.stop, length):
+        take(check, recording, slice(at, min(at + length, span.stop)))
+    return check
+
+
+def _require_enough(
+    recording: Recording, result: Comparison, checks: Sequence[Check], doubt: str
+) -> None:
+    """Raise ValueError if the agreement of a recording and a twin is of too little to be one."""
+    done = f"{result.values:,} values in {result.clocks:,} clocks"
+    if doubt:
+        raise ValueError(
+            f"{recording.name} is not compared: {doubt}, and no pause of the dump explains it: "
+            f"does the dump lack changes? ({done} agree)"
+        )
+    if result.clocks < FEWEST_CLOCKS:
+        raise ValueError(
+            f"{recording.name} is not compared: after a reset it has {result.clocks} of "
+            f"{recording.clocks:,} clocks, at least {FEWEST_CLOCKS} are needed"
+        )
+    if not any(check.has_output for check in checks):
+        raise ValueError(
+            f"{recording.name} is not compared: no output is valid or changes in {done}"
+        )
 
 
 def take(check: Check, recording: Recording, span: slice) -> None:
     """Compare the clocks `span` of a recording."""
     stimulus, unknown = read(recording, check.inputs, span)
     got, masks = read(recording, check.outputs, span)
-    check.take(stimulus, got, {**unknown, **masks})
+    early = None if recording.early is None else read(recording.early, check.inputs, span)[0]
+    check.take(stimulus, got, {**unknown, **masks}, early)

@@ -1,7 +1,7 @@
 """Report of a comparison: number of clocks and values, first difference, clocks around it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from golden.twin import Trace
 TABLE_BEFORE, TABLE_AFTER = 5, 2
 #: Number of characters in a row of the table; inputs that do not fit are left out.
 _ROW = 110
+#: Number of remarks on a recording that are shown.
+_MOST_REMARKS = 4
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class Comparison:
         The first and the last cycle in these files; files of the unit's own signals begin at 0.
     recorded
         Which clocks of a recording were compared. None for a simulation.
+    remarks
+        What is missing in a recording, in words: gaps, and what was compared after them.
 
     Examples
     --------
@@ -151,6 +155,7 @@ class Comparison:
     files: tuple[Path, ...] = field(default=())
     covered: tuple[int, int] | None = None
     recorded: Recorded | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -172,6 +177,9 @@ class Comparison:
         clocks = "1 clock" if self.clocks == 1 else f"{self.clocks:,} clocks"
         done = f"{clocks} {'of' if self.recorded else 'on'} {self.simulator}"
         where = [] if self.recorded is None else [str(self.recorded)]
+        where += self.remarks[:_MOST_REMARKS]
+        if more := len(self.remarks[_MOST_REMARKS:]):
+            where.append(f"and {more:,} more gaps")
         if self.difference is None:
             agree = f"{self.unit}: {self.values:,} values in {done} agree with the twin"
             speed = f" ({self.clocks_per_second:,.0f} clocks/s)" if self.recorded is None else ""
@@ -191,6 +199,26 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"<Comparison {self.report()}>"
+
+
+def joined(parts: Sequence[Comparison]) -> Comparison:
+    """Return the comparison of all parts of a recording, given those of each, in order."""
+    first = next((part for part in parts if part.difference is not None), parts[0])
+    recorded = first.recorded
+    if recorded is not None:
+        each = [part.recorded for part in parts if part.recorded is not None]
+        recorded = replace(
+            recorded,
+            unknown=sum(part.unknown for part in each),
+            undefined=sum(part.undefined for part in each),
+        )
+    return replace(
+        first,
+        clocks=sum(part.clocks for part in parts),
+        values=sum(part.values for part in parts),
+        mismatches=sum(part.mismatches for part in parts),
+        recorded=recorded,
+    )
 
 
 @dataclass(frozen=True)
