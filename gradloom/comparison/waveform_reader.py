@@ -13,6 +13,7 @@ import copy
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,9 @@ def compare_waveform(
                 "inputs that change together with the clock are those of this edge: if the "
                 "testbench sets them before it evaluates the edge, give --inputs-at-edge"
             )
+        if other.mismatches < result.mismatches:
+            remark = f"with --inputs-at-edge, {other.mismatches:,} values differ, from {other.difference} on"
+            result = replace(result, remarks=(*result.remarks, remark))
     elif waveform.step > waveform.period:
         raise ValueError(
             f"{waveform.name} differs from the twin at {result.difference}; but all its changes "
