@@ -22,6 +22,8 @@ from gradloom.sim.toplevel import flatten
 SIDE = 8
 #: Clocks whose values are made at once, and about the bytes that one of them takes in a busy file.
 CLOCKS, BYTES = 1 << 14, 345
+#: Clocks at the beginning of an idle file that are not idle.
+BUSY = 1000
 
 
 def trace(clocks, resets, idle):
@@ -34,7 +36,9 @@ def trace(clocks, resets, idle):
     inputs["rst"][0] = 1
     inputs["rst"][-1] = resets
     if idle:
-        inputs = {name: values & (name == "rst") for name, values in inputs.items()}
+        for name, values in inputs.items():
+            if name != "rst":
+                values[BUSY:] = 0
     return inputs_of(ports) + outputs_of(ports), {**inputs, **golden.Array(config).run(inputs)}
 
 
@@ -72,8 +76,8 @@ def write(path, size, resets, idle):
                 lines += [f"#{now + 5}", "1!\n"]
                 file.write("\n".join(lines))
                 now += 10
-            if idle:  # reset at the first clock alone
-                columns = {key: [column[1]] * clocks for key, column in columns.items()}
+            if idle:  # the first clocks are not repeated
+                columns = {key: [column[-1]] * clocks for key, column in columns.items()}
     return now // 10
 
 

@@ -125,7 +125,10 @@ def _batches(
     """
     if not isinstance(inputs, Mapping):
         if whole:
-            inputs = _joined([_complete(simulation, batch) for batch in inputs])
+            batches = [_complete(simulation, batch) for batch in inputs]
+            if not batches:
+                raise ValueError("inputs has no batch")
+            inputs = _joined(batches)
         else:
             clocks = 0
             for batch in inputs:

@@ -238,10 +238,12 @@ def compare_recording(
         )
     seconds = perf_counter() - begin
     result = replace(
-        joined([check.result(unit, recording.name, seconds, recorded=recorded) for check in checks]),
+        joined(
+            [check.result(unit, recording.name, seconds, recorded=recorded) for check in checks]
+        ),
         remarks=tuple(remarks),
     )
-    if result:
+    if result.difference is None:
         _require_enough(recording, result, checks, doubt)
     return result
 

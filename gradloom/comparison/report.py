@@ -159,8 +159,8 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """No value differs."""
-        return self.difference is None
+        """Values were compared, and none differs."""
+        return self.difference is None and self.values > 0
 
     @property
     def clocks_per_second(self) -> float:

@@ -52,6 +52,9 @@ _REFUSED = {
 _FST_HEADER, _FST_BLACKOUT, _FST_GEOMETRY, _FST_HIERARCHY = 0, 2, 3, (4, 6, 7)
 _FST_HEADER_LENGTH = 329
 
+_UNCLOSED = "the file was never closed, the simulation was killed or goes on"
+_REMEDY = "call $dumpflush before the simulation is killed, or dump VCD"
+
 #: Number of bytes that are unpacked at once.
 _PIECE = 1 << 16
 #: Number of bytes of a VCD file that are searched at once, and the longest time stamp.
@@ -131,6 +134,11 @@ def opened(path: Path) -> Iterator[WaveformFile]:
                 is_panic = type(error).__name__ == "PanicException"
                 if not isinstance(error, RuntimeError) and not is_panic:
                     raise
+                if _UNCLOSED in remarks:
+                    raise ValueError(
+                        f"{path.name} was never closed, and lacks values that were not flushed: "
+                        f"{_REMEDY}"
+                    ) from error
                 reason = " ".join(str(error).split())
                 raise ValueError(
                     f"{path.name} is not a whole VCD, FST or GHW file: {reason}"
@@ -138,7 +146,9 @@ def opened(path: Path) -> Iterator[WaveformFile]:
         for line in printed():
             if line.startswith("WARN"):
                 warning = line.partition(":")[2].strip() or line
-                raise ValueError(f"{path.name} is not read as it should: the reader says: {warning}")
+                raise ValueError(
+                    f"{path.name} is not read as it should: the reader says: {warning}"
+                )
 
 
 @contextmanager
@@ -178,6 +188,8 @@ def _readable(path: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
     if unpack := _unpacker(path.name, first):
         readable = _unpacked(path.name, readable, unpack, folder / "unpacked", remarks)
         first = _first_bytes(readable)
+    if not first.strip() and remarks:
+        raise ValueError(f"{path.name} is compressed and breaks off before the first value")
     if not first.strip():
         raise ValueError(
             f"{path.name} is not a whole VCD, FST or GHW file: it is empty; was the simulation "
@@ -187,12 +199,14 @@ def _readable(path: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
         if first.startswith(magic):
             raise ValueError(f"{path.name} is {what}")
     if b"FSDB" in first:
-        raise ValueError(f"{path.name} is an FSDB file, which is not read: convert it with fsdb2vcd")
+        raise ValueError(
+            f"{path.name} is an FSDB file, which is not read: convert it with fsdb2vcd"
+        )
     if first.lstrip().startswith(b"$"):
         readable = _mended(path.name, readable, folder / "mended.vcd", remarks)
     elif _is_fst(first) and not _is_closed_fst(readable):
         readable = _with_hierarchy(path, readable, folder)
-        remarks.append("the file was never closed, the simulation was killed or goes on")
+        remarks.append(_UNCLOSED)
     return readable, tuple(remarks)
 
 
@@ -414,8 +428,7 @@ def _with_hierarchy(path: Path, readable: Path, folder: Path) -> Path:
     if not hierarchy.is_file():
         raise ValueError(
             f"{path.name} was never closed, and {hierarchy.name}, which the simulator writes "
-            "beside it until then, is not there: keep both files, call $dumpflush before the "
-            "simulation is killed, or dump VCD"
+            f"beside it until then, is not there: keep both files, {_REMEDY}"
         )
     target = folder / "killed.fst"
     target.symlink_to(readable.resolve())

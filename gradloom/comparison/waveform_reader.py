@@ -3,10 +3,10 @@
 The files are read with pywellen. The values of a clock are those just before the time of its rising
 edge, so the order in which a simulator lists the changes at one time does not matter.
 
-Two other readings exist. In a file without a clock, of a logic analyser, each time is a sample. And
-in the usual loop in C++ around a verilated unit, inputs change together with the clock and are those
-of this edge; such a file differs if it is read like the others, so this reading is tried before
-anything is said of the hardware.
+There are two other readings. In a file without a clock, of a logic analyser, each time is a sample.
+And in the usual loop in C++ around a verilated unit, inputs change together with the clock and are
+those of this edge. Such a file differs if it is read like the others, so this reading is tried
+before anything is said of the hardware.
 """
 
 import copy
@@ -122,9 +122,7 @@ def compare_waveform(
         return result
     if not waveform.samples:
         try:
-            other = compare_recording(
-                unit, flat, twin, waveform.with_inputs_at_edge(), from_start
-            )
+            other = compare_recording(unit, flat, twin, waveform.with_inputs_at_edge(), from_start)
         except ValueError:
             other = result
         if other:
@@ -134,7 +132,8 @@ def compare_waveform(
                 "testbench sets them before it evaluates the edge, give --inputs-at-edge"
             )
         if other.mismatches < result.mismatches:
-            remark = f"with --inputs-at-edge, {other.mismatches:,} values differ, from {other.difference} on"
+            where = f"{other.mismatches:,} values differ, the first at {other.difference}"
+            remark = f"with --inputs-at-edge, {where}"
             result = replace(result, remarks=(*result.remarks, remark))
     elif waveform.step > waveform.period:
         raise ValueError(
@@ -250,9 +249,7 @@ class Waveform(Recording):
             )
         return variable
 
-    def _find_edges(
-        self, file: WaveformFile, signal: Any, clock: str
-    ) -> tuple[Times, list[Gap]]:
+    def _find_edges(self, file: WaveformFile, signal: Any, clock: str) -> tuple[Times, list[Gap]]:
         """Return the times of the rising edges, and the gaps between them."""
         edges = _rising(signal)
         for off, on in file.pauses:

@@ -1,9 +1,9 @@
 """Scopes of a waveform file, and where the signals of a unit are in them.
 
-A port is looked for under the name that it has in generated Verilog, or that the user gives for it:
-as one vector, as lanes (`name[0]`, `name[1]`, ...) or as single bits (`name[0]`, `name(0)`, ...); or
-as the signals of the Amaranth component itself (`i__payload` and so on), for a design that was
-simulated in Amaranth.
+A port is looked for under the name that it has in generated Verilog, or under one that the user
+gives: as one vector, as lanes (`name[0]`, `name[1]`, ...) or as single bits (`name[0]`, `name(0)`,
+...); or as the signals of the Amaranth component itself (`i__payload` and so on), for a design that
+was simulated in Amaranth.
 """
 
 import re
@@ -38,7 +38,7 @@ class Names:
     scope
         Path of the unit in the design. If None, the unit is searched for.
     prefix
-        Beginning of the names of all ports and of the reset, where they are not given by themselves.
+        Beginning of the names of all ports and of the reset, but for those that have a whole name.
     ports
         Port of the unit to its name in the file: in the unit's scope, or the whole path.
     """
@@ -140,7 +140,9 @@ class Scopes:
         self.file = file
         self.by_path = {scope.path: scope for scope in _scopes_of(content)}
 
-    def unit(self, unit: str, leaves: Sequence[Leaf], names: Names) -> tuple[str, dict[str, list[Part]]]:
+    def unit(
+        self, unit: str, leaves: Sequence[Leaf], names: Names
+    ) -> tuple[str, dict[str, list[Part]]]:
         """Return the scope of a unit, and the parts of its ports and of its reset by name.
 
         Parameters
@@ -279,7 +281,9 @@ class Scopes:
         where = f"in scope {path or 'at the top'}" + (f" with --prefix {prefix}" if prefix else "")
         if not problems:
             return f"{self.file} has no ports of {unit} by their own names; {where} all are there"
-        text = f"{self.file} is no dump of {unit} with these parameters: {where}, {listed(problems)}"
+        text = (
+            f"{self.file} is no dump of {unit} with these parameters: {where}, {listed(problems)}"
+        )
         if problems == [tries[best].get(RESET.name)]:
             scope = self.by_path[path]
             text = (

@@ -51,8 +51,8 @@ class Outcome:
 
     @property
     def agrees(self) -> bool:
-        """Hardware, twin and training model have the same results."""
-        return self.comparison.agrees and not self.against_training
+        """Hardware, twin and training model have the same results, and there are some."""
+        return self.comparison.agrees and self.replay.results > 0 and not self.against_training
 
 
 def _train(
@@ -172,7 +172,7 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
         f"with stochastic rounders, {len(text.splitlines()):,} lines.",
         highlight=False,
     )
-    agree = all(outcome.agrees for outcome in outcomes)
+    agree = bool(outcomes) and all(outcome.agrees for outcome in outcomes)
     out.print(
         "Hardware, twins and training agree in every value."
         if agree
