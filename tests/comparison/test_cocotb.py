@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -58,26 +59,51 @@ def test_the_example_runs(simulator, tmp_path):
     assert result.stdout.count("agree with the twin") == 2
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_the_scoreboard_in_a_bench(simulator, tmp_path, monkeypatch):
-    # Verilator knows no x.
-    unknown = "" if simulator == "icarus" else "^(?!.*unknown)"
+def run(simulator, module, folder, monkeypatch, tests=""):
+    """Run a module of tests on the counter; return the file of results."""
     monkeypatch.syspath_prepend(TESTS)
-    monkeypatch.setenv("COCOTB_TEST_FILTER", unknown)
-    source = tmp_path / "counter.v"
+    monkeypatch.setenv("COCOTB_TEST_FILTER", tests)
+    source = folder / "counter.v"
     source.write_text(COUNTER)
     runner = get_runner(simulator)
     runner.build(
-        sources=[source], hdl_toplevel="counter", build_dir=tmp_path, timescale=("1ns", "1ps")
+        sources=[source], hdl_toplevel="counter", build_dir=folder, timescale=("1ns", "1ps")
     )
-    log = tmp_path / "log"
+    log, results = folder / "log", folder / "results.xml"
     try:
-        results = runner.test(
+        runner.test(
             hdl_toplevel="counter",
-            test_module="cocotb_counter",
-            build_dir=tmp_path,
+            test_module=module,
+            build_dir=folder,
             log_file=log,
+            results_xml=str(results),
         )
-    except SystemExit:
-        pytest.fail(log.read_text())
-    assert get_results(results) == (8 if simulator == "icarus" else 6, 0)
+    except SystemExit:  # tests failed
+        if not results.exists():
+            pytest.fail(log.read_text())
+    return results
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_the_scoreboard_in_a_bench(simulator, tmp_path, monkeypatch):
+    # Verilator knows no x.
+    tests = "" if simulator == "icarus" else "^(?!.*unknown)"
+    results = run(simulator, "cocotb_counter", tmp_path, monkeypatch, tests)
+    assert get_results(results) == (8 if simulator == "icarus" else 6, 0), (
+        tmp_path / "log"
+    ).read_text()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_difference_fails_the_test_however_it_ends(simulator, tmp_path, monkeypatch):
+    results = run(simulator, "cocotb_ends", tmp_path, monkeypatch)
+    cases = list(ElementTree.parse(results).iter("testcase"))
+    failed = {
+        case.get("name")
+        for case in cases
+        if not {child.tag for child in case}.isdisjoint({"failure", "error"})
+    }
+    assert len(cases) == 16
+    assert failed == {case.get("name") for case in cases if case.get("name").startswith("fails")}
+    # What was found is in the log, also where cocotb says only that an error came with the end.
+    assert (tmp_path / "log").read_text().count("port count: expected") > 8

@@ -450,6 +450,13 @@ def test_a_twin_that_has_run_alone_is_run_once():
 def test_batches_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="inputs has no batch"):
         compare(Counter(), iter(()), Counting())
+
+    class Whole:
+        def run(self, inputs):
+            return CounterTwin().run(inputs)
+
+    with pytest.raises(ValueError, match="inputs has no batch"):
+        compare(Counter(), iter(()), Whole())
     with pytest.raises(ValueError, match="inputs of no clocks"):
         compare(Counter(), {"enable": np.zeros(0, int)}, Counting())
     bad = [{"enable": [0, 1]}, {"enable": [0, 2]}]

@@ -59,6 +59,13 @@ def test_demo_sees_a_twin_that_is_not_training(small, tmp_path, monkeypatch):
     assert "There are differences" in text
 
 
+def test_demo_that_replays_nothing_does_not_agree(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "unit_replays", lambda trainer, record: [])
+    agree, text = run(tmp_path)
+    assert not agree
+    assert "agree in every value" not in text
+
+
 @pytest.mark.long
 def test_demo_as_a_user_runs_it(tmp_path):
     done = subprocess.run(

@@ -157,6 +157,11 @@ def test_a_wrong_result_or_a_missing_one_counts():
         lost = {name: values.copy() for name, values in outputs.items()}
         lost["o_valid"][first] = 0
         assert part.differences(lost) == part.results
+        # Also if none of the results counts.
+        for fields in part.expected:
+            for name, wanted in fields.items():
+                fields[name] = dataclasses.replace(wanted, counted=np.zeros_like(wanted.counted))
+        assert (part.results, part.differences(outputs), part.differences(lost)) == (0, 0, 1)
 
 
 def test_generators_start_where_training_stood():
