@@ -25,15 +25,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 #: Compressed files that are unpacked, by their first bytes.
-_UNPACKED: dict[bytes, Callable[..., IO[bytes]]] = {
-    b"\x1f\x8b": gzip.open,  # type: ignore[dict-item]
-    b"BZh": bz2.open,  # type: ignore[dict-item]
-    b"\xfd7zXZ\x00": lzma.open,  # type: ignore[dict-item]
+_UNPACKED: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
 }
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 #: Other files, by their first bytes.
@@ -215,7 +215,7 @@ def _first_bytes(path: Path) -> bytes:
         return file.read(1024)
 
 
-def _unpacker(name: str, first: bytes) -> Callable[..., IO[bytes]] | None:
+def _unpacker(name: str, first: bytes) -> Any:
     """Return the function that opens a compressed file; None for one that is not compressed."""
     for magic, unpack in _UNPACKED.items():
         if first.startswith(magic):
@@ -229,16 +229,14 @@ def _unpacker(name: str, first: bytes) -> Callable[..., IO[bytes]] | None:
             f"{name} is compressed by Zstandard, which Python reads from 3.14 on: "
             f"unpack it first (zstd -d {name})"
         ) from None
-    return zstandard.open  # type: ignore[no-any-return]
+    return zstandard.open
 
 
-def _unpacked(
-    name: str, path: Path, unpack: Callable[..., IO[bytes]], target: Path, remarks: list[str]
-) -> Path:
+def _unpacked(name: str, path: Path, unpack: Any, target: Path, remarks: list[str]) -> Path:
     """Unpack a compressed file. One that breaks off is unpacked as far as it goes."""
     with unpack(path, "rb") as source, target.open("wb") as file:
         try:
-            while data := source.read1(_PIECE):  # type: ignore[attr-defined]
+            while data := source.read1(_PIECE):
                 file.write(data)
         except EOFError:
             remarks.append("the compressed file breaks off")

@@ -141,7 +141,7 @@ def compare_waveform(
             f"are multiples of {waveform.text_of(waveform.step)} apart: if this is the time "
             "between samples, give it to --clock"
         )
-    assert result.recorded is not None
+    assert result.recorded is not None and result.difference is not None
     started = result.recorded.reset or from_start
     if not started and isinstance(result.difference.got, int):  # x is no state of a run
         raise ValueError(
@@ -341,8 +341,7 @@ class Waveform(Recording):
             # Edges whose last change before them is one of these changes.
             first, last = np.searchsorted(edges, [times[0], until], "left" if after else "right")
             if first < last:
-                side = "right" if after else "left"
-                before = np.searchsorted(times, edges[first:last], side) - 1
+                before = np.searchsorted(times, edges[first:last], "right" if after else "left") - 1
                 taken, which = np.unique(before, return_inverse=True)
                 words = [changes[k][1] for k in taken.tolist()]
                 if part.variable.bitwidth != port.bits:
