@@ -14,9 +14,7 @@ import bz2
 import gzip
 import importlib
 import lzma
-import mmap
 import os
-import re
 import shutil
 import stat
 import sys
@@ -24,11 +22,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from gradloom.comparison import fst_blocks, vcd_text
 
+#: Versions of pywellen that are not used.
+_LOSES_CHANGES = {f"0.25.{patch}" for patch in range(6)}
 #: Compressed files that are unpacked, by their first bytes.
 _UNPACKED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
@@ -48,18 +49,12 @@ _REFUSED = {
     b"Sample in Buffer": "a table of a logic analyser, which is not read: export its data as VCD",
 }
 
-#: Types of FST blocks.
-_FST_HEADER, _FST_BLACKOUT, _FST_GEOMETRY, _FST_HIERARCHY = 0, 2, 3, (4, 6, 7)
-_FST_HEADER_LENGTH = 329
 
 _UNCLOSED = "the file was never closed, the simulation was killed or goes on"
 _REMEDY = "call $dumpflush before the simulation is killed, or dump VCD"
 
 #: Number of bytes that are unpacked at once.
 _PIECE = 1 << 16
-#: Number of bytes of a VCD file that are searched at once, and the longest time stamp.
-_BYTES, _DIGITS = 1 << 22, 20
-
 #: Units of time, by their power of ten in seconds.
 _UNITS = {0: "s", -3: "ms", -6: "us", -9: "ns", -12: "ps", -15: "fs", -18: "as", -21: "zs"}
 
@@ -120,6 +115,10 @@ def opened(path: Path) -> Iterator[WaveformFile]:
         raise ModuleNotFoundError(
             "reading waveforms needs pywellen: pip install 'gradloom[waveform]'"
         ) from error
+    if (found := version("pywellen")) in _LOSES_CHANGES:
+        raise ModuleNotFoundError(
+            f"pywellen {found} loses changes beside $dumpall: pip install 'pywellen>=0.25.6'"
+        )
     with tempfile.TemporaryDirectory(prefix="gradloom-") as folder:
         readable, remarks = _readable(path, Path(folder))
         with _captured(Path(folder) / "printed") as printed:
@@ -203,8 +202,8 @@ def _readable(path: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
             f"{path.name} is an FSDB file, which is not read: convert it with fsdb2vcd"
         )
     if first.lstrip().startswith(b"$"):
-        readable = _mended(path.name, readable, folder / "mended.vcd", remarks)
-    elif _is_fst(first) and not _is_closed_fst(readable):
+        readable = vcd_text.mended(path.name, readable, folder / "mended.vcd", remarks)
+    elif fst_blocks.is_fst(first) and not fst_blocks.is_closed(readable, path.name):
         readable = _with_hierarchy(path, readable, folder)
         remarks.append(_UNCLOSED)
     return readable, tuple(remarks)
@@ -246,140 +245,30 @@ def _unpacked(name: str, path: Path, unpack: Any, target: Path, remarks: list[st
     return target
 
 
-# VCD
-
-
-def _mended(name: str, path: Path, target: Path, remarks: list[str]) -> Path:
-    """Return a VCD file in a form that the library reads: `path`, or a copy."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        end = re.search(rb"\$enddefinitions\s+\$end", text)
-        if end is None:
-            raise ValueError(
-                f"{name} is not a whole VCD, FST or GHW file: it has no $enddefinitions and breaks "
-                "off before the first value"
-            )
-        if b"$dumpports" in text[end.end() : end.end() + _BYTES]:
-            raise ValueError(
-                f"{name} is an extended VCD file ($dumpports), which is not read: use $dumpvars"
-            )
-        if text.find(b"\n$enddefinitions", end.end()) >= 0:
-            raise ValueError(f"{name} has a second header: several dumps in one file? Split it")
-        header = text[: end.end()]
-        mended = _mended_header(header)
-        stop = len(text)
-        if text[stop - 1 : stop] not in (b"\n", b"\r"):
-            # The last line may be a part of one, and the last time step lacks what comes after it.
-            stop = max(text.rfind(b"\n#", end.end()) + 1, end.end())
-            remarks.append("the file breaks off within a line")
-        if mended == header and stop == len(text):
-            return path
-        with target.open("wb") as copy:
-            copy.write(mended)
-            for at in range(end.end(), stop, _BYTES):
-                copy.write(text[at : min(at + _BYTES, stop)])
-            copy.write(b"\n")
+def _with_hierarchy(path: Path, readable: Path, folder: Path) -> Path:
+    """Return an FST file that was never closed, with its hierarchy where the library looks."""
+    hierarchy = path.with_name(f"{path.name}.hier")
+    if not hierarchy.is_file():
+        raise ValueError(
+            f"{path.name} was never closed or is cut off, and {hierarchy.name}, which the "
+            f"simulator writes beside it until then, is not there: keep both files, {_REMEDY}"
+        )
+    target = folder / "killed.fst"
+    target.symlink_to(readable.resolve())
+    target.with_suffix(".fst.hier").symlink_to(hierarchy.resolve())
     return target
-
-
-def _mended_header(header: bytes) -> bytes:
-    """Return the header of a VCD file as the standard wants it.
-
-    Older versions of LiteScope write `$scope NAME` without a kind, and `$unscope`. Single bits of a
-    vector (`name [3]`) are one vector for the library if they are declared one after the other, and
-    lose their numbers otherwise: those become `name(3)`.
-    """
-    header = re.sub(rb"\$scope\s+(\S+)\s+\$end", rb"$scope module \1 $end", header)
-    header = re.sub(rb"\$unscope\b", b"$upscope", header)
-    command = re.compile(rb"\$(scope|upscope|var)\s(.*?)\$end", re.DOTALL)
-    bit = re.compile(rb"(\s*\S+\s+1\s+\S+\s+)(\S.*?)\s*\[(\d+)\]\s*")
-    scopes: list[bytes] = []
-    last: tuple[Any, int] | None = None
-    seen, scattered = set(), set()
-    found: list[tuple[re.Match[bytes], Any]] = []
-    for match in command.finditer(header):
-        kind, rest = match.groups()
-        part = bit.fullmatch(rest) if kind == b"var" else None
-        if kind == b"scope":
-            scopes.append(rest)
-        elif kind == b"upscope" and scopes:
-            scopes.pop()
-        if part is None:
-            last = None
-            continue
-        vector, index = (tuple(scopes), part[2]), int(part[3])
-        if vector in seen and (last is None or last[0] != vector or abs(last[1] - index) != 1):
-            scattered.add(vector)
-        seen.add(vector)
-        last = vector, index
-        found.append((match, (vector, part)))
-    pieces, at = [], 0
-    for match, (vector, part) in found:
-        if vector in scattered:
-            pieces += [header[at : match.start()], b"$var ", part[1], part[2], b"(", part[3], b") "]
-            at = match.end() - len(b"$end")
-    return b"".join([*pieces, header[at:]])
 
 
 def _structure(name: str, path: Path, content: Any) -> tuple[list[tuple[int, int]], int | None]:
     """Return the pauses of a file, and the last time at which a VCD file has a change."""
     if content.file_format == "FST":
-        return _switched(_fst_switches(path)), None
-    if content.file_format != "VCD":
-        return [], None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        end = re.search(rb"\$enddefinitions\s+\$end", text)
-        assert end is not None
-        last = _last_time(name, text, end.end(), content)
-        switches = []
-        for match in re.compile(rb"\$dump(on|off)\s").finditer(text, end.end()):
-            stamp = text.rfind(b"\n#", end.end(), match.start())
-            digits = re.compile(rb"\n#(\d+)").match(text, stamp) if stamp >= 0 else None
-            switches.append((match[1] == b"on", int(digits[1]) if digits else 0))
-    return _switched(switches), last
-
-
-def _last_time(name: str, text: Any, begin: int, content: Any) -> int | None:
-    """Return the last time with a change in the body of a VCD file.
-
-    Raises
-    ------
-    ValueError
-        The times go back.
-    """
-    before, last, end = -1, None, begin
-    for at in range(begin, len(text), _BYTES):
-        # A stamp begins after a newline; the one before this part belongs to it.
-        part = text[at - 1 : at + _BYTES + _DIGITS] + bytes(_DIGITS)
-        data = np.frombuffer(part, np.uint8)
-        starts = (data[:-1] == ord("\n")) & (data[1:] == ord("#"))
-        where = np.flatnonzero(starts[: min(_BYTES, len(text) - at)]) + 2
-        if not len(where):
-            continue
-        times = np.zeros(len(where), np.int64)
-        is_digit = np.ones(len(where), np.bool_)
-        for k in range(_DIGITS):
-            digit = data[where + k] - np.uint8(ord("0"))
-            is_digit &= digit < 10
-            if not is_digit.any():
-                break
-            times = np.where(is_digit, 10 * times + digit, times)
-        if (data[where] == ord("-")).any():
-            raise ValueError(f"{name} has negative times, which are not read")
-        steps = np.diff(times, prepend=before)
-        if (steps < 0).any():
-            wrong = int((steps < 0).argmax())
-            old = before if not wrong else int(times[wrong - 1])
-            raise ValueError(
-                f"{name}: time goes back from {time_text(old, content.timescale)} "
-                f"to {time_text(int(times[wrong]), content.timescale)}: several runs in one file? "
-                "Split it, one file for each run"
-            )
-        last = before if len(times) == 1 else int(times[-2])
-        before, end = int(times[-1]), at - 1 + int(where[-1])
-    # Some writers end with a time of no changes.
-    changes = before >= 0 and text[end:].partition(b"\n")[2].strip()
-    result = before if changes else last
-    return None if result is None or result < 0 else result
+        return _switched(fst_blocks.switches(path)), None
+    if content.file_format == "VCD":
+        switches, last = vcd_text.structure(
+            name, path, lambda time: time_text(time, content.timescale)
+        )
+        return _switched(switches), last
+    return [], None
 
 
 def _switched(switches: list[tuple[bool, int]]) -> list[tuple[int, int]]:
@@ -392,69 +281,3 @@ def _switched(switches: list[tuple[bool, int]]) -> list[tuple[int, int]]:
             pauses.append((off, time))
             off = None
     return pauses
-
-
-# FST
-
-
-def _is_fst(first: bytes) -> bool:
-    return first[:9] == bytes([_FST_HEADER]) + _FST_HEADER_LENGTH.to_bytes(8, "big")
-
-
-def _fst_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield type and content of the blocks of an FST file; the content of pauses alone is read."""
-    with path.open("rb") as file:
-        while len(head := file.read(9)) == 9:
-            length = int.from_bytes(head[1:], "big") - 8
-            if length < 0:  # not finished
-                return
-            if head[0] == _FST_BLACKOUT:
-                yield head[0], file.read(length)
-            else:
-                file.seek(length, os.SEEK_CUR)
-                yield head[0], b""
-
-
-def _is_closed_fst(path: Path) -> bool:
-    kinds = {kind for kind, _ in _fst_blocks(path)}
-    return _FST_GEOMETRY in kinds and not kinds.isdisjoint(_FST_HIERARCHY)
-
-
-def _with_hierarchy(path: Path, readable: Path, folder: Path) -> Path:
-    """Return an FST file that was never closed, with its hierarchy where the library looks."""
-    hierarchy = path.with_name(f"{path.name}.hier")
-    if not hierarchy.is_file():
-        raise ValueError(
-            f"{path.name} was never closed, and {hierarchy.name}, which the simulator writes "
-            f"beside it until then, is not there: keep both files, {_REMEDY}"
-        )
-    target = folder / "killed.fst"
-    target.symlink_to(readable.resolve())
-    target.with_suffix(".fst.hier").symlink_to(hierarchy.resolve())
-    return target
-
-
-def _fst_switches(path: Path) -> list[tuple[bool, int]]:
-    """Return when the dump of an FST file was switched on (True) and off."""
-    switches = []
-    for kind, data in _fst_blocks(path):
-        if kind == _FST_BLACKOUT:
-            count, at = _variable_length(data, 0)
-            time = 0
-            for _ in range(count):
-                step, after = _variable_length(data, at + 1)
-                time += step
-                switches.append((bool(data[at]), time))
-                at = after
-    return switches
-
-
-def _variable_length(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at `at` in 7-bit groups, lowest first, and the place after it."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        shift, at = shift + 7, at + 1
-        if not byte & 0x80:
-            return value, at

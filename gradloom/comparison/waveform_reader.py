@@ -12,7 +12,7 @@ before anything is said of the hardware.
 import copy
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -42,6 +42,8 @@ from gradloom.sim.toplevel import flatten, leaves
 _CHANGES = 1 << 16
 #: A longer interval between clock edges, in units of the median, is a gap in the dump.
 _LONGEST_INTERVAL = 10
+#: Largest number of samples in a file without a clock.
+_MOST_SAMPLES = 1 << 26
 Times = NDArray[np.int64]
 
 #: Powers of ten of units of time in seconds.
@@ -112,36 +114,62 @@ def compare_waveform(
     flat = flatten(component)
     names = Names(clock=clock, reset=reset, scope=scope, prefix=prefix, ports=ports or {})
     waveform = Waveform(component, path, names)
-    unit = type(component).__name__
-    if inputs_at_edge:
-        if waveform.samples:
-            raise ValueError("--inputs-at-edge: not without a clock, where each time is a sample")
-        return compare_recording(unit, flat, twin, waveform.with_inputs_at_edge(), from_start)
-    result = compare_recording(unit, flat, twin, waveform, from_start)
-    if result.difference is None:
+    if inputs_at_edge and waveform.samples:
+        raise ValueError("--inputs-at-edge: not without a clock, where each time is a sample")
+
+    def compared(recording: Recording) -> Comparison:
+        return compare_recording(type(component).__name__, flat, twin, recording, from_start)
+
+    if waveform.samples:
+        result = compared(waveform)
+    elif inputs_at_edge:
+        result = compared(waveform.with_inputs_at_edge())
+    else:
+        result = _read_either_way(waveform, compared)
+    if result.difference is not None:
+        _require_verdict(waveform, result, from_start)
+    return result
+
+
+def _read_either_way(
+    waveform: "Waveform", compared: Callable[[Recording], Comparison]
+) -> Comparison:
+    """Compare a waveform with a clock. Inputs are those before its edges, but if that differs, the
+    other reading is tried, too.
+
+    Raises
+    ------
+    ValueError
+        As in `compare_recording`, or the other reading agrees.
+    """
+    result = compared(waveform)
+    if result:
         return result
-    if not waveform.samples:
-        try:
-            other = compare_recording(unit, flat, twin, waveform.with_inputs_at_edge(), from_start)
-        except ValueError:
-            other = result
-        if other:
-            raise ValueError(
-                f"{waveform.name} differs from the twin at {result.difference}; it agrees if "
-                "inputs that change together with the clock are those of this edge: if the "
-                "testbench sets them before it evaluates the edge, give --inputs-at-edge"
-            )
-        if other.mismatches < result.mismatches:
-            where = f"{other.mismatches:,} values differ, the first at {other.difference}"
-            remark = f"with --inputs-at-edge, {where}"
-            result = replace(result, remarks=(*result.remarks, remark))
-    elif waveform.step > waveform.period:
+    try:
+        other = compared(waveform.with_inputs_at_edge())
+    except ValueError:
+        return result
+    if other:
+        raise ValueError(
+            f"{waveform.name} differs from the twin at {result.difference}; but it agrees if "
+            "inputs that change together with the clock are those of this edge: if the testbench "
+            "sets them before it evaluates the edge, give --inputs-at-edge"
+        )
+    if other.mismatches < result.mismatches:
+        where = f"{other.mismatches:,} values differ, the first at {other.difference}"
+        result = replace(result, remarks=(*result.remarks, f"with --inputs-at-edge, {where}"))
+    return result
+
+
+def _require_verdict(waveform: "Waveform", result: Comparison, from_start: bool) -> None:
+    """Raise ValueError if the recording itself may be the cause of a difference."""
+    assert result.recorded is not None and result.difference is not None
+    if waveform.step > waveform.period:
         raise ValueError(
             f"{waveform.name} differs from the twin at {result.difference}; but all its changes "
             f"are multiples of {waveform.text_of(waveform.step)} apart: if this is the time "
             "between samples, give it to --clock"
         )
-    assert result.recorded is not None and result.difference is not None
     started = result.recorded.reset or from_start
     if not started and isinstance(result.difference.got, int):  # x is no state of a run
         raise ValueError(
@@ -150,7 +178,6 @@ def compare_waveform(
             "cannot be compared, record a reset too; if it does begin with the registers' initial "
             "values, give --from-start"
         )
-    return result
 
 
 class Waveform(Recording):
@@ -289,6 +316,11 @@ class Waveform(Recording):
             raise ValueError(
                 f"{self.name}: values change at {self.text_of(int(between[0]))}, "
                 f"between samples that are {names.clock} apart"
+            )
+        if (last - int(every[0])) // self.period > _MOST_SAMPLES:
+            raise ValueError(
+                f"{self.name} has too many time units for a sample in each: name its clock with "
+                "--clock, or give it the time between samples"
             )
         samples = np.arange(int(every[0]), last + 1, self.period, dtype=np.int64)
         breaks: dict[int, str] = {}  # by the time of the sample after it

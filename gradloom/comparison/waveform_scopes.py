@@ -20,6 +20,7 @@ from gradloom.sim.toplevel import Leaf
 #: Number of names that an error lists.
 _MOST_LISTED = 12
 _GLOBAL = re.compile(r"ck|clk|clock|rst|reset")
+_RANGE = re.compile(r"(.+?)\s*[(\[]\d+ ?(?::|\.\.|downto|to) ?\d+[)\]]")
 _ELEMENT = re.compile(r"(.+?)\s*[(\[](\d+)[)\]]")
 
 
@@ -205,7 +206,11 @@ class Scopes:
         parts = scope.find(RESET, names.prefix + names.reset)
         if isinstance(parts, str) and names.reset != RESET.name:
             variable = self.single(scope.path, names.reset)
-            return f"{names.reset} is missing" if variable is None else [Part(variable, 0, RESET)]
+            if variable is None:
+                return f"{names.reset} is missing"
+            if bit_count(variable) != 1:
+                return f"{names.reset} has {bit_count(variable) or 'no'} bits, not 1"
+            return [Part(variable, 0, RESET)]
         return parts
 
     def _named(self, scope: Scope, port: Port, name: str) -> list[Part] | str:
@@ -327,6 +332,7 @@ def _origin(value: Value) -> tuple[Signal | None, int]:
 def _scopes_of(file: Any) -> Iterator[Scope]:
     """Yield every scope of a file, outer ones first."""
     arrays: dict[str, dict[str, dict[int, Any]]] = {}
+    ranges: dict[str, list[tuple[str, Any]]] = {}
     scopes = []
     for scope in file.all_scopes():
         if scope.scope_type == "vhdl_array":
@@ -335,14 +341,18 @@ def _scopes_of(file: Any) -> Iterator[Scope]:
                 if element.name.strip("[]()").isdecimal():
                     elements = arrays.setdefault(path, {}).setdefault(_plain(name), {})
                     elements[int(element.name.strip("[]()"))] = element
+                elif _RANGE.fullmatch(name + element.name):  # name[31..0], an index to the library
+                    ranges.setdefault(path, []).append((_plain(name), element))
         else:
             scopes.append((scope.full_name, scope.vars()))
     scopes.append(("", file.vars()))
     for path, variables in sorted(scopes, key=lambda scope: (scope[0].count("."), scope[0])):
-        named = {}
+        named = dict(ranges.get(path, ()))
         for variable in variables:
             name = _plain(variable.name)
             named[name] = variable
+            if whole := _RANGE.fullmatch(name):
+                named.setdefault(whole[1], variable)
             if element := _ELEMENT.fullmatch(name):
                 arrays.setdefault(path, {}).setdefault(element[1], {})[int(element[2])] = variable
         yield Scope(

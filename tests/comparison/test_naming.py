@@ -172,6 +172,16 @@ def test_names_of_single_ports(tmp_path):
         against_array(path, prefix=PATH, clock=None, ports={"valid": "x"})
     with pytest.raises(ValueError, match=rf"{PATH}i_last has 1 bits, not 32$"):
         against_array(path, prefix=PATH, clock=None, ports=names | {"i_a": PATH + "i_last"})
+    with pytest.raises(ValueError, match=rf"{PATH}i_a has 32 bits, not 1: name the reset"):
+        against_array(path, prefix=PATH, clock=None, ports=names, reset=PATH + "i_a")
+
+
+@pytest.mark.parametrize("written", ["i_a[31..0]", "i_a(31 downto 0)", "i_a(31:0)", "i_a[31:0]"])
+def test_ranges_as_other_programs_write_them(written, tmp_path):
+    path = vivado(tmp_path / "d.vcd", array(1))
+    path.write_text(path.read_text().replace("i_a [31:0]", written))
+    result = against_array(path, prefix=PATH, clock=None)
+    assert result, result
 
 
 def litescope(path, rows, old):
@@ -221,6 +231,9 @@ def test_samples_that_are_several_time_units_apart(tmp_path):
     ]:
         with pytest.raises(ValueError, match=error):
             against_counter(path, clock=clock)
+    path.write_text(text + f"#{1 << 40}\n1<1>\n")
+    with pytest.raises(ValueError, match="too many time units for a sample in each"):
+        against_counter(path, clock=None)
     path.write_text(text.replace("$timescale 1ns $end\n", ""))
     with pytest.raises(ValueError, match="has no unit of time"):
         against_counter(path, clock="10ns")

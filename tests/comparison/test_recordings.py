@@ -194,6 +194,8 @@ def test_a_start_in_the_middle_of_a_run_is_no_verdict(tmp_path):
     ):
         against_counter(path)
     assert against_counter(path, from_start=True).difference.cycle == 0
+    with pytest.raises(ValueError, match=r"has no reset, and differs at"):
+        against_counter(path, inputs_at_edge=True)
     # With a reset later on, what comes before it is left out.
     dump = counting(more_resets=[30])
     for name, rows in dump.rows.items():
@@ -423,6 +425,9 @@ def test_pauses_of_icarus(kind, tmp_path):
     # A pause that is not longer than some clocks, too.
     path = simulated(tmp_path, "#533 $dumpoff; #21 $dumpon; #1000 $finish;", kind)
     assert 40 < against_counter(path).clocks < 60
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(ValueError, match=r"dump.vcd has a second header"):
+        against_counter(path)
 
 
 @icarus
@@ -439,6 +444,6 @@ def test_a_simulation_that_was_killed(kind, tmp_path):
         )
         (tmp_path / "dump.vcd.hier").unlink()
         with pytest.raises(
-            ValueError, match=r"dump.vcd was never closed, and dump.vcd.hier, .*keep both files"
+            ValueError, match=r"never closed or is cut off, and dump.vcd.hier, .*keep both"
         ):
             against_counter(path)

@@ -35,7 +35,7 @@ from dumps import (
     subtracting,
 )
 
-from gradloom.comparison import recording, waveform_reader
+from gradloom.comparison import recording, waveform_file, waveform_reader
 from gradloom.comparison.waveform_reader import compare_waveform
 
 
@@ -311,6 +311,12 @@ def test_without_pywellen_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pywellen", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'gradloom\[waveform\]'"):
         against_counter(tmp_path / "d.vcd")
+
+
+def test_versions_of_pywellen_that_lose_changes_are_not_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(waveform_file, "version", lambda name: "0.25.5")
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'pywellen>=0.25.6'"):
+        against_counter(counting().write(tmp_path / "d.vcd"))
 
 
 # The command line, on a unit that it knows.
