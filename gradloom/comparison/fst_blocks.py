@@ -17,13 +17,13 @@ def is_fst(first: bytes) -> bool:
 def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield type and content of the blocks of an FST file; the content of pauses alone is read."""
     with path.open("rb") as file:
+        size = path.stat().st_size
         while len(head := file.read(9)) == 9:
             length = int.from_bytes(head[1:], "big") - 8
-            if length < 0:  # not finished
+            if not 0 <= length <= size - file.tell():  # not finished, or cut off
                 return
             if head[0] == _BLACKOUT:
-                if len(data := file.read(length)) == length:
-                    yield head[0], data
+                yield head[0], file.read(length)
             else:
                 file.seek(length, os.SEEK_CUR)
                 yield head[0], b""
@@ -44,10 +44,10 @@ def switches(path: Path) -> list[tuple[bool, int]]:
         if kind == _BLACKOUT:
             count, at = _variable_length(data, 0)
             time = 0
-            for _ in range(count):
+            for _ in range(min(count, len(data))):
                 step, after = _variable_length(data, at + 1)
                 time += step
-                found.append((bool(data[at]), time))
+                found.append((data[at : at + 1] == b"\1", time))
                 at = after
     return found
 
@@ -56,7 +56,7 @@ def _variable_length(data: bytes, at: int) -> tuple[int, int]:
     """Return the number at `at` in 7-bit groups, lowest first, and the place after it."""
     value = shift = 0
     while True:
-        byte = data[at]
+        byte = data[at] if at < len(data) else 0  # of a damaged file
         value |= (byte & 0x7F) << shift
         shift, at = shift + 7, at + 1
         if not byte & 0x80:

@@ -366,8 +366,8 @@ def _scopes_of(file: Any) -> Iterator[Scope]:
 
 
 def _plain(name: str) -> str:
-    """Return a name without the backslash of an escaped name."""
-    return name.removeprefix("\\").strip()
+    """Return a name in one line, without the backslash of an escaped name."""
+    return " ".join(name.removeprefix("\\").split())
 
 
 def listed(names: Iterable[str]) -> str:
