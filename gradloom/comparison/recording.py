@@ -232,9 +232,9 @@ def compare_recording(
             recorded = Recorded(recording.scope, first, recording.when(start), reset)
         checks.append(_checked(ports, twin, recording, resets, slice(start, high)))
     if recorded is None:
+        why = "rst stays 1 until the last" if resets[-1] == 1 else "no clock follows a reset"
         raise ValueError(
-            f"{recording.name}: rst stays 1 until the last of {len(resets):,} clocks: "
-            "there is nothing to compare"
+            f"{recording.name}: {why} of {len(resets):,} clocks: there is nothing to compare"
         )
     seconds = perf_counter() - begin
     result = replace(

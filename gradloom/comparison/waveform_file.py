@@ -20,7 +20,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -153,16 +153,19 @@ def opened(path: Path) -> Iterator[WaveformFile]:
 @contextmanager
 def _captured(path: Path) -> Iterator[Callable[[], list[str]]]:
     """Write to a file what the reader prints; yields a function that returns its lines."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
+    kept: dict[int, int] = {}
+    for number, stream in (1, sys.stdout), (2, sys.stderr):
+        if stream is not None:
+            stream.flush()
+        with suppress(OSError):  # closed by the caller
+            kept[number] = os.dup(number)
     with path.open("wb") as file:
         try:
-            for number in 1, 2:
+            for number in kept:
                 os.dup2(file.fileno(), number)
             yield lambda: path.read_text(errors="replace").splitlines()
         finally:
-            for number, before in zip((1, 2), kept):
+            for number, before in kept.items():
                 os.dup2(before, number)
                 os.close(before)
 
@@ -197,12 +200,12 @@ def _readable(path: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
     for magic, what in _REFUSED.items():
         if first.startswith(magic):
             raise ValueError(f"{path.name} is {what}")
-    if b"FSDB" in first:
+    if first.lstrip().startswith(b"$"):
+        readable = vcd_text.mended(path.name, readable, folder / "mended.vcd", remarks)
+    elif b"FSDB" in first:
         raise ValueError(
             f"{path.name} is an FSDB file, which is not read: convert it with fsdb2vcd"
         )
-    if first.lstrip().startswith(b"$"):
-        readable = vcd_text.mended(path.name, readable, folder / "mended.vcd", remarks)
     elif fst_blocks.is_fst(first) and not fst_blocks.is_closed(readable, path.name):
         readable = _with_hierarchy(path, readable, folder)
         remarks.append(_UNCLOSED)

@@ -299,6 +299,18 @@ def test_the_error_names_the_scope_that_comes_nearest(tmp_path):
     assert against_counter(path, ports={"half": "halves"}).recorded.scope == "tb.u"
 
 
+def test_numbers_and_texts_are_no_bits(tmp_path):
+    path = counting().write(tmp_path / "d.vcd")
+    text = path.read_text()
+    for kind, value in ("real 64", "r1.5 "), ("string 1", "son "):
+        changed = text.replace("wire 1 <1> enable", f"{kind} <1> enable")
+        path.write_text(
+            changed.replace("\n1<1>", f"\n{value}<1>").replace("\n0<1>", f"\n{value}<1>")
+        )
+        with pytest.raises(ValueError, match=r"in scope tb.dut, enable has no bits, not 1$"):
+            against_counter(path)
+
+
 def test_lanes_that_are_declared_in_any_order(tmp_path):
     path = subtracting().write(tmp_path / "d.vcd", layout="bits")
     lines = path.read_text().splitlines()
@@ -316,6 +328,17 @@ def test_lanes_that_are_declared_in_any_order(tmp_path):
     path.write_text("\n".join([*lines, ""]))
     with pytest.raises(ValueError, match="a has 14 elements of 1 bits, not 3 of 5"):
         against_difference(path)
+
+
+def test_the_command_without_an_output(tmp_path):
+    path = vivado(tmp_path / "d.vcd", array(1))
+    given = ["--rows", "2", "--columns", "2", "--waveform", str(path), "--clock", "none"]
+    command = [sys.executable, "-m", "gradloom", "compare", "array", *given]
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    process = subprocess.run(shell, capture_output=True, text=True)
+    assert process.returncode == 2
+    assert f"with --prefix {PATH} all are there" in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 def test_the_command_has_the_same_options(tmp_path):

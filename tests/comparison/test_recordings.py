@@ -118,6 +118,11 @@ def test_a_pause_is_said_and_the_comparison_goes_on_after_the_next_reset(tmp_pat
     )
     assert (result.difference.cycle, result.mismatches, result.clocks) == (30, 2, 116)
     assert result.remarks
+    # The reset lasts into the pause: there is nothing.
+    late = counting(200, more_resets=range(41))
+    path = changed(late.write(tmp_path / "d.vcd"), lambda body: paused(body, 81, 151))
+    with pytest.raises(ValueError, match="no clock follows a reset of 165 clocks"):
+        against_counter(path)
     # Without a reset nothing is known of the state after it.
     dump = counting(200)
     dump.rows["half"][150] = ["0000001"]
@@ -317,6 +322,7 @@ def test_zstandard_is_read_where_python_can(tmp_path):
             "is not a whole VCD, FST or GHW file: it has no .enddefinitions",
         ),
         (b"$enddefinitions $end\n#0\n$dumpports\n", "is an extended VCD file"),
+        (b"$comment of an FSDB file $end\n", "is not a whole .* has no .enddefinitions"),
         (b"hello\n", "is not a whole VCD, FST or GHW file"),
     ],
 )
