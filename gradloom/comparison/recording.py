@@ -223,7 +223,8 @@ def compare_recording(
         if gap is not None and (checks or start < high):
             if not gap.explained:
                 doubt = doubt or gap.text
-            where = f"compared again from {recording.at(start)} on" if start < high else ""
+            again = "again " if checks else ""
+            where = f"compared {again}from {recording.at(start)} on" if start < high else ""
             remarks.append(f"{gap.text}: {where or 'not compared after it, without a reset'}")
         if start == high:
             continue
