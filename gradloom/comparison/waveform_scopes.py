@@ -19,7 +19,7 @@ from gradloom.sim.toplevel import Leaf
 
 #: Number of names that an error lists.
 _MOST_LISTED = 12
-_GLOBAL = re.compile(r"ck|clk|clock|rst|reset")
+_GLOBAL = re.compile(r"(^|[^a-z])[a-z]?(clk|clock|ck|rst|reset)")
 _RANGE = re.compile(r"(.+?)\s*[(\[]\d+ ?(?::|\.\.|downto|to) ?\d+[)\]]")
 _ELEMENT = re.compile(r"(.+?)\s*[(\[](\d+)[)\]]")
 
