@@ -163,6 +163,8 @@ class ArrayConfig:
 
     def node(self, row: int, column: int) -> MaccConfig:
         """Return the configuration of the node in a row and a column, both from 0."""
+        row = check.whole("row", row, 0, self.rows - 1)
+        column = check.whole("column", column, 0, self.columns - 1)
         if self.multipliers is None:
             return self.macc
         rows, columns = self.multipliers
@@ -331,6 +333,8 @@ class ArrayConfig:
         """Return the clocks for `tiles` tiles of `depth` terms without gaps, from the first operand
         to the last row, both included.
         """
+        tiles = check.whole("tiles", tiles, 1, 1 << 62)
+        depth = check.whole("depth", depth, 1, 1 << 62)
         return (
             tiles * depth + (tiles - 1) * max(self.rows - depth, 0) + self.latency + self.rows - 1
         )
@@ -392,6 +396,7 @@ class Array(Twin[_ArrayState]):
     """
 
     def __init__(self, config: ArrayConfig):
+        check.instance("config", config, ArrayConfig)
         self.config = config
         self.ports = config.ports
         own = config.stochastic and not config.random_port

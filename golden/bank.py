@@ -176,6 +176,7 @@ class Bank(Twin[BankState]):
     """
 
     def __init__(self, config: BankConfig):
+        check.instance("config", config, BankConfig)
         self.config = config
         self.ports = config.ports
         lanes = range(config.first_lane, config.first_lane + config.lanes)

@@ -18,12 +18,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fixed import Codes
+from golden import check
+from golden.fixed import WIDEST, Codes
 from golden.lfsr import Lanes, Words
+from golden.port import Port
 from golden.twin import Trace, Twin, frozen
 
 #: Clocks from a value's arrival at an empty buffer until it is at the output.
 BUFFER_LATENCY = 2
+#: The largest number of places.
+MOST_PLACES = 1 << 24
 #: Number of clocks below which a loop over claims is faster than arithmetic on whole arrays.
 _SHORT = 256
 
@@ -431,9 +435,9 @@ class Buffer(Twin[tuple[Queue, int]]):
     Parameters
     ----------
     depth
-        Number of places.
+        Number of places, 3 or more, and no fewer than `rows`.
     rows
-        Number of places that one claim takes.
+        Number of places that one claim takes, 1 or more.
 
     Examples
     --------
@@ -443,9 +447,19 @@ class Buffer(Twin[tuple[Queue, int]]):
     [0, 0, 0, 7]
     """
 
+    ports = (
+        Port("claim", "in", 1),
+        Port("ready", "out", 1),
+        Port("i_valid", "in", 1),
+        Port("i_payload", "in", WIDEST, True),  # a payload of any shape, as one number
+        Port("o_valid", "out", 1),
+        Port("o_ready", "in", 1),
+        Port("o_data", "out", WIDEST, True),
+    )
+
     def __init__(self, *, depth: int, rows: int = 1):
-        self.depth = depth
-        self.rows = rows
+        self.rows = check.whole("rows", rows, 1, MOST_PLACES)
+        self.depth = check.whole("depth", depth, max(3, self.rows), MOST_PLACES)
 
     def initial(self) -> tuple[Queue, int]:
         """Return the reset state: no values in the queue, and the number of free places."""

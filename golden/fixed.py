@@ -20,7 +20,7 @@ from golden.settings import check_settings, setting
 Codes = NDArray[np.int64]
 
 #: The largest width of an accumulator, in bits: for z of 62 bits, z + r and -z fit int64.
-WIDEST = 62
+WIDEST = check.WIDEST
 #: The largest width of a format, in bits.
 WIDEST_WORD = 24
 
@@ -184,18 +184,38 @@ class Conversion:
 
     def __call__(self, z: ArrayLike, r: ArrayLike = 0) -> Codes:
         """Return wide codes `z` converted with random bits `r` (see `convert`)."""
-        return convert(z, self.fraction, self.target, self.rounding, r)
+        z = check.codes("z", z)
+        draws = self.dropped > 0 and self.rounding is Rounding.STOCHASTIC
+        r = _random_bits(r, self.dropped) if draws else np.int64(0)
+        check.broadcast(z=z, r=r)
+        return self.apply(z, r)
+
+    def apply(self, z: Codes, r: Codes) -> Codes:
+        """Return wide codes `z` converted with random bits `r`, which are checked already: int64."""
+        s, target = self.dropped, self.target
+        if s > 0:
+            y = rounded(z, s, self.rounding, r)
+        else:
+            # Values beyond the limits are clipped before the shift, which might overflow otherwise.
+            y = np.clip(z, target.minimum >> -s, (target.maximum >> -s) + 1) << -s
+        return np.clip(y, target.minimum, target.maximum)
 
 
 def saturate(y: ArrayLike, target: Fixed) -> Codes:
     """Return codes `y` clipped to the range of `target`, int64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `y` are not integers of at most 62 bits, or `target` is not a format.
 
     Examples
     --------
     >>> saturate([-200, 5, 200], Fixed(2, 6)).tolist()
     [-128, 5, 127]
     """
-    return np.clip(np.asarray(y, np.int64), target.minimum, target.maximum)
+    check.instance("target", target, Fixed)
+    return np.clip(check.codes("y", y), target.minimum, target.maximum)
 
 
 def round_shift(z: ArrayLike, s: ArrayLike, rounding: Rounding, r: ArrayLike = 0) -> Codes:
@@ -204,9 +224,9 @@ def round_shift(z: ArrayLike, s: ArrayLike, rounding: Rounding, r: ArrayLike = 0
     Parameters
     ----------
     z
-        Codes, any shape; z + 2^s must fit int64.
+        Codes of at most 62 bits, any shape.
     s
-        Number of dropped bits, at least 0, in a shape that broadcasts with `z`.
+        Number of dropped bits, 0 to 62, in a shape that broadcasts with `z`.
     rounding
         Rounding of the dropped bits.
     r
@@ -218,6 +238,11 @@ def round_shift(z: ArrayLike, s: ArrayLike, rounding: Rounding, r: ArrayLike = 0
     Codes
         Rounded codes, int64, in the broadcast shape.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is not an integer, or is out of range.
+
     Examples
     --------
     >>> round_shift([5, 6, 10], 2, Rounding.NEAREST_EVEN).tolist()
@@ -225,13 +250,28 @@ def round_shift(z: ArrayLike, s: ArrayLike, rounding: Rounding, r: ArrayLike = 0
     >>> round_shift([5, 6, 10], 2, Rounding.STOCHASTIC, r=[3, 1, 1]).tolist()
     [2, 1, 2]
     """
-    z = np.asarray(z, np.int64)
-    s = np.asarray(s, np.int64)
+    z, s = check.codes("z", z), check.codes("s", s, 0, WIDEST)
+    check.one_of("rounding", rounding, Rounding)
+    r = _random_bits(r, s) if rounding == Rounding.STOCHASTIC else np.int64(0)
+    check.broadcast(z=z, s=s, r=r)
+    return rounded(z, s, rounding, r)
+
+
+def _random_bits(r: ArrayLike, s: Codes | int) -> Codes:
+    """Return random bits, checked to be in [0, 2^s); `s` is at least 0."""
+    r = check.codes("r", r, 0, (1 << int(np.max(s, initial=0))) - 1)
+    if np.ndim(s) and (r >> s).any():
+        raise ValueError("r is out of range: 2^s - 1 is the largest, and s differs from code to code")
+    return r
+
+
+def rounded(z: Codes, s: Codes | int, rounding: Rounding, r: Codes) -> Codes:
+    """Return z / 2^s rounded to an integer, as `round_shift`, of int64 that is checked already."""
     half = np.int64(1) << s >> 1  # 0 where no bits are dropped
     down = np.maximum(half - 1, 0)
     match rounding:
         case Rounding.STOCHASTIC:
-            addend = np.asarray(r, np.int64)
+            addend = r
         case Rounding.NEAREST_DOWN:
             addend = down
         case Rounding.NEAREST_UP:
@@ -253,30 +293,32 @@ def convert(
     z
         Wide codes, any shape, at most 62 bits, with `fraction` fraction bits.
     fraction
-        Fraction bits of `z`; s = fraction - target.fl bits are dropped.
+        Fraction bits of `z`, 0 to 62; s = fraction - target.fl bits are dropped.
     target
         Format of the result.
     rounding
         Rounding of the dropped bits. Saturation follows the rounding.
     r
-        Random bits in [0, 2^s), in the shape of `z`. Only stochastic rounding reads them.
+        Random bits in [0, 2^s), in a shape that broadcasts with `z`. Only stochastic rounding reads
+        them.
 
     Returns
     -------
     Codes
         Codes of `target`, int64, in the shape of `z`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is not an integer, or is out of range; or `target` is not a format.
+
     Examples
     --------
     >>> convert([4096, 6144, 1 << 20], 14, Fixed(2, 2), Rounding.NEAREST_UP).tolist()
     [1, 2, 7]
     """
-    z = np.asarray(z, np.int64)
-    s = fraction - target.fl
-    if s > 0:
-        return saturate(round_shift(z, s, rounding, r), target)
-    # Values beyond the limits are clipped before the shift, which might overflow otherwise.
-    return saturate(np.clip(z, target.minimum >> -s, (target.maximum >> -s) + 1) << -s, target)
+    conversion = Conversion(fraction=fraction, target=target, rounding=rounding)
+    return conversion(z, r)
 
 
 def accumulator_width(a_width: int, b_width: int, depth: int) -> int:
@@ -296,14 +338,17 @@ def accumulator_width(a_width: int, b_width: int, depth: int) -> int:
 
     Raises
     ------
-    ValueError
-        The width is over 62 bits.
+    TypeError, ValueError
+        A number is not a whole number above 0, or the width is over 62 bits.
 
     Examples
     --------
     >>> accumulator_width(16, 16, 511)
     40
     """
+    a_width = check.whole("a_width", a_width, 1, WIDEST)
+    b_width = check.whole("b_width", b_width, 1, WIDEST)
+    depth = check.whole("depth", depth, 1, 1 << WIDEST)
     growth = depth.bit_length() - 1
     width = a_width + b_width + growth
     if width > WIDEST:

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from golden import check
 from golden.borders import Border
-from golden.fixed import Codes
+from golden.fixed import WIDEST, Codes
 from golden.port import Port
 from golden.settings import Bound, check_settings, setting
 from golden.twin import Trace, Twin
@@ -47,6 +47,11 @@ Words = NDArray[np.unsignedinteger]
 #: The largest number of lanes that share a seed.
 MOST_LANES = 255
 
+#: The largest state of the widest register.
+_TOP = (1 << max(MASKS)) - 1
+#: The largest number of steps, draws or lanes in one call; memory is short long before.
+_MANY = 1 << 62
+
 
 def step(state: int, mask: int) -> int:
     """Return the state after one step: shift right, and XOR the mask if the bit shifted out is 1.
@@ -56,6 +61,11 @@ def step(state: int, mask: int) -> int:
     >>> hex(step(1, 0xB400))
     '0xb400'
     """
+    state, mask = check.whole("state", state, 0, _TOP), check.whole("mask", mask, 0, _TOP)
+    return _step(state, mask)
+
+
+def _step(state: int, mask: int) -> int:
     return state >> 1 ^ (mask if state & 1 else 0)
 
 
@@ -99,17 +109,29 @@ def _prime_factors(number: int) -> list[int]:
     return factors + [number] if number > 1 else factors
 
 
-@lru_cache(maxsize=1024)
 def is_maximal(bits: int, mask: int) -> bool:
     """Return whether the register runs through all 2^bits - 1 nonzero states.
 
     It does if its characteristic polynomial has the order 2^bits - 1.
+
+    Parameters
+    ----------
+    bits
+        Width of the register, 2 to 64 bits.
+    mask
+        Feedback mask, 1 to 2^bits - 1.
 
     Examples
     --------
     >>> is_maximal(16, 0xB400), is_maximal(16, 0xB401)
     (True, False)
     """
+    bits = check.whole("bits", bits, 2, max(MASKS))
+    return _is_maximal(bits, check.whole("mask", mask, 1, (1 << bits) - 1))
+
+
+@lru_cache(maxsize=1024)
+def _is_maximal(bits: int, mask: int) -> bool:
     if not mask >> (bits - 1):
         return False  # without the top bit, a step is not invertible
     period = (1 << bits) - 1
@@ -176,7 +198,7 @@ class Generator:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.mask is not None and not is_maximal(self.bits, self.mask):
+        if self.mask is not None and not _is_maximal(self.bits, self.mask):
             known = ", ".join(f"{mask:X}" for mask in MASKS[self.bits])
             raise ValueError(
                 f"mask = {self.mask:X}: not of maximal length at {self.bits} bits; {known} would be"
@@ -194,12 +216,17 @@ class Generator:
 
     def advance(self, state: int, steps: int) -> int:
         """Return the state after `steps` single steps, in time proportional to log(steps)."""
+        state = check.whole("state", state, 0, (1 << self.bits) - 1)
+        steps = check.whole("steps", steps, 0, 1 << 128)
+        return self._ahead(state, steps)
+
+    def _ahead(self, state: int, steps: int) -> int:
         power, ahead = _power(self.bits, self.taps, steps), 0
         while power:
             if power & 1:
                 ahead ^= state
             power >>= 1
-            state = step(state, self.taps)
+            state = _step(state, self.taps)
         return ahead
 
     def lane_seed(self, lane: int) -> int:
@@ -207,7 +234,8 @@ class Generator:
 
         It is the seed advanced by lane * lane_steps single steps.
         """
-        return self.advance(self.seed, lane * self.lane_steps)
+        lane = check.whole("lane", lane, 0, MOST_LANES - 1)
+        return self._ahead(self.seed, lane * self.lane_steps)
 
     def require_lanes(self, lanes: int) -> None:
         """Check that lanes 0 to `lanes` - 1 start far enough apart.
@@ -217,7 +245,7 @@ class Generator:
         ValueError
             There are more than 255 lanes, or their seeds are too close to each other.
         """
-        check.whole("lanes of one seed", lanes, 1, MOST_LANES)
+        lanes = check.whole("lanes of one seed", lanes, 1, MOST_LANES)
         if lanes > 1 and self.lane_steps <= self.leap * max(64, lanes):
             raise ValueError(
                 f"{lanes} lanes of a generator of {self.bits} bits: "
@@ -237,9 +265,9 @@ def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
     dropped
         Number s of dropped bits, in a shape that broadcasts with `words`. r is 0 where s <= 0. If
         s > `draw`, the word is aligned with the highest dropped bits, and the bit below it is a
-        constant 1, which keeps the mean error at 2^-(s+1) ulp.
+        constant 1, which keeps the mean error at 2^-(s+1) ulp. At most 62.
     draw
-        Bits of a word.
+        Bits of a word, 1 to 32.
 
     Returns
     -------
@@ -253,8 +281,17 @@ def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
     >>> dither([0x0, 0x9, 0xF], 6, draw=4).tolist()
     [2, 38, 62]
     """
-    words = np.asarray(words).astype(np.int64)
-    s = np.maximum(np.asarray(dropped, np.int64), 0)
+    draw = check.whole("draw", draw, 1, 32)
+    words = check.codes("words", words, 0, (1 << draw) - 1)
+    dropped = check.codes("dropped", dropped, -WIDEST, WIDEST)
+    check.broadcast(words=words, dropped=dropped)
+    return addends(words, dropped, draw)
+
+
+def addends(words: Words | Codes, dropped: Codes | int, draw: int) -> Codes:
+    """Return the addends of stochastic rounding, as `dither`, of arrays that are checked already."""
+    words = words.astype(np.int64, copy=False)
+    s = np.maximum(dropped, 0)
     taken = np.minimum(s, draw)
     missing = s - taken
     below = np.int64(1) << missing >> 1  # 0 where no bit is missing
@@ -298,6 +335,9 @@ class Lanes:
     """
 
     def __init__(self, generator: Generator, first: int, count: int):
+        check.instance("generator", generator, Generator)
+        first = check.whole("first", first, 0, MOST_LANES - 1)
+        count = check.whole("count", count, 1, MOST_LANES)
         generator.require_lanes(first + count)
         self._begin(generator, first, [generator.lane_seed(first + lane) for lane in range(count)])
 
@@ -332,6 +372,8 @@ class Lanes:
         >>> bool((restored.take(3) == lanes.take(3)).all())
         True
         """
+        check.instance("generator", generator, Generator)
+        first = check.whole("first", first, 0, MOST_LANES - 1)
         generator.require_lanes(first + len(states))
         most = (1 << generator.bits) - 1
         lanes = object.__new__(cls)
@@ -357,7 +399,7 @@ class Lanes:
         for lane, state in enumerate(states):
             for draw in range(generator.bits):
                 self._ahead[draw, lane] = state & low
-                state = generator.advance(state, generator.leap)
+                state = generator._ahead(state, generator.leap)
         self._room: Words = np.empty(0, kind)
 
     def copy(self) -> "Lanes":
@@ -390,7 +432,8 @@ class Lanes:
         Words
             (draws, lanes).
         """
-        wanted = self.count if lanes is None else lanes
+        draws = check.whole("draws", draws, 0, _MANY)
+        wanted = self.count if lanes is None else check.whole("lanes", lanes, 1, self.count)
         self.made += draws
         bits = self.generator.bits
         if draws * (self.count - wanted) >= _FEW:
@@ -446,7 +489,7 @@ class Lanes:
     def states(self) -> list[int]:
         """State of every lane before its next draw."""
         generator = self.generator
-        return [generator.advance(start, self.made * generator.leap) for start in self._starts]
+        return [generator._ahead(start, self.made * generator.leap) for start in self._starts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -511,6 +554,7 @@ class LfsrConfig:
 
     def lane(self, number: int) -> "LfsrConfig":
         """Return the configuration of one lane alone; `number` counts from the first lane."""
+        number = check.whole("lane", number, 0, self.lanes - 1)
         return replace(self, lanes=1, first_lane=self.first_lane + number)
 
     def start(self) -> Lanes:
@@ -546,6 +590,7 @@ class Lfsr(Twin[Lanes]):
     """
 
     def __init__(self, config: LfsrConfig):
+        check.instance("config", config, LfsrConfig)
         self.config = config
         self.ports = config.ports
         self._lanes = config.start()

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from golden import check
 from golden.borders import Border
 from golden.fixed import Codes, Fixed, accumulator_width
 from golden.port import Port
@@ -224,6 +225,7 @@ class Macc(Twin[_NodeState]):
     has_reset = False
 
     def __init__(self, config: MaccConfig):
+        check.instance("config", config, MaccConfig)
         self.config = config
         self.ports = config.ports
 

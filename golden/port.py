@@ -13,10 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.fixed import Codes
+from golden import check
+from golden.fixed import WIDEST, Codes
 
 #: The widest element, in bits: int64 holds it with room for a sum of two.
-WIDEST_ELEMENT = 62
+WIDEST_ELEMENT = WIDEST
+#: The largest number of lanes of a port.
+_MOST_LANES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Port:
     direction
         "in" or "out", seen from the unit.
     width
-        Bits of one element.
+        Bits of one element, 1 to 62.
     signed
         Whether an element is in two's complement.
     lanes
@@ -53,6 +56,17 @@ class Port:
     signed: bool = False
     lanes: int | None = None
     meaning: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        check.instance("name", self.name, str)
+        check.one_of(f"port {self.name}: direction", self.direction, ("in", "out"))
+        width = check.whole(f"port {self.name}: width", self.width, 1, WIDEST_ELEMENT)
+        signed = check.truth(f"port {self.name}: signed", self.signed)
+        lanes = self.lanes
+        if lanes is not None:
+            lanes = check.whole(f"port {self.name}: lanes", lanes, 1, _MOST_LANES)
+        for name, value in (("width", width), ("signed", signed), ("lanes", lanes)):
+            object.__setattr__(self, name, value)
 
     @property
     def bits(self) -> int:
@@ -150,7 +164,7 @@ def checked(
         A name is unknown, lengths or shapes do not match, there is no clock, or a value is out of
         its port's range.
     TypeError
-        Values are not integers.
+        Values are not integers. Bools are allowed for ports of one unsigned bit.
 
     Examples
     --------
@@ -158,20 +172,17 @@ def checked(
     >>> clocks, arrays["i_data"].dtype
     (3, dtype('int64'))
     """
+    check.table("inputs", inputs, "port names to integers")
     known = {port.name: port for port in ports}
-    if unknown := [name for name in inputs if name not in known]:
+    if unknown := [str(name) for name in inputs if name not in known]:
         raise ValueError(
             f"no input port is called {', '.join(unknown)}; there are {', '.join(known)}"
         )
-    arrays = {name: np.asarray(values) for name, values in inputs.items()}
-    lengths = {name: len(values) if values.ndim else -1 for name, values in arrays.items()}
-    if len(set(lengths.values())) != 1 or -1 in lengths.values():
-        raise ValueError(
-            f"inputs need one entry per clock, all the same number; they have {lengths}"
-        )
-    clocks = next(iter(lengths.values()))
-    if not clocks:
-        raise ValueError(f"inputs of no clocks: {', '.join(arrays)} need one entry or more")
+    arrays = {
+        name: check.integers(f"port {name}", values, bools=(known[name].minimum, known[name].maximum) == (0, 1))
+        for name, values in inputs.items()
+    }
+    clocks = clocks_of(arrays)
     for name, values in arrays.items():
         _check(known[name], values, clocks)
     return clocks, {
@@ -180,14 +191,30 @@ def checked(
     }
 
 
+def clocks_of(inputs: Mapping[str, NDArray[Any]]) -> int:
+    """Return the number of clocks of inputs: the length of every array.
+
+    Raises
+    ------
+    ValueError
+        There is no clock, or lengths differ.
+    """
+    lengths = {name: len(values) if values.ndim else -1 for name, values in inputs.items()}
+    if len(set(lengths.values())) != 1 or -1 in lengths.values():
+        raise ValueError(
+            f"inputs need one entry per clock, all the same number; they have {lengths}"
+        )
+    clocks = next(iter(lengths.values()))
+    if not clocks:
+        raise ValueError(f"inputs of no clocks: {', '.join(inputs)} need one entry or more")
+    return clocks
+
+
 def _check(port: Port, values: NDArray[Any], clocks: int) -> None:
     if values.shape != port.shape(clocks):
         raise ValueError(
             f"port {port.name} has the shape {values.shape}: {port.shape(clocks)} is wanted"
         )
-    if values.dtype.kind not in "iub":
-        raise TypeError(f"port {port.name} has values of type {values.dtype}: integers are wanted")
-    values = values.view(np.uint8) if values.dtype.kind == "b" else values
     kind = np.iinfo(values.dtype)
     # If the type has no values outside the port's range, the values need no check.
     whole = port.minimum <= kind.min and kind.max <= port.maximum

@@ -10,7 +10,7 @@ from golden import check
 from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST, Codes, Conversion, Fixed, Rounding
-from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
+from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, addends
 from golden.port import OPERAND, RESULT, Port
 from golden.settings import check_settings, setting
 from golden.twin import Trace
@@ -65,12 +65,12 @@ def choose(
         Rounded and saturated codes, (vectors, lanes).
     """
     if choice is None or len(conversions) == 1:
-        return conversions[0](z, dither(words, conversions[0].dropped, draw))
+        return conversions[0].apply(z, addends(words, conversions[0].dropped, draw))
     choice = np.minimum(choice, len(conversions) - 1)
     out = np.zeros_like(z)
     for number, conversion in enumerate(conversions):
         rows = choice == number
-        out[rows] = conversion(z[rows], dither(words[rows], conversion.dropped, draw))
+        out[rows] = conversion.apply(z[rows], addends(words[rows], conversion.dropped, draw))
     return out
 
 
@@ -213,6 +213,7 @@ class Rounder(StreamTwin):
     """
 
     def __init__(self, config: RounderConfig):
+        check.instance("config", config, RounderConfig)
         self.config = config
         self.ports = config.ports
         if config.stochastic:

@@ -23,8 +23,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden import check
 from golden.fixed import Codes
-from golden.port import RESET, Port, checked, inputs_of
+from golden.port import RESET, Port, checked, clocks_of, inputs_of
 
 #: Port name to int64 array: one entry per clock edge, and a second axis if the port has lanes.
 Trace = dict[str, Codes]
@@ -129,8 +130,13 @@ class Twin(ABC, Generic[State]):
 
     def _checked(self, inputs: Mapping[str, ArrayLike]) -> tuple[int, Trace]:
         if self.ports is None:
-            given = {name: np.asarray(values, np.int64) for name, values in inputs.items()}
-            return len(next(iter(given.values()))), given
+            check.table("inputs", inputs, "port names to integers")
+            arrays = {
+                name: check.integers(f"port {name}", values, bools=True)
+                for name, values in inputs.items()
+            }
+            clocks = clocks_of(arrays)
+            return clocks, {name: values.astype(np.int64) for name, values in arrays.items()}
         ports = inputs_of(self.ports)
         clocks, given = checked(ports, inputs, narrow=True)
         names = [port.name for port in ports if port is not RESET]

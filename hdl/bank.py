@@ -17,6 +17,7 @@ from amaranth.hdl import C, Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Member, Out
 
+from golden import check
 from golden.bank import BankConfig
 from hdl.lfsr import states
 
@@ -63,6 +64,7 @@ class Bank(wiring.Component):
     state: data.View
 
     def __init__(self, config: BankConfig):
+        check.instance("config", config, BankConfig)
         self.config = config
         words = data.ArrayLayout(config.state_width, config.state_words)
         lane: dict[str, Member] = {"lane": In(range(config.lanes))} if config.lanes > 1 else {}

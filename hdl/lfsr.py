@@ -13,6 +13,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from golden import check
 from golden.lfsr import Generator, LfsrConfig
 
 
@@ -104,6 +105,7 @@ class Lfsr(wiring.Component):
     o: stream.Interface
 
     def __init__(self, config: LfsrConfig):
+        check.instance("config", config, LfsrConfig)
         self.config = config
         super().__init__({"o": Out(stream.Signature(data.StructLayout({"data": _words(config)})))})
 

@@ -17,6 +17,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from golden import check
 from golden.macc import MaccConfig
 from hdl.cells import CELLS, Cells
 from hdl.delay import registered
@@ -83,6 +84,7 @@ class Macc(wiring.Component):
         cells: Cells = CELLS["generic"],
         place: str | None = None,
     ):
+        check.instance("config", config, MaccConfig)
         cells.check(config)
         self.config = config
         self.cells = cells

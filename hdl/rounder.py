@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from amaranth.hdl import C, Cat, Module, Mux, ShapeLike, Signal, Value, ValueLike, signed
 from amaranth.lib import data
 
+from golden import check
 from golden.fixed import Conversion, Rounding
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from hdl.cells import CELLS, SUM_LATENCY, Cells
@@ -351,4 +352,5 @@ class Rounder(Streamed):
     """
 
     def __init__(self, config: RounderConfig, *, cells: Cells = CELLS["generic"]):
+        check.instance("config", config, RounderConfig)
         super().__init__(RoundingPipeline, config, cells=cells)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from golden import check
 from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
@@ -129,6 +130,7 @@ class ActivationQuantizer(StreamTwin):
     """
 
     def __init__(self, config: ActivationQuantizerConfig):
+        check.instance("config", config, ActivationQuantizerConfig)
         self.config = config
         self.ports = config.ports
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from golden import check
 from golden.borders import Border, Operands, around, rounded_at
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
@@ -188,6 +189,7 @@ class ErrorQuantizer(StreamTwin):
     """
 
     def __init__(self, config: ErrorQuantizerConfig):
+        check.instance("config", config, ErrorQuantizerConfig)
         self.config = config
         self.ports = config.ports
         if config.rounding is Rounding.STOCHASTIC:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from golden import check
 from golden.borders import Border, Course
 from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, schedule, show
 from golden.fixed import WIDEST
@@ -180,6 +181,7 @@ class ShiftExponent(Twin[_ShiftState]):
     """
 
     def __init__(self, config: ShiftExponentConfig):
+        check.instance("config", config, ShiftExponentConfig)
         self.config = config
         self.ports = config.ports
         # The exponent of a maximum is the number of these thresholds below it.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from golden import check
 from golden.borders import Border, Operands
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST, WIDEST_WORD, Codes
@@ -200,6 +201,7 @@ class WeightUpdate(StreamTwin):
     """
 
     def __init__(self, config: WeightUpdateConfig):
+        check.instance("config", config, WeightUpdateConfig)
         self.config = config
         self.ports = config.ports
         self.lanes = config.lfsr.start()

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
+from golden import check
 from golden.borders import Border, Operands, around, rounded_at
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST_WORD, Codes, Rounding, round_shift
@@ -140,6 +141,7 @@ class WeightQuantizer(StreamTwin):
     """
 
     def __init__(self, config: WeightQuantizerConfig):
+        check.instance("config", config, WeightQuantizerConfig)
         self.config = config
         self.ports = config.ports
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, cast, get_origin
+from numbers import Integral, Number
+from typing import Any, cast, get_args, get_origin
 
 from golden import check
 from golden.settings.fields import (
@@ -16,6 +17,7 @@ from golden.settings.fields import (
     of_fields,
     optional_of,
 )
+from golden.settings.plain import plain_number
 
 
 def exact(name: str, value: Rate, low: Rate, high: Rate) -> Fraction:
@@ -32,9 +34,13 @@ def exact(name: str, value: Rate, low: Rate, high: Rate) -> Fraction:
     Fraction(1, 10)
     """
     try:
+        if isinstance(value, bool) or not isinstance(value, Number | str):
+            raise ValueError
         rational = Fraction(str(value))
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{name} = {value!r}: a number from {low} to {high} is wanted") from None
+        raise ValueError(
+            f"{name} = {check.shown(value)}: a number from {low} to {high} is wanted"
+        ) from None
     if not Fraction(low) <= rational <= Fraction(high):
         raise ValueError(f"{name} = {value}: allowed are {low} to {high}")
     return rational
@@ -44,7 +50,8 @@ def check_settings(config: Any) -> None:
     """Check every field of a configuration by its type and its metadata.
 
     It is called in `__post_init__`, before the checks that involve several settings. A value of an
-    enumeration may be given by its name; it is replaced by the member.
+    enumeration may be given by its name; it is replaced by the member. Numbers and bools of NumPy
+    are replaced by those of Python.
 
     Raises
     ------
@@ -90,16 +97,15 @@ def _examination(name: str, hint: Any, spec: Setting) -> _Check:
         return value
 
     def number(config: Any, value: Any) -> Any:
-        exact(name, value, cast(int, spec.low), cast(int, spec.high[0]))
-        return value
+        rational = exact(name, value, cast(int, spec.low), cast(int, spec.high[0]))
+        return value if type(value) in get_args(hint) else plain_number(rational)
 
     def enumerated(config: Any, value: Any) -> Any:
         check.one_of(name, value, spec.allowed)
         return hint(value)
 
     def whole(config: Any, value: Any) -> Any:
-        if spec.low is not None:
-            _check_range(name, value, spec, config)
+        value = _whole(name, value, spec, config)
         if spec.allowed:
             check.one_of(name, value, spec.allowed)
         if spec.power_of_two and value & (value - 1):
@@ -109,22 +115,53 @@ def _examination(name: str, hint: Any, spec: Setting) -> _Check:
     def text(config: Any, value: Any) -> Any:
         if spec.allowed:
             check.one_of(name, value, spec.allowed)
-        return of_kind(config, value)
+        return str(of_kind(config, value))
+
+    def truth(config: Any, value: Any) -> Any:
+        return check.truth(name, value)
+
+    def items(config: Any, value: Any) -> Any:
+        return _plain_items(name, of_kind(config, value))
 
     if is_number(hint):
         return number
+    if get_origin(hint) is tuple:
+        return items
     if not isinstance(hint, type):
         return of_kind
     if issubclass(hint, StrEnum):
         return enumerated
-    return {int: whole, str: text}.get(hint, of_kind)
+    return {int: whole, str: text, bool: truth}.get(hint, of_kind)
 
 
-def _check_range(name: str, value: Any, spec: Setting, config: Any) -> None:
+def _plain_items(name: str, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a tuple whose whole numbers, also those in inner tuples, are of type int.
+
+    Their ranges are checked by the class.
+    """
+
+    def item(one: Any) -> Any:
+        if isinstance(one, tuple):
+            return _plain_items(name, one)
+        if isinstance(one, Integral) and not isinstance(one, bool):
+            return int(one)
+        return one
+
+    plain = tuple(item(one) for one in value)
+    same = all(new is old for new, old in zip(plain, value))
+    return value if same else plain
+
+
+def _whole(name: str, value: Any, spec: Setting, config: Any) -> int:
+    """Return the value as an int of the field's range."""
+    if spec.low is None:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"{name} = {check.shown(value)}: a whole number is wanted")
+        return int(value)
     ends = [(end.of(config), end) if isinstance(end, Bound) else (end, end) for end in spec.high]
     high, which = min(ends, key=lambda end: end[0])
     try:
-        check.whole(name, value, cast(int, spec.low), high)
+        return check.whole(name, value, spec.low, high)
     except ValueError as error:
         if isinstance(which, Bound) and value > high:
             raise ValueError(f"{error} (at most {which.text})") from None

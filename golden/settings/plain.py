@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from enum import StrEnum
 from fractions import Fraction
+from numbers import Number
 from typing import Any, cast, get_args, get_origin
 
 import numpy as np
@@ -64,7 +65,7 @@ def plain(hint: Any, value: Any) -> Any:
     if is_value(type(value)):
         return value.text
     if is_number(hint):
-        return _number(value)
+        return plain_number(value)
     if isinstance(value, tuple):
         return [plain(part, item) for part, item in zip(parts_of(hint, len(value)), value)]
     if isinstance(value, StrEnum):
@@ -72,7 +73,7 @@ def plain(hint: Any, value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def _number(value: Any) -> int | float | str:
+def plain_number(value: Any) -> int | float | str:
     """Return the plain form of an exact number: an int, a float, or a text such as "1/3".
 
     Equal numbers have the same form.
@@ -153,9 +154,9 @@ def taken(hint: Any, value: Any) -> Any:
         The value has another type; the message describes the expected one.
     """
     if is_number(hint):
-        if not isinstance(value, bool) and isinstance(value, int | float | str | Fraction):
+        if not isinstance(value, bool) and isinstance(value, Number | str):
             try:
-                return _number(value)
+                return plain_number(value)
             except (ValueError, ZeroDivisionError):
                 pass
         raise ValueError("a number is wanted")
@@ -175,6 +176,8 @@ def taken(hint: Any, value: Any) -> Any:
         if value not in list(hint):
             raise ValueError(f"allowed are {', '.join(hint)}")
         return hint(value)
+    if isinstance(value, np.generic):
+        value = value.item()
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:

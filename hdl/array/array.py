@@ -32,6 +32,7 @@ from amaranth.hdl import Module, ShapeLike, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from golden import check
 from golden.array import ArrayConfig
 from hdl.array.edges import skewed, ternary_or_code
 from hdl.array.foot import foot
@@ -99,6 +100,7 @@ multiply: 1, if the array is mixed})
         cells: Cells = CELLS["generic"],
         places: Sequence[Sequence[str]] | None = None,
     ):
+        check.instance("config", config, ArrayConfig)
         cells.check(config.macc)
         if places is not None:
             if config.block is None:

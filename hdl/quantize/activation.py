@@ -6,6 +6,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
+from golden import check
 from golden.quantize import ActivationQuantizerConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
@@ -97,4 +98,5 @@ class ActivationQuantizer(Streamed):
     shift: Signal
 
     def __init__(self, config: ActivationQuantizerConfig):
+        check.instance("config", config, ActivationQuantizerConfig)
         super().__init__(ActivationPipeline, config)

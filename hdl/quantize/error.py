@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
+from golden import check
 from golden.fixed import Rounding
 from golden.quantize import ErrorQuantizerConfig
 from hdl.delay import registered
@@ -86,4 +87,5 @@ class ErrorQuantizer(Streamed):
     zero: Signal
 
     def __init__(self, config: ErrorQuantizerConfig):
+        check.instance("config", config, ErrorQuantizerConfig)
         super().__init__(ErrorPipeline, config)

@@ -8,6 +8,7 @@ exponent.
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data
 
+from golden import check
 from golden.quantize import ShiftExponentConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
@@ -121,6 +122,7 @@ class ShiftExponent(Streamed):
     """
 
     def __init__(self, config: ShiftExponentConfig):
+        check.instance("config", config, ShiftExponentConfig)
         super().__init__(ExponentPipeline, config, claims="last")
 
 

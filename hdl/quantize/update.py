@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
+from golden import check
 from golden.quantize import RATE_BITS, WeightUpdateConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
@@ -109,4 +110,5 @@ class WeightUpdate(Streamed):
     rate: Signal
 
     def __init__(self, config: WeightUpdateConfig):
+        check.instance("config", config, WeightUpdateConfig)
         super().__init__(UpdatePipeline, config)

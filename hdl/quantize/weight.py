@@ -3,6 +3,7 @@
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data
 
+from golden import check
 from golden.quantize import WeightQuantizerConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
@@ -72,4 +73,5 @@ class WeightQuantizer(Streamed):
     """
 
     def __init__(self, config: WeightQuantizerConfig):
+        check.instance("config", config, WeightQuantizerConfig)
         super().__init__(WeightPipeline, config)
