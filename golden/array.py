@@ -34,7 +34,7 @@ from golden.rounder import (
 from golden.settings import check_settings, setting
 from golden.twin import Trace, Twin, frozen
 
-#: The largest number of rows of an array.
+#: The largest number of rows of an array, also of that of a training recipe.
 MOST_ROWS = 255
 #: The largest number of operands of a tile that is built for sums at a border.
 _MOST_BUILT = 24

@@ -7,7 +7,12 @@ operands that do, and the default stimulus includes some of them.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from golden import check
 from golden.fixed import Codes
+from golden.port import clocks_of
+
+#: No value is beyond it.
+_FAR = 1 << 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,16 @@ class Operands:
     settings: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not self.lanes:
+            raise ValueError("lanes: values of a port or more are wanted")
+        for name, values in self.lanes.items():
+            check.integers(name, values)
+            if len(values) != self.rows:
+                raise ValueError(f"{name} has {len(values)} values: {self.rows} are wanted")
+        for name, value in {**self.settings, **self.dropped}.items():
+            check.whole(name, value, -_FAR, _FAR)
+
     @property
     def rows(self) -> int:
         """Number of rows."""
@@ -52,9 +67,17 @@ class Course:
 
     ports: Mapping[str, Codes]
 
+    def __post_init__(self) -> None:
+        clocks_of({name: check.integers(name, values) for name, values in self.ports.items()})
+
 
 #: An item of the list of `borders()`.
 Border = Operands | Course
+
+
+def _whole(values: Iterable[int]) -> list[int]:
+    """Return whole numbers of any type as those of Python."""
+    return [check.whole("a value", value, -_FAR, _FAR) for value in values]
 
 
 def around(values: Iterable[int], low: int, high: int, reach: int = 2) -> tuple[int, ...]:
@@ -65,7 +88,7 @@ def around(values: Iterable[int], low: int, high: int, reach: int = 2) -> tuple[
     >>> around([0, 9], -1, 9, reach=1)
     (-1, 0, 1, 8, 9)
     """
-    near = {value + k for value in values for k in range(-reach, reach + 1)}
+    near = {value + k for value in _whole(values) for k in range(-reach, reach + 1)}
     return tuple(sorted(value for value in near if low <= value <= high))
 
 
@@ -77,10 +100,12 @@ def rounded_at(codes: Iterable[int], dropped: int) -> list[int]:
     >>> rounded_at([1, 2], 3)
     [8, 12, 16, 20]
     """
+    dropped = check.whole("dropped", dropped, -_FAR.bit_length(), _FAR.bit_length())
     if dropped <= 0:
-        return [code >> -dropped for code in codes]
+        return [code >> -dropped for code in _whole(codes)]
     half = 1 << (dropped - 1)
-    return [value for code in codes for value in (code << dropped, (code << dropped) + half)]
+    doubled = (code << dropped for code in _whole(codes))
+    return [value for code in doubled for value in (code, code + half)]
 
 
 def lone(first: int, width: int, dropped: int = 0) -> tuple[int, ...]:

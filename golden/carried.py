@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from golden import check
 from golden.fixed import Conversion, Fixed, Rounding
 
 #: Integers stored in float64, any shape.
@@ -27,7 +28,8 @@ def fits(bound: int, conversion: Conversion) -> bool:
     >>> fits(1 << 40, Conversion(fraction=28, target=Fixed(2, 14)))
     True
     """
-    return bound + (1 << max(conversion.dropped, 0)) < EXACT
+    check.instance("conversion", conversion, Conversion)
+    return check.whole("bound", bound, 0, 1 << 128) + (1 << max(conversion.dropped, 0)) < EXACT
 
 
 def round_carried(

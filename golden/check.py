@@ -183,7 +183,7 @@ def codes(
     return array.astype(np.int64, copy=False)
 
 
-def broadcast(**arrays: NDArray[Any]) -> None:
+def broadcast(**arrays: NDArray[Any] | int) -> None:
     """Raise a ValueError unless the arrays, by name, have shapes that broadcast.
 
     Examples

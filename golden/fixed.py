@@ -186,11 +186,11 @@ class Conversion:
         """Return wide codes `z` converted with random bits `r` (see `convert`)."""
         z = check.codes("z", z)
         draws = self.dropped > 0 and self.rounding is Rounding.STOCHASTIC
-        r = _random_bits(r, self.dropped) if draws else np.int64(0)
+        r = random_bits(r, self.dropped) if draws else 0
         check.broadcast(z=z, r=r)
         return self.apply(z, r)
 
-    def apply(self, z: Codes, r: Codes) -> Codes:
+    def apply(self, z: Codes, r: Codes | int) -> Codes:
         """Return wide codes `z` converted with random bits `r`, which are checked already: int64."""
         s, target = self.dropped, self.target
         if s > 0:
@@ -252,12 +252,12 @@ def round_shift(z: ArrayLike, s: ArrayLike, rounding: Rounding, r: ArrayLike = 0
     """
     z, s = check.codes("z", z), check.codes("s", s, 0, WIDEST)
     check.one_of("rounding", rounding, Rounding)
-    r = _random_bits(r, s) if rounding == Rounding.STOCHASTIC else np.int64(0)
+    r = random_bits(r, s) if rounding == Rounding.STOCHASTIC else 0
     check.broadcast(z=z, s=s, r=r)
     return rounded(z, s, rounding, r)
 
 
-def _random_bits(r: ArrayLike, s: Codes | int) -> Codes:
+def random_bits(r: ArrayLike, s: Codes | int) -> Codes:
     """Return random bits, checked to be in [0, 2^s); `s` is at least 0."""
     r = check.codes("r", r, 0, (1 << int(np.max(s, initial=0))) - 1)
     if np.ndim(s) and (r >> s).any():
@@ -265,7 +265,9 @@ def _random_bits(r: ArrayLike, s: Codes | int) -> Codes:
     return r
 
 
-def rounded(z: Codes, s: Codes | int, rounding: Rounding, r: Codes) -> Codes:
+def rounded(
+    z: Codes, s: Codes | int, rounding: Rounding, r: Codes | int = 0
+) -> Codes:
     """Return z / 2^s rounded to an integer, as `round_shift`, of int64 that is checked already."""
     half = np.int64(1) << s >> 1  # 0 where no bits are dropped
     down = np.maximum(half - 1, 0)

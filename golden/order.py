@@ -14,8 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden import check
 from golden.fixed import Codes
-from golden.lfsr import Lanes, Words
+from golden.lfsr import MOST_LANES, Lanes, Words
+
+#: The largest number of rows, of columns, or of anything that is counted here.
+_MANY = 1 << 62
+
+
+def _whole(owner: Any, low: int, high: int, *names: str) -> None:
+    """Check that fields of a dataclass are whole numbers, and make them Python's."""
+    for name in names:
+        number = check.whole(name, getattr(owner, name), low, high)
+        object.__setattr__(owner, name, number)
 
 
 def _blocks(size: int, block: int) -> int:
@@ -69,6 +80,10 @@ class Matrix:
     column_places: int = 1
     channels: int
 
+    def __post_init__(self) -> None:
+        _whole(self, 0, _MANY, "samples", "row_places", "column_places", "channels")
+        _whole(self, 1, _MANY, "group")
+
     @property
     def shape(self) -> tuple[int, int]:
         """Number of rows and of columns."""
@@ -87,29 +102,45 @@ class Matrix:
         return np.concatenate([rows.reshape(-1) for rows in groups])
 
     def of(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """Return the matrix of a tensor, (rows, columns).
+        """Return the matrix of a tensor, (rows, columns); a view of the tensor where rows keep their
+        order.
 
         Parameters
         ----------
         tensor
             Values in the order (samples, places, channels), any shape.
+
+        Raises
+        ------
+        ValueError
+            The tensor has another number of values.
         """
-        plain = tensor.reshape(self.shape)
+        plain = self._shaped("tensor", tensor)
         return plain if self.row_places == 1 else plain[self.source]
 
     def tensor(self, matrix: NDArray[Any]) -> NDArray[Any]:
-        """Return the values of a matrix in the order of the tensor: the inverse of `of`.
+        """Return the values of a matrix in the order of the tensor: the inverse of `of`; the matrix
+        itself where rows keep their order.
 
         Returns
         -------
         NDArray
             Values in the order (samples, places, channels), in the matrix's shape.
         """
+        matrix = self._shaped("matrix", matrix)
         if self.row_places == 1:
             return matrix
         plain = np.empty_like(matrix)
         plain[self.source] = matrix
         return plain
+
+    def _shaped(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        values, (rows, columns) = np.asarray(values), self.shape
+        if values.size != rows * columns:
+            raise ValueError(
+                f"{name} of {values.shape}: values of a matrix of {self.shape} are wanted"
+            )
+        return values.reshape(self.shape)
 
 
 class Order(ABC):
@@ -178,6 +209,11 @@ class TileOrder(Order):
     rows: int
     columns: int
     by_columns: bool
+
+    def __post_init__(self) -> None:
+        check.instance("matrix", self.matrix, Matrix)
+        _whole(self, 1, _MANY, "rows", "columns")
+        object.__setattr__(self, "by_columns", check.truth("by_columns", self.by_columns))
 
     @property
     def _down(self) -> tuple[int, int]:
@@ -263,6 +299,11 @@ class VectorOrder(Order):
     first_lane: int
     width: int
 
+    def __post_init__(self) -> None:
+        check.instance("matrix", self.matrix, Matrix)
+        _whole(self, 0, MOST_LANES - 1, "first_lane")
+        _whole(self, 1, MOST_LANES, "width")
+
     @property
     def _vectors(self) -> int:
         """Number of vectors of a row at one place."""
@@ -279,6 +320,15 @@ class VectorOrder(Order):
     @abstractmethod
     def values(self, vectors: NDArray[Any]) -> NDArray[Any]:
         """Return the matrix of vectors (leaps, V): the inverse of `vectors`, padding removed."""
+
+    def _checked(self, vectors: NDArray[Any]) -> NDArray[Any]:
+        """Return vectors, of which there must be as many as draws."""
+        vectors = np.asarray(vectors)
+        if vectors.shape != (self.leaps, self.width):
+            raise ValueError(
+                f"vectors of {vectors.shape}: {(self.leaps, self.width)} are wanted"
+            )
+        return vectors
 
     def words(self, lanes: Lanes) -> Words:
         return self.matrix.tensor(self.values(lanes.lend(self.leaps)))
@@ -302,12 +352,14 @@ class RowOrder(VectorOrder):
         return np.broadcast_to(self.first_lane + channel % self.width, draw.shape), draw
 
     def vectors(self, values: NDArray[Any]) -> NDArray[Any]:
-        rows = values.reshape(-1, self.matrix.column_places, self.matrix.channels)
+        plain = self.matrix._shaped("values", values)
+        rows = plain.reshape(-1, self.matrix.column_places, self.matrix.channels)
         short = -self.matrix.channels % self.width
         return np.pad(rows, ((0, 0), (0, 0), (0, short))).reshape(-1, self.width)
 
     def values(self, vectors: NDArray[Any]) -> NDArray[Any]:
-        rows = vectors.reshape(self.matrix.shape[0], self.matrix.column_places, -1)
+        plain = self._checked(vectors)
+        rows = plain.reshape(self.matrix.shape[0], self.matrix.column_places, -1)
         return rows[:, :, : self.matrix.channels].reshape(self.matrix.shape)
 
 
@@ -329,12 +381,14 @@ class ColumnOrder(VectorOrder):
         return self.first_lane + column % self.width, draw
 
     def vectors(self, values: NDArray[Any]) -> NDArray[Any]:
+        values = self.matrix._shaped("values", values)
         rows, columns = values.shape
         padded = np.pad(values, ((0, 0), (0, -columns % self.width)))
         return padded.reshape(rows, -1, self.width).swapaxes(0, 1).reshape(-1, self.width)
 
     def values(self, vectors: NDArray[Any]) -> NDArray[Any]:
         rows, columns = self.matrix.shape
+        vectors = self._checked(vectors)
         blocks = _items(np.ascontiguousarray(vectors)).reshape(-1, rows)
         by_rows = np.ascontiguousarray(blocks.T).view(vectors.dtype)
         return by_rows.reshape(rows, -1)[:, :columns]

@@ -7,6 +7,7 @@ computes fixed-point products exactly (Gupta et al. 2015, section 3).
 import numpy as np
 from numpy.typing import ArrayLike
 
+from golden import check
 from golden.fixed import Codes
 
 #: Types, narrowest first, and the limit below which all integers are exact in them.
@@ -18,6 +19,7 @@ def _magnitude(name: str, codes: Codes, bound: int | None) -> int:
     actual = max(int(codes.max(initial=0)), -int(codes.min(initial=0)))
     if bound is None:
         return actual
+    bound = check.whole(f"{name}_bound", bound, 0, 1 << 64)
     if actual > bound:
         raise ValueError(f"{name}: largest magnitude {actual}, at most {bound} was promised")
     return bound
@@ -34,7 +36,7 @@ def matmul(
     Parameters
     ----------
     a, b
-        Integer matrices.
+        Matrices of integers of any type.
     a_bound, b_bound
         Bounds of the magnitudes, so that the choice of the type does not depend on the data; None
         takes the actual maxima.
@@ -56,12 +58,9 @@ def matmul(
     >>> matmul([[1, 2], [3, 4]], [[1 << 40], [-1]]).tolist()
     [[1099511627774], [3298534883324]]
     """
-    a, b = np.asarray(a), np.asarray(b)
+    a, b = check.integers("a", a), check.integers("b", b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"product of {a.shape} by {b.shape}: (M, K) by (K, N) is wanted")
-    for name, operand in (("a", a), ("b", b)):
-        if not np.issubdtype(operand.dtype, np.integer):
-            raise TypeError(f"{name} is of {operand.dtype}: integers are wanted")
     depth = a.shape[1]
     term = _magnitude("a", a, a_bound) * _magnitude("b", b, b_bound)
     if term * depth >= 1 << 63:
@@ -98,6 +97,8 @@ def carrier(term: int, depth: int) -> type[np.floating]:
     >>> carrier(127 * 127, 1000).__name__, carrier(127 * 127, 2000).__name__
     ('float32', 'float64')
     """
+    term = check.whole("term", term, 0, 1 << 128)
+    depth = check.whole("depth", depth, 0, 1 << 64)
     for kind, exact in _EXACT:
         if term * depth < exact:
             return kind

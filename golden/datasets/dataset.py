@@ -1,6 +1,7 @@
 """The form of all data sets in memory: images and labels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,11 @@ class Dataset:
     name
         Name in reports.
     train_images, test_images
-        uint8, (images, height, width) or (images, height, width, channels), pixels from 0 to
-        `pixel_max`. Training and test images have the same shape.
+        Integers, (images, height, width) or (images, height, width, channels), pixels from 0 to
+        `pixel_max`. Training and test images have the same shape. They are kept as uint8; an array
+        of this type is not copied.
     train_labels, test_labels
-        uint8, (images,), labels from 0 to `classes` - 1.
+        The same for labels from 0 to `classes` - 1, (images,).
     pixel_max
         Pixel value of 1, 1 to 255.
     classes
@@ -51,33 +53,41 @@ class Dataset:
     classes: int
 
     def __post_init__(self) -> None:
-        check.whole("pixel_max", self.pixel_max, 1, 255)
-        check.whole("classes", self.classes, 2, 256)
+        check.instance("name", self.name, str)
+        self._set("pixel_max", check.whole("pixel_max", self.pixel_max, 1, 255))
+        self._set("classes", check.whole("classes", self.classes, 2, 256))
         for part in ("train", "test"):
-            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
-            for name, array, dimensions in (
-                (f"{part}_images", images, (3, 4)),
-                (f"{part}_labels", labels, (1,)),
-            ):
-                check.instance(name, array, np.ndarray)
-                if array.dtype != np.uint8 or array.ndim not in dimensions or array.size == 0:
-                    wanted = " or ".join(map(str, dimensions))
-                    raise ValueError(
-                        f"{name} is {array.dtype} of shape {array.shape}: "
-                        f"uint8 of {wanted} dimensions and at least one element are wanted"
-                    )
+            images = self._bytes(f"{part}_images", (3, 4), self.pixel_max)
+            labels = self._bytes(f"{part}_labels", (1,), self.classes - 1)
             if len(images) != len(labels):
                 raise ValueError(
                     f"{part}_images holds {len(images)} images: "
                     f"{part}_labels holds {len(labels)} labels"
                 )
-            check.whole(f"largest pixel of {part}_images", images.max(), 0, self.pixel_max)
-            check.whole(f"largest label of {part}_labels", labels.max(), 0, self.classes - 1)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise ValueError(
                 f"train_images are of {self.train_images.shape[1:]} pixels: "
                 f"test_images are of {self.test_images.shape[1:]}"
             )
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _bytes(self, name: str, dimensions: tuple[int, ...], most: int) -> Bytes:
+        """Replace an array by its values in uint8, checked to be from 0 to `most`."""
+        array = check.integers(name, getattr(self, name))
+        if array.ndim not in dimensions or array.size == 0:
+            wanted = " or ".join(map(str, dimensions))
+            raise ValueError(
+                f"{name} is {array.dtype} of shape {array.shape}: "
+                f"integers of {wanted} dimensions and at least one element are wanted"
+            )
+        what = "label" if name.endswith("labels") else "pixel"
+        check.whole(f"largest {what} of {name}", array.max(), 0, most)
+        check.whole(f"smallest {what} of {name}", array.min(), 0, most)
+        array = array.astype(np.uint8, copy=False)
+        self._set(name, array)
+        return array
 
     @property
     def shape(self) -> tuple[int, int, int]:

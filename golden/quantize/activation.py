@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from golden import check
 from golden.borders import Border, Operands, around, lone, rounded_at
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
-from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
+from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, rounded
 from golden.lfsr import MOST_LANES, Words
 from golden.port import OPERAND, RESULT, Port
 from golden.quantize.scale import limit
@@ -22,23 +22,32 @@ def quantize_activation(acc: ArrayLike, shift: int, bits: int = 8) -> Codes:
     Parameters
     ----------
     acc
-        Sums, any shape.
+        Sums of at most 62 bits, any shape.
     shift
-        Bits dropped, k_W - 1 + log2 alpha.
+        Bits dropped, k_W - 1 + log2 alpha, 0 to 62.
     bits
-        Width k_A of an activation.
+        Width k_A of an activation, 2 to 24 bits.
 
     Returns
     -------
     Codes
         Activations from 0 to 2^(bits - 1) - 1, int64, in the shape of `acc`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is not an integer, or is out of range.
+
     Examples
     --------
     >>> quantize_activation([-100, 8, 24, 5000], shift=4).tolist()
     [0, 0, 2, 127]
     """
-    return round_shift(np.clip(acc, 0, limit(bits) << shift), shift, Rounding.NEAREST_EVEN)
+    acc = check.codes("acc", acc)
+    shift = check.whole("shift", shift, 0, WIDEST)
+    top = limit(check.whole("bits", bits, 2, WIDEST_WORD)) << shift
+    clipped = np.clip(acc, 0, min(top, (1 << WIDEST) - 1))
+    return rounded(clipped, shift, Rounding.NEAREST_EVEN)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,15 @@ from numpy.typing import ArrayLike
 from golden import check
 from golden.borders import Border, Operands, around, rounded_at
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
-from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, round_shift
-from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
+from golden.fixed import WIDEST, WIDEST_WORD, Codes, Rounding, random_bits, rounded
+from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, addends
 from golden.port import OPERAND, RESULT, Port
 from golden.quantize.scale import EXPONENT, exponent_bits, limit
 from golden.settings import check_settings, setting
 from golden.twin import Trace
+
+#: Roundings of errors.
+ROUNDINGS = (Rounding.NEAREST_EVEN, Rounding.STOCHASTIC)
 
 
 def quantize_error(
@@ -28,11 +31,12 @@ def quantize_error(
     Parameters
     ----------
     error
-        Errors, any shape.
+        Errors of at most 62 bits, any shape.
     exponent
-        log2 of the tensor's scale. Up to bits - 1, no bits are dropped and nothing is rounded.
+        log2 of the tensor's scale, 0 to 62. Up to bits - 1, no bits are dropped and nothing is
+        rounded.
     bits
-        Width k_E of a result.
+        Width k_E of a result, 2 to 24 bits.
     rounding
         Nearest-even or stochastic.
     r
@@ -44,18 +48,28 @@ def quantize_error(
     Codes
         Codes from -(2^(bits - 1) - 1) to 2^(bits - 1) - 1, int64, in the shape of `error`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is not an integer, or is out of range.
+
     Examples
     --------
     >>> quantize_error([-1000, 20, 24, 512], exponent=10).tolist()
     [-125, 2, 3, 64]
     """
-    error = np.asarray(error, np.int64)
+    error = check.codes("error", error)
+    exponent = check.whole("exponent", exponent, 0, WIDEST)
+    bits = check.whole("bits", bits, 2, WIDEST_WORD)
+    check.one_of("rounding", rounding, ROUNDINGS)
     top, s = limit(bits), exponent - (bits - 1)
     if s <= 0:
         return np.clip(np.clip(error, -top, top) << -s, -top, top)
-    if rounding is Rounding.STOCHASTIC:
+    if rounding == Rounding.STOCHASTIC:
+        r = random_bits(r, s)
+        check.broadcast(error=error, r=r)
         return np.sign(error) * np.minimum((np.abs(error) + r) >> s, top)
-    return round_shift(np.clip(error, -(top << s), top << s), s, Rounding.NEAREST_EVEN)
+    return rounded(np.clip(error, -(top << s), top << s), s, Rounding.NEAREST_EVEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +104,7 @@ class ErrorQuantizerConfig(OnePerClock):
     rounding: Rounding = setting(
         Rounding.NEAREST_EVEN,
         "Rounding of the errors",
-        allowed=(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC),
+        allowed=ROUNDINGS,
         more="Stochastic rounding gives every lane a generator.",
     )
     lanes: int = setting(1, "Errors per clock", low=1, high=MOST_LANES)
@@ -202,6 +216,6 @@ class ErrorQuantizer(StreamTwin):
         data = np.zeros_like(error)
         for k in np.unique(exponent).tolist():
             rows = exponent == k
-            r = dither(words[rows], k - (config.bits - 1), config.generator.draw)
+            r = addends(words[rows], k - (config.bits - 1), config.generator.draw)
             data[rows] = quantize_error(error[rows], k, config.bits, config.rounding, r)
         return {"data": data * accepted["i_keep"] * (1 - accepted["zero"][:, None])}

@@ -23,9 +23,14 @@ def shift_exponent(maximum: int, ceil: bool = False) -> int:
     Parameters
     ----------
     maximum
-        The largest magnitude of a tensor, above 0.
+        The largest magnitude of a tensor, 1 to 2^62.
     ceil
         Round the exponent up. Otherwise it is rounded to nearest, by a comparison with sqrt 2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The maximum is not a whole number, or is out of range.
 
     Examples
     --------
@@ -34,7 +39,9 @@ def shift_exponent(maximum: int, ceil: bool = False) -> int:
     >>> shift_exponent(5, ceil=True)
     3
     """
-    e = int(maximum).bit_length() - 1
+    maximum = check.whole("maximum", maximum, 1, 1 << WIDEST)
+    ceil = check.truth("ceil", ceil)
+    e = maximum.bit_length() - 1
     return e + (maximum > (1 << e if ceil else isqrt(1 << 2 * e + 1)))
 
 

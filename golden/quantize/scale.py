@@ -1,5 +1,8 @@
 """Range of WAGE's words, and definitions that the configurations of its units share."""
 
+from golden import check
+from golden.fixed import WIDEST
+
 
 def limit(bits: int) -> int:
     """Return the largest code of a WAGE word, 2^(bits - 1) - 1; the range is symmetric.
@@ -9,7 +12,7 @@ def limit(bits: int) -> int:
     >>> limit(8)
     127
     """
-    return (1 << (bits - 1)) - 1
+    return (1 << (check.whole("bits", bits, 1, WIDEST) - 1)) - 1
 
 
 #: Meaning of the port `exponent`.

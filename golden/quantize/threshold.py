@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from math import isqrt
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -153,7 +154,9 @@ def fold(
     >>> folded.thresholds.tolist(), folded.negative.tolist()
     ([[2, 6], [-2, 2]], [False, True])
     """
-    check.whole("width", width, 2, WIDEST)
+    width = check.whole("width", width, 2, WIDEST)
+    scale, epsilon = _rational("scale", scale), _rational("epsilon", epsilon)
+    steps = tuple(_rational("a step", step) for step in steps)
     columns = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
     numbers = {name: _rationals(name, values) for name, values in columns.items()}
     sizes = [len(values) for values in numbers.values()]
@@ -162,21 +165,21 @@ def fold(
             f"{', '.join(numbers)} of {', '.join(map(str, sizes))} channels: "
             "as many of each are wanted"
         )
-    if Fraction(scale) <= 0:
-        raise ValueError(f"scale = {scale}: a number above 0 is wanted")
+    if scale <= 0:
+        raise ValueError(f"scale = {float(scale)}: a number above 0 is wanted")
     lowest, highest = -(1 << (width - 1)) - 1, 1 << (width - 1)
     rows: list[list[int]] = []
     for channel, (g, b, m, v) in enumerate(zip(*numbers.values(), strict=True)):
-        square = v + Fraction(epsilon)
+        square = v + epsilon
         if square <= 0:
             raise ValueError(
                 f"variance of channel {channel} = {float(v)}: "
-                f"with epsilon = {epsilon} a number above 0 is wanted"
+                f"with epsilon = {float(epsilon)} a number above 0 is wanted"
             )
         if g:
             sign = -1 if g < 0 else 1
-            whole = sign * m / Fraction(scale)
-            part = sign / (g * Fraction(scale))
+            whole = sign * m / scale
+            part = sign / (g * scale)
             row = [floor_of_root(whole, part * (t - b), square) for t in steps]
         else:
             row = [lowest if b > t else highest for t in steps]
@@ -187,9 +190,27 @@ def fold(
     )
 
 
+def _rational(name: str, value: object) -> Fraction:
+    """Return a number as an exact rational."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            return Fraction(value if isinstance(value, Fraction) else _plain(value))
+        except (ValueError, OverflowError):  # not a number, or infinite
+            pass
+    raise ValueError(f"{name} = {check.shown(value)}: a finite number is wanted")
+
+
+def _plain(value: Real) -> int | float:
+    """Return a number as one of Python, without a loss."""
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
 def _rationals(name: str, values: ArrayLike) -> list[Fraction]:
     """Return the floats of a vector as exact rationals."""
-    vector = np.asarray(values, np.float64)
+    try:
+        vector = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        vector = np.zeros(())
     if vector.ndim != 1 or not np.isfinite(vector).all():
         raise ValueError(f"{name}: a vector of finite numbers is wanted, one per channel")
     return [Fraction(value) for value in vector.tolist()]
@@ -239,7 +260,9 @@ def quantize(acc: ArrayLike, folded: Folded) -> tuple[Codes, NDArray[np.bool_]]:
     >>> code[:, 0].tolist(), passes[:, 0].tolist()
     ([0, 1, 2, 2], [False, True, True, False])
     """
-    acc = np.asarray(acc, np.int64)
+    acc = check.codes("acc", acc)
+    check.instance("folded", folded, Folded)
+    check.broadcast(acc=acc, negative=folded.negative)
     turned = np.where(folded.negative, -acc, acc)
     passed = [turned > threshold for threshold in folded.thresholds.T]
     code: Codes = np.sum(passed[:-1], axis=0, dtype=np.int64)

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from golden import check
 from golden.borders import Border, Operands
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
-from golden.fixed import WIDEST, WIDEST_WORD, Codes
-from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, dither
+from golden.fixed import WIDEST, WIDEST_WORD, Codes, random_bits
+from golden.lfsr import MOST_LANES, Generator, LfsrConfig, Words, addends
 from golden.port import OPERAND, RESULT, Port
 from golden.quantize.scale import EXPONENT, exponent_bits, limit
 from golden.settings import check_settings, setting
@@ -29,16 +29,16 @@ def update_weight(
     Parameters
     ----------
     n
-        Stored weights, any shape.
+        Stored weights of at most 24 bits, any shape.
     gradient
-        Gradients g, in the shape of `n`.
+        Gradients g of at most 62 bits, in the shape of `n`.
     exponent
-        log2 of the gradients' scale. Up to `rate`, gradients are shifted left and nothing is
-        rounded.
+        log2 of the gradients' scale, -62 to 62. Up to `rate`, gradients are shifted left and
+        nothing is rounded.
     rate
-        log2 of the learning rate.
+        log2 of the learning rate, exponent - 62 or more, up to 62.
     saturation
-        The largest magnitude of a result.
+        The largest magnitude of a result, 1 to 2^23 - 1.
     r
         Random bits in [0, 2^(exponent - rate)), in the shape of `n`.
 
@@ -47,19 +47,29 @@ def update_weight(
     Codes
         Weights, int64, in the shape of `n`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is not an integer, or is out of range.
+
     Examples
     --------
     >>> update_weight([10, 10, -127], [100, -100, 500], exponent=6, rate=0, r=[0, 63, 0]).tolist()
     [9, 12, -127]
     """
-    gradient = np.asarray(gradient, np.int64)
-    s = exponent - rate
+    most = (1 << (WIDEST_WORD - 1)) - 1
+    n, gradient = check.codes("n", n, -most - 1, most), check.codes("gradient", gradient)
+    exponent = check.whole("exponent", exponent, -WIDEST, WIDEST)
+    s = exponent - check.whole("rate", rate, exponent - WIDEST, WIDEST)
+    saturation = check.whole("saturation", saturation, 1, most)
+    r = random_bits(r, s) if s > 0 else 0
+    check.broadcast(n=n, gradient=gradient, r=r)
     magnitude = np.abs(gradient)
     # A step of more than twice the range of a weight saturates every n. Larger steps are clipped
     # before the shift, which might overflow otherwise.
     far = 2 << WIDEST_WORD
     steps = (magnitude + r) >> s if s > 0 else np.minimum(magnitude, far) << min(-s, WIDEST_WORD)
-    return np.clip(np.asarray(n, np.int64) - np.sign(gradient) * steps, -saturation, saturation)
+    return np.clip(n - np.sign(gradient) * steps, -saturation, saturation)
 
 
 #: Bits of the port `rate`: log2 of the learning rate, -8 to 7.
@@ -215,7 +225,7 @@ class WeightUpdate(StreamTwin):
         updated = np.zeros_like(weight)
         for s in np.unique(shift).tolist():
             rows = shift == s
-            r = dither(words[rows], s, config.generator.draw)
+            r = addends(words[rows], s, config.generator.draw)
             # If all gradients are zero, sgn(0) = 0: the weights do not change.
             updated[rows] = update_weight(weight[rows], gradient[rows], s, 0, config.saturation, r)
         return {"weight": updated}

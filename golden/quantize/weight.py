@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from golden import check
 from golden.borders import Border, Operands, around, rounded_at
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
-from golden.fixed import WIDEST_WORD, Codes, Rounding, round_shift
+from golden.fixed import WIDEST_WORD, Codes, Rounding, rounded
 from golden.lfsr import MOST_LANES, Words
 from golden.port import OPERAND, RESULT, Port
 from golden.quantize.scale import limit
@@ -27,20 +27,27 @@ def ternarise(n: ArrayLike, bits: int = 2, stored: int = 8) -> Codes:
     n
         Stored weights, any shape.
     bits, stored
-        Widths of forward and of stored weights.
+        Widths of forward and of stored weights, 2 to 24 bits; `stored` is no less than `bits`.
 
     Returns
     -------
     Codes
         Forward weights, int64, in the shape of `n`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A number is not an integer, or is out of range.
+
     Examples
     --------
     >>> ternarise([-40, -32, 0, 32, 33, 127]).tolist()
     [-1, 0, 0, 0, 1, 1]
     """
-    rounded = round_shift(n, stored - bits, Rounding.NEAREST_EVEN)
-    return np.clip(rounded, -limit(bits), limit(bits))
+    bits = check.whole("bits", bits, 2, WIDEST_WORD)
+    stored = check.whole("stored", stored, bits, WIDEST_WORD)
+    code = rounded(check.codes("n", n), stored - bits, Rounding.NEAREST_EVEN)
+    return np.clip(code, -limit(bits), limit(bits))
 
 
 def alpha_exponent(inputs: int, bits: int = 2, c: int = 6) -> int:
@@ -49,17 +56,20 @@ def alpha_exponent(inputs: int, bits: int = 2, c: int = 6) -> int:
     Parameters
     ----------
     inputs
-        Fan-in: height * width * channels of the kernel.
+        Fan-in: height * width * channels of the kernel, 1 or more.
     bits
-        Width k_W of a forward weight, which determines Lmin.
+        Width k_W of a forward weight, which determines Lmin, 2 to 24 bits.
     c
-        Constant of L = sqrt(c / inputs).
+        Constant of L = sqrt(c / inputs), 1 or more.
 
     Examples
     --------
     >>> alpha_exponent(784), alpha_exponent(5 * 5 * 32)
     (3, 3)
     """
+    inputs = check.whole("inputs", inputs, 1, 1 << 62)
+    bits = check.whole("bits", bits, 2, WIDEST_WORD)
+    c = check.whole("c", c, 1, 1 << 62)
     square = Fraction(9 * inputs, c * 4**bits)  # (Lmin / L)^2, Lmin = 1.5 * 2^(1 - bits)
     m = 0
     while square > Fraction(2) ** (2 * m + 1):

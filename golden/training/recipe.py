@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from golden.array import MOST_ROWS
 from golden.lfsr import MOST_LANES, Generator
 from golden.settings import Bound, check_settings, setting
 from golden.training.layers import network
@@ -44,7 +45,7 @@ class Recipe:
     generator
         The generator of the rounders' random bits.
     rows
-        Rows of the array, 1 to 1024.
+        Rows of the array, 1 to 255.
     columns
         Columns of the array, 1 to 127. Column c rounds with lane c. There are as many elementwise
         rounders as columns; they use the next lanes.
@@ -94,7 +95,7 @@ class Recipe:
         more="The groups of a batch follow each other; the last one may be smaller.",
     )
     generator: Generator = setting(Generator(), "The generator of the rounders' random bits")
-    rows: int = setting(28, "Rows of the array", low=1, high=1024)
+    rows: int = setting(28, "Rows of the array", low=1, high=MOST_ROWS)
     columns: int = setting(
         28,
         "Columns of the array",

@@ -174,7 +174,7 @@ def test_sums_of_images_keep_their_shape():
     folded = Folded(
         thresholds=np.array([[0, 2, 4, 6], [-5, -3, 5, 9]]), negative=np.array([False, True])
     )
-    code, mask = quantize(acc.astype(np.float32), folded)
+    code, mask = quantize(acc.astype(np.int8), folded)
     assert code.shape == mask.shape == acc.shape
     assert code[..., 0].ravel().tolist() == [0] * 7 + [1, 2, 3, 3, 3]
     assert mask[..., 0].ravel().tolist() == [False] * 7 + [True] * 3 + [False] * 2

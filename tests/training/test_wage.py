@@ -753,7 +753,7 @@ def test_first_weights_fill_their_range(start, c):
         ({"batch": 0}, "batch = 0: allowed are 1 to 65536"),
         ({"epochs": 0}, "epochs = 0: allowed are 1 to"),
         ({"seed": -1}, "seed = -1: allowed are 0 to"),
-        ({"rows": 0}, "rows = 0: allowed are 1 to 1024"),
+        ({"rows": 0}, "rows = 0: allowed are 1 to 255"),
         ({"columns": 128}, "columns = 128: allowed are 1 to 127"),
         ({"generator": Generator(bits=16, leap=8, draw=8)}, "56 lanes of a generator of 16 bits"),
         ({"c": 4}, "c = 4: allowed are 6, 3"),

@@ -15,6 +15,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from golden import check
+
 #: Height, width, channels.
 Shape = tuple[int, int, int]
 
@@ -280,6 +282,7 @@ def stages(network: str, image: Shape, classes: int) -> tuple[Stage, ...]:
     >>> [(stage.text, stage.inputs, stage.pooled) for stage in stages("8C3-MP2", (8, 8, 1), 10)]
     [('8C3', 9, (3, 3, 8)), ('10FC', 72, (1, 1, 10))]
     """
+    image, classes = image_shape(image), check.whole("classes", classes, 1, _MOST)
     layers = (*parse(network), Layer(text=f"{classes}FC", outputs=classes, window=None))
     found: list[Stage] = []
     shape = image
@@ -300,6 +303,17 @@ def stages(network: str, image: Shape, classes: int) -> tuple[Stage, ...]:
         found.append(stage)
         shape = stage.pooled
     return tuple(found)
+
+
+def image_shape(shape: Shape) -> Shape:
+    """Return the height, width and channels of an image, checked, 1 to 65536 each."""
+    names = "height", "width", "channels"
+    if not isinstance(shape, tuple | list) or len(shape) != len(names):
+        raise TypeError(f"shape = {check.shown(shape)}: {', '.join(names)} are wanted")
+    height, width, channels = (
+        check.whole(name, size, 1, _MOST) for name, size in zip(names, shape)
+    )
+    return height, width, channels
 
 
 def _least(layers: tuple[Layer, ...], axis: int) -> int:

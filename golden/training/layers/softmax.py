@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden import check
 from golden.fixed import Codes
 from golden.training.runs.score import Score
 from golden.training.trainers.trainer import winners
@@ -49,13 +50,16 @@ TABLE.flags.writeable = False
 
 
 def exponentials(x: Codes, fraction: int) -> Codes:
-    """Return exp(-x) with 16 fraction bits, for codes x >= 0 with `fraction` fraction bits.
+    """Return exp(-x) with 16 fraction bits, for codes x from 0 to 2^45 with `fraction` fraction
+    bits, 0 to 31.
 
     Examples
     --------
     >>> exponentials(np.array([0, 1 << 8]), fraction=8).tolist()
     [65536, 24114]
     """
+    x = check.codes("x", x, 0, 1 << 45)
+    fraction = check.whole("fraction", fraction, 0, 31)
     power = x * LOG2_E  # exponent of 2, with fraction + 16 fraction bits
     whole = power >> (fraction + FRACTION)
     index = power >> (fraction + FRACTION - INDEX_BITS) & (_ENTRIES - 1)
@@ -69,9 +73,9 @@ def softmax(y: Codes, fraction: int) -> Codes:
     Parameters
     ----------
     y
-        Logits, codes, (batch, classes).
+        Logits, codes from -2^44 to 2^44, (batch, classes).
     fraction
-        Fraction bits of the logits.
+        Fraction bits of the logits, 0 to 31.
 
     Returns
     -------
@@ -83,6 +87,9 @@ def softmax(y: Codes, fraction: int) -> Codes:
     >>> softmax(np.array([[0, 0], [1 << 8, 0]]), fraction=8).tolist()
     [[32768, 32768], [47908, 17627]]
     """
+    y = check.codes("y", y, -1 << 44, 1 << 44)
+    if y.ndim != 2 or not y.shape[1]:
+        raise ValueError(f"y of {y.shape}: logits (batch, classes) are wanted")
     exponential = exponentials(y.max(axis=1, keepdims=True) - y, fraction)
     return (exponential << FRACTION) // exponential.sum(axis=1, keepdims=True)
 

@@ -24,7 +24,7 @@ def table_width(images: int) -> int:
     >>> table_width(1438), table_width(60_000)
     (12, 16)
     """
-    check.whole("images", images, 1, (1 << max(MASKS)) - 1)
+    images = check.whole("images", images, 1, (1 << max(MASKS)) - 1)
     return next(bits for bits in sorted(MASKS) if (1 << bits) - 1 >= images)
 
 
@@ -36,6 +36,7 @@ def epoch_key(bits: int, epoch: int) -> int:
     >>> [epoch_key(12, epoch) for epoch in range(3)]
     [0, 2531, 966]
     """
+    bits, epoch = check.whole("bits", bits, 1, 64), check.whole("epoch", epoch, 0, 1 << 62)
     step_of_key = 618 * (1 << bits) // 1000 | 1
     return epoch * step_of_key % (1 << bits)
 

@@ -9,11 +9,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from golden.carried import round_carried, saturate_carried
-from golden.datasets import Bytes
 from golden.fixed import Codes
 from golden.lfsr import Lanes, Words, dither
+from golden.products import carrier
 from golden.threads import blas_alone, each, slices
 from golden.training.layers.network import Shape, Stage
 from golden.training.layers.windows import Tensor
@@ -44,17 +45,58 @@ class IntegerTrainer(Trainer[R]):
         self._seeds = self._lanes(0, 0)
         self._move(Draws())
 
+    def _require_exact(
+        self, words: str, layer: int, x: int, w: int, e: int, *, pooled: bool = False
+    ) -> None:
+        """Check, before the first step, that all sums of a layer's products are exact in float64.
+
+        Parameters
+        ----------
+        words
+            The words' formats, for the error.
+        layer
+            The layer.
+        x, w, e
+            Bounds of the magnitudes of inputs, weights and errors.
+        pooled
+            Whether gradients and errors are summed from the errors after the pooling.
+
+        Raises
+        ------
+        ValueError
+            Sums may reach 2^53. The message names the setting, and the layer.
+        """
+        recipe, stage = self.recipe, self.stages[layer]
+        pool = stage.pool if pooled else None
+        rows, columns, _ = stage.sums if pool is None else stage.pooled
+        overlap = 1 if pool is None else pool.overlap
+        network = f"network = {recipe.network!r}"
+        sums = [
+            (network, "sums", x * w, stage.inputs),
+            (f"batch = {recipe.batch}", "gradient sums", x * e, recipe.batch * rows * columns),
+        ]
+        if layer:
+            terms = stage.window.height * stage.window.width * stage.outputs
+            sums.append((network, "error sums", e * overlap * w, terms))
+        for setting, name, term, depth in sums:
+            try:
+                carrier(term, depth)
+            except ValueError as error:
+                raise ValueError(
+                    f"{setting} with {words}: {name} of layer {layer + 1}, {stage.text}: {error}"
+                ) from None
+
     # BLAS is limited to one thread, as its waiting threads would occupy the cores (golden.threads).
 
-    def step(self, images: Bytes, labels: Bytes, record: Record | None = None) -> Score:
+    def step(self, images: ArrayLike, labels: ArrayLike, record: Record | None = None) -> Score:
         with blas_alone():
             return super().step(images, labels, record)
 
-    def evaluate(self, images: Bytes, labels: Bytes) -> Score:
+    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> Score:
         with blas_alone():
             return super().evaluate(images, labels)
 
-    def predict(self, images: Bytes) -> Codes:
+    def predict(self, images: ArrayLike) -> Codes:
         with blas_alone():
             return super().predict(images)
 

@@ -133,8 +133,7 @@ class SgdTrainer(Trainer[S]):
 
     def __init__(self, recipe: S, *, shape: Shape, classes: int, pixel_max: int):
         super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
-        self.pixel_max = pixel_max
-        self._table = np.arange(pixel_max + 1).astype(self.KIND)
+        self._table = np.arange(self.pixel_max + 1).astype(self.KIND)
         self.planner = self.PLANNER(recipe, self.stages)
         sizes = list(enumerate(stage.outputs for stage in self.stages))
         normalised = [size if self.planner.normalised(layer) else 0 for layer, size in sizes]

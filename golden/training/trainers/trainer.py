@@ -8,12 +8,12 @@ from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from golden import check
-from golden.datasets import Bytes, Dataset
+from golden.datasets import Dataset
 from golden.fixed import Codes
-from golden.training.layers.network import Shape, stages
+from golden.training.layers.network import Shape, image_shape, stages
 from golden.training.layers.windows import Tensor
 from golden.training.recipe import Recipe, SampleOrder
 from golden.training.runs.samples import lfsr_order
@@ -88,13 +88,11 @@ class Trainer(ABC, Generic[R]):
     _table: Tensor
 
     def __init__(self, recipe: R, *, shape: Shape, classes: int, pixel_max: int):
-        for name, size in zip(("height", "width", "channels"), shape, strict=True):
-            check.whole(name, size, 1, 1 << 16)
-        check.whole("classes", classes, 2, 256)
-        check.whole("pixel_max", pixel_max, 1, 255)
         self.recipe = recipe
-        self.shape = shape
-        self.stages = stages(recipe.network, shape, classes)
+        self.shape = image_shape(shape)
+        self.classes = check.whole("classes", classes, 2, 256)
+        self.pixel_max = check.whole("pixel_max", pixel_max, 1, 255)
+        self.stages = stages(recipe.network, self.shape, self.classes)
         self.random = np.random.Generator(np.random.PCG64(recipe.seed))
         self.epoch = 0
         self.position = 0
@@ -110,16 +108,16 @@ class Trainer(ABC, Generic[R]):
         """Number of layers with weights."""
         return len(self.stages)
 
-    def step(self, images: Bytes, labels: Bytes, record: Record | None = None) -> Score:
+    def step(self, images: ArrayLike, labels: ArrayLike, record: Record | None = None) -> Score:
         """Train on one batch: forward pass, backward pass, update.
 
         Parameters
         ----------
         images
-            uint8, (batch, height, width) or (batch, height, width, channels), with the recipe's
-            batch.
+            Integers of any type from 0 to `pixel_max`, (batch, height, width, channels), with the
+            recipe's batch; the last axis may be missing if there is one channel.
         labels
-            uint8, (batch,).
+            Integers of any type from 0 to `classes` - 1, (batch,).
         record
             A list to which one entry per operation is appended, in order.
 
@@ -130,18 +128,20 @@ class Trainer(ABC, Generic[R]):
 
         Raises
         ------
-        ValueError
-            The batch has another size.
+        TypeError, ValueError
+            Images or labels are not integers, are out of range or have another shape, or the batch
+            has another size.
         """
+        images, labels = self._images(images), self._labels(labels)
         if not len(images) == len(labels) == self.recipe.batch:
             raise ValueError(
                 f"a step on {len(images)} images and {len(labels)} labels: "
                 f"the recipe says batch = {self.recipe.batch}"
             )
         self.step_start = self.draws
-        return self._step(self._pixels(images), np.asarray(labels, np.int64), record)
+        return self._step(self._table[images], labels, record)
 
-    def evaluate(self, images: Bytes, labels: Bytes) -> Score:
+    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> Score:
         """Return the score of images, in batches of the recipe's size.
 
         The last batch is padded with images of zeros, which do not count. Every evaluation draws
@@ -149,30 +149,36 @@ class Trainer(ABC, Generic[R]):
 
         Parameters
         ----------
-        images
-            uint8, (images, height, width) or (images, height, width, channels).
-        labels
-            uint8, (images,).
+        images, labels
+            As in `step`, any number of images.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Images or labels are not integers, are out of range or have another shape.
         """
-        score = Score()
+        score, images, labels = Score(), self._images(images), self._labels(labels)
+        if len(images) != len(labels):
+            raise ValueError(f"{len(images)} images and {len(labels)} labels: as many are wanted")
         for outputs, part in self._evaluated(images):
-            score += self._scored(outputs, np.asarray(labels[part], np.int64))
+            score += self._scored(outputs, labels[part])
         return score
 
-    def predict(self, images: Bytes) -> Codes:
+    def predict(self, images: ArrayLike) -> Codes:
         """Return the class of every image, (images,), as in `evaluate`."""
-        return np.concatenate([winners(outputs) for outputs, _ in self._evaluated(images)])
+        outputs = (outputs for outputs, _ in self._evaluated(self._images(images)))
+        return np.concatenate([winners(one) for one in outputs])
 
-    def _evaluated(self, images: Bytes) -> Iterator[tuple[Tensor, slice]]:
+    def _evaluated(self, images: NDArray[Any]) -> Iterator[tuple[Tensor, slice]]:
         """Yield the outputs of a batch, (images, classes), and the slice of its images."""
         lanes, batch = self._evaluation_lanes(), self.recipe.batch
         for start in range(0, len(images), batch):
             part = slice(start, min(start + batch, len(images)))
-            chosen = np.asarray(images[part])
+            chosen = images[part]
             missing = batch - len(chosen)
             if missing:
                 chosen = np.concatenate([chosen, np.zeros((missing, *chosen.shape[1:]), np.uint8)])
-            yield self._outputs(self._pixels(chosen), lanes)[: len(chosen) - missing], part
+            yield self._outputs(self._table[chosen], lanes)[: len(chosen) - missing], part
 
     def walk(self, dataset: Dataset) -> Iterator[Epoch | None]:
         """Train from the current state to the recipe's last epoch, one step at a time.
@@ -316,9 +322,25 @@ class Trainer(ABC, Generic[R]):
     def _scored(self, outputs: Tensor, labels: Codes) -> Score:
         """Return the score of the outputs of a batch."""
 
-    def _pixels(self, images: Bytes) -> Tensor:
-        """Return the inputs, (batch, height, width, channels)."""
-        return self._table[np.asarray(images).reshape(-1, *self.shape)]
+    def _images(self, images: ArrayLike) -> NDArray[Any]:
+        """Return pixels, checked: (images, height, width, channels), any integer type."""
+        pixels = check.integers("images", images)
+        shape = self.shape if pixels.ndim == 4 or self.shape[2] > 1 else self.shape[:2]
+        if not len(pixels.shape) or not len(pixels) or pixels.shape[1:] != shape:
+            raise ValueError(
+                f"images of {pixels.shape}: {('images', *shape)} are wanted".replace("'", "")
+            )
+        if pixels.dtype != np.uint8 or self.pixel_max < 255:
+            check.whole("largest pixel of images", pixels.max(), 0, self.pixel_max)
+            check.whole("smallest pixel of images", pixels.min(), 0, self.pixel_max)
+        return pixels.reshape(-1, *self.shape)
+
+    def _labels(self, labels: ArrayLike) -> Codes:
+        """Return labels, checked: (images,)."""
+        classes = check.codes("labels", labels, 0, self.classes - 1)
+        if classes.ndim != 1:
+            raise ValueError(f"labels of {classes.shape}: (images,) are wanted")
+        return classes
 
 
 def _found(state: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
@@ -352,7 +374,11 @@ def pixel_table(pixel_max: int, one: int, low: int, high: int, symmetric: bool =
     >>> pixel_table(4, one=128, low=-127, high=127).tolist()
     [0, 32, 64, 96, 127]
     """
-    check.whole("pixel_max", pixel_max, 1, 255)
+    pixel_max = check.whole("pixel_max", pixel_max, 1, 255)
+    one, low, high = (
+        check.whole(name, value, -1 << 61, 1 << 61)
+        for name, value in (("one", one), ("low", low), ("high", high))
+    )
     values = [2 * p - pixel_max if symmetric else p for p in range(pixel_max + 1)]
     return np.clip(
         np.array([round(Fraction(one * value, pixel_max)) for value in values], np.int64), low, high

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.carried import Carried, round_carried, saturate_carried
+from golden.carried import Carried, fits, round_carried, saturate_carried
 from golden.fixed import Codes
 from golden.lfsr import Lanes
 from golden.training.layers import convolution, softmax
@@ -86,6 +86,26 @@ class WordTrainer(IntegerTrainer[R]):
     @abstractmethod
     def _update(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> None:
         """Update weights and biases by the inputs of a layer and the errors of its sums."""
+
+    def _require_rounded(self, layer: int, forward: int, error: int) -> None:
+        """Check, before the first step, that sums up to these bounds are rounded exactly.
+
+        Raises
+        ------
+        ValueError
+            A sum and its random bits may reach 2^53. The message names the setting, and the layer.
+        """
+        planner, stage = self.planner, self.stages[layer]
+        rounded = [("sums", forward, planner.forward_conversion(layer))]
+        if layer:
+            rounded.append(("error sums", error, planner.error_conversion(layer)))
+        for name, bound, conversion in rounded:
+            if not fits(bound, conversion):
+                raise ValueError(
+                    f"network = {self.recipe.network!r}: {name} of layer {layer + 1}, "
+                    f"{stage.text}, up to {bound} reach 2^53 with their random bits: float64 is "
+                    "not exact there"
+                )
 
     def _activation(self, y: Carried) -> Carried:
         return np.maximum(y, 0)

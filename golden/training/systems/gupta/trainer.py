@@ -6,7 +6,6 @@ rounded once. An update is the exact sum of gradient, momentum and decay, each t
 is also rounded once. Words are stored in float64, in which they and their sums are exact.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ import numpy as np
 
 from golden.carried import Carried, saturate_carried
 from golden.lfsr import Words
-from golden.products import carrier
 from golden.settings import exact
 from golden.training.layers import convolution
 from golden.training.layers.network import Shape
@@ -78,14 +76,9 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
     def __init__(self, recipe: GuptaRecipe, *, shape: Shape, classes: int, pixel_max: int):
         super().__init__(recipe, shape=shape, classes=classes, pixel_max=pixel_max)
         self.planner = GuptaPlanner(recipe, self.stages)
-        for stage in self.stages:  # raises an error if sums are not exact in float64
-            window = stage.window
-            for terms in (
-                stage.inputs + 1,
-                recipe.batch * math.prod(stage.sums[:2]),
-                window.height * window.width * stage.outputs,
-            ):
-                carrier(_TOP * _TOP, terms)
+        for layer in range(self.layers):
+            self._require_exact(f"words of {WORD} bits", layer, _TOP, _TOP, _TOP)
+            self._require_rounded(layer, self._sums_bound(layer), self._error_sums_bound(layer))
         pixels = recipe.formats.input
         self._table = pixel_table(pixel_max, 1 << pixels.fl, pixels.minimum, pixels.maximum).astype(
             np.float64
@@ -117,12 +110,20 @@ class GuptaTrainer(WordTrainer[GuptaRecipe]):
         stage = self.stages[layer]
         biases = operands.biases * self._ones(layer)
         sums = convolution.forward(stage, x, operands.weights, _TOP, _TOP, biases)
-        return sums, (stage.inputs + 1) * _TOP * _TOP
+        return sums, self._sums_bound(layer)
+
+    def _sums_bound(self, layer: int) -> int:
+        """Return an upper bound of a layer's sums, biases included."""
+        return (self.stages[layer].inputs + 1) * _TOP * _TOP
 
     def _error_sums(self, layer: int, delta: Tensor, weights: Carried) -> tuple[Carried, int]:
+        sums = convolution.error(self.stages[layer], delta, weights, _TOP, _TOP)
+        return sums, self._error_sums_bound(layer)
+
+    def _error_sums_bound(self, layer: int) -> int:
+        """Return an upper bound of a layer's error sums."""
         stage = self.stages[layer]
-        terms = stage.window.height * stage.window.width * stage.outputs
-        return convolution.error(stage, delta, weights, _TOP, _TOP), terms * _TOP * _TOP
+        return stage.window.height * stage.window.width * stage.outputs * _TOP * _TOP
 
     def _gradient(self, layer: int, x: Tensor, delta: Tensor, record: Record | None) -> Gradients:
         """Return the exact gradient sums of weights and biases."""

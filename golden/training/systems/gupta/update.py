@@ -13,7 +13,7 @@ import numpy as np
 
 from golden.carried import Carried, fits, lead, round_led, saturate_carried
 from golden.fixed import WIDEST, Codes, Conversion
-from golden.lfsr import Words, dither
+from golden.lfsr import Words, addends
 from golden.threads import each, scratch, slices
 from golden.training.layers.convolution import product
 from golden.training.systems.gupta.recipe import WORD, UpdateFactors
@@ -167,8 +167,8 @@ def update(
                 saturate_carried(g, target)
         else:
             v = g if last is None else last[part]
-            r = 0 if bits is None else dither(bits, conversion.dropped, draw)
-            g = conversion(exact_sum(factors, g, v, w, bound), r).astype(np.float64)
+            r = 0 if bits is None else addends(bits, conversion.dropped, draw)
+            g = conversion.apply(exact_sum(factors, g, v, w, bound), r).astype(np.float64)
         if out is not None:
             out[part] = g
         w += g

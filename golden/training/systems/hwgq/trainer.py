@@ -122,7 +122,7 @@ class HwgqTrainer(SgdTrainer[HwgqRecipe]):
             w = self._forward_weight(layer)
             acc = forward(stage, x, w.words, self._bound(layer), 1)
             if layer < self.layers - 1:
-                code, _ = quantize(acc, lanes[layer])
+                code, _ = quantize(acc.astype(np.int64), lanes[layer])
                 if stage.pool is not None:
                     code, _ = max_pool(code, stage.pool)
                 x = self._words[code]

@@ -19,6 +19,7 @@ from golden.training.layers.network import Shape, Stage
 from golden.training.layers.windows import Tensor
 from golden.training.step.ops import FineStep
 from golden.training.step.record import Record, note, note_gradient
+from golden.training.systems.gupta.recipe import WORD
 from golden.training.systems.li.plan import LiPlanner
 from golden.training.systems.li.recipe import Activation, Binarize, LiRecipe, Update
 from golden.training.trainers.trainer import Mask, pixel_table
@@ -76,6 +77,10 @@ class LiTrainer(WordTrainer[LiRecipe]):
         self._formats = self.planner.formats
         for stage, formats in zip(self.stages, self._formats):
             recipe.require_width(formats, math.prod(stage.sums[:2]))
+        for layer, formats in enumerate(self._formats):
+            bounds = formats.input_bound, self._one, self._error_bound
+            self._require_exact(f"words of {WORD} bits", layer, *bounds)
+            self._require_rounded(layer, self._sums_bound(layer), self._error_sums_bound(layer))
         self.weights: list[Carried] = [self._first_weights(stage) for stage in self.stages]
         self.biases = [np.zeros(stage.outputs) for stage in self.stages]
 
@@ -155,13 +160,22 @@ class LiTrainer(WordTrainer[LiRecipe]):
         stage, formats = self.stages[layer], self._formats[layer]
         sums = convolution.forward(stage, x, operands.weights, formats.input_bound, self._one)
         z = sums + operands.biases * self._ones(layer)
-        return z, stage.inputs * formats.input_bound * self._one + formats.bias_bound
+        return z, self._sums_bound(layer)
+
+    def _sums_bound(self, layer: int) -> int:
+        """Return an upper bound of a layer's sums, biases included."""
+        formats = self._formats[layer]
+        return self.stages[layer].inputs * formats.input_bound * self._one + formats.bias_bound
 
     def _error_sums(self, layer: int, delta: Tensor, weights: Carried) -> tuple[Carried, int]:
+        sums = convolution.error(self.stages[layer], delta, weights, self._error_bound, self._one)
+        return sums.astype(np.float64, copy=False), self._error_sums_bound(layer)
+
+    def _error_sums_bound(self, layer: int) -> int:
+        """Return an upper bound of a layer's error sums."""
         stage = self.stages[layer]
-        sums = convolution.error(stage, delta, weights, self._error_bound, self._one)
         terms = stage.window.height * stage.window.width * stage.outputs
-        return sums.astype(np.float64, copy=False), terms * self._error_bound * self._one
+        return terms * self._error_bound * self._one
 
     def _activation(self, y: Carried) -> Carried:
         if self.recipe.activation == Activation.SIGN:

@@ -70,6 +70,9 @@ class WageTrainer(IntegerTrainer[WageRecipe]):
         table = pixel_table(pixel_max, 1 << (bits.activation - 1), -top, top, symmetric)
         self._table = table.astype(np.float32)
         self.planner = WagePlanner(recipe, self.stages)
+        for layer in range(self.layers):
+            bounds = (limit(width) for width in (bits.activation, bits.weight, bits.error))
+            self._require_exact(f"bits = {bits}", layer, *bounds, pooled=True)
         self.weights = [self._first_weights(stage) for stage in self.stages]
 
     def _first_weights(self, stage: Stage) -> Codes:
