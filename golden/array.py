@@ -333,8 +333,8 @@ class ArrayConfig:
         """Return the clocks for `tiles` tiles of `depth` terms without gaps, from the first operand
         to the last row, both included.
         """
-        tiles = check.whole("tiles", tiles, 1, 1 << 62)
-        depth = check.whole("depth", depth, 1, 1 << 62)
+        tiles = check.whole("tiles", tiles, 1)
+        depth = check.whole("depth", depth, 1)
         return (
             tiles * depth + (tiles - 1) * max(self.rows - depth, 0) + self.latency + self.rows - 1
         )

@@ -29,7 +29,7 @@ def fits(bound: int, conversion: Conversion) -> bool:
     True
     """
     check.instance("conversion", conversion, Conversion)
-    return check.whole("bound", bound, 0, 1 << 128) + (1 << max(conversion.dropped, 0)) < EXACT
+    return check.whole("bound", bound, 0) + (1 << max(conversion.dropped, 0)) < EXACT
 
 
 def round_carried(

@@ -29,11 +29,16 @@ def shown(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     text = repr(value)
-    return text if len(text) <= 300 and text.isprintable() else f"a {type(value).__name__}"
+    return text if len(text) <= 300 and text.isprintable() else _a(type(value).__name__)
 
 
-def whole(name: str, value: Any, low: int, high: int) -> int:
-    """Return `value` as an int if it is a whole number from `low` to `high`.
+def _a(name: str) -> str:
+    """Return a name with its article."""
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Return `value` as an int if it is a whole number from `low` to `high`; None is no limit.
 
     Raises
     ------
@@ -52,9 +57,12 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     ValueError: lanes = 300: allowed are 1 to 255
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} = {shown(value)}: a whole number from {low} to {high} is wanted")
+        to = "on" if high is None else f"to {high}"
+        raise TypeError(f"{name} = {shown(value)}: a whole number from {low} {to} is wanted")
     number = int(value)
-    if not low <= number <= high:
+    if number < low and high is None:
+        raise ValueError(f"{name} = {number}: at least {low} is needed")
+    if high is not None and not low <= number <= high:
         raise ValueError(f"{name} = {number}: allowed are {low} to {high}")
     return number
 
@@ -82,8 +90,7 @@ def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:
 def instance(name: str, value: Any, kind: type) -> None:
     """Raise a TypeError unless `value` is an instance of `kind`."""
     if not isinstance(value, kind):
-        article = "an" if kind.__name__[0] in "AEIOUaeiou" else "a"
-        raise TypeError(f"{name} = {shown(value)}: {article} {kind.__name__} is wanted")
+        raise TypeError(f"{name} = {shown(value)}: {_a(kind.__name__)} is wanted")
 
 
 def table(name: str, value: Any, wanted: str) -> None:

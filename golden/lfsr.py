@@ -49,8 +49,6 @@ MOST_LANES = 255
 
 #: The largest state of the widest register.
 _TOP = (1 << max(MASKS)) - 1
-#: The largest number of steps, draws or lanes in one call; memory is short long before.
-_MANY = 1 << 62
 
 
 def step(state: int, mask: int) -> int:
@@ -217,7 +215,7 @@ class Generator:
     def advance(self, state: int, steps: int) -> int:
         """Return the state after `steps` single steps, in time proportional to log(steps)."""
         state = check.whole("state", state, 0, (1 << self.bits) - 1)
-        steps = check.whole("steps", steps, 0, 1 << 128)
+        steps = check.whole("steps", steps, 0)
         return self._ahead(state, steps)
 
     def _ahead(self, state: int, steps: int) -> int:
@@ -432,7 +430,7 @@ class Lanes:
         Words
             (draws, lanes).
         """
-        draws = check.whole("draws", draws, 0, _MANY)
+        draws = check.whole("draws", draws, 0)
         wanted = self.count if lanes is None else check.whole("lanes", lanes, 1, self.count)
         self.made += draws
         bits = self.generator.bits

@@ -18,11 +18,8 @@ from golden import check
 from golden.fixed import Codes
 from golden.lfsr import MOST_LANES, Lanes, Words
 
-#: The largest number of rows, of columns, or of anything that is counted here.
-_MANY = 1 << 62
 
-
-def _whole(owner: Any, low: int, high: int, *names: str) -> None:
+def _whole(owner: Any, low: int, high: int | None, *names: str) -> None:
     """Check that fields of a dataclass are whole numbers, and make them Python's."""
     for name in names:
         number = check.whole(name, getattr(owner, name), low, high)
@@ -81,8 +78,8 @@ class Matrix:
     channels: int
 
     def __post_init__(self) -> None:
-        _whole(self, 0, _MANY, "samples", "row_places", "column_places", "channels")
-        _whole(self, 1, _MANY, "group")
+        _whole(self, 0, None, "samples", "row_places", "column_places", "channels")
+        _whole(self, 1, None, "group")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -212,7 +209,7 @@ class TileOrder(Order):
 
     def __post_init__(self) -> None:
         check.instance("matrix", self.matrix, Matrix)
-        _whole(self, 1, _MANY, "rows", "columns")
+        _whole(self, 1, None, "rows", "columns")
         object.__setattr__(self, "by_columns", check.truth("by_columns", self.by_columns))
 
     @property

@@ -19,7 +19,7 @@ def _magnitude(name: str, codes: Codes, bound: int | None) -> int:
     actual = max(int(codes.max(initial=0)), -int(codes.min(initial=0)))
     if bound is None:
         return actual
-    bound = check.whole(f"{name}_bound", bound, 0, 1 << 64)
+    bound = check.whole(f"{name}_bound", bound, 0)
     if actual > bound:
         raise ValueError(f"{name}: largest magnitude {actual}, at most {bound} was promised")
     return bound
@@ -97,8 +97,8 @@ def carrier(term: int, depth: int) -> type[np.floating]:
     >>> carrier(127 * 127, 1000).__name__, carrier(127 * 127, 2000).__name__
     ('float32', 'float64')
     """
-    term = check.whole("term", term, 0, 1 << 128)
-    depth = check.whole("depth", depth, 0, 1 << 64)
+    term = check.whole("term", term, 0)
+    depth = check.whole("depth", depth, 0)
     for kind, exact in _EXACT:
         if term * depth < exact:
             return kind

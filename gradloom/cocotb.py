@@ -28,7 +28,7 @@ from amaranth.lib import wiring
 
 from golden.fixed import Codes
 from golden.port import Port, inputs_of, outputs_of
-from gradloom.comparison.check import Check, TwinLike, has_advance
+from gradloom.comparison.check import Check, TwinLike, has_advance, require_twin
 from gradloom.comparison.recording import (
     Recording,
     codes_of_words,
@@ -85,7 +85,7 @@ class Scoreboard:
     Raises
     ------
     TypeError
-        The ports are not known.
+        `twin` is not a twin, or the ports are not known.
     ValueError
         `dut` lacks a port, or one has another width.
     """
@@ -99,6 +99,7 @@ class Scoreboard:
         clock: Any = None,
         from_start: bool = False,
     ):
+        require_twin(twin, ())
         if ports is None:
             ports = _ports_of(twin)
         elif isinstance(ports, wiring.Component):

@@ -15,6 +15,7 @@ from amaranth.lib import wiring
 
 import golden
 import hdl
+from golden import check
 from golden.fixed import Conversion, Fixed
 from golden.twin import Twin
 from gradloom import options
@@ -226,6 +227,7 @@ UNITS: dict[str, Unit] = {unit.name: unit for unit in _ALL}
 
 def unit_of(component: wiring.Component) -> Unit | None:
     """Return the entry of `UNITS` for a component; None for a user's own component."""
+    check.instance("component", component, wiring.Component)
     kind = type(component)
     return next((unit for unit in UNITS.values() if unit.component is kind), None)
 

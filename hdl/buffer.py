@@ -14,6 +14,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from golden import check
+from golden.buffer import MOST_PLACES
 from hdl.delay import KEEP
 
 #: Words of a block of a slice's memory, where the FIFO has several slices: the depth of an ECP5's
@@ -82,6 +84,10 @@ class Buffer(wiring.Component):
     o: stream.Interface
 
     def __init__(self, shape: ShapeLike, *, depth: int, rows: int = 1, slices: int = 1):
+        depth, rows, slices = (
+            check.whole(name, number, 0 if name == "depth" else 1, MOST_PLACES)
+            for name, number in (("depth", depth), ("rows", rows), ("slices", slices))
+        )
         if depth < max(rows, 3):
             raise ValueError(f"depth = {depth}: at least {max(rows, 3)} are needed")
         self.depth = depth

@@ -9,6 +9,8 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
+from golden import check
+
 
 def payload(config: Any, stream: str) -> data.StructLayout:
     """Return the layout of a stream's payload, as the ports of a configuration describe it.
@@ -22,6 +24,8 @@ def payload(config: Any, stream: str) -> data.StructLayout:
 
     Raises
     ------
+    TypeError
+        The argument is not a unit's configuration.
     ValueError
         The unit has no stream of that name.
 
@@ -31,6 +35,8 @@ def payload(config: Any, stream: str) -> data.StructLayout:
     >>> print(payload(RounderConfig(width=20, lanes=4), "i"))
     StructLayout({'data': ArrayLayout(signed(20), 4)})
     """
+    if isinstance(config, type) or not hasattr(config, "ports"):
+        raise TypeError(f"config = {check.shown(config)}: a unit's configuration is wanted")
     prefix = f"{stream}_"
     ports = {port.name: port for port in config.ports}
     if f"{prefix}valid" not in ports:

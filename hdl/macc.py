@@ -85,6 +85,7 @@ class Macc(wiring.Component):
         place: str | None = None,
     ):
         check.instance("config", config, MaccConfig)
+        check.instance("cells", cells, Cells)
         cells.check(config)
         self.config = config
         self.cells = cells

@@ -67,9 +67,9 @@ def alpha_exponent(inputs: int, bits: int = 2, c: int = 6) -> int:
     >>> alpha_exponent(784), alpha_exponent(5 * 5 * 32)
     (3, 3)
     """
-    inputs = check.whole("inputs", inputs, 1, 1 << 62)
+    inputs = check.whole("inputs", inputs, 1)
     bits = check.whole("bits", bits, 2, WIDEST_WORD)
-    c = check.whole("c", c, 1, 1 << 62)
+    c = check.whole("c", c, 1)
     square = Fraction(9 * inputs, c * 4**bits)  # (Lmin / L)^2, Lmin = 1.5 * 2^(1 - bits)
     m = 0
     while square > Fraction(2) ** (2 * m + 1):

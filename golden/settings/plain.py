@@ -2,6 +2,7 @@
 and null.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from enum import StrEnum
@@ -140,9 +141,25 @@ def _made(kind: Any, values: Mapping[str, Any], where: str, named: Naming, prefi
     except (TypeError, ValueError) as error:
         name, equals, rest = str(error).partition(" = ")
         if equals and name in hints:
+            rest = _BOUND.sub(lambda bound: _renamed(bound[0], hints, prefix, named), rest)
             raise ValueError(f"{where}{named(prefix + name)} = {rest}") from None
         place = f"{named(prefix[:-1])}: " if prefix else ""
         raise ValueError(f"{where}{place}{error}") from None
+
+
+#: The bound, in an error, that depends on other settings.
+_BOUND = re.compile(r"\(at most [^()]+\)")
+
+
+def _renamed(text: str, hints: Mapping[str, Any], prefix: str, named: Naming) -> str:
+    """Return a text with settings called by the names that the user knows, without the dashes of an
+    option, which would read as minus signs.
+    """
+
+    def called(word: re.Match[str]) -> str:
+        return named(prefix + word[0]).split()[-1].lstrip("-") if word[0] in hints else word[0]
+
+    return re.sub(r"\w+", called, text)
 
 
 def taken(hint: Any, value: Any) -> Any:

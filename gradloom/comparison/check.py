@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from golden import check
 from golden.fixed import Codes
 from golden.port import Port, inputs_of, outputs_of
 from golden.twin import Trace
@@ -45,6 +46,27 @@ class TwinLike(Protocol):
         inputs
             Port name to one value per clock edge, or one row of lanes per clock edge.
         """
+
+
+def require_twin(twin: TwinLike, ports: Sequence[Port]) -> None:
+    """Check that `twin` is a twin, and of a unit with these ports if its configuration says so.
+
+    Raises
+    ------
+    TypeError
+        It has no `run`, or is a class.
+    ValueError
+        A port of its configuration is not that of the component.
+    """
+    if isinstance(twin, type) or not (has_advance(twin) or hasattr(twin, "run")):
+        raise TypeError(f"twin = {check.shown(twin)}: a twin is wanted, an object with `run`")
+    given = {port.name: port for port in ports}
+    for port in getattr(getattr(twin, "config", None), "ports", ()):
+        if given.get(port.name, port) != port:
+            raise ValueError(
+                f"twin {type(twin).__name__} has the port {port}, the component "
+                f"{given[port.name]}: one configuration is wanted"
+            )
 
 
 def has_advance(twin: TwinLike) -> bool:
@@ -88,6 +110,8 @@ class CheckedTwin:
             state, outputs = "after a whole run", self.twin.run(stimulus)
         else:
             raise AssertionError(f"{type(self.twin).__name__} has no advance: give one batch")
+        who = type(self.twin).__name__
+        check.table(f"what twin {who} returns", outputs, "port names to integers")
         trace = {name: np.asarray(values) for name, values in outputs.items()}
         self._check(trace, len(stimulus["rst"]))
         return state, trace
@@ -157,6 +181,7 @@ class Check:
         before: int = TABLE_BEFORE,
         after: int = TABLE_AFTER,
     ):
+        require_twin(twin, ports)
         self.inputs, self.outputs = inputs_of(ports), outputs_of(ports)
         self.clocks = self.values = self.mismatches = self.unknown = self.undefined = 0
         self.has_output = False

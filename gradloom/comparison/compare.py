@@ -13,6 +13,7 @@ import numpy as np
 from amaranth.lib import wiring
 from numpy.typing import ArrayLike
 
+from golden.check import shown
 from golden.port import checked, completed
 from golden.twin import Trace
 from gradloom.comparison import waveform_writer
@@ -73,9 +74,11 @@ def compare(
     Raises
     ------
     ValueError
-        The stimulus does not fit the ports, or the twin's outputs are not those of the component.
+        The stimulus does not fit the ports, the twin has other ports, or its outputs are not those
+        of the component.
     TypeError
-        The component is not one of gradloom's units, and no twin was given.
+        The component is not one of gradloom's units, and no twin was given; or an argument is of
+        another kind.
 
     Examples
     --------
@@ -87,6 +90,11 @@ def compare(
     """
     if twin is None:
         twin = twin_of(component)
+    if isinstance(inputs, str | np.ndarray) or not isinstance(inputs, Iterable):
+        raise TypeError(
+            f"inputs = {shown(inputs)}: a mapping of port names to integers is wanted, "
+            "or an iterable of them"
+        )
     simulation = ready(component, simulator)
     check = Check(simulation.flat, twin, before=waveform_writer.BEFORE, after=waveform_writer.AFTER)
     total = getattr(inputs, "clocks", 0)
@@ -124,20 +132,19 @@ def _batches(
     clocks that are known so far.
     """
     if not isinstance(inputs, Mapping):
-        if whole:
-            batches = [_complete(simulation, batch) for batch in inputs]
-            if not batches:
-                raise ValueError("inputs has no batch")
-            inputs = _joined(batches)
-        else:
-            clocks = 0
-            for batch in inputs:
-                stimulus = _complete(simulation, batch, clocks)
-                clocks += len(stimulus["rst"])
+        clocks, batches = 0, list[Trace]()
+        for batch in inputs:
+            stimulus = _complete(simulation, batch, clocks)
+            clocks += len(stimulus["rst"])
+            if whole:
+                batches.append(stimulus)
+            else:
                 yield stimulus, clocks
-            if not clocks:
-                raise ValueError("inputs has no batch")
+        if not clocks:
+            raise ValueError("inputs has no batch")
+        if not whole:
             return
+        inputs = _joined(batches)
     stimulus = _complete(simulation, inputs)
     clocks = len(stimulus["rst"])
     length = clocks if whole else BATCH
@@ -149,10 +156,10 @@ def _complete(simulation: Simulation, inputs: Inputs, start: int = 0) -> Trace:
     """Return `inputs`, checked against the ports, with zeros for the ports without an entry."""
     try:
         clocks, given = checked(simulation.inputs, inputs)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if not start:
             raise
-        raise ValueError(f"in the batch that begins at clock {start}: {error}") from error
+        raise type(error)(f"in the batch that begins at clock {start}: {error}") from error
     return completed(simulation.inputs, given, clocks)
 
 

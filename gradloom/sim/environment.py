@@ -12,11 +12,13 @@ Numbers of idle clocks are a sequence that is repeated without end. `pauses` ret
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden import check
 from golden.port import Port, checked
 from gradloom.sim.packing import Packing
 
@@ -55,7 +57,8 @@ def pauses(often: float, seed: int, count: int = 4093) -> tuple[int, ...]:
     >>> pauses(0.5, seed=1, count=8)
     (1, 4, 0, 4, 0, 0, 2, 0)
     """
-    if not 0 <= often < 1:
+    seed, count = check.whole("seed", seed, 0), check.whole("count", count, 1)
+    if not isinstance(often, Real) or not 0 <= often < 1:
         raise ValueError(f"often = {often}: allowed are values from 0 to less than 1")
     rng = np.random.default_rng(seed)
     return tuple((rng.geometric(1 - often, count) - 1).tolist())
@@ -123,7 +126,10 @@ class Layout:
     def packed(self, who: str, values: Mapping[str, ArrayLike]) -> NDArray[np.uint32]:
         """Return values of ports as rows of words. Shape (entries, words)."""
         ports = [self.port(who, name) for name in values]
-        clocks, codes = checked(ports, values)
+        try:
+            clocks, codes = checked(ports, values)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{who}: {error}") from None
         return Packing(ports).pack(codes, slice(0, clocks))
 
 
@@ -155,10 +161,18 @@ def _list(values: Iterable[int]) -> list[int]:
 
 
 def _pattern(who: str, what: str, values: Sequence[int], least: int = 0) -> list[int]:
-    numbers = [int(value) for value in values]
-    if not numbers or min(numbers) < least or max(numbers) >= 1 << 31:
-        raise ValueError(f"{who}: {what} = {values!r}: allowed are numbers from {least} on")
-    return _list(numbers)
+    numbers = check.integers(f"{who}: {what}", values)
+    if numbers.ndim != 1 or not numbers.size or numbers.min() < least or numbers.max() >= 1 << 31:
+        shown = check.shown(values)
+        raise ValueError(f"{who}: {what} = {shown}: allowed are numbers from {least} on")
+    return _list(numbers.tolist())
+
+
+def _plain(who: str, step: object, number: int) -> int:
+    """Return a number of a host's access as an int."""
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise TypeError(f"{who}: {step}: whole numbers are wanted")
+    return int(number)
 
 
 def _wide(value: int) -> list[int]:
@@ -198,6 +212,7 @@ class Source(Part):
 
     def text(self, layout: Layout) -> Numbers:
         who = f"Source {self.stream}"
+        check.table(f"{who}: beats", self.beats, "fields to integers")
         values = {f"{self.stream}_{name}": codes for name, codes in self.beats.items()}
         rows = layout.packed(who, values)
         return [
@@ -482,11 +497,12 @@ class Host(Part):
                 case Poll(address, value, mask):
                     entry = 2, address, value, mask
                 case Wait(clocks):
-                    if clocks < 1:
+                    if _plain(who, step, clocks) < 1:
                         raise ValueError(f"{who}: {step}: at least 1 clock is needed")
                     entry = 3, 0, clocks, 0
                 case _:
                     raise TypeError(f"{who}: {step!r} is not an access")
+            entry = entry[0], *(_plain(who, step, number) for number in entry[1:])
             address_port, data_port = layout.port(who, self.address), layout.port(who, self.data)
             if not 0 <= entry[1] <= address_port.maximum:
                 raise ValueError(f"{who}: {step}: addresses go from 0 to {address_port.maximum}")
@@ -499,7 +515,7 @@ class Host(Part):
             *_list(layout.words(who, self.address, drives=True)),
             *_list(layout.words(who, self.data, drives=True)),
             *_list(layout.words(who, self.value, drives=False)),
-            self.latency,
+            check.whole(f"{who}: latency", self.latency, 0, (1 << 31) - 1),
             len(self.script),
             *numbers,
         ]

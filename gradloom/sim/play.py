@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden import check
 from golden.port import Port, checked
 from golden.twin import Trace
 from gradloom.sim.environment import Layout, Memory, Numbers, Part
@@ -88,6 +89,9 @@ class Environment:
     """
 
     def __init__(self, simulation: Simulation, *parts: Part):
+        check.instance("simulation", simulation, Simulation)
+        for part in parts:
+            check.instance("a part", part, Part)
         self.simulation = simulation
         self.parts = parts
         layout = Layout(simulation.packed_inputs, simulation.packed_outputs)
@@ -160,8 +164,7 @@ class Environment:
             Inputs do not fit the ports, or a request is for words that a memory does not have.
         """
         simulation = self.simulation
-        if clocks < 1:
-            raise ValueError(f"clocks = {clocks}: at least 1 is needed")
+        clocks = check.whole("clocks", clocks, 1)
         values: Trace = {}
         if inputs:
             known, values = checked(simulation.inputs, inputs)

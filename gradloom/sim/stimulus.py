@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from golden import check
 from golden.borders import Course, Operands
 from golden.fixed import Codes
 from golden.lfsr import dither
@@ -94,7 +95,12 @@ def random_inputs(ports: Iterable[Port], cycles: int, seed: int) -> Trace:
     >>> {name: values.shape for name, values in inputs.items()}
     {'rst': (100,), 'i_valid': (100,), 'i_data': (100, 4), 'o_ready': (100,)}
     """
-    return _random(np.random.default_rng(seed), list(ports), cycles)
+    cycles = check.whole("cycles", cycles, 1)
+    seed = check.whole("seed", seed, 0)
+    ports = list(ports)
+    for port in ports:
+        check.instance("a port", port, Port)
+    return _random(np.random.default_rng(seed), ports, cycles)
 
 
 def usual_inputs(unit: Unit, config: Any, cycles: int, seed: int) -> Trace:
@@ -157,6 +163,12 @@ class UsualInputs:
     config: Any
     clocks: int
     seed: int
+
+    def __post_init__(self) -> None:
+        check.instance("unit", self.unit, Unit)
+        check.instance("config", self.config, self.unit.config)
+        for name, low in (("clocks", 1), ("seed", 0)):
+            object.__setattr__(self, name, check.whole(name, getattr(self, name), low))
 
     def __iter__(self) -> Iterator[Trace]:
         ports, borders = self.config.ports, self.config.borders()

@@ -29,6 +29,7 @@ from amaranth.hdl import (
 )
 from amaranth.lib import data, stream, wiring
 
+from golden import check
 from golden.port import WIDEST_ELEMENT, Port
 
 #: A port and its values in the component, lane 0 first.
@@ -46,7 +47,7 @@ def flatten(component: wiring.Component) -> list[Port]:
     Raises
     ------
     TypeError
-        A port is an array of arrays.
+        The argument is not a component, or a port is an array of arrays.
     ValueError
         Two ports have one name, or an element is too wide.
 
@@ -67,6 +68,7 @@ def flatten(component: wiring.Component) -> list[Port]:
 
 def leaves(component: wiring.Component) -> list[Leaf]:
     """Return the ports of `flatten`, each with its values in `component`."""
+    check.instance("component", component, wiring.Component)
     found = list(_members(component.signature, component, ""))
     names = {"clk", "rst"}
     for port, _ in found:

@@ -101,6 +101,7 @@ multiply: 1, if the array is mixed})
         places: Sequence[Sequence[str]] | None = None,
     ):
         check.instance("config", config, ArrayConfig)
+        check.instance("cells", cells, Cells)
         cells.check(config.macc)
         if places is not None:
             if config.block is None:

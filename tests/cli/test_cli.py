@@ -88,7 +88,7 @@ BAD = {
     "draw above leap": ("compare lfsr --draw 17", "draw = 17"),
     "draw above a narrow register": (
         "compare lfsr --lfsr-bits 8 --draw 16",
-        "--draw = 16: allowed are 1 to 7 (at most bits - 1)",
+        "--draw = 16: allowed are 1 to 7 (at most lfsr-bits - 1)",
     ),
     "seed of zero": (
         "compare lfsr --lfsr-seed 0",

@@ -36,7 +36,7 @@ def epoch_key(bits: int, epoch: int) -> int:
     >>> [epoch_key(12, epoch) for epoch in range(3)]
     [0, 2531, 966]
     """
-    bits, epoch = check.whole("bits", bits, 1, 64), check.whole("epoch", epoch, 0, 1 << 62)
+    bits, epoch = check.whole("bits", bits, 1, 64), check.whole("epoch", epoch, 0)
     step_of_key = 618 * (1 << bits) // 1000 | 1
     return epoch * step_of_key % (1 << bits)
 

@@ -139,7 +139,7 @@ class Trainer(ABC, Generic[R]):
                 f"the recipe says batch = {self.recipe.batch}"
             )
         self.step_start = self.draws
-        return self._step(self._table[images], labels, record)
+        return self._step(self._pixels(images), labels, record)
 
     def evaluate(self, images: ArrayLike, labels: ArrayLike) -> Score:
         """Return the score of images, in batches of the recipe's size.
@@ -178,7 +178,7 @@ class Trainer(ABC, Generic[R]):
             missing = batch - len(chosen)
             if missing:
                 chosen = np.concatenate([chosen, np.zeros((missing, *chosen.shape[1:]), np.uint8)])
-            yield self._outputs(self._table[chosen], lanes)[: len(chosen) - missing], part
+            yield self._outputs(self._pixels(chosen), lanes)[: len(chosen) - missing], part
 
     def walk(self, dataset: Dataset) -> Iterator[Epoch | None]:
         """Train from the current state to the recipe's last epoch, one step at a time.
@@ -323,7 +323,7 @@ class Trainer(ABC, Generic[R]):
         """Return the score of the outputs of a batch."""
 
     def _images(self, images: ArrayLike) -> NDArray[Any]:
-        """Return pixels, checked: (images, height, width, channels), any integer type."""
+        """Return images, checked: integers of any type, with or without an axis of channels."""
         pixels = check.integers("images", images)
         shape = self.shape if pixels.ndim == 4 or self.shape[2] > 1 else self.shape[:2]
         if not len(pixels.shape) or not len(pixels) or pixels.shape[1:] != shape:
@@ -333,7 +333,11 @@ class Trainer(ABC, Generic[R]):
         if pixels.dtype != np.uint8 or self.pixel_max < 255:
             check.whole("largest pixel of images", pixels.max(), 0, self.pixel_max)
             check.whole("smallest pixel of images", pixels.min(), 0, self.pixel_max)
-        return pixels.reshape(-1, *self.shape)
+        return pixels
+
+    def _pixels(self, images: NDArray[Any]) -> Tensor:
+        """Return the inputs, (batch, height, width, channels), of images that are checked."""
+        return self._table[images.reshape(-1, *self.shape)]
 
     def _labels(self, labels: ArrayLike) -> Codes:
         """Return labels, checked: (images,)."""
