@@ -88,6 +88,7 @@ def around(values: Iterable[int], low: int, high: int, reach: int = 2) -> tuple[
     >>> around([0, 9], -1, 9, reach=1)
     (-1, 0, 1, 8, 9)
     """
+    low, high, reach = _whole((low, high, reach))
     near = {value + k for value in _whole(values) for k in range(-reach, reach + 1)}
     return tuple(sorted(value for value in near if low <= value <= high))
 
@@ -127,5 +128,6 @@ def lone(first: int, width: int, dropped: int = 0) -> tuple[int, ...]:
     >>> [f"{code & 0xFF:08b}" for code in lone(5, 8, dropped=2)]
     ['00100000', '01000000', '11011100', '10111100']
     """
+    first, width, dropped = _whole((first, width, dropped))
     bits = [1 << bit for bit in range(first, width - 1)]
     return (*bits, *(~bit >> dropped << dropped for bit in bits))

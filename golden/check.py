@@ -29,7 +29,8 @@ def shown(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     text = repr(value)
-    return text if len(text) <= 300 and text.isprintable() else _a(type(value).__name__)
+    readable = len(text) <= 300 and text.isprintable() and not text.startswith("<")
+    return text if readable else _a(type(value).__name__)
 
 
 def _a(name: str) -> str:

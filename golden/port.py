@@ -199,6 +199,8 @@ def clocks_of(inputs: Mapping[str, NDArray[Any]]) -> int:
     ValueError
         There is no clock, or lengths differ.
     """
+    if not inputs:
+        raise ValueError("inputs = {}: values of one port or more are wanted")
     lengths = {name: len(values) if values.ndim else -1 for name, values in inputs.items()}
     if len(set(lengths.values())) != 1 or -1 in lengths.values():
         raise ValueError(

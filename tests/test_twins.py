@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from forms import forms
 from generated import CASES, configured
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,6 +156,56 @@ def test_narrow_integers_give_the_same_values(name, arguments):
             for port, values in inputs.items()
         }
         assert_same(twin.run(narrow), expected)
+
+
+@every_unit
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_inputs_of_any_form_give_the_same_values(name, arguments, data):
+    """They are read alone: what cannot be written stays as it is, and so does what can."""
+    twin = twin_of(name, arguments)
+    inputs = {port: values[:150] for port, values in usual(name, arguments).items()}
+    expected = twin.run(inputs)
+    given = {port: data.draw(forms(values), port) for port, values in inputs.items()}
+    assert_same(twin.run(given), expected)
+    copies = {port: values.copy() for port, values in inputs.items()}
+    for values in twin.run(copies).values():
+        assert not any(np.shares_memory(values, given) for given in copies.values())
+        values[...] = 0
+    assert_same(copies, inputs)
+
+
+@every_unit
+def test_bools_are_for_one_unsigned_bit(name, arguments):
+    twin, inputs = twin_of(name, arguments), usual(name, arguments)
+    bits = [port for port in inputs_of(twin.ports) if port.width == 1 and not port.signed]
+    flags = {port.name: inputs[port.name].astype(bool) for port in bits}
+    expected = twin.run(inputs)
+    assert_same(twin.run({**inputs, **flags}), expected)
+    assert_same(twin.run({**inputs, **{port: v.tolist() for port, v in flags.items()}}), expected)
+    for port in inputs_of(twin.ports):
+        if port not in bits:
+            wrong = np.zeros_like(inputs[port.name], bool)
+            with pytest.raises(TypeError, match=f"^port {port.name} has values of type bool"):
+                twin.run({**inputs, port.name: wrong})
+
+
+def test_what_is_no_mapping_is_refused():
+    twin = golden.Lfsr(golden.LfsrConfig())
+    for wrong in (None, [1, 2], np.ones(3), twin):
+        with pytest.raises(TypeError, match="^inputs = .*: a mapping of port names to integers"):
+            twin.run(wrong)
+    with pytest.raises(ValueError, match="^inputs = {}: values of one port or more are wanted$"):
+        twin.run({})
+    with pytest.raises(ValueError, match="^no input port is called 0; there are rst, o_ready$"):
+        twin.run({0: [1]})
+
+
+def test_the_node_has_the_same_sums_for_narrow_operands():
+    config = golden.MaccConfig()
+    inputs = random_inputs(config.ports, 400, 1)
+    narrow = {name: inputs[name].astype(np.int16) for name in ("a", "b")}
+    assert_same(golden.Macc(config).run({**inputs, **narrow}), golden.Macc(config).run(inputs))
 
 
 def arrays(value):

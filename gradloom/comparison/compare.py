@@ -101,22 +101,24 @@ def compare(
     early: list[Trace] = []
     seconds = 0.0
     state = simulation.initial()
-    for stimulus, known in _batches(simulation, inputs, whole=not has_advance(twin)):
-        done, total = check.clocks, max(total, known)
+    try:
+        for stimulus, known in _batches(simulation, inputs, whole=not has_advance(twin)):
+            done, total = check.clocks, max(total, known)
 
-        def report(more: int, clocks: int, done: int = done, total: int = total) -> None:
-            if progress:
-                progress(done + more, total)
+            def report(more: int, clocks: int, done: int = done, total: int = total) -> None:
+                if progress:
+                    progress(done + more, total)
 
-        begin = perf_counter()
-        state, got = simulation.advance(state, stimulus, report)
-        seconds += perf_counter() - begin
-        if waves is not None and done < waveform_writer.MOST_EARLY:
-            early.append(
-                {name: values[: waveform_writer.MOST_EARLY] for name, values in stimulus.items()}
-            )
-        check.take(stimulus, got)
-    state.close()
+            begin = perf_counter()
+            state, got = simulation.advance(state, stimulus, report)
+            seconds += perf_counter() - begin
+            if waves is not None and done < waveform_writer.MOST_EARLY:
+                early.append(
+                    {name: values[: waveform_writer.MOST_EARLY] for name, values in stimulus.items()}
+                )
+            check.take(stimulus, got)
+    finally:
+        state.close()
     files: list[Path] = []
     if waves is not None and check.difference is not None:
         assert check.window is not None and check.port is not None

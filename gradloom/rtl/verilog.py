@@ -11,6 +11,7 @@ from typing import Any
 
 from amaranth.lib import wiring
 
+from golden import check
 from golden.lfsr import Generator
 from golden.port import Port
 from golden.settings import NONE, leaves
@@ -108,6 +109,7 @@ def checked_name(name: str) -> str:
     ValueError
         It is not.
     """
+    check.instance("name", name, str)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"name = {name!r}: a letter, then letters, digits and _ are allowed")
     return name
@@ -149,7 +151,7 @@ def verilog(component: wiring.Component, name: str | None = None) -> str:
     '// noise: Leap-forward Galois LFSRs: random bits, one draw per lane and clock.'
     """
     unit = unit_of(component)
-    name = checked_name(name) if name else unit.module if unit else snake(type(component).__name__)
+    name = checked_name(name) if name is not None else unit.module if unit else snake(type(component).__name__)
     design = parts(component, name)
     modules = readable(
         _yosys("\n".join(part.rtlil for part in design)),

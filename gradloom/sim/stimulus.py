@@ -97,6 +97,7 @@ def random_inputs(ports: Iterable[Port], cycles: int, seed: int) -> Trace:
     """
     cycles = check.whole("cycles", cycles, 1)
     seed = check.whole("seed", seed, 0)
+    check.instance("ports", ports, Iterable)
     ports = list(ports)
     for port in ports:
         check.instance("a port", port, Port)

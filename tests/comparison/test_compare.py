@@ -1,10 +1,13 @@
+import gc
 import sys
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import pytest
 from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module
 from amaranth.lib import wiring
+from forms import LAYOUTS, put
 from toys import Counter, CounterTwin, Difference, DifferenceTwin
 from vcd.reader import TokenKind, tokenize
 
@@ -12,7 +15,11 @@ import golden.lfsr
 import hdl.lfsr
 from golden.lfsr import Generator, LfsrConfig, step
 from gradloom.comparison.compare import compare
+from gradloom.rtl.verilog import verilog
 from gradloom.sim.simulators import prepare
+from gradloom.sim.stimulus import random_inputs
+from gradloom.sim.toplevel import flatten
+from gradloom.units import twin_of
 
 CLOCKS = 400
 
@@ -445,6 +452,84 @@ def test_a_twin_that_has_run_alone_is_run_once():
     twin = Alone()
     assert compare(Counter(), cut(ENABLE, 7, 100), twin)
     assert twin.calls == 1
+
+
+@pytest.mark.parametrize("simulator", ["pysim", "cxxrtl"])
+def test_inputs_of_any_form_agree(simulator):
+    """Columns of a matrix, big-endian, read-only, lists: in hardware and twin alike."""
+    config = golden.ArrayConfig(rows=2, columns=2)
+    unit = hdl.Array(config)
+    simulation = prepare(unit, simulator)
+    inputs = random_inputs(config.ports, 100, seed=1)
+    inputs["i_a"] = np.arange(200).reshape(2, 100).T - 50
+    expected = simulation.run(inputs)
+    for kind, layout in product((">i2", "<i4"), LAYOUTS):
+        given = {name: put(values, kind, layout) for name, values in inputs.items()}
+        for name, values in simulation.run(given).items():
+            np.testing.assert_array_equal(values, expected[name])
+        assert compare(unit, given, simulator=simulation)
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"twin": golden.Array}, "twin = the class Array: a twin is wanted, an object with `run`"),
+        ({"twin": golden.ArrayConfig()}, "twin = an ArrayConfig: a twin is wanted"),
+        ({"twin": 5}, "twin = 5: a twin is wanted"),
+        (
+            {"twin": golden.Array(golden.ArrayConfig(rows=3, columns=2))},
+            "twin Array has the port i_a: in signed(16) x 3, the component i_a: in signed(16) x 2",
+        ),
+        (
+            {"twin": golden.Array(golden.ArrayConfig(rows=2, columns=2, conversions=()))},
+            "twin Array has the port o_data: out signed(40) x 2, the component o_data: out",
+        ),
+        ({"component": hdl.Array}, "component = the class Array: a Component is wanted"),
+        ({"component": golden.ArrayConfig()}, "component = an ArrayConfig: a Component is wanted"),
+        ({"inputs": None}, "inputs = None: a mapping of port names to integers is wanted"),
+        ({"inputs": np.zeros(3)}, "inputs = an array of float64, (3,): a mapping of"),
+        ({"inputs": {}}, "inputs = {}: values of one port or more are wanted"),
+        ({"inputs": []}, "inputs has no batch"),
+        ({"inputs": [[1]]}, "inputs = [1]: a mapping of port names to integers is wanted"),
+        ({"inputs": {"i_valid": []}}, "inputs of no clocks: i_valid need one entry or more"),
+        ({"inputs": {"i_valid": [0.5]}}, "port i_valid has values of type float64: integers"),
+        ({"inputs": {"i_a": [[True, False]]}}, "port i_a has values of type bool: integers"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_is_named(change, message):
+    config = golden.ArrayConfig(rows=2, columns=2)
+    arguments = {"component": hdl.Array(config), "inputs": {"i_valid": [1]}, **change}
+    with pytest.raises((TypeError, ValueError)) as error:
+        compare(**arguments)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+    del arguments, error
+    gc.collect()  # here, where what was never used may go without a warning
+
+
+@pytest.mark.parametrize("call", [prepare, verilog, flatten, twin_of])
+def test_only_components_have_hardware(call):
+    for wrong in (golden.LfsrConfig(), golden.Lfsr(golden.LfsrConfig()), hdl.Lfsr, "lfsr"):
+        with pytest.raises(TypeError, match="^component = .*: a Component is wanted$"):
+            call(wrong)
+
+
+def test_a_whole_run_needs_a_batch_too():
+    class Alone:
+        def run(self, inputs):
+            return CounterTwin().run(inputs)
+
+    with pytest.raises(ValueError, match="^inputs has no batch$"):
+        compare(Counter(), [], Alone())
+
+    class Nothing:
+        def run(self, inputs):
+            return None
+
+    with pytest.raises(TypeError, match="^what twin Nothing returns = None: a mapping of port"):
+        compare(Counter(), ENABLE, Nothing())
 
 
 def test_batches_that_do_not_fit_are_refused():

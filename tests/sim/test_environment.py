@@ -345,7 +345,7 @@ def test_other_inputs_can_be_given(simulator):
         environment.run(1, {"i_valid": [1]})
     with pytest.raises(ValueError, match="inputs have 2 clocks, not 3"):
         environment.run(3, {"o_ready": [1, 1]})
-    with pytest.raises(ValueError, match="clocks = 0: at least 1"):
+    with pytest.raises(ValueError, match="clocks = 0: at least 1 is needed"):
         environment.run(0)
     state = environment.initial()
     environment.advance(state, 1)
@@ -380,6 +380,52 @@ def test_parts_that_do_not_fit_are_refused(parts, text):
 
 
 WIRE = prepare(Wire())
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([Sink], "a part = the class Sink: a Part is wanted"),
+        ([Source(stream="i", beats=[1])], r"Source i: beats = \[1\]: a mapping of fields"),
+        ([Source(stream="i", beats={"data": [0.5]})], "Source i: port i_data has values of type"),
+        (
+            [Source(stream="i", beats={"data": [1]}, gaps=(0.5,))],
+            "Source i: gaps has values of type float64: integers are wanted",
+        ),
+        ([Sink(stream="o", stalls=(True,))], "Sink o: stalls has values of type bool"),
+        ([Host(script=[Wait(1.5)])], r"Wait\(clocks=1.5\): whole numbers are wanted"),
+        ([Host(script=[Write(0.0, 1)])], "whole numbers are wanted"),
+        ([Host(script=[Write(0, True)])], "whole numbers are wanted"),
+        ([Host(script=[], latency=0.5)], "Host host: latency = 0.5: a whole number from 0"),
+    ],
+)
+def test_what_is_no_number_is_refused(parts, text):
+    with pytest.raises(TypeError, match=text):
+        Environment(WIRE, *parts)
+
+
+def test_numbers_of_any_type_make_the_same_environment():
+    """Addresses and values of a host have 64 bits: a narrow type must not cut them."""
+
+    def played(number, array):
+        host = Host(script=[Write(number(3), number(200)), Wait(number(2)), Read(number(3))])
+        source = Source(stream="i", beats={"data": array([7, 200, 9])}, gaps=array([0, 2]))
+        sink = Sink(stream="o", stalls=array([1, 0]))
+        return Environment(WIRE, host, source, sink).run(number(20))
+
+    expected = played(int, list)
+    for number, array in (
+        (np.uint8, lambda them: np.array(them, np.uint8)),
+        (np.int16, lambda them: np.array(them, ">i4")[::-1].copy()[::-1]),
+    ):
+        found = played(number, array)
+        for name, values in expected.outputs.items():
+            np.testing.assert_array_equal(found.outputs[name], values)
+        for name, values in expected.inputs.items():
+            np.testing.assert_array_equal(found.inputs[name], values)
+    assert pauses(0.5, np.uint8(1), np.uint8(8)) == pauses(0.5, 1, 8)
+    with pytest.raises(TypeError, match="^count = 8.0: a whole number from 1 on is wanted$"):
+        pauses(0.5, 1, 8.0)
 
 
 def test_two_parts_of_one_name_are_refused():

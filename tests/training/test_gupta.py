@@ -822,7 +822,7 @@ def test_updates_in_slabs_are_those_of_the_definition(monkeypatch, largest, sett
     z = exact_sum(factors, g, w if v is None else v, w, bound)
     r = 0 if words is None else dither(words, conversion.dropped, 16)
     updates = conversion(z, r)
-    expected = saturate(w + updates, conversion.target)
+    expected = saturate(w.astype(np.int64) + updates, conversion.target)
     for count in (1, 3):
         monkeypatch.setattr(threads, "threads", lambda count=count: count)
         summed = Gradient(g.copy(), None, largest)

@@ -115,7 +115,7 @@ def test_a_network_is_text():
         ),
         ("4C5-MP2-4C5-MP2", (28, 14, 3), "MP2 does not fit: a window of 2 x 2, but 8 x 1 come"),
         ("4C5-MP2-4C5-MP2", (28, 12, 3), "images of 16 x 16 or more are wanted"),
-        ("4C5p2-MP3s2", (28, 0, 3), "images of 3 x 3 or more are wanted"),
+        ("4C5p2-MP3s2", (28, 2, 3), "images of 3 x 3 or more are wanted"),
         ("4C5s3-MP3s2", (10, 10, 3), "images of 11 x 11 or more are wanted"),
     ],
 )
