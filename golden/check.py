@@ -68,6 +68,15 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     return number
 
 
+def whole_fields(owner: Any, low: int, high: int | None, *names: str) -> None:
+    """Check that fields of a frozen dataclass are whole numbers, and make them Python's.
+
+    Configurations with settings have `golden.settings.check_settings` instead.
+    """
+    for name in names:
+        object.__setattr__(owner, name, whole(name, getattr(owner, name), low, high))
+
+
 def truth(name: str, value: Any) -> bool:
     """Return `value` as a bool if it is one, of Python or of NumPy.
 

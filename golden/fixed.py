@@ -261,13 +261,13 @@ def random_bits(r: ArrayLike, s: Codes | int) -> Codes:
     """Return random bits, checked to be in [0, 2^s); `s` is at least 0."""
     r = check.codes("r", r, 0, (1 << int(np.max(s, initial=0))) - 1)
     if np.ndim(s) and (r >> s).any():
-        raise ValueError("r is out of range: 2^s - 1 is the largest, and s differs from code to code")
+        raise ValueError(
+            "r is out of range: 2^s - 1 is the largest, and s differs from code to code"
+        )
     return r
 
 
-def rounded(
-    z: Codes, s: Codes | int, rounding: Rounding, r: Codes | int = 0
-) -> Codes:
+def rounded(z: Codes, s: Codes | int, rounding: Rounding, r: Codes | int = 0) -> Codes:
     """Return z / 2^s rounded to an integer, as `round_shift`, of int64 that is checked already."""
     half = np.int64(1) << s >> 1  # 0 where no bits are dropped
     down = np.maximum(half - 1, 0)

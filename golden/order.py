@@ -19,13 +19,6 @@ from golden.fixed import Codes
 from golden.lfsr import MOST_LANES, Lanes, Words
 
 
-def _whole(owner: Any, low: int, high: int | None, *names: str) -> None:
-    """Check that fields of a dataclass are whole numbers, and make them Python's."""
-    for name in names:
-        number = check.whole(name, getattr(owner, name), low, high)
-        object.__setattr__(owner, name, number)
-
-
 def _blocks(size: int, block: int) -> int:
     """Return the number of blocks for `size` items; the last block may be padded."""
     return -(-size // block)
@@ -78,8 +71,8 @@ class Matrix:
     channels: int
 
     def __post_init__(self) -> None:
-        _whole(self, 0, None, "samples", "row_places", "column_places", "channels")
-        _whole(self, 1, None, "group")
+        check.whole_fields(self, 0, None, "samples", "row_places", "column_places", "channels")
+        check.whole_fields(self, 1, None, "group")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -209,7 +202,7 @@ class TileOrder(Order):
 
     def __post_init__(self) -> None:
         check.instance("matrix", self.matrix, Matrix)
-        _whole(self, 1, None, "rows", "columns")
+        check.whole_fields(self, 1, None, "rows", "columns")
         object.__setattr__(self, "by_columns", check.truth("by_columns", self.by_columns))
 
     @property
@@ -298,8 +291,8 @@ class VectorOrder(Order):
 
     def __post_init__(self) -> None:
         check.instance("matrix", self.matrix, Matrix)
-        _whole(self, 0, MOST_LANES - 1, "first_lane")
-        _whole(self, 1, MOST_LANES, "width")
+        check.whole_fields(self, 0, MOST_LANES - 1, "first_lane")
+        check.whole_fields(self, 1, MOST_LANES, "width")
 
     @property
     def _vectors(self) -> int:
@@ -322,9 +315,7 @@ class VectorOrder(Order):
         """Return vectors, of which there must be as many as draws."""
         vectors = np.asarray(vectors)
         if vectors.shape != (self.leaps, self.width):
-            raise ValueError(
-                f"vectors of {vectors.shape}: {(self.leaps, self.width)} are wanted"
-            )
+            raise ValueError(f"vectors of {vectors.shape}: {(self.leaps, self.width)} are wanted")
         return vectors
 
     def words(self, lanes: Lanes) -> Words:

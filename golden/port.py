@@ -33,7 +33,7 @@ class Port:
     direction
         "in" or "out", seen from the unit.
     width
-        Bits of one element, 1 to 62.
+        Bits of one element, 1 or more. Stimuli and traces have ports of at most 62.
     signed
         Whether an element is in two's complement.
     lanes
@@ -60,7 +60,7 @@ class Port:
     def __post_init__(self) -> None:
         check.instance("name", self.name, str)
         check.one_of(f"port {self.name}: direction", self.direction, ("in", "out"))
-        width = check.whole(f"port {self.name}: width", self.width, 1, WIDEST_ELEMENT)
+        width = check.whole(f"port {self.name}: width", self.width, 1)
         signed = check.truth(f"port {self.name}: signed", self.signed)
         lanes = self.lanes
         if lanes is not None:
@@ -179,7 +179,9 @@ def checked(
             f"no input port is called {', '.join(unknown)}; there are {', '.join(known)}"
         )
     arrays = {
-        name: check.integers(f"port {name}", values, bools=(known[name].minimum, known[name].maximum) == (0, 1))
+        name: check.integers(
+            f"port {name}", values, bools=(known[name].minimum, known[name].maximum) == (0, 1)
+        )
         for name, values in inputs.items()
     }
     clocks = clocks_of(arrays)

@@ -34,7 +34,7 @@ class UartConfig:
     latency = 2
 
     def __post_init__(self) -> None:
-        check.whole("clocks", self.clocks, 2, 1 << 24)
+        check.whole_fields(self, 2, 1 << 24, "clocks")
 
     @property
     def ports(self) -> tuple[Port, ...]:

@@ -35,7 +35,7 @@ class CheckerConfig:
     fails_after = 3
 
     def __post_init__(self) -> None:
-        check_words(self.width, self.words)
+        check_words(self)
 
     @property
     def ports(self) -> tuple[Port, ...]:

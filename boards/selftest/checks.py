@@ -117,7 +117,7 @@ class Check:
     latency: int
 
     def __post_init__(self) -> None:
-        check.whole("latency", self.latency, 1, 1 << 16)
+        check.whole_fields(self, 1, 1 << 16, "latency")
         for name, fields in (("operands", self.operands), ("results", self.results)):
             lengths = sorted({len(values) for values in fields.values()})
             if len(lengths) != 1 or lengths[0] == 0:
@@ -285,7 +285,7 @@ def make_check(config: UnitConfig, operands: int, seed: int, cells: str = "gener
     """
     if type(config) not in _UNITS:
         raise TypeError(f"{type(config).__name__}: the self-test has no operands for this unit")
-    check.whole("operands", operands, 1, 1 << 16)
+    operands = check.whole("operands", operands, 1, 1 << 16)
     name, component, twin, stimulus = _UNITS[type(config)]
     fields = stimulus(config, _Random(seed), operands)
     rows, made_of = 1, {}

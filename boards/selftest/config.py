@@ -56,9 +56,9 @@ class SelfTestConfig:
 
     def __post_init__(self) -> None:
         check.whole("number of units", len(self.units), 1, PATTERN.draw // 2)
-        check.whole("operands", self.operands, 1, 1 << 16)
-        check.whole("passes", self.passes, 1, 16)
-        check.whole("seed", self.seed, 0, 1 << 30)
+        check.whole_fields(self, 1, 1 << 16, "operands")
+        check.whole_fields(self, 1, 16, "passes")
+        check.whole_fields(self, 0, 1 << 30, "seed")
 
     def checks(self, cells: str = "generic") -> list[Check]:
         """Return the units with their operands and the expected results.
@@ -109,7 +109,9 @@ class TopConfig:
             raise ValueError(
                 f"board = {self.board!r}: printable ASCII without braces and spaces is wanted"
             )
-        check.whole("passes", self.passes, 1, 16)
+        check.whole_fields(self, 1, 16, "passes")
+        if self.period is not None:
+            check.whole_fields(self, 1, 1 << 32, "period")
         check.whole("period", self.clocks_per_line, 1, 1 << 32)
         UartConfig.at(self.frequency, self.baud)
 

@@ -1,6 +1,7 @@
 """The player's configuration and its twin: when the words of a ROM come up on a stream."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from golden.twin import Trace, Twin
 DEEPEST = 1 << 24
 
 
-def check_words(width: int, words: tuple[int, ...]) -> None:
-    """Raise unless `words` are 1 to `DEEPEST` whole numbers of `width` bits, 1 to 4096."""
-    check.whole("width", width, 1, 4096)
-    check.whole("number of words", len(words), 1, DEEPEST)
-    for word in (min(words), max(words)):
-        check.whole("word", word, 0, (1 << width) - 1)
+def check_words(config: Any) -> None:
+    """Check that a configuration has 1 to `DEEPEST` words of `width` bits, 1 to 4096; make all of
+    them Python's integers.
+    """
+    check.whole_fields(config, 1, 4096, "width")
+    check.whole("number of words", len(config.words), 1, DEEPEST)
+    most = (1 << config.width) - 1
+    words = tuple(check.whole("word", word, 0, most) for word in config.words)
+    object.__setattr__(config, "words", words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ class PlayerConfig:
     latency = 2
 
     def __post_init__(self) -> None:
-        check_words(self.width, self.words)
+        check_words(self)
 
     @property
     def ports(self) -> tuple[Port, ...]:

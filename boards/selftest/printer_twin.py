@@ -35,9 +35,8 @@ class PrinterConfig:
     width: int
 
     def __post_init__(self) -> None:
-        check.whole("numbers", self.numbers, 1, 64)
-        check.whole("words", self.words, 1, 64)
-        check.whole("width", self.width, 2, 62)
+        check.whole_fields(self, 1, 64, "numbers", "words")
+        check.whole_fields(self, 2, 62, "width")
         if not self.rom or self.rom[-1] != END:
             raise ValueError(f"rom = {self.rom!r}: it must end with the byte {END}")
         for byte in self.rom:

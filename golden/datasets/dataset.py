@@ -1,7 +1,6 @@
 """The form of all data sets in memory: images and labels."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +53,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check.instance("name", self.name, str)
-        self._set("pixel_max", check.whole("pixel_max", self.pixel_max, 1, 255))
-        self._set("classes", check.whole("classes", self.classes, 2, 256))
+        check.whole_fields(self, 1, 255, "pixel_max")
+        check.whole_fields(self, 2, 256, "classes")
         for part in ("train", "test"):
             images = self._bytes(f"{part}_images", (3, 4), self.pixel_max)
             labels = self._bytes(f"{part}_labels", (1,), self.classes - 1)
@@ -70,9 +69,6 @@ class Dataset:
                 f"test_images are of {self.test_images.shape[1:]}"
             )
 
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-
     def _bytes(self, name: str, dimensions: tuple[int, ...], most: int) -> Bytes:
         """Replace an array by its values in uint8, checked to be from 0 to `most`."""
         array = check.integers(name, getattr(self, name))
@@ -86,7 +82,7 @@ class Dataset:
         check.whole(f"largest {what} of {name}", array.max(), 0, most)
         check.whole(f"smallest {what} of {name}", array.min(), 0, most)
         array = array.astype(np.uint8, copy=False)
-        self._set(name, array)
+        object.__setattr__(self, name, array)
         return array
 
     @property

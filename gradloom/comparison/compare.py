@@ -114,7 +114,10 @@ def compare(
             seconds += perf_counter() - begin
             if waves is not None and done < waveform_writer.MOST_EARLY:
                 early.append(
-                    {name: values[: waveform_writer.MOST_EARLY] for name, values in stimulus.items()}
+                    {
+                        name: values[: waveform_writer.MOST_EARLY]
+                        for name, values in stimulus.items()
+                    }
                 )
             check.take(stimulus, got)
     finally:

@@ -151,7 +151,13 @@ def verilog(component: wiring.Component, name: str | None = None) -> str:
     '// noise: Leap-forward Galois LFSRs: random bits, one draw per lane and clock.'
     """
     unit = unit_of(component)
-    name = checked_name(name) if name is not None else unit.module if unit else snake(type(component).__name__)
+    name = (
+        checked_name(name)
+        if name is not None
+        else unit.module
+        if unit
+        else snake(type(component).__name__)
+    )
     design = parts(component, name)
     modules = readable(
         _yosys("\n".join(part.rtlil for part in design)),

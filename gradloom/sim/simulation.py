@@ -9,6 +9,7 @@ import numpy as np
 from amaranth.lib import wiring
 from numpy.typing import ArrayLike, NDArray
 
+from golden import check
 from golden.fixed import Codes
 from golden.port import checked, inputs_of, outputs_of
 from golden.twin import Trace
@@ -249,6 +250,7 @@ class Simulation(ABC):
 
 def top_level(component: wiring.Component, probes: "Probes | None") -> TopLevel:
     """Return a component with plain ports, and with its probes as outputs."""
+    check.instance("component", component, wiring.Component)
     if not probes:
         return TopLevel(component)
     from gradloom.sim.probes import probed

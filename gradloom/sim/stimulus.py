@@ -168,8 +168,8 @@ class UsualInputs:
     def __post_init__(self) -> None:
         check.instance("unit", self.unit, Unit)
         check.instance("config", self.config, self.unit.config)
-        for name, low in (("clocks", 1), ("seed", 0)):
-            object.__setattr__(self, name, check.whole(name, getattr(self, name), low))
+        check.whole_fields(self, 1, None, "clocks")
+        check.whole_fields(self, 0, None, "seed")
 
     def __iter__(self) -> Iterator[Trace]:
         ports, borders = self.config.ports, self.config.borders()
