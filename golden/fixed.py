@@ -191,7 +191,7 @@ class Conversion:
         return self.apply(z, r)
 
     def apply(self, z: Codes, r: Codes | int) -> Codes:
-        """Return wide codes `z` converted with random bits `r`, which are checked already: int64."""
+        """Return int64 codes `z` converted with random bits `r`, both checked already."""
         s, target = self.dropped, self.target
         if s > 0:
             y = rounded(z, s, self.rounding, r)

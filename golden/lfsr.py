@@ -287,7 +287,7 @@ def dither(words: ArrayLike, dropped: ArrayLike, draw: int) -> Codes:
 
 
 def addends(words: Words | Codes, dropped: Codes | int, draw: int) -> Codes:
-    """Return the addends of stochastic rounding, as `dither`, of arrays that are checked already."""
+    """Return the addends of stochastic rounding, as `dither`, of checked arrays."""
     words = words.astype(np.int64, copy=False)
     s = np.maximum(dropped, 0)
     taken = np.minimum(s, draw)

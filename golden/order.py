@@ -92,8 +92,7 @@ class Matrix:
         return np.concatenate([rows.reshape(-1) for rows in groups])
 
     def of(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """Return the matrix of a tensor, (rows, columns); a view of the tensor where rows keep their
-        order.
+        """Return the matrix of a tensor, (rows, columns); a view where rows keep their order.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The same integers in every form in which a caller may have them: types, orders, strides, lists."""
+"""The same integers in every form that a caller may have: types, orders, strides, lists."""
 
 import numpy as np
 from hypothesis import strategies as st

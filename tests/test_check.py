@@ -68,7 +68,7 @@ def test_both_ends_are_allowed():
     ends = [-(1 << 61), (1 << 61) - 1]
     assert check.codes("z", ends).tolist() == ends
     assert check.codes("z", np.array([3, 200], np.uint8), 3, 200).tolist() == [3, 200]
-    with pytest.raises(ValueError, match="^z: 201 is out of range: allowed are 3 to 200$"):
+    with pytest.raises(ValueError, match=r"^z: 201 is out of range: allowed are 3 to 200$"):
         check.codes("z", np.array([3, 201], np.uint8), 3, 200)
 
 
@@ -79,5 +79,5 @@ def test_no_codes_are_codes():
 
 def test_an_error_is_one_line_for_any_value():
     for value in (np.zeros((50, 50)), "a\nb", list(range(1000)), int, {"a": np.zeros(5)}):
-        with pytest.raises(TypeError, match="^rows = .*: a whole number from 1 to 9 is wanted$"):
+        with pytest.raises(TypeError, match=r"^rows = .*: a whole number from 1 to 9 is wanted$"):
             check.whole("rows", value, 1, 9)

@@ -135,7 +135,7 @@ def test_a_table_of_numpy_s_numbers_is_read():
     assert made(golden.ArrayConfig, values) == golden.ArrayConfig(
         rows=4, macc=golden.MaccConfig(depth=200)
     )
-    with pytest.raises(ValueError, match="^rows = .*: a whole number is wanted$"):
+    with pytest.raises(ValueError, match=r"^rows = .*: a whole number is wanted$"):
         made(golden.ArrayConfig, {"rows": np.float64(4)})
 
 
@@ -192,13 +192,13 @@ def test_sizes_of_numpy_make_hardware():
         assert hdl.Array(config).config == golden.ArrayConfig(rows=int(n), columns=int(n))
     assert hdl.Buffer(8, depth=np.uint8(5), rows=np.int64(2)).depth == 5
     for wrong in ({"depth": 5.0}, {"depth": 5, "rows": 0}, {"depth": True}):
-        with pytest.raises((TypeError, ValueError), match="^(depth|rows) = "):
+        with pytest.raises((TypeError, ValueError), match=r"^(depth|rows) = "):
             hdl.Buffer(8, **wrong)
-        with pytest.raises((TypeError, ValueError), match="^(depth|rows) = "):
+        with pytest.raises((TypeError, ValueError), match=r"^(depth|rows) = "):
             golden.Buffer(**wrong)
-    with pytest.raises(TypeError, match="^cells = 'ecp5': a Cells is wanted$"):
+    with pytest.raises(TypeError, match=r"^cells = 'ecp5': a Cells is wanted$"):
         hdl.Macc(golden.MaccConfig(), cells="ecp5")
-    with pytest.raises(TypeError, match="^cells = 'ecp5': a Cells is wanted$"):
+    with pytest.raises(TypeError, match=r"^cells = 'ecp5': a Cells is wanted$"):
         hdl.Array(golden.ArrayConfig(), cells="ecp5")
 
 

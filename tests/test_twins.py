@@ -193,11 +193,11 @@ def test_bools_are_for_one_unsigned_bit(name, arguments):
 def test_what_is_no_mapping_is_refused():
     twin = golden.Lfsr(golden.LfsrConfig())
     for wrong in (None, [1, 2], np.ones(3), twin):
-        with pytest.raises(TypeError, match="^inputs = .*: a mapping of port names to integers"):
+        with pytest.raises(TypeError, match=r"^inputs = .*: a mapping of port names to integers"):
             twin.run(wrong)
-    with pytest.raises(ValueError, match="^inputs = {}: values of one port or more are wanted$"):
+    with pytest.raises(ValueError, match=r"^inputs = {}: values of one port or more are wanted$"):
         twin.run({})
-    with pytest.raises(ValueError, match="^no input port is called 0; there are rst, o_ready$"):
+    with pytest.raises(ValueError, match=r"^no input port is called 0; there are rst, o_ready$"):
         twin.run({0: [1]})
 
 

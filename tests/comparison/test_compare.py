@@ -512,7 +512,7 @@ def test_what_cannot_be_compared_is_named(change, message):
 @pytest.mark.parametrize("call", [prepare, verilog, flatten, twin_of])
 def test_only_components_have_hardware(call):
     for wrong in (golden.LfsrConfig(), golden.Lfsr(golden.LfsrConfig()), hdl.Lfsr, "lfsr"):
-        with pytest.raises(TypeError, match="^component = .*: a Component is wanted$"):
+        with pytest.raises(TypeError, match=r"^component = .*: a Component is wanted$"):
             call(wrong)
 
 
@@ -521,14 +521,14 @@ def test_a_whole_run_needs_a_batch_too():
         def run(self, inputs):
             return CounterTwin().run(inputs)
 
-    with pytest.raises(ValueError, match="^inputs has no batch$"):
+    with pytest.raises(ValueError, match=r"^inputs has no batch$"):
         compare(Counter(), [], Alone())
 
     class Nothing:
         def run(self, inputs):
             return None
 
-    with pytest.raises(TypeError, match="^what twin Nothing returns = None: a mapping of port"):
+    with pytest.raises(TypeError, match=r"^what twin Nothing returns = None: a mapping of port"):
         compare(Counter(), ENABLE, Nothing())
 
 

@@ -424,7 +424,7 @@ def test_numbers_of_any_type_make_the_same_environment():
         for name, values in expected.inputs.items():
             np.testing.assert_array_equal(found.inputs[name], values)
     assert pauses(0.5, np.uint8(1), np.uint8(8)) == pauses(0.5, 1, 8)
-    with pytest.raises(TypeError, match="^count = 8.0: a whole number from 1 on is wanted$"):
+    with pytest.raises(TypeError, match=r"^count = 8.0: a whole number from 1 on is wanted$"):
         pauses(0.5, 1, 8.0)
 
 
