@@ -6,7 +6,7 @@ of a native integer type, so that no arithmetic depends on the types that a call
 """
 
 from collections.abc import Iterable, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,16 @@ def _a(name: str) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
+def is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number, of Python or of NumPy. A bool does not count."""
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def is_real(value: Any) -> bool:
+    """Return whether a value is a real number, of Python or of NumPy. A bool does not count."""
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
 def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` as an int if it is a whole number from `low` to `high`; None is no limit.
 
@@ -57,7 +67,7 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
         ...
     ValueError: lanes = 300: allowed are 1 to 255
     """
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not is_whole(value):
         to = "on" if high is None else f"to {high}"
         raise TypeError(f"{name} = {shown(value)}: a whole number from {low} {to} is wanted")
     number = int(value)
@@ -152,7 +162,7 @@ def integers(name: str, values: ArrayLike, bools: bool = False) -> NDArray[Any]:
     if array.dtype.kind == "f" and not isinstance(values, np.ndarray):
         objects = np.array(values, object)
     numbers = objects.ravel().tolist()
-    if numbers and all(isinstance(n, Integral) and not isinstance(n, bool) for n in numbers):
+    if numbers and all(is_whole(number) for number in numbers):
         low, high = int(min(numbers)), int(max(numbers))
         for kind in (np.int64, np.uint64):
             if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:

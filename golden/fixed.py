@@ -8,7 +8,7 @@ sum in Convert.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -271,6 +271,7 @@ def rounded(z: Codes, s: Codes | int, rounding: Rounding, r: Codes | int = 0) ->
     """Return z / 2^s rounded to an integer, as `round_shift`, of int64 that is checked already."""
     half = np.int64(1) << s >> 1  # 0 where no bits are dropped
     down = np.maximum(half - 1, 0)
+    addend: Any
     match rounding:
         case Rounding.STOCHASTIC:
             addend = r

@@ -149,7 +149,8 @@ def checked(
     inputs
         Values at every clock edge, by port name.
     narrow
-        Do not convert vectors of lanes to int64. They take most of the memory of a long stimulus.
+        Do not convert vectors of lanes to int64, except uint64 and another byte order. They take
+        most of the memory of a long stimulus.
 
     Returns
     -------
@@ -188,9 +189,16 @@ def checked(
     for name, values in arrays.items():
         _check(known[name], values, clocks)
     return clocks, {
-        name: values if narrow and values.ndim > 1 else values.astype(np.int64, copy=False)
+        name: values
+        if narrow and values.ndim > 1 and _is_plain(values)
+        else values.astype(np.int64, copy=False)
         for name, values in arrays.items()
     }
+
+
+def _is_plain(values: NDArray[Any]) -> bool:
+    """Return whether sums and products with int64 are int64; with uint64 they would be floats."""
+    return values.dtype.isnative and np.can_cast(values.dtype, np.int64)
 
 
 def clocks_of(inputs: Mapping[str, NDArray[Any]]) -> int:

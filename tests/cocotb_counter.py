@@ -119,6 +119,8 @@ async def a_long_run_ends_soon_after_a_difference(dut):
 async def what_is_not_the_unit_is_refused(dut):
     with pytest.raises(ValueError, match="counter has no port i_valid"):
         Scoreboard(dut, golden.Array(golden.ArrayConfig(rows=2, columns=2)))
+    with pytest.raises(TypeError, match="twin = the class CounterTwin: a twin is wanted"):
+        Scoreboard(dut, CounterTwin, ports=Counter())
     with pytest.raises(TypeError, match="the ports of CounterTwin are not known"):
         Scoreboard(dut, CounterTwin())
     with pytest.raises(ValueError, match="there is no clock after a reset"):

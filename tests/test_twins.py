@@ -159,7 +159,7 @@ def test_narrow_integers_give_the_same_values(name, arguments):
 
 
 @every_unit
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_inputs_of_any_form_give_the_same_values(name, arguments, data):
     """They are read alone: what cannot be written stays as it is, and so does what can."""

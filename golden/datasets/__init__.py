@@ -37,7 +37,7 @@ def digits(held_out_seed: int = 0) -> Dataset:
     >>> data.train_images.shape, data.test_images.shape, data.classes
     ((1438, 8, 8), (359, 8, 8), 10)
     """
-    check.whole("held_out_seed", held_out_seed, 0, 2**63 - 1)
+    held_out_seed = check.whole("held_out_seed", held_out_seed, 0, 2**63 - 1)
     with np.load(_DIGITS, allow_pickle=False) as data:
         images, labels = data["images"], data["labels"]
     order = np.random.Generator(np.random.PCG64(held_out_seed)).permutation(len(images))

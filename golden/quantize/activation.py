@@ -45,7 +45,12 @@ def quantize_activation(acc: ArrayLike, shift: int, bits: int = 8) -> Codes:
     """
     acc = check.codes("acc", acc)
     shift = check.whole("shift", shift, 0, WIDEST)
-    top = limit(check.whole("bits", bits, 2, WIDEST_WORD)) << shift
+    return _quantized(acc, shift, check.whole("bits", bits, 2, WIDEST_WORD))
+
+
+def _quantized(acc: Codes, shift: int, bits: int) -> Codes:
+    """Return activations, as `quantize_activation`; all is checked."""
+    top = limit(bits) << shift
     clipped = np.clip(acc, 0, min(top, (1 << WIDEST) - 1))
     return rounded(clipped, shift, Rounding.NEAREST_EVEN)
 
@@ -150,6 +155,6 @@ class ActivationQuantizer(StreamTwin):
         data, unclipped = np.zeros_like(acc), np.zeros_like(acc)
         for s in np.unique(shift).tolist():
             rows = shift == s
-            data[rows] = quantize_activation(acc[rows], s, config.bits)
+            data[rows] = _quantized(acc[rows], s, config.bits)
             unclipped[rows] = acc[rows] <= limit(config.bits) << s
         return {"data": data, "active": (acc > 0).astype(np.int64), "unclipped": unclipped}

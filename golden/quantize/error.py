@@ -1,6 +1,7 @@
 """WAGE's Q_E, which scales a tensor of errors by a power of two (Wu et al. 2018)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,13 +63,20 @@ def quantize_error(
     exponent = check.whole("exponent", exponent, 0, WIDEST)
     bits = check.whole("bits", bits, 2, WIDEST_WORD)
     check.one_of("rounding", rounding, ROUNDINGS)
-    top, s = limit(bits), exponent - (bits - 1)
+    s = exponent - (bits - 1)
+    r = random_bits(r, s) if s > 0 and rounding == Rounding.STOCHASTIC else 0
+    check.broadcast(error=error, r=r)
+    return _quantized(error, s, bits, rounding, r)
+
+
+def _quantized(error: Codes, s: int, bits: int, rounding: Rounding, r: Codes | int) -> Codes:
+    """Return quantized errors, as `quantize_error`, with s bits dropped; all is checked."""
+    top = limit(bits)
     if s <= 0:
         return np.clip(np.clip(error, -top, top) << -s, -top, top)
     if rounding == Rounding.STOCHASTIC:
-        r = random_bits(r, s)
-        check.broadcast(error=error, r=r)
-        return np.sign(error) * np.minimum((np.abs(error) + r) >> s, top)
+        wide: Any = np.abs(error) + r
+        return np.sign(error) * np.minimum(wide >> s, top)
     return rounded(np.clip(error, -(top << s), top << s), s, Rounding.NEAREST_EVEN)
 
 
@@ -216,6 +224,7 @@ class ErrorQuantizer(StreamTwin):
         data = np.zeros_like(error)
         for k in np.unique(exponent).tolist():
             rows = exponent == k
-            r = addends(words[rows], k - (config.bits - 1), config.generator.draw)
-            data[rows] = quantize_error(error[rows], k, config.bits, config.rounding, r)
+            s = k - (config.bits - 1)
+            r = addends(words[rows], s, config.generator.draw)
+            data[rows] = _quantized(error[rows], s, config.bits, config.rounding, r)
         return {"data": data * accepted["i_keep"] * (1 - accepted["zero"][:, None])}

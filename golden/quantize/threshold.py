@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from math import isqrt
-from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -101,6 +101,19 @@ class Folded:
 
     thresholds: Codes
     negative: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        thresholds = check.codes("thresholds", self.thresholds)
+        negative = np.asarray(self.negative)
+        if thresholds.ndim != 2 or negative.shape != thresholds.shape[:1]:
+            raise ValueError(
+                f"thresholds of {thresholds.shape} and negative of {negative.shape}: "
+                "(channels, steps) and (channels,) are wanted"
+            )
+        if negative.dtype.kind != "b":
+            raise TypeError(f"negative has values of type {negative.dtype}: bools are wanted")
+        object.__setattr__(self, "thresholds", thresholds)
+        object.__setattr__(self, "negative", negative)
 
 
 def fold(
@@ -190,19 +203,16 @@ def fold(
     )
 
 
-def _rational(name: str, value: object) -> Fraction:
+def _rational(name: str, value: Any) -> Fraction:
     """Return a number as an exact rational."""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if check.is_real(value):
         try:
-            return Fraction(value if isinstance(value, Fraction) else _plain(value))
+            if isinstance(value, Fraction):
+                return value
+            return Fraction(int(value) if check.is_whole(value) else float(value))
         except (ValueError, OverflowError):  # not a number, or infinite
             pass
     raise ValueError(f"{name} = {check.shown(value)}: a finite number is wanted")
-
-
-def _plain(value: Real) -> int | float:
-    """Return a number as one of Python, without a loss."""
-    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _rationals(name: str, values: ArrayLike) -> list[Fraction]:

@@ -1,6 +1,7 @@
 """WAGE's Q_G and the saturating update of the stored weights (Wu et al. 2018)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -64,11 +65,17 @@ def update_weight(
     saturation = check.whole("saturation", saturation, 1, most)
     r = random_bits(r, s) if s > 0 else 0
     check.broadcast(n=n, gradient=gradient, r=r)
+    return _updated(n, gradient, s, saturation, r)
+
+
+def _updated(n: Codes, gradient: Codes, s: int, saturation: int, r: Codes | int) -> Codes:
+    """Return updated weights, as `update_weight`, with s = exponent - rate; all is checked."""
     magnitude = np.abs(gradient)
     # A step of more than twice the range of a weight saturates every n. Larger steps are clipped
     # before the shift, which might overflow otherwise.
     far = 2 << WIDEST_WORD
-    steps = (magnitude + r) >> s if s > 0 else np.minimum(magnitude, far) << min(-s, WIDEST_WORD)
+    wide: Any = magnitude + r
+    steps = wide >> s if s > 0 else np.minimum(magnitude, far) << min(-s, WIDEST_WORD)
     return np.clip(n - np.sign(gradient) * steps, -saturation, saturation)
 
 
@@ -227,5 +234,5 @@ class WeightUpdate(StreamTwin):
             rows = shift == s
             r = addends(words[rows], s, config.generator.draw)
             # If all gradients are zero, sgn(0) = 0: the weights do not change.
-            updated[rows] = update_weight(weight[rows], gradient[rows], s, 0, config.saturation, r)
+            updated[rows] = _updated(weight[rows], gradient[rows], s, config.saturation, r)
         return {"weight": updated}

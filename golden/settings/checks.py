@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
-from numbers import Integral, Number
+from numbers import Number
 from typing import Any, cast, get_args, get_origin
 
 from golden import check
@@ -143,9 +143,7 @@ def _plain_items(name: str, value: tuple[Any, ...]) -> tuple[Any, ...]:
     def item(one: Any) -> Any:
         if isinstance(one, tuple):
             return _plain_items(name, one)
-        if isinstance(one, Integral) and not isinstance(one, bool):
-            return int(one)
-        return one
+        return int(one) if check.is_whole(one) else one
 
     plain = tuple(item(one) for one in value)
     same = all(new is old for new, old in zip(plain, value))
@@ -155,7 +153,7 @@ def _plain_items(name: str, value: tuple[Any, ...]) -> tuple[Any, ...]:
 def _whole(name: str, value: Any, spec: Setting, config: Any) -> int:
     """Return the value as an int of the field's range."""
     if spec.low is None:
-        if isinstance(value, bool) or not isinstance(value, Integral):
+        if not check.is_whole(value):
             raise TypeError(f"{name} = {check.shown(value)}: a whole number is wanted")
         return int(value)
     ends = [(end.of(config), end) if isinstance(end, Bound) else (end, end) for end in spec.high]

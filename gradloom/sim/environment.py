@@ -12,7 +12,6 @@ Numbers of idle clocks are a sequence that is repeated without end. `pauses` ret
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -58,7 +57,7 @@ def pauses(often: float, seed: int, count: int = 4093) -> tuple[int, ...]:
     (1, 4, 0, 4, 0, 0, 2, 0)
     """
     seed, count = check.whole("seed", seed, 0), check.whole("count", count, 1)
-    if not isinstance(often, Real) or not 0 <= often < 1:
+    if not check.is_real(often) or not 0 <= often < 1:
         raise ValueError(f"often = {often}: allowed are values from 0 to less than 1")
     rng = np.random.default_rng(seed)
     return tuple((rng.geometric(1 - often, count) - 1).tolist())
@@ -170,7 +169,7 @@ def _pattern(who: str, what: str, values: Sequence[int], least: int = 0) -> list
 
 def _plain(who: str, step: object, number: int) -> int:
     """Return a number of a host's access as an int."""
-    if isinstance(number, bool) or not isinstance(number, Integral):
+    if not check.is_whole(number):
         raise TypeError(f"{who}: {step}: whole numbers are wanted")
     return int(number)
 
@@ -488,6 +487,7 @@ class Host(Part):
     def text(self, layout: Layout) -> Numbers:
         who = f"Host {self.name}"
         numbers: list[int] = []
+        entry: tuple[int, ...]
         for step in self.script:
             match step:
                 case Write(address, value):

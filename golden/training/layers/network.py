@@ -54,6 +54,10 @@ class Window:
     stride: int = 1
     padding: int = 0
 
+    def __post_init__(self) -> None:
+        check.whole_fields(self, 1, None, "height", "width", "stride")
+        check.whole_fields(self, 0, None, "padding")
+
     def places(self, height: int, width: int) -> tuple[int, int]:
         """Return the rows and columns of places on an image; below 1 if the window does not fit."""
         around = 2 * self.padding
