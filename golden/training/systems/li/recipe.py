@@ -421,6 +421,7 @@ class LiRecipe(Recipe):
         width = ((bound * places * self.batch) << RATE_BITS).bit_length() + 1
         if width > WIDEST:
             raise ValueError(
-                f"batch = {self.batch}: a step of {bound} * {places} places * {self.batch} images * 2^{RATE_BITS}: "
+                f"batch = {self.batch}: a step of {bound} * {places} places * {self.batch} images "
+                f"* 2^{RATE_BITS}: "
                 f"{width} bits, at most {WIDEST} are allowed; take a smaller batch or input_fl"
             )
