@@ -409,7 +409,7 @@ class Lanes:
 
     def peek(self) -> Words:
         """Return the next draw of every lane, (lanes,), without advancing the lanes."""
-        return self._ahead[0]
+        return self._ahead[0].copy()
 
     def take(self, draws: int) -> Words:
         """Return the next `draws` draws of every lane, (draws, lanes), and advance the lanes."""

@@ -157,7 +157,8 @@ def checked(
     clocks : int
         Number of clocks.
     inputs : dict
-        The inputs as int64 arrays, (clocks,) or (clocks, lanes).
+        The inputs as int64 arrays, (clocks,) or (clocks, lanes). An array that is int64 already is
+        not copied.
 
     Raises
     ------

@@ -464,3 +464,11 @@ def test_results_are_arrays_of_their_own():
         assert not np.shares_memory(found, z) and not np.shares_memory(found, n)
         found[...] = 9
     assert z.tolist() == n.tolist() == [1, 2, 3]
+
+
+def test_what_lanes_give_out_does_not_lead_back():
+    lanes = Lanes(Generator(), 0, 2)
+    expected = lanes.copy().take(5)
+    for found in (lanes.peek(), lanes.copy().take(5)):
+        found[...] = 0
+    assert np.array_equal(lanes.take(5), expected)

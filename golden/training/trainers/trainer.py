@@ -263,7 +263,7 @@ class Trainer(ABC, Generic[R]):
             "random": self.random.bit_generator.state,
             **self._own_state(),
         }
-        return {**named, "order": self._order, "walk": np.array(json.dumps(walk))}
+        return {**named, "order": self._order.copy(), "walk": np.array(json.dumps(walk))}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Continue from the state of a trainer with the same recipe, network and images.
