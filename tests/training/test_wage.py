@@ -460,7 +460,7 @@ def small(shape=(1, 11, 1), **changes):
 
 
 def batch(random, count=5):
-    return random.integers(0, 17, (count, 11), np.uint8), random.integers(0, 4, count)
+    return random.integers(0, 17, (count, 1, 11), np.uint8), random.integers(0, 4, count)
 
 
 def test_nothing_to_learn_moves_nothing_but_the_lanes():
@@ -468,7 +468,7 @@ def test_nothing_to_learn_moves_nothing_but_the_lanes():
     trainer = small()
     before = [weight.copy() for weight in trainer.weights]
     record = []
-    trainer.step(np.zeros((5, 11), np.uint8), np.arange(5) % 4, record)
+    trainer.step(np.zeros((5, 1, 11), np.uint8), np.arange(5) % 4, record)
     for old, new in zip(before, trainer.weights, strict=True):
         assert np.array_equal(old, new)
     scales = [entry for entry in noted(record, ShiftExponent) if of_gradient(entry)]
@@ -485,7 +485,7 @@ def test_nothing_to_learn_clips_all_the_same():
     trainer = small(saturation="half")
     trainer.weights[0][0, :3] = 127, -100, 64
     record = []
-    trainer.step(np.zeros((5, 11), np.uint8), np.arange(5) % 4, record)
+    trainer.step(np.zeros((5, 1, 11), np.uint8), np.arange(5) % 4, record)
     assert trainer.weights[0][0, :3].tolist() == [64, -64, 64]
     entry = noted(record, WageUpdate)[-1]
     stored, gradient = entry.tensors["n"], entry.tensors["gradient"]
@@ -724,8 +724,8 @@ def test_a_step_wants_the_batch_of_its_recipe():
 def test_the_class_is_the_lowest_of_equal_maxima():
     trainer = small()
     trainer.weights[-1] = np.zeros_like(trainer.weights[-1])
-    assert trainer.predict(np.full((3, 11), 9, np.uint8)).tolist() == [0, 0, 0]
-    score = trainer.evaluate(np.full((4, 11), 9, np.uint8), np.arange(4))
+    assert trainer.predict(np.full((3, 1, 11), 9, np.uint8)).tolist() == [0, 0, 0]
+    score = trainer.evaluate(np.full((4, 1, 11), 9, np.uint8), np.arange(4))
     assert score.wrong == 3 and score.error == 75.0
 
 
