@@ -6,8 +6,12 @@ component with its twin, Verilog of any component. Names are imported when they 
 that `import gradloom` is quick.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from gradloom.neighbours import hidden
 
 if TYPE_CHECKING:
     from golden.port import Port
@@ -34,6 +38,14 @@ if TYPE_CHECKING:
         WeightUpdate,
     )
     from hdl.layout import payload
+
+if _hidden := hidden():
+    # The command says it in one line: as `python -m gradloom`, which is found just now, or as the
+    # script `gradloom`.
+    if os.path.basename(next(iter(sys.argv), "")) in ("-m", "gradloom"):
+        print(f"gradloom: {_hidden}", file=sys.stderr)
+        sys.exit(2)
+    raise ImportError(_hidden)
 
 #: Module to the names that are imported from it.
 _HOMES = {

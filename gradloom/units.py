@@ -33,7 +33,7 @@ class Unit:
     Parameters
     ----------
     name
-        Name on the command line and of the generated module.
+        Name on the command line; that of the generated module has `gradloom_` in front.
     summary
         Description, one line.
     component, twin
@@ -56,7 +56,7 @@ class Unit:
     --------
     >>> unit = UNITS["array"]
     >>> unit.module, unit.component.__name__, unit.twin.__module__
-    ('array', 'Array', 'golden.array')
+    ('gradloom_array', 'Array', 'golden.array')
     >>> unit.configure(rows=2, raw=True).conversions
     ()
     """
@@ -74,8 +74,8 @@ class Unit:
 
     @property
     def module(self) -> str:
-        """Name of the Verilog module."""
-        return self.name.replace("-", "_")
+        """Name of the Verilog module, unless another is given."""
+        return f"gradloom_{self.name.replace('-', '_')}"
 
     @cached_property
     def options(self) -> tuple[click.Option, ...]:

@@ -25,6 +25,8 @@ from golden.settings import mapping
 
 #: Name of the design and of its files.
 NAME = "selftest"
+#: Name of the report's file.
+REPORT = "report.json"
 #: Commands of platforms that are not needed for a bitstream.
 _ONLY_TO_LOAD = {"dfu-suffix", "openFPGALoader"}
 #: The stage that a command is shown as.
@@ -41,6 +43,13 @@ _XILINX = (
 
 #: Called with the present stage, and a line that its tool has written.
 Progress = Callable[[str, str], None]
+
+
+def files(board: Board) -> list[str]:
+    """Return the names of the files of a build, the report last."""
+    if board.family == "xc7":
+        return [f"{NAME}.v", f"{NAME}.xdc", f"{NAME}.tcl", f"build_{NAME}.sh", REPORT]
+    return [board.file, REPORT]
 
 
 class ClockError(FlowError):
@@ -130,7 +139,7 @@ def build(
         report["clock_mhz"] = {"wanted": board.frequency / 1e6}
         luts = sum(number for name, number in sizes.items() if re.fullmatch("LUT[1-6]", name))
         report["cells"] = {"LUTs": luts, **dict(sorted(sizes.items()))}
-        names = [f"{NAME}.v", f"{NAME}.xdc", f"{NAME}.tcl", f"build_{NAME}.sh"]
+        names = files(board)[:-1]
         return Product({name: (folder / name).read_bytes() for name in names}, report)
 
     for name, *arguments in json.loads(plan.files[f"build_{NAME}.json"])["commands"]:

@@ -1,7 +1,9 @@
 """Shared by all commands: progress displays, errors in one line, a command for every unit."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -15,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from golden.files import tried
 from gradloom.units import UNITS, Unit
 
 #: Progress and remarks; results go to standard output.
@@ -47,6 +50,51 @@ def shown(*columns: ProgressColumn) -> Progress:
 def defaults(options: Iterable[click.Parameter]) -> dict[str, Any]:
     """Return the default values of options by name."""
     return click.Command("defaults", params=list(options)).make_context("defaults", []).params
+
+
+class Output(click.ParamType):
+    """Where a command writes: a folder, or a file of one kind. The place is tried at once, so that
+    no work is lost.
+
+    `~` is the user's home. A folder whose name looks like that of a file is made only if it is
+    written with a slash at the end.
+
+    Parameters
+    ----------
+    file
+        Ending of the files that may be given; without it, only folders are allowed.
+    """
+
+    def __init__(self, file: str = ""):
+        self.file = file
+        self.name = "path" if file else "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        if isinstance(value, Path):  # a command's own default, which it may not need
+            return value
+        path = Path(value).expanduser()
+        wanted = "a folder" + (f", or a name that ends in {self.file}" if self.file else "")
+        if not value:
+            self.fail(f"{wanted} is wanted", param, ctx)
+        slash = value.endswith("/")
+        if self.file and path.suffix == self.file:
+            if slash or path.is_dir():
+                self.fail(f"{value}: a folder's name cannot end in {self.file} here", param, ctx)
+            if not path.parent.is_dir():
+                self.fail(f"{path.parent} is not a folder", param, ctx)
+            tried(path.parent, [path.name])
+            return path
+        if path.exists() and not path.is_dir():
+            self.fail(f"{value} is a file: give {wanted}", param, ctx)
+        if re.fullmatch(r"\.[A-Za-z]\w*", path.suffix) and not slash and not path.exists():
+            self.fail(
+                f"{value} looks like a file: give {wanted} (for a folder of this name, {value}/)",
+                param,
+                ctx,
+            )
+        tried(path)
+        return path
 
 
 class UnitCommand(click.Command):

@@ -13,7 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn
 
-from gradloom.cli.base import UnitGroup, cli, commands, fail, stderr
+from golden.files import tried, write
+from gradloom.cli.base import Output, UnitGroup, cli, commands, fail, stderr
 from gradloom.units import Unit
 from hdl.cells import CELLS
 
@@ -74,14 +75,14 @@ def _build(
     from boards.flow import page, report
     from boards.flow.tools import FlowError
     from boards.target import find
-    from golden.files import replaced
     from gradloom.fpga import build
     from gradloom.jobs import JobsError
 
     chosen = find(target)
     chosen.device.grade(speed)
-    if output is not None and output.exists() and not output.is_dir():
-        raise click.BadParameter(f"{output} is not a folder", param_hint="--output")
+    files = f"{unit.module}.v", "report.json", "report.html"
+    if output is not None:
+        tried(output, files)
     if output is not None and importlib.util.find_spec("matplotlib") is None:
         raise click.ClickException(
             "--output writes a page with plots and needs matplotlib: pip install 'gradloom[fpga]'"
@@ -105,21 +106,14 @@ def _build(
         raise click.ClickException(str(error)) from error
     made["command"] = shlex.join(["gradloom", *sys.argv[1:]])
     if output is not None:
-        texts = {
-            f"{unit.module}.v": verilog,
-            "report.json": json.dumps(made, indent=1) + "\n",
-            "report.html": page.page(made),
-        }
-        output.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            with replaced(output / name) as temporary:
-                temporary.write_text(text)
+        texts = verilog, json.dumps(made, indent=1) + "\n", page.page(made)
+        write(dict(zip(files, texts)), output)
     if as_json:
         click.echo(json.dumps(made))
     else:
         Console(highlight=False).print(report.terminal(made))
         if output is not None:
-            click.echo(f"{output}: {', '.join(texts)}")
+            click.echo(f"{output}: {', '.join(files)}")
 
 
 commands(
@@ -153,7 +147,7 @@ commands(
         ),
         click.Option(
             ["-o", "--output"],
-            type=click.Path(path_type=Path),
+            type=Output(),
             help="Folder for the report (HTML and JSON) and the Verilog.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the report as JSON."),
@@ -179,7 +173,7 @@ commands(
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Output(),
     help="Folder for the bitstream and the report. The default is build/selftest-BOARD.",
 )
 @click.option(
@@ -192,12 +186,10 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
     from boards.board import find
     from boards.flow.tools import FlowError
     from boards.selftest import bitstream
-    from golden.files import replaced
 
     chosen = find(board)
     folder = output or Path("build") / f"selftest-{board}"
-    if folder.exists() and not folder.is_dir():
-        raise click.BadParameter(f"{folder} is not a folder", param_hint="--output")
+    tried(folder, bitstream.files(chosen))
     try:
         with _stages() as show, tempfile.TemporaryDirectory(prefix="gradloom-selftest-") as work:
             made = bitstream.build(
@@ -210,18 +202,15 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
         fail(str(error), 1)
     except FlowError as error:
         raise click.ClickException(str(error)) from error
-    folder.mkdir(parents=True, exist_ok=True)
     report = json.dumps(made.report, indent=1) + "\n"
-    for name, content in {**made.files, "report.json": report.encode()}.items():
-        with replaced(folder / name) as temporary:
-            temporary.write_bytes(content)
+    write({**made.files, bitstream.REPORT: report.encode()}, folder)
     clock = made.report["clock_mhz"]
     met = f", the design meets {clock['met']:g} MHz" if "met" in clock else ""
     click.echo(f"{chosen.title}: array {chosen.size}; clock {clock['wanted']:g} MHz{met}")
     cells = made.report["cells"]
     shown = [f"{name} {cells[name]}" for name in chosen.cells if name in cells]
     click.echo(", ".join(shown))
-    click.echo(f"{folder}: {', '.join([*made.files, 'report.json'])}")
+    click.echo(f"{folder}: {', '.join(bitstream.files(chosen))}")
     click.echo(f"load with: {chosen.load_command(folder)}")
 
 

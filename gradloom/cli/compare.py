@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gradloom.cli.base import UnitGroup, bar, cli, commands, refuse, stderr
+from gradloom.cli.base import Output, UnitGroup, bar, cli, commands, refuse, stderr
 from gradloom.sim.stimulus import COMPARE_CLOCKS, UsualInputs
 from gradloom.units import Unit
 
@@ -181,8 +181,8 @@ commands(
         ),
         click.Option(
             ["--waves"],
-            type=click.Path(path_type=Path),
-            help="Folder for waveforms of the first difference.",
+            type=Output(".vcd"),
+            help="Folder, or FILE.vcd, for waveforms of the first difference.",
         ),
         click.Option(
             ["--waveform"],

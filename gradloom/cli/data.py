@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from gradloom.cli.base import cli, stderr
+from gradloom.cli.base import Output, cli, stderr
 from gradloom.train.fetching import SOURCES, default_folder, fetch
 
 
@@ -46,7 +46,7 @@ def list_command() -> None:
 @click.argument("name", type=click.Choice(list(SOURCES)))
 @click.option(
     "--to",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Output(),
     metavar="DIR",
     help="Folder for the files, made if it is missing. The default is NAME in the user's cache.",
 )

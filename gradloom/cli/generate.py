@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from golden.array import ArrayConfig
-from gradloom.cli.base import UnitGroup, cli, commands, refuse, stderr
+from golden.files import write
+from gradloom.cli.base import Output, UnitGroup, cli, commands, refuse, stderr
+from gradloom.rtl import names
 from gradloom.sim.stimulus import TESTBENCH_CLOCKS
 from gradloom.units import Unit
 from hdl.cells import CELLS
@@ -21,36 +23,37 @@ def generate_group() -> None:
     """The command `gradloom generate`."""
 
 
+def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return a name that may be that of a module."""
+    if value is not None and (problem := names.problem(value)):
+        raise click.BadParameter(f"{value!r}: {problem}", ctx, param)
+    return value
+
+
 def _generate(
     unit: Unit,
     config: Any,
     output: Path,
+    name: str | None,
     cycles: int,
     seed: int,
     cells: str | None,
     places: str | None,
 ) -> None:
-    from gradloom.rtl.package import package, write
+    from gradloom.rtl.package import package
     from gradloom.rtl.verilog import verilog
 
-    hint = "--output"
     made_of = _made_of(unit, config, cells, places)
     with stderr.status(f"generating {unit.name}"):
         if output.suffix == ".v":
             refuse(("cycles", "seed"), "the testbench is written into a folder, -o FOLDER/")
-            if not output.parent.is_dir():
-                raise click.BadParameter(f"{output.parent} is not a folder", param_hint=hint)
-            folder, files = output.parent, {output.name: verilog(unit.component(config, **made_of))}
+            text = verilog(unit.component(config, **made_of), name)
+            folder, files = output.parent, {output.name: text}
         else:
-            if output.exists() and not output.is_dir():
-                raise click.BadParameter(
-                    f"{output} is a file: give a folder, or a name that ends in .v",
-                    param_hint=hint,
-                )
-            folder, files = output, package(unit, config, cycles, seed, **made_of)
+            folder, files = output, package(unit, config, cycles, seed, name, **made_of)
     write(files, folder)
-    for name, text in files.items():
-        click.echo(f"{folder / name}: {len(text.splitlines()):,} lines")
+    for file, text in files.items():
+        click.echo(f"{folder / file}: {len(text.splitlines()):,} lines")
 
 
 def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> dict[str, Any]:
@@ -85,10 +88,16 @@ commands(
     (
         click.Option(
             ["-o", "--output"],
-            type=click.Path(path_type=Path),
+            type=Output(".v"),
             required=True,
             help="Folder, made if it is missing, for the module, a testbench that checks it, a "
-            "FuseSoC core and descriptions; or NAME.v for the module alone.",
+            "FuseSoC core and descriptions; or FILE.v for the module alone.",
+        ),
+        click.Option(
+            ["--name"],
+            callback=_name,
+            help="Name of the module. The names of its inner modules, testbench, files and core "
+            "begin with it. The default is gradloom_ and the unit's name.",
         ),
         click.Option(
             ["--cycles"],

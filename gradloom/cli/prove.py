@@ -11,7 +11,8 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
-from gradloom.cli.base import UnitGroup, cli, commands, defaults, fail, stderr
+from golden.files import write
+from gradloom.cli.base import Output, UnitGroup, cli, commands, defaults, fail, stderr
 from gradloom.cli.small import with_defaults
 from gradloom.units import UNITS, Unit
 
@@ -31,8 +32,8 @@ _OPTIONS = (
     ),
     click.Option(
         ["--waves"],
-        type=click.Path(path_type=Path, file_okay=False),
-        default="prove",
+        type=Output(),
+        default=Path("prove"),
         show_default=True,
         help="Folder for the waveforms of counterexamples.",
     ),
@@ -113,13 +114,19 @@ def _prove(
     except (FlowError, JobsError) as error:
         fail(str(error))
     proofs = [proof for number in sorted(found) for proof in found[number]]
-    files = {}
-    for proof in proofs:
-        if proof.waveform:
-            waves.mkdir(parents=True, exist_ok=True)
-            path = waves / f"{proof.module}-{proof.property.replace(' ', '-')}.vcd"
-            path.write_text(proof.waveform)
-            files[proof] = path
+    names = {
+        proof: f"{proof.module}-{proof.property.replace(' ', '-')}.vcd"
+        for proof in proofs
+        if proof.waveform
+    }
+    files: dict[Proof, Path] = {}
+    if names:
+        try:
+            write({name: proof.waveform for proof, name in names.items()}, waves)
+        except OSError as error:  # the verdicts count, with or without waveforms
+            print(f"gradloom: no waveforms: {error}", file=sys.stderr)
+        else:
+            files = {proof: waves / name for proof, name in names.items()}
     if as_json:
         click.echo(
             json.dumps(

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from gradloom.cli.base import bar, cli, fail
+from gradloom.cli.base import Output, bar, cli, fail
 from gradloom.cli.train import DATA, SETTINGS, draw
 
 
@@ -38,7 +38,7 @@ from gradloom.cli.train import DATA, SETTINGS, draw
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Output(),
     required=True,
     help="Folder for the runs and their summary.",
 )

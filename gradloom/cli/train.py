@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from gradloom.cli.base import bar, cli, fail, shown
+from gradloom.cli.base import Output, bar, cli, fail, shown
 
 if TYPE_CHECKING:
     from golden.training import Run
@@ -65,7 +65,7 @@ def _steps() -> Progress:
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Output(),
     help="Folder for recipe, metrics, checkpoints and plots. Without it, nothing is written.",
 )
 @click.option(
@@ -193,7 +193,7 @@ def plots(folder: Path, suffix: str) -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Output(),
     default="build/demo",
     show_default=True,
     help="Folder for the Verilog.",

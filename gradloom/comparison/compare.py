@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 from numpy.typing import ArrayLike
 
 from golden.check import shown
+from golden.files import tried
 from golden.port import checked, completed
 from golden.twin import Trace
 from gradloom.comparison import waveform_writer
@@ -88,6 +89,12 @@ def compare(
     >>> bool(compare(hdl.WeightQuantizer(config), random_inputs(config.ports, 100, seed=1)))
     True
     """
+    if waves is not None:
+        place = Path(waves)
+        if place.suffix == ".vcd":
+            tried(place.parent, [place.name])
+        else:
+            tried(place)
     if twin is None:
         twin = twin_of(component)
     if isinstance(inputs, str | np.ndarray) or not isinstance(inputs, Iterable):

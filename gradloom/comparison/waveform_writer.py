@@ -9,6 +9,7 @@ from vcd import VCDWriter
 from vcd.gtkw import GTKWColor, GTKWSave
 from vcd.reader import TokenKind, tokenize
 
+from golden.files import replaced
 from golden.fixed import Codes
 from golden.port import Port
 from golden.twin import Trace
@@ -65,7 +66,8 @@ def write(
     files = _write_window(path, simulation, window, first)
     if clock <= _LAST_INTERNAL:
         inside = path.with_name(f"{path.stem}-internal.vcd")
-        Pysim(component, inside).run({name: v[: window.stop] for name, v in early.items()})
+        with replaced(inside) as temporary:
+            Pysim(component, temporary).run({name: v[: window.stop] for name, v in early.items()})
         files += [inside, write_save_of_unit(inside, port, clock)]
     return files
 
@@ -92,7 +94,8 @@ def _write_window(
     """
     start, stop = window.start, window.stop
     with (
-        path.open("w") as file,
+        replaced(path) as temporary,
+        temporary.open("w") as file,
         VCDWriter(file, timescale="1 ns", date="", init_timestamp=start * PERIOD) as writer,
     ):
         columns = []
@@ -179,7 +182,7 @@ def _write_save(
 ) -> Path:
     """Write a save file beside `path`: `names` in this order, the first `ahead` of them in red."""
     save_path = path.with_suffix(".gtkw")
-    with save_path.open("w") as file:
+    with replaced(save_path) as temporary, temporary.open("w") as file:
         save = GTKWSave(file)
         # Names without folders: the two files can be moved together.
         save.dumpfile(path.name, abspath=False)

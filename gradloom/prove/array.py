@@ -20,6 +20,7 @@ from golden.rounder import PIPELINE_LATENCY
 from gradloom.prove import lfsr, macc, rounder, streams
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import chosen, every, implies, some
+from gradloom.rtl.names import inner
 from gradloom.sim.toplevel import flatten
 
 #: Largest number of nodes of an array that can be proved as a whole.
@@ -41,15 +42,15 @@ def benches(name: str, config: ArrayConfig, component: Any) -> list[Bench]:
         )
     found = []
     if config.block is not None:
-        found.append(macc.bench(f"{name}_macc", config.macc))
+        found.append(macc.bench(inner(name, "macc"), config.macc))
     if config.macc.ternary or config.multipliers not in (None, (config.rows, config.columns)):
-        found.append(macc.bench(f"{name}_ternary_macc", config.node(0, config.columns - 1)))
+        found.append(macc.bench(inner(name, "ternary_macc"), config.node(0, config.columns - 1)))
     if config.rounder:
         pipeline = hdl.rounder.RoundingPipeline(config.rounder)
-        found.append(Bench(f"{name}_rounding_pipeline", flatten(pipeline)))
+        found.append(Bench(inner(name, "rounding_pipeline"), flatten(pipeline)))
         rounder.specify(found[-1], config.rounder)
     fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer, rows=config.rows)
-    found.append(Bench(f"{name}_buffer", flatten(fifo)))
+    found.append(Bench(inner(name, "buffer"), flatten(fifo)))
     streams.specify_fifo(found[-1], config.buffer, config.rows)
 
     free = config.block is not None and not macc.multiplied(config.macc)
@@ -57,7 +58,7 @@ def benches(name: str, config: ArrayConfig, component: Any) -> list[Bench]:
         Bench(
             name,
             config.ports,
-            cut=(f"{name}_macc/t:$mul",) if free else (),
+            cut=(f"{inner(name, 'macc')}/t:$mul",) if free else (),
             assumed="product" if free else "",
         )
     )

@@ -14,7 +14,7 @@ from golden.port import Port
 from gradloom.prove import lfsr
 from gradloom.prove.bench import AnyState, Bench, Induction
 from gradloom.prove.integers import every, implies
-from gradloom.rtl.modules import snake
+from gradloom.rtl.names import inner, snake
 from gradloom.sim.toplevel import flatten
 from hdl.lfsr import Lanes
 
@@ -230,13 +230,13 @@ def benches(
     pipeline = component.pipeline
     inside = flatten(pipeline)
     kind = snake(getattr(pipeline, "kind", type(pipeline).__name__))
-    found = [Bench(f"{module}_{kind}", inside)]
+    found = [Bench(inner(module, kind), inside)]
     specify(found[-1], config)
     if pipeline.draws:
-        found.append(Bench(f"{module}_lanes", flatten(Lanes(config.lfsr))))
+        found.append(Bench(inner(module, "lanes"), flatten(Lanes(config.lfsr))))
         lfsr.specify(found[-1], config.lfsr)
     fifo = hdl.Buffer(component.o.payload.shape(), depth=config.buffer)
-    found.append(Bench(f"{module}_buffer", flatten(fifo)))
+    found.append(Bench(inner(module, "buffer"), flatten(fifo)))
     specify_fifo(found[-1], config.buffer, 1)
     found.append(Bench(module, config.ports))
     specify_streamed(found[-1], config, inside, brings)

@@ -16,6 +16,7 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the st
 from amaranth.hdl import Cat, ClockSignal, Fragment, Instance, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 
+from gradloom.rtl.names import inner, snake
 from gradloom.sim.toplevel import TopLevel, leaves
 
 
@@ -30,7 +31,7 @@ class Part:
     ports
         Names of the ports in order, `clk` and `rst` first.
     rtlil
-        The module's text. It includes submodules that are not components, named `name.path`.
+        The module's text. It includes submodules that are not components, named `name__path`.
     cells
         The module has cells of a device.
     """
@@ -42,9 +43,19 @@ class Part:
 
 
 def parts(component: wiring.Component, name: str) -> list[Part]:
-    """Return the module of `component`, with the name `name`, and those that it contains."""
+    """Return the module of `component`, with the name `name`, and those that it contains.
+
+    Raises
+    ------
+    ValueError
+        The name is that of a cell in the component.
+    """
     splitter = _Splitter(name)
     splitter.convert(component, name)
+    if name in splitter.foreign:
+        raise ValueError(
+            f"name = {name!r}: a cell in {type(component).__name__} has this name, give another one"
+        )
     return splitter.parts
 
 
@@ -61,21 +72,24 @@ class _Splitter:
         self.parts: list[Part] = []
         self._prefix = prefix
         self._names: dict[Hashable, str] = {}
+        self._used: set[str] = set()
+        #: Instances that are not modules of the design: cells of a device.
+        self.foreign: set[str] = set()
 
     def convert(self, component: Any, name: str) -> None:
         """Convert `component` to the module `name`, and the components that it contains."""
         position = len(self.parts)
         top = TopLevel(component)
-        inner: Any = component.elaborate(None)
+        logic: Any = component.elaborate(None)
         outer: Any = top.elaborate(None)
         # They are used, but not through Fragment.get: this avoids Amaranth's warning.
         component._MustUse__used = top._MustUse__used = True  # type: ignore[attr-defined]
-        if not isinstance(inner, Module):
+        if not isinstance(logic, Module):
             raise TypeError(
-                f"{type(component).__name__} elaborates to {inner!r} instead of a Module"
+                f"{type(component).__name__} elaborates to {logic!r} instead of a Module"
             )
-        self._share(inner)
-        outer._named_submodules["unit"] = inner, None
+        self._share(logic)
+        outer._named_submodules["unit"] = logic, None
         fragment = Fragment.get(outer, None)
         # Move the unit's logic to the module with its plain ports: one module, not two.
         ((unit, _, _),) = fragment.subfragments
@@ -86,9 +100,11 @@ class _Splitter:
             if member.flow == wiring.In:
                 _rename(value, "")
         text, _ = rtlil.convert_fragment(fragment, top.ports, name=name, emit_src=False)
+        text = self._with_inner_names(text, name)
         instances = set(re.findall(r"^ *cell \\(\w+)", text, re.M))
-        foreign = any(not instance.startswith(f"{self._prefix}_") for instance in instances)
-        self.parts.insert(position, Part(name, tuple(top.signals), text, foreign))
+        foreign = {each for each in instances if not each.startswith(inner(self._prefix, ""))}
+        self.foreign |= foreign
+        self.parts.insert(position, Part(name, tuple(top.signals), text, bool(foreign)))
 
     def _share(self, module: Module) -> None:
         """Replace the components in `module` by instances."""
@@ -125,17 +141,32 @@ class _Splitter:
         """Return an unused name for a component's module."""
         # Modules that differ only in constants are merged later, by the names before the numbers.
         kind = getattr(component, "kind", type(component).__name__)
-        name = base = f"{self._prefix}_{snake(kind)}"
-        number = 1
-        while name in self._names.values():
+        return self._unused(inner(self._prefix, snake(kind)))
+
+    def _with_inner_names(self, text: str, name: str) -> str:
+        """Return RTLIL of the module `name`, whose submodules that are not components, such as a
+        FIFO of Amaranth's library, have names that no other module has.
+        """
+        paths = re.findall(rf"^module (\\{name}\.\S+)$", text, re.M)
+        names = {
+            path: self._unused(inner(name, re.sub(r"\W", "_", path.partition(".")[2])))
+            for path in paths
+        }
+        return re.sub(
+            rf"^( *cell|module) (\\{name}\.\S+)",
+            lambda match: rf"{match[1]} \{names[match[2]]}",
+            text,
+            flags=re.M,
+        )
+
+    def _unused(self, base: str) -> str:
+        """Return `base`, with a number if it has been used, and take it."""
+        name, number = base, 1
+        while name in self._used:
             number += 1
             name = f"{base}_{number}"
+        self._used.add(name)
         return name
-
-
-def snake(name: str) -> str:
-    """Return the name of a class as a module's name: rounding_pipeline for RoundingPipeline."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _rename(value: Any, name: str) -> None:

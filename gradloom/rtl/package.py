@@ -7,17 +7,15 @@ compare the module with the NumPy model in any simulator, without this package.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from importlib import resources
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from golden.files import replaced
 from golden.port import CLOCK, RESET, Port, inputs_of, outputs_of
 from golden.settings import mapping
 from golden.twin import Trace
 from gradloom.descriptions import timing
+from gradloom.rtl.names import checked_name
 from gradloom.rtl.verilog import TIMESCALE, comment, made_by, verilog
 from gradloom.sim.packing import to_numbers
 from gradloom.sim.stimulus import TESTBENCH_CLOCKS, usual_inputs
@@ -26,7 +24,12 @@ from hdl.cells import Cells
 
 
 def package(
-    unit: Unit, config: Any, cycles: int = TESTBENCH_CLOCKS, seed: int = 0, **made_of: Any
+    unit: Unit,
+    config: Any,
+    cycles: int = TESTBENCH_CLOCKS,
+    seed: int = 0,
+    name: str | None = None,
+    **made_of: Any,
 ) -> dict[str, str]:
     """Return the files of a unit.
 
@@ -36,6 +39,10 @@ def package(
         The unit and its configuration.
     cycles, seed
         Number of clock edges of the testbench, and seed of its stimulus.
+    name
+        Name of the module. The names of its inner modules, testbench, files and core begin with it,
+        so that packages of several names can be in one design. The default is `gradloom_` and the
+        unit's name.
     made_of
         Further arguments of the component: `cells`, and `places` for an array.
 
@@ -43,20 +50,25 @@ def package(
     -------
     dict of str to str
         Name of a file to its text.
+
+    Raises
+    ------
+    ValueError
+        The name is not allowed: see `gradloom.rtl.verilog.verilog`.
     """
+    name = checked_name(unit.module if name is None else name)
     ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     stimulus = usual_inputs(unit, config, cycles, seed)
     expected = unit.twin(config).run(stimulus)
-    name = unit.module
-    module = verilog(unit.component(config, **made_of))
+    module = verilog(unit.component(config, **made_of), name)
     models = _models(module)
     return {
         f"{name}.v": module,
-        f"{name}.vh": _template(unit, config, ports),
-        f"{name}.json": _description(unit, config, ports),
-        f"{name}.core": _core(unit, made_of.get("cells"), bool(models)),
-        f"{name}_tb.v": _testbench(unit, ports, cycles, seed, bool(models)),
+        f"{name}.vh": _template(name, config, ports),
+        f"{name}.json": _description(unit, name, config, ports),
+        f"{name}.core": _core(unit, name, made_of.get("cells"), bool(models)),
+        f"{name}_tb.v": _testbench(name, ports, cycles, seed, bool(models)),
         **({f"{name}_cells.v": models} if models else {}),
         f"{name}_tb_in.mem": _memory(inputs, stimulus, cycles, "inputs"),
         f"{name}_tb_out.mem": _memory(outputs, expected, cycles, "expected outputs"),
@@ -69,17 +81,6 @@ def _models(verilog: str) -> str:
     files = resources.files("gradloom.rtl") / "models"
     texts = [file.read_text() for file in sorted(files.iterdir(), key=lambda file: file.name)]
     return "".join(text for text in texts if words & set(re.findall(r"^module (\w+)", text, re.M)))
-
-
-def write(files: dict[str, str], folder: Path) -> None:
-    """Write `files` into `folder`, which is made if it is missing: all of them or none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in files:
-        if (folder / name).is_dir():
-            raise IsADirectoryError(f"{folder / name} is a folder")
-    with ExitStack() as stack:
-        for name, text in files.items():
-            stack.enter_context(replaced(folder / name)).write_text(text, encoding="utf-8")
 
 
 def _memory(ports: Sequence[Port], trace: Trace, cycles: int, title: str) -> str:
@@ -99,33 +100,35 @@ def _range(bits: int) -> str:
     return f"[{bits - 1}:0] " if bits > 1 else ""
 
 
-def _instance(unit: Unit, name: str, ports: Iterable[Port]) -> list[str]:
-    """Return the lines of an instance, with wires of the ports' names."""
+def _instance(module: str, name: str, ports: Iterable[Port], wires: str = "") -> list[str]:
+    """Return the lines of an instance. Its wires have the names of the ports, after `wires`."""
     names = ["clk", "rst", *(port.name for port in ports)]
     room = max(map(len, names))
-    lines = [f"  .{port:{room}} ({port})" for port in names]
-    return [f"{unit.module} {name} (", *(line + "," for line in lines[:-1]), lines[-1], ");"]
+    lines = [f"  .{port:{room}} ({wires}{port})" for port in names]
+    return [f"{module} {name} (", *(line + "," for line in lines[:-1]), lines[-1], ");"]
 
 
-def _template(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
-    """Return Verilog with wires for all ports and an instance."""
-    rows = ["wire clk, rst;"]
-    declarations = [f"wire {_range(port.bits)}{port.name};" for port in ports]
+def _template(name: str, config: Any, ports: Sequence[Port]) -> str:
+    """Return Verilog with wires for all ports and an instance. The wires' names begin with that of
+    the module, so that a module can include several such files.
+    """
+    rows = [f"wire {name}_clk, {name}_rst;"]
+    declarations = [f"wire {_range(port.bits)}{name}_{port.name};" for port in ports]
     room = max(map(len, declarations))
     for port, line in zip(ports, declarations):
         rows.append(f"{line:{room}}  // {port.direction}: {port.text}")
     head = [
-        f"An instance of {unit.module}, to copy into a design or to include.",
+        f"An instance of {name}, to copy into a design or to include.",
         "",
         made_by(),
         "",
         *timing(config),
     ]
-    body = [*rows, "", *_instance(unit, f"{unit.module}_0", ports)]
+    body = [*rows, "", *_instance(name, f"{name}_0", ports, f"{name}_")]
     return comment(head) + "\n" + "\n".join(body) + "\n"
 
 
-def _description(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
+def _description(unit: Unit, name: str, config: Any, ports: Sequence[Port]) -> str:
     """Return the description of the unit in JSON, for programs."""
     rows = [
         {
@@ -141,7 +144,7 @@ def _description(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
     ]
     description = {
         "unit": unit.name,
-        "module": unit.module,
+        "module": name,
         "summary": unit.summary,
         "generator": {"name": "gradloom", "version": version("gradloom")},
         "license": "Apache-2.0",
@@ -160,9 +163,8 @@ def _description(unit: Unit, config: Any, ports: Sequence[Port]) -> str:
 _FAMILIES = {"ice40": "ice40", "gowin": "gowin", "xc7": "xilinx"}
 
 
-def _core(unit: Unit, made_of: Cells | None, models: bool) -> str:
+def _core(unit: Unit, name: str, made_of: Cells | None, models: bool) -> str:
     """Return a core of FuseSoC (CAPI2), with the models of a device's cells if `models`."""
-    name = unit.module
     family = _FAMILIES.get(made_of.name, "ecp5") if made_of else "ecp5"
     cells = f"""  cells:
     files:
@@ -250,8 +252,7 @@ def _checks(port: Port) -> list[str]:
     return lines
 
 
-def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models: bool) -> str:
-    name = unit.module
+def _testbench(name: str, ports: Sequence[Port], cycles: int, seed: int, models: bool) -> str:
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     bits_in, bits_out = (sum(port.bits for port in group) for group in (inputs, outputs))
     values = sum(port.lanes or 1 for port in outputs)
@@ -298,7 +299,7 @@ def _testbench(unit: Unit, ports: Sequence[Port], cycles: int, seed: int, models
         *(f"  wire {_range(port.bits)}{port.name};" for port in outputs),
         *(f"  reg {_range(port.bits)}tb_want_{port.name};" for port in outputs),
         "",
-        *(f"  {line}" for line in _instance(unit, "dut", ports)),
+        *(f"  {line}" for line in _instance(name, "dut", ports)),
         "",
         "  integer tb_clock, tb_lane;",
         "  reg tb_failed;",

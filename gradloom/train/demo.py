@@ -13,7 +13,7 @@ from rich.table import Table
 
 import golden
 from golden.datasets import Dataset, digits
-from golden.files import replaced
+from golden.files import tried, write
 from golden.training import Epoch, Recipe, Record, Trainer, load, new_trainer
 from gradloom.comparison.compare import Comparison, compare
 from gradloom.rtl.verilog import verilog
@@ -138,6 +138,9 @@ def _table(outcomes: list[Outcome]) -> Table:
 
 def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress) -> bool:
     """Run the demonstration and write Verilog into `folder`. Returns whether all values agree."""
+    unit = UNITS["array"]
+    file = f"{unit.module}.v"
+    tried(folder, [file])
     dataset = digits()
     shape = " x ".join(map(str, dataset.train_images.shape[1:]))
     out.print(
@@ -162,13 +165,10 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
             out.print(f"{outcome.system}: {outcome.comparison.report()}", markup=False)
 
     config = golden.ArrayConfig(rows=SIDE, columns=SIDE)
-    text = verilog(UNITS["array"].component(config))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "array.v"
-    with replaced(path) as temporary:
-        temporary.write_text(text)
+    text = verilog(unit.component(config))
+    write({file: text}, folder)
     out.print(
-        f"\n{path}: Verilog of the {SIDE} x {SIDE} array of {config.macc.a} nodes "
+        f"\n{folder / file}: Verilog of the {SIDE} x {SIDE} array of {config.macc.a} nodes "
         f"with stochastic rounders, {len(text.splitlines()):,} lines.",
         highlight=False,
     )

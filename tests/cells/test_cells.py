@@ -502,11 +502,11 @@ def test_an_arrays_nodes_are_one_module_with_a_place_each():
     config = small(2, 3)
     places = DEVICES["ecp5-85f"].places.array(2, 3)
     text = verilog(UNITS["array"].component(config, cells=ECP5, places=places))
-    found = re.findall(r'array_macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
+    found = re.findall(r'gradloom_array__macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
     assert {(int(r), int(c)): place for place, r, c in found} == {
         (r, c): places[r][c] for r in range(2) for c in range(3)
     }
-    node = modules(text)["array_macc"]
+    node = modules(text)["gradloom_array__macc"]
     assert f'parameter PLACE = "{places[0][0]}"' in node
     assert re.search(r"\(\* BEL = PLACE \*\)\n  MULT18X18D #\(", node)
 
@@ -526,7 +526,7 @@ def test_the_block_of_a_mixed_array_has_places():
     config = replace(small(3, 4), multipliers=(2, 3))
     places = DEVICES["ecp5-85f"].places.array(2, 3)
     text = verilog(UNITS["array"].component(config, cells=ECP5, places=places))
-    found = re.findall(r'array_macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
+    found = re.findall(r'gradloom_array__macc #\(\.PLACE\("(\S+)"\)\) node_(\d)_(\d) \(', text)
     assert {(int(r), int(c)): place for place, r, c in found} == {
         (1 + r, c): places[r][c] for r in range(2) for c in range(3)
     }

@@ -120,7 +120,7 @@ def test_the_smaller_block_serves_operands_of_at_most_9_bits(a, b, block):
 def test_the_testbench_of_a_generated_array_passes(config, tmp_path):
     tool("iverilog")
     write(package(UNITS["array"], config, cycles=1000, cells=GOWIN), tmp_path)
-    sources = ["array.v", "array_cells.v", "array_tb.v"]
+    sources = ["gradloom_array.v", "gradloom_array_cells.v", "gradloom_array_tb.v"]
     subprocess.run(["iverilog", "-g2005", "-o", "tb.vvp", *sources], cwd=tmp_path, check=True)
     done = subprocess.run(
         ["vvp", "-N", "tb.vvp"], cwd=tmp_path, check=True, capture_output=True, text=True

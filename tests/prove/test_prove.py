@@ -54,7 +54,7 @@ def assert_proved(name, config, **more):
 
 
 def test_a_rounder_does_what_is_written_of_it_for_every_value_and_word():
-    assert_proved("rounder", golden.RounderConfig(), part="rounder_rounding_pipeline")
+    assert_proved("rounder", golden.RounderConfig(), part="gradloom_rounder__rounding_pipeline")
 
 
 def conversions(*texts):
@@ -75,7 +75,7 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
             Conversion(fraction=dropped + 10, target=Fixed(2, 10), rounding=Rounding(rounding)),
         ),
     )
-    assert_proved("rounder", config, part="rounder_rounding_pipeline")
+    assert_proved("rounder", config, part="gradloom_rounder__rounding_pipeline")
 
 
 @pytest.mark.long
@@ -176,7 +176,7 @@ SWAPPED = Fault(
     hdl.rounder,
     "Mux(negative, ~highest, highest)",
     "Mux(negative, highest, ~highest)",
-    "rounder_rounding_pipeline",
+    "gradloom_rounder__rounding_pipeline",
     "saturation",
 )
 FAULTS = [
@@ -186,7 +186,7 @@ FAULTS = [
         hdl.lfsr,
         "[generator.taps, *",
         "[generator.taps ^ 8, *",
-        "lfsr",
+        "gradloom_lfsr",
         "leap",
     ),
     Fault(
@@ -195,7 +195,7 @@ FAULTS = [
         hdl.lfsr,
         "generator.lane_steps.bit_length() - 1",
         "generator.lane_steps.bit_length()",
-        "lfsr",
+        "gradloom_lfsr",
         "leap",
     ),
     Fault(
@@ -204,7 +204,7 @@ FAULTS = [
         hdl.bank,
         "self.load & Value.cast(self.load_state).any()",
         "self.load",
-        "bank",
+        "gradloom_bank",
         "never 0",
     ),
     Fault(
@@ -213,7 +213,7 @@ FAULTS = [
         hdl.bank,
         "with m.If(given & addressed[number]):",
         "with m.If(given & addressed[number] & ~leaps[number]):",
-        "bank",
+        "gradloom_bank",
         "states",
     ),
     Fault(
@@ -222,7 +222,7 @@ FAULTS = [
         hdl.bank,
         "state & addressed[number].replicate",
         "loaded & addressed[number].replicate",
-        "bank",
+        "gradloom_bank",
         "read",
     ),
     Fault(
@@ -231,7 +231,7 @@ FAULTS = [
         hdl.rounder,
         "return word[: max(dropped, 0)]",
         "return word[-dropped:]",
-        "rounder_rounding_pipeline",
+        "gradloom_rounder__rounding_pipeline",
         "equality",
     ),
     Fault(
@@ -240,7 +240,7 @@ FAULTS = [
         hdl.pipeline,
         '"lfsr", config.lfsr, accepted',
         '"lfsr", config.lfsr, C(1)',
-        "rounder",
+        "gradloom_rounder",
         "operands",
     ),
     Fault(
@@ -249,7 +249,7 @@ FAULTS = [
         hdl.quantize.weight,
         "((1 << (dropped - 1)) - 1)",
         "(1 << (dropped - 1))",
-        "wage_weight_pipeline",
+        "gradloom_wage_weight__pipeline",
         "ternary",
     ),
     Fault(
@@ -258,7 +258,7 @@ FAULTS = [
         hdl.buffer,
         "with m.If(self.claim & ~returns):",
         "with m.If(self.claim):",
-        "wage_weight_buffer",
+        "gradloom_wage_weight__buffer",
         "places",
     ),
     Fault(
@@ -267,7 +267,7 @@ FAULTS = [
         hdl.buffer,
         "read.en.eq(control.moves)",
         "read.en.eq(1)",
-        "wage_weight_buffer",
+        "gradloom_wage_weight__buffer",
         "held",
     ),
     Fault(
@@ -276,7 +276,7 @@ FAULTS = [
         hdl.buffer,
         "first.eq(first + 1)",
         "first.eq(first - 1)",
-        "wage_weight_buffer",
+        "gradloom_wage_weight__buffer",
         "order",
     ),
     Fault(
@@ -285,7 +285,7 @@ FAULTS = [
         hdl.pipeline,
         "operand.valid.eq(accepted)",
         "operand.valid.eq(self.i.valid)",
-        "wage_weight",
+        "gradloom_wage_weight",
         "places",
     ),
     Fault(
@@ -294,7 +294,7 @@ FAULTS = [
         hdl.quantize.activation,
         "(kept == top) & shifted[:most].any()",
         "(kept == top)",
-        "wage_activation_pipeline",
+        "gradloom_wage_activation__pipeline",
         "masks",
     ),
     Fault(
@@ -303,7 +303,7 @@ FAULTS = [
         hdl.quantize.exponent,
         "_root(1 << (2 * width - 1))",
         "(_root(1 << (2 * width - 1)) + 1)",
-        "wage_shift_pipeline",
+        "gradloom_wage_shift__pipeline",
         "exponent",
     ),
     Fault(
@@ -312,7 +312,7 @@ FAULTS = [
         hdl.quantize.exponent,
         "Mux(ends, 0, largest)",
         "largest",
-        "wage_shift_pipeline",
+        "gradloom_wage_shift__pipeline",
         "maximum",
     ),
     Fault(
@@ -321,7 +321,7 @@ FAULTS = [
         hdl.quantize.scale,
         " - (dropped != 0)\n        addend",
         "\n        addend",
-        "wage_error_pipeline",
+        "gradloom_wage_error__pipeline",
         "equality",
     ),
     Fault(
@@ -330,7 +330,7 @@ FAULTS = [
         hdl.quantize.update,
         "most_left - self.rate)",
         "most_left - self.rate + 1)",
-        "wage_update_pipeline",
+        "gradloom_wage_update__pipeline",
         "equality",
     ),
     Fault(
@@ -339,7 +339,7 @@ FAULTS = [
         hdl.macc,
         "self.load | ~self.hold",
         "self.load | self.hold",
-        "macc",
+        "gradloom_macc",
         "sum and drain",
     ),
     Fault(
@@ -348,7 +348,7 @@ FAULTS = [
         hdl.cells.generic,
         "Cat(carry, kept))[1:]",
         "Cat(C(0), kept))[1:]",
-        "macc",
+        "gradloom_macc",
         "sum and drain",
     ),
     Fault(
@@ -357,7 +357,7 @@ FAULTS = [
         hdl.array.edges,
         "Mux(gaps[delay], 0, delayed)",
         "delayed",
-        "array",
+        "gradloom_array",
         "operands",
     ),
     Fault(
@@ -366,7 +366,7 @@ FAULTS = [
         hdl.array.foot,
         "m.Elif(row == 0)",
         "m.Elif(row == 1)",
-        "array",
+        "gradloom_array",
         "rows",
     ),
 ]
@@ -536,15 +536,15 @@ def test_the_table_and_the_status():
     rows = json.loads(result.stdout)
     assert {row["verdict"] for row in rows} == {"proved"}
     assert {row["module"] for row in rows} == {
-        "wage_weight",
-        "wage_weight_buffer",
-        "wage_weight_pipeline",
+        "gradloom_wage_weight",
+        "gradloom_wage_weight__buffer",
+        "gradloom_wage_weight__pipeline",
     }
 
 
 PROOF = Proof(
     unit="lfsr",
-    module="lfsr",
+    module="gradloom_lfsr",
     property="leap",
     statement="it leaps",
     verdict="proved",

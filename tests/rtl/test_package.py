@@ -11,9 +11,10 @@ from generated import CASES, configured, gradloom, ports, run, tool
 
 import golden
 from golden import settings
+from golden.files import write
 from golden.fixed import Fixed
 from golden.port import outputs_of
-from gradloom.rtl.package import package, write
+from gradloom.rtl.package import package
 from gradloom.sim.stimulus import usual_inputs
 from gradloom.units import UNITS
 from hdl.cells import CELLS
@@ -151,10 +152,10 @@ def test_a_wrong_constant_fails_at_its_clock_in_verilator(mutant, tmp_path):
 
 def test_another_seed_and_length_make_another_testbench(tmp_path):
     unit, _, files = made("rounder", "", tmp_path, cycles=333, seed=5)
-    assert icarus(unit.module, tmp_path)[1].startswith("PASS: rounder, 333 clocks")
+    assert icarus(unit.module, tmp_path)[1].startswith("PASS: gradloom_rounder, 333 clocks")
     _, _, others = made("rounder", "", tmp_path, cycles=333, seed=6)
-    assert files["rounder_tb_in.mem"] != others["rounder_tb_in.mem"]
-    assert files["rounder.v"] == others["rounder.v"]
+    assert files["gradloom_rounder_tb_in.mem"] != others["gradloom_rounder_tb_in.mem"]
+    assert files["gradloom_rounder.v"] == others["gradloom_rounder.v"]
     assert all(
         len(text.splitlines()) == 334 for name, text in files.items() if name.endswith("mem")
     )
@@ -168,27 +169,27 @@ def test_the_memory_files_can_be_elsewhere(tmp_path):
     assert status == 0 and output.startswith("PASS")
     status, output = icarus(unit.module, tmp_path / "files", place=place)
     assert status != 0
-    assert "no lfsr_tb_out.mem: give its folder by +data=FOLDER" in output
+    assert "no gradloom_lfsr_tb_out.mem: give its folder by +data=FOLDER" in output
 
 
 def test_waves_are_written_on_demand(tmp_path):
     unit, _, _ = made("lfsr", "", tmp_path, cycles=20)
     assert icarus(unit.module, tmp_path)[0] == 0
-    assert not (tmp_path / "lfsr_tb.vcd").exists()
+    assert not (tmp_path / "gradloom_lfsr_tb.vcd").exists()
     assert icarus(unit.module, tmp_path, "+waves")[0] == 0
-    assert (tmp_path / "lfsr_tb.vcd").stat().st_size
+    assert (tmp_path / "gradloom_lfsr_tb.vcd").stat().st_size
 
 
 def test_the_commands_in_the_header_are_those_that_work(tmp_path):
     tool("iverilog")
     made("wage-activation", "", tmp_path)
-    header = (tmp_path / "wage_activation_tb.v").read_text()
+    header = (tmp_path / "gradloom_wage_activation_tb.v").read_text()
     commands = re.findall(r"^// +\$ (.*)$", header, re.M)
     assert [command.split()[0] for command in commands] == [
         "iverilog",
         "vvp",
         "verilator",
-        "obj_dir/Vwage_activation_tb",
+        "obj_dir/Vgradloom_wage_activation_tb",
         "fusesoc",
     ]
     result = run(["sh", "-c", " && ".join(commands[:2])], tmp_path)
@@ -214,7 +215,7 @@ def test_the_example_in_the_documentation_multiplies_its_matrices(tmp_path):
     folder = tmp_path / "product"
     (example,) = re.findall(r"```verilog\n(.*?)```", page, re.S)
     (folder / "example.v").write_text(example)
-    sources = ["array.v", "example.v"]
+    sources = ["gradloom_array.v", "example.v"]
     built = run([iverilog, "-g2005", "-Wall", "-o", "example.vvp", *sources], folder)
     assert (built.returncode, built.stderr) == (0, "")
     ran = run([vvp, "-n", "example.vvp"], folder)
@@ -275,11 +276,11 @@ def test_the_core_names_its_files(name):
 @pytest.mark.parametrize(("cells", "family"), [("ecp5", "ecp5"), ("xc7", "xilinx")])
 def test_the_core_synthesizes_for_the_family_of_the_cells(cells, family):
     files = package(*configured("macc"), 1, cells=CELLS[cells])
-    assert f"\n      arch: {family}\n" in files["macc.core"]
+    assert f"\n      arch: {family}\n" in files["gradloom_macc.core"]
 
 
-def fusesoc(folder, target):
-    command = f"--cores-root . run --target={target} gradloom:generated:array".split()
+def fusesoc(folder, target, core="gradloom:generated:gradloom_array"):
+    command = f"--cores-root . run --target={target} {core}".split()
     return run([tool("fusesoc"), *command], folder, XDG_CONFIG_HOME=str(folder), HOME=str(folder))
 
 
@@ -295,11 +296,11 @@ def test_fusesoc_runs_it(target, tmp_path):
     if target == "lint":
         assert "Warning" not in result.stdout + result.stderr
         return
-    assert "PASS: array" in result.stdout
-    (tmp_path / "array.v").write_text(files["array.v"].replace("8'h7f", "8'h7e"))
+    assert "PASS: gradloom_array" in result.stdout
+    (tmp_path / "gradloom_array.v").write_text(files["gradloom_array.v"].replace("8'h7f", "8'h7e"))
     result = fusesoc(tmp_path, target)
     assert result.returncode != 0
-    assert "FAIL: array" in result.stdout
+    assert "FAIL: gradloom_array" in result.stdout
 
 
 def test_fusesoc_synthesizes_it(tmp_path):
@@ -307,8 +308,8 @@ def test_fusesoc_synthesizes_it(tmp_path):
     made("array", ROUNDED, tmp_path)
     result = fusesoc(tmp_path, "synth")
     assert result.returncode == 0, result.stdout + result.stderr
-    (netlist,) = tmp_path.rglob("gradloom_generated_array_*.json")
-    cells = json.loads(netlist.read_text())["modules"]["array"]["cells"]
+    (netlist,) = tmp_path.rglob("gradloom_generated_gradloom_array_*.json")
+    cells = json.loads(netlist.read_text())["modules"]["gradloom_array"]["cells"]
     kinds = [cell["type"] for cell in cells.values()]
     assert kinds.count("MULT18X18D") == 6
 
@@ -325,9 +326,9 @@ def test_a_folder_is_made_and_only_its_own_files_are_written(tmp_path):
     assert result.returncode == 0, result.stderr
     (tmp_path / "a/b/notes.txt").write_text("mine")
     names = {file.name for file in (tmp_path / "a/b").iterdir()}
-    expected = {"lfsr.v", "lfsr.vh", "lfsr.json", "lfsr.core", "lfsr_tb.v"}
-    assert names == expected | {"lfsr_tb_in.mem", "lfsr_tb_out.mem", "notes.txt"}
-    assert result.stdout.splitlines()[0].startswith("a/b/lfsr.v: ")
+    ends = (".v", ".vh", ".json", ".core", "_tb.v", "_tb_in.mem", "_tb_out.mem")
+    assert names == {*(f"gradloom_lfsr{end}" for end in ends), "notes.txt"}
+    assert result.stdout.splitlines()[0].startswith("a/b/gradloom_lfsr.v: ")
     assert generate(tmp_path, "lfsr", "-o", "a/b").returncode == 0
     assert (tmp_path / "a/b/notes.txt").read_text() == "mine"
     assert {file.name for file in (tmp_path / "a/b").iterdir()} == names
@@ -338,7 +339,7 @@ def test_one_file_alone(tmp_path):
     result = generate(tmp_path, "macc", "-o", "node.v")
     assert result.returncode == 0, result.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["node.v"]
-    assert "module macc (" in (tmp_path / "node.v").read_text()
+    assert "module gradloom_macc (" in (tmp_path / "node.v").read_text()
 
 
 @pytest.mark.parametrize(
@@ -348,7 +349,7 @@ def test_one_file_alone(tmp_path):
         ("-o file/inside", "file/inside"),
         ("-o nowhere/x.v", "nowhere is not a folder"),
         ("-o folder.v", "folder.v"),
-        ("-o blocked", "blocked/lfsr.json is a folder"),
+        ("-o blocked", "blocked/gradloom_lfsr.json"),
         ("-o new --cycles 0", "--cycles"),
         ("-o new --cycles many", "--cycles"),
         ("-o new --seed -1", "--seed"),
@@ -360,7 +361,7 @@ def test_one_file_alone(tmp_path):
 def test_a_bad_output_is_one_line_and_leaves_nothing(arguments, message, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder.v").mkdir()
-    (tmp_path / "blocked/lfsr.json").mkdir(parents=True)
+    (tmp_path / "blocked/gradloom_lfsr.json").mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
     result = generate(tmp_path, "lfsr", *arguments.split())
     assert result.returncode == 2
@@ -376,13 +377,13 @@ def test_nothing_is_half_written(error, tmp_path, monkeypatch):
     files = {"one.v": "new", "two.v": "new"}
     write({"one.v": "old", "two.v": "old"}, tmp_path)
 
-    def fail(self, text, **settings):
+    def fail(self, data):
         if "two.v" in self.name:
             raise error
-        return original(self, text, **settings)
+        return original(self, data)
 
-    original = type(tmp_path).write_text
-    monkeypatch.setattr(type(tmp_path), "write_text", fail)
+    original = type(tmp_path).write_bytes
+    monkeypatch.setattr(type(tmp_path), "write_bytes", fail)
     with pytest.raises(type(error)):
         write(files, tmp_path)
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {

@@ -75,22 +75,22 @@ def test_a_person_can_read_it(name, arguments):
     header = text.partition("`timescale")[0]
     for port in plain:
         assert re.search(rf"^//   {port} +(in|out) +\d+ +\S", header, re.M), port
-    assert all(name.startswith(unit.module) for name in modules)
+    assert all(re.match(rf"{unit.module}(__|$)", name) for name in modules)
 
 
 def test_an_array_has_one_module_for_its_nodes_and_one_for_its_rounders():
     _, config = configured("array", "--rows 3 --columns 4")
     text = text_of("array", "--rows 3 --columns 4")
     assert list(parts_of(text)) == [
-        "array",
-        "array_buffer",
-        "array_macc",
-        "array_rounding_pipeline",
-        "array_lanes",
+        "gradloom_array",
+        "gradloom_array__buffer",
+        "gradloom_array__macc",
+        "gradloom_array__rounding_pipeline",
+        "gradloom_array__lanes",
     ]
-    assert len(re.findall(r"^  array_macc node_\d_\d \($", text, re.M)) == 12
-    assert len(re.findall(r"^  array_rounding_pipeline rounder_\d \($", text, re.M)) == 4
-    seeds = re.findall(r"^  array_lanes #\(.SEED\(32'd(\d+)\)\) lfsr_\d \($", text, re.M)
+    assert len(re.findall(r"^  gradloom_array__macc node_\d_\d \($", text, re.M)) == 12
+    assert len(re.findall(r"^  gradloom_array__rounding_pipeline rounder_\d \($", text, re.M)) == 4
+    seeds = re.findall(r"^  gradloom_array__lanes #\(.SEED\(32'd(\d+)\)\) lfsr_\d \($", text, re.M)
     lanes = config.generator
     assert [int(seed) for seed in seeds] == [
         lanes.advance(lanes.seed, lane * lanes.lane_steps) for lane in range(4)
@@ -201,7 +201,7 @@ def test_a_component_of_a_users_own_is_written_like_a_unit(name, tmp_path):
     module = name or "pair"
     assert text.startswith(f"// {module}: Pair\n")
     assert next(iter(parts_of(text))) == module
-    assert all(part == module or part.startswith(f"{module}_") for part in parts_of(text))
+    assert all(part == module or part.startswith(f"{module}__") for part in parts_of(text))
     assert ports_of(parts_of(text)[module]) == [
         *("clk", "rst", "i_valid", "i_ready", "i_data", "o_valid", "o_ready", "o_data", "word")
     ]
@@ -213,12 +213,14 @@ def test_a_unit_may_have_another_name():
     unit, config = configured("lfsr")
     text = verilog(unit.component(config), "noise")
     assert list(parts_of(text)) == ["noise"]
-    assert text.replace("noise", "lfsr") == text_of("lfsr")
+    assert text.replace("noise", "gradloom_lfsr") == text_of("lfsr")
 
 
 @pytest.mark.parametrize("name", ["2x", "a-b", "a b", "ä"])
 def test_a_name_that_is_none_of_verilogs_is_refused(name):
-    with pytest.raises(ValueError, match=f"name = '{name}': a letter, then letters, digits"):
+    with pytest.raises(
+        ValueError, match=f"name = .{name}.: allowed are a letter, then letters, digits"
+    ):
         verilog(Pair(), name)
 
 

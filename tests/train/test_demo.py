@@ -45,7 +45,9 @@ def test_demo_agrees_and_writes_verilog(small, tmp_path):
         assert int(row[1].replace(",", "")) > 0
         assert row[3] == "0"
     assert re.search(r"of ([1-9][\d,]*) results of the training model", text.lower())
-    assert re.search(r"^module array\b", (tmp_path / "new/folder/array.v").read_text(), re.M)
+    assert re.search(
+        r"^module gradloom_array\b", (tmp_path / "new/folder/gradloom_array.v").read_text(), re.M
+    )
 
 
 def test_demo_sees_a_twin_that_is_not_training(small, tmp_path, monkeypatch):

@@ -16,10 +16,11 @@ def main():
     build = Path("build")
     build.mkdir(exist_ok=True)
     verilog = build / "array.v"
-    verilog.write_text(gradloom.verilog(gradloom.UNITS["array"].component(CONFIG)))
+    top = "product"  # the name of the module, any
+    verilog.write_text(gradloom.verilog(gradloom.Array(CONFIG), name=top))
     runner = get_runner(simulator)
-    runner.build(sources=[verilog], hdl_toplevel="array", build_dir=build, timescale=("1ns", "1ps"))
-    results = runner.test(hdl_toplevel="array", test_module="bench_array", build_dir=build)
+    runner.build(sources=[verilog], hdl_toplevel=top, build_dir=build, timescale=("1ns", "1ps"))
+    results = runner.test(hdl_toplevel=top, test_module="bench_array", build_dir=build)
     tests, failed = get_results(results)
     print(f"{tests} tests, {failed} failed")
     sys.exit(failed > 0)

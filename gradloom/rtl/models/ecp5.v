@@ -1,6 +1,10 @@
 // Models of ECP5's cells that gradloom's designs for it are made of, for simulators of Verilog-2005.
 // Not for synthesis: a tool for ECP5 knows these cells.
 
+// Packages of several names bring the same models to one design.
+`ifndef GRADLOOM_MODELS_ECP5
+`define GRADLOOM_MODELS_ECP5
+
 // verilator lint_off DECLFILENAME
 // verilator lint_off UNUSEDSIGNAL
 // verilator lint_off UNUSEDPARAM
@@ -127,3 +131,5 @@ module CCU2C (
     assign S1 = propagates_1 ^ (INJECT1_1 != "YES" && carry);
     assign COUT = propagates_1 ? carry : generates_1;
 endmodule
+
+`endif

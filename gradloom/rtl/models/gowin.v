@@ -1,6 +1,10 @@
 // Models of Gowin's cells that gradloom's designs for it are made of, for simulators of Verilog-2005.
 // Not for synthesis: a tool for Gowin knows these cells.
 
+// Packages of several names bring the same models to one design.
+`ifndef GRADLOOM_MODELS_GOWIN
+`define GRADLOOM_MODELS_GOWIN
+
 // verilator lint_off DECLFILENAME
 // verilator lint_off UNUSEDSIGNAL
 // verilator lint_off UNUSEDPARAM
@@ -11,7 +15,7 @@
 // or not, and registers for operands, in the middle and for the product, each by itself, all on CLK
 // with CE and a synchronous RESET. Registers for the signs are left out, and so are cascades: an
 // operand that would come through one (ASEL, BSEL) is unknown.
-module gowin_multiplier (A, B, ASIGN, BSIGN, ASEL, BSEL, CE, CLK, RESET, DOUT);
+module gradloom_gowin_multiplier (A, B, ASIGN, BSIGN, ASEL, BSEL, CE, CLK, RESET, DOUT);
     parameter WIDTH = 18;
     parameter AREG = 1'b0;
     parameter BREG = 1'b0;
@@ -76,7 +80,7 @@ module MULT18X18 (
     parameter SOA_REG = 1'b0;
     parameter [39:0] MULT_RESET_MODE = "SYNC";
 
-    gowin_multiplier #(
+    gradloom_gowin_multiplier #(
         .WIDTH(18), .AREG(AREG), .BREG(BREG), .PIPE_REG(PIPE_REG), .OUT_REG(OUT_REG),
         .LEFT_OUT(ASIGN_REG || BSIGN_REG || SOA_REG || MULT_RESET_MODE != "SYNC")
     ) block (
@@ -102,7 +106,7 @@ module MULT9X9 (
     parameter SOA_REG = 1'b0;
     parameter [39:0] MULT_RESET_MODE = "SYNC";
 
-    gowin_multiplier #(
+    gradloom_gowin_multiplier #(
         .WIDTH(9), .AREG(AREG), .BREG(BREG), .PIPE_REG(PIPE_REG), .OUT_REG(OUT_REG),
         .LEFT_OUT(ASIGN_REG || BSIGN_REG || SOA_REG || MULT_RESET_MODE != "SYNC")
     ) block (
@@ -134,3 +138,5 @@ module ALU (
         end
     end
 endmodule
+
+`endif

@@ -2,6 +2,10 @@
 // Verilog-2005. Not for synthesis: a tool for iCE40 knows this cell. Yosys wants synth_ice40 without
 // -dsp for a design that has one: with it, it would take out registers that are in the block.
 
+// Packages of several names bring the same models to one design.
+`ifndef GRADLOOM_MODELS_ICE40
+`define GRADLOOM_MODELS_ICE40
+
 // verilator lint_off DECLFILENAME
 // verilator lint_off UNUSEDSIGNAL
 // verilator lint_off UNUSEDPARAM
@@ -98,3 +102,5 @@ module SB_MAC16 (
         end
     end
 endmodule
+
+`endif

@@ -1,6 +1,10 @@
 // A model of the 7-series' DSP block as gradloom's designs for it use it, for simulators of
 // Verilog-2005. Not for synthesis: a tool for these devices knows the block.
 
+// Packages of several names bring the same models to one design.
+`ifndef GRADLOOM_MODELS_XC7
+`define GRADLOOM_MODELS_XC7
+
 // verilator lint_off DECLFILENAME
 // verilator lint_off UNUSEDSIGNAL
 // verilator lint_off UNUSEDPARAM
@@ -90,3 +94,5 @@ module DSP48E1 (
             $finish;
         end
 endmodule
+
+`endif
