@@ -23,7 +23,7 @@ from golden import ArrayConfig
 #: Kinds of cells whose numbers are shown after a build, by family.
 CELLS = {
     "ecp5": ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD"),
-    "gowin": ("LUT4", "ALU", "DFF", "MULT18X18", "BSRAM"),
+    "gowin": ("LUT4", "ALU", "DFF", "MULT9X9", "MULT18X18", "BSRAM"),
     "ice40": ("ICESTORM_LC", "ICESTORM_DSP", "ICESTORM_RAM"),
     "xc7": ("LUTs", "CARRY4", "FDRE", "DSP48E1", "RAMB18E1", "RAMB36E1"),
 }

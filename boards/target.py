@@ -76,7 +76,7 @@ class Target:
     unconstrained
         nextpnr's options that leave the choice of pads to nextpnr.
     bels
-        nextpnr's name of each resource in its report.
+        nextpnr's names of each resource in its report, and the amount that one of it is.
     measured
         What an array took on this family.
     frequency
@@ -97,7 +97,7 @@ class Target:
     pin_option: tuple[str, ...] = ()
     pins: str = ""
     unconstrained: tuple[str, ...] = ()
-    bels: dict[str, str] = field(default_factory=dict)
+    bels: dict[str, dict[str, float]] = field(default_factory=dict)
     measured: Measured
     frequency: float
     notes: tuple[str, ...] = ()
@@ -147,7 +147,12 @@ def _ecp5(size: int) -> Target:
         ),
         unconstrained=("--lpf-allow-unconstrained",),
         pin_option=("--lpf", "{file}"),
-        bels={LUT: "TRELLIS_COMB", FF: "TRELLIS_FF", DSP: "MULT18X18D", MEMORY: "DP16KD"},
+        bels={
+            LUT: {"TRELLIS_COMB": 1},
+            FF: {"TRELLIS_FF": 1},
+            DSP: {"MULT18X18D": 1},
+            MEMORY: {"DP16KD": 1},
+        },
         measured=_MEASURED["ecp5"],
         frequency=200,
         notes=(
@@ -168,7 +173,12 @@ def _gowin(name: str, order: str, family: str, part: str, pin: str) -> Target:
         arguments=("--device", order, "--vopt", f"family={part}"),
         pin_option=("--vopt", "cst={file}"),
         pins=f'IO_LOC "clk" {pin};\n',
-        bels={LUT: "LUT4", FF: "DFF", MEMORY: "BSRAM"},
+        bels={
+            LUT: {"LUT4": 1},
+            FF: {"DFF": 1},
+            DSP: {"MULT9X9": 0.5, "MULT18X18": 1, "MULT36X36": 4},
+            MEMORY: {"BSRAM": 1},
+        },
         measured=_MEASURED["gowin"],
         frequency=150,
         notes=("nextpnr knows no delay of a Gowin multiplier: paths through one are not counted.",),
@@ -200,7 +210,11 @@ _ALL = (
         arguments=("--up5k", "--package", "sg48"),
         unconstrained=("--pcf-allow-unconstrained",),
         pin_option=("--pcf", "{file}"),
-        bels={"LUT and FF": "ICESTORM_LC", DSP: "ICESTORM_DSP", MEMORY: "ICESTORM_RAM"},
+        bels={
+            "LUT and FF": {"ICESTORM_LC": 1},
+            DSP: {"ICESTORM_DSP": 1},
+            MEMORY: {"ICESTORM_RAM": 1},
+        },
         measured=_MEASURED["ice40-up5k"],
         frequency=50,
         notes=(
@@ -215,7 +229,7 @@ _ALL = (
         arguments=("--hx8k", "--package", "ct256"),
         unconstrained=("--pcf-allow-unconstrained",),
         pin_option=("--pcf", "{file}"),
-        bels={"LUT and FF": "ICESTORM_LC", MEMORY: "ICESTORM_RAM"},
+        bels={"LUT and FF": {"ICESTORM_LC": 1}, MEMORY: {"ICESTORM_RAM": 1}},
         measured=_MEASURED["ice40-hx8k"],
         frequency=100,
         notes=("No multiplier blocks: products are made of LUTs.",),
@@ -234,7 +248,13 @@ _ALL = (
         nextpnr="nextpnr-nexus",
         arguments=("--device", "LIFCL-40-9BG400C"),
         pin_option=("--pdc", "{file}"),
-        bels={LUT: "OXIDE_COMB", FF: "OXIDE_FF", DSP: "MULT18_CORE", MEMORY: "OXIDE_EBR"},
+        bels={
+            LUT: {"OXIDE_COMB": 1},
+            FF: {"OXIDE_FF": 1},
+            # A multiplier of 18 x 18 bits is two of these, one of 9 x 9 bits is one.
+            DSP: {"MULT9_CORE": 0.5},
+            MEMORY: {"OXIDE_EBR": 1},
+        },
         measured=_MEASURED["nexus"],
         frequency=200,
         notes=("The clock is not routed here: its net has no driver in a unit without pads.",),

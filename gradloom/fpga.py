@@ -53,8 +53,8 @@ def build(
     grade
         Speed grade; the device's first without it.
     cells
-        Name of the cells of nodes. Without it they are the device's own, or the generic ones if
-        those cannot have these formats.
+        Name of the cells, generic or the device's own. Without it they are the device's own, or the
+        generic ones if those cannot have these formats.
     placed
         Whether an array's multipliers get the positions of the device's table. If not, or if the
         array does not fit them, nextpnr chooses.
@@ -72,6 +72,8 @@ def build(
 
     Raises
     ------
+    ValueError
+        The cells are those of another family, or cannot have these formats.
     boards.flow.tools.FlowError
         A tool is missing or failed, or the unit does not fit.
     gradloom.jobs.JobsError
@@ -79,11 +81,11 @@ def build(
     """
     chosen_grade = target.device.grade(grade)
     asked = target.frequency if frequency is None else frequency
+    made_of, cells_used = _cells(unit, config, target, cells, placed)
     # A product of three numbers may show that the unit does not fit, before hours of synthesis.
     if problem := target.device.lacks(least(config, target)):
         raise TooLarge(f"{unit.name} {problem} ({target.device.title})")
     listener(0, "generating Verilog")
-    made_of, cells_used = _cells(unit, config, target, cells, placed)
     source = verilog(unit.component(config, **made_of))
     synthesis = synthesise(source, unit.module, target, lambda text: listener(0, text))
     listener(0, "done")
@@ -115,14 +117,19 @@ def _cells(
     unit: Unit, config: Any, target: Target, name: str | None, placed: bool
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the component's arguments beside its configuration, and the report's `cells`."""
-    if not unit.has_nodes:
+    if not unit.has_cells:
         if name is not None:
-            raise ValueError(f"cells = {name!r}: {unit.name} has no nodes")
+            raise ValueError(f"cells = {name!r}: {unit.name} has none of a device's own cells")
         return {}, None
-    node: MaccConfig = config.macc if isinstance(config, ArrayConfig) else config
+    allowed = list(dict.fromkeys(["generic", target.device.cells]))
+    if name is not None and name not in allowed:
+        raise ValueError(
+            f"cells = {name!r}: {target.name} has no such cells, allowed are {', '.join(allowed)}"
+        )
     chosen = CELLS[target.device.cells if name is None else name]
     cells_used: dict[str, Any] = {"cells": chosen.name, "placed": False, "note": None}
-    if name is None and (problem := _problem(chosen, node)):
+    node = config.macc if isinstance(config, ArrayConfig) else config
+    if name is None and isinstance(node, MaccConfig) and (problem := _problem(chosen, node)):
         chosen = CELLS["generic"]
         cells_used |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}

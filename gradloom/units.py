@@ -42,8 +42,8 @@ class Unit:
         Class of the configurations. Every setting has a default.
     specification
         Module in `gradloom.prove` with the unit's specification; empty if there is none.
-    has_nodes
-        The unit has nodes: its component takes `cells`.
+    has_cells
+        The unit can be made of a device's own cells: its component takes `cells`.
     choose
         Sets defaults that depend on other settings. It is called with the given values by dotted
         name, which it changes, and with the values of the options `more`.
@@ -67,7 +67,7 @@ class Unit:
     twin: Callable[[Any], Twin]
     config: type
     specification: str = ""
-    has_nodes: bool = False
+    has_cells: bool = False
     choose: Callable[..., None] = _nothing
     chosen: Mapping[str, str] = field(default_factory=dict, hash=False)
     more: tuple[click.Option, ...] = ()
@@ -148,6 +148,7 @@ _ALL = (
         golden.Rounder,
         golden.RounderConfig,
         "rounder",
+        has_cells=True,
         chosen={"conversions": Conversion.EXAMPLE},
     ),
     Unit(
@@ -157,7 +158,7 @@ _ALL = (
         golden.Macc,
         golden.MaccConfig,
         "macc",
-        has_nodes=True,
+        has_cells=True,
         choose=_with_ternary,
         chosen={"b": _TERNARY_B},
     ),
@@ -168,7 +169,7 @@ _ALL = (
         golden.Array,
         golden.ArrayConfig,
         "array",
-        has_nodes=True,
+        has_cells=True,
         choose=_array,
         chosen={"macc.b": _TERNARY_B, "conversions": "stochastic, to the format of a"},
         more=(

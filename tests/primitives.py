@@ -1,8 +1,4 @@
-"""Units with a device's own cells in the compiled simulator: each cell is replaced by its model.
-
-Neither of Amaranth's ways to simulate knows such a cell. Yosys puts a model, in Verilog, in the
-place of each, and the rest is as for any unit.
-"""
+"""Units with a device's own cells in the compiled simulator, with models of one's choice."""
 
 import importlib.util
 import re
@@ -55,18 +51,6 @@ def yosys(script, folder):
 class Lowered(Cxxrtl):
     """A component whose cells are models: `models` is their Verilog."""
 
-    def __init__(self, component, folder, models=OWN):
-        self._folder, self._models = folder, models
+    def __init__(self, component, models=OWN):
+        self.models = models
         super().__init__(component)
-
-    def text(self):
-        (self._folder / "unit.il").write_text(super().text())
-        (self._folder / "models.v").write_text(self._models)
-        yosys(
-            # A model is read with the parameters that it is used with: others may end a simulation.
-            "read_rtlil unit.il; read_verilog -defer models.v; hierarchy -check -top top; proc; "
-            # A carry between bits of one vector would look like a loop.
-            "flatten; opt_expr; opt_clean; splitnets -driver; clean; write_rtlil lowered.il",
-            self._folder,
-        )
-        return (self._folder / "lowered.il").read_text()

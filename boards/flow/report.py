@@ -116,19 +116,31 @@ def flow_report(
         }
     if placements:
         report["used"] = {
-            resource: placements[0].used.get(bel, (0, target.device.available.get(resource, 0)))
-            for resource, bel in target.bels.items()
+            resource: _used(placements[0], target, resource) for resource in target.bels
         }
     return report
 
 
+def _used(placement: Placement, target: Target, resource: str) -> tuple[float, float]:
+    """Return how many of a resource are used, and how many there are."""
+    amounts = [
+        (used * amount, there * amount)
+        for name, amount in target.bels[resource].items()
+        for used, there in [placement.used.get(name, (0, 0))]
+        if there
+    ]
+    if not amounts:
+        return 0, target.device.available.get(resource, 0)
+    return sum(used for used, _ in amounts), amounts[0][1]
+
+
 def cells_line(report: dict[str, Any]) -> str | None:
-    """Return a line about the cells of the nodes; None for a unit without nodes."""
+    """Return a line about the cells of a unit; None if it can have none of a device."""
     if not (used := report.get("cells")):
         return None
     where = "places by the target's description" if used["placed"] else "no places"
     note = f" ({used['note']})" if used["note"] else ""
-    return f"nodes of {used['cells']} cells, {where}{note}"
+    return f"made of {used['cells']} cells, {where}{note}"
 
 
 def number_text(value: float) -> str:

@@ -138,7 +138,8 @@ commands(
         click.Option(
             ["--cells"],
             type=click.Choice(list(CELLS)),
-            help="Technology of the nodes' multipliers and adders; by default that of the target.",
+            help="Technology of multipliers and adders: generic, or that of the target, which is "
+            "the default.",
         ),
         click.Option(
             ["--places/--no-places"],

@@ -10,6 +10,7 @@ import click
 from gradloom.cli.base import Output, UnitGroup, bar, cli, commands, refuse, stderr
 from gradloom.sim.stimulus import COMPARE_CLOCKS, UsualInputs
 from gradloom.units import Unit
+from hdl.cells import CELLS
 
 
 @cli.group(
@@ -25,7 +26,7 @@ def compare_group() -> None:
 
 
 #: Options of `compare` for a simulation only, and for a waveform only.
-_OF_STIMULUS = "cycles", "seed", "simulator", "waves"
+_OF_STIMULUS = "cycles", "seed", "cells", "simulator", "waves"
 _OF_WAVEFORM = "clock", "reset", "scope", "prefix", "port", "inputs_at_edge", "from_start"
 
 #: What `--clock` and `--reset` take in place of a name.
@@ -103,12 +104,14 @@ def _compare(
     config: Any,
     cycles: int,
     seed: int,
-    simulator: str,
+    cells: str | None,
+    simulator: str | None,
     waves: Path | None,
     waveform: Path | None,
     as_json: bool,
     **of_waveform: Any,
 ) -> None:
+    from boards.flow.tools import FlowError
     from gradloom.comparison.compare import compare
     from gradloom.sim.simulators import prepare
 
@@ -117,9 +120,16 @@ def _compare(
         _compare_waveform(unit, config, waveform, as_json, **of_waveform)
         return
     refuse(_OF_WAVEFORM, "only with --waveform FILE")
-    component = unit.component(config)
-    with stderr.status(f"building {unit.name}"):
-        simulation = prepare(component, simulator)  # type: ignore[arg-type]
+    if not unit.has_cells:
+        refuse(("cells",), f"{unit.name} has none of a device's own cells")
+    component = unit.component(config, **({} if cells is None else {"cells": CELLS[cells]}))
+    if simulator is None:
+        simulator = "pysim" if cells in (None, "generic") else "cxxrtl"
+    try:
+        with stderr.status(f"building {unit.name}"):
+            simulation = prepare(component, simulator)  # type: ignore[arg-type]
+    except FlowError as error:
+        raise click.ClickException(str(error)) from error
     with bar() as progress:
         task = progress.add_task(unit.name, total=cycles)
         result = compare(
@@ -136,6 +146,7 @@ def _compare(
             json.dumps(
                 {
                     "unit": unit.name,
+                    "cells": cells or ("generic" if unit.has_cells else None),
                     "simulator": result.simulator,
                     "seed": seed,
                     "clocks": result.clocks,
@@ -173,11 +184,16 @@ commands(
             help="Seed of the random stimulus.",
         ),
         click.Option(
+            ["--cells"],
+            type=click.Choice(list(CELLS)),
+            help="Technology of multipliers and adders, as of `generate`: models of a device's "
+            "cells are simulated, for which Yosys is needed. The default is generic.",
+        ),
+        click.Option(
             ["--simulator"],
             type=click.Choice(["pysim", "cxxrtl"]),
-            default="pysim",
-            show_default=True,
-            help="Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
+            help="Amaranth's simulator (pysim), or a compiled one (cxxrtl), which alone knows the "
+            "cells of a device. The default is pysim, with such cells cxxrtl.",
         ),
         click.Option(
             ["--waves"],

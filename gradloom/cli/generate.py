@@ -58,8 +58,8 @@ def _generate(
 
 def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> dict[str, Any]:
     """Return the component's arguments beside its configuration."""
-    if not unit.has_nodes:
-        refuse(("cells", "places"), f"{unit.name} has no nodes")
+    if not unit.has_cells:
+        refuse(("cells", "places"), f"{unit.name} has none of a device's own cells")
     made_of: dict[str, Any] = {} if cells is None else {"cells": CELLS[cells]}
     if places is not None:
         from boards.target import find
@@ -116,7 +116,7 @@ commands(
         click.Option(
             ["--cells"],
             type=click.Choice(list(CELLS)),
-            help="Technology of the nodes' multipliers and adders. The default, generic, is "
+            help="Technology of multipliers and adders. The default, generic, is "
             "inferred from the Verilog on any device.",
         ),
         click.Option(

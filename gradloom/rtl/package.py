@@ -7,7 +7,6 @@ compare the module with the NumPy model in any simulator, without this package.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from importlib.metadata import version
 from typing import Any
 
@@ -17,6 +16,7 @@ from golden.twin import Trace
 from gradloom.descriptions import timing
 from gradloom.rtl.names import checked_name
 from gradloom.rtl.verilog import TIMESCALE, comment, made_by, verilog
+from gradloom.sim import device_cells
 from gradloom.sim.packing import to_numbers
 from gradloom.sim.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
@@ -62,7 +62,7 @@ def package(
     stimulus = usual_inputs(unit, config, cycles, seed)
     expected = unit.twin(config).run(stimulus)
     module = verilog(unit.component(config, **made_of), name)
-    models = _models(module)
+    models = device_cells.models(re.findall(r"^ +(\w+) (?:#\(|\w+ \()", module, re.M))
     return {
         f"{name}.v": module,
         f"{name}.vh": _template(name, config, ports),
@@ -73,14 +73,6 @@ def package(
         f"{name}_tb_in.mem": _memory(inputs, stimulus, cycles, "inputs"),
         f"{name}_tb_out.mem": _memory(outputs, expected, cycles, "expected outputs"),
     }
-
-
-def _models(verilog: str) -> str:
-    """Return simulation models of the devices' cells in the text."""
-    words = set(re.findall(r"^ +(\w+) (?:#\(|\w+ \()", verilog, re.M))
-    files = resources.files("gradloom.rtl") / "models"
-    texts = [file.read_text() for file in sorted(files.iterdir(), key=lambda file: file.name)]
-    return "".join(text for text in texts if words & set(re.findall(r"^module (\w+)", text, re.M)))
 
 
 def _memory(ports: Sequence[Port], trace: Trace, cycles: int, title: str) -> str:

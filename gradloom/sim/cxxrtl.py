@@ -34,6 +34,7 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the st
 from amaranth.lib import wiring
 from numpy.typing import NDArray
 
+from gradloom.sim.device_cells import lowered
 from gradloom.sim.packing import Packing, Rows
 from gradloom.sim.probes import Probes
 from gradloom.sim.simulation import Engine, Simulation
@@ -144,6 +145,8 @@ class Cxxrtl(Simulation):
     """
 
     name = "cxxrtl"
+    #: Verilog of the models of devices' cells; None for those that gradloom ships.
+    models: str | None = None
 
     def __init__(self, component: wiring.Component, probes: Probes | None = None):
         super().__init__(component, probes)
@@ -166,10 +169,10 @@ class Cxxrtl(Simulation):
             function.restype, function.argtypes = result, arguments
 
     def text(self) -> str:
-        """Return the RTLIL of the component, which has only Yosys's own cells."""
+        """Return the RTLIL of the component, with models in the places of devices' cells."""
         converted = rtlil.convert(self.top, name="top", ports=self.top.ports, emit_src=False)
         assert isinstance(converted, str)
-        return converted
+        return lowered(converted, self.models)
 
     def surround(self, text: NDArray[np.uint32], names: Sequence[str]) -> "_Surroundings":
         """See `Simulation`."""

@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Elaboratable, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
@@ -67,6 +67,10 @@ class Pysim(Simulation):
         self._idle.append(engine)
 
 
+class CellsError(ValueError):
+    """A component has cells of a device."""
+
+
 #: Some clocks: a generator that yields inputs and is sent the outputs.
 Clocks = Generator[int, int, None]
 
@@ -79,6 +83,12 @@ class _PysimEngine:
         self._bench = _Bench(top, inputs, outputs)
         self._size = outputs.words * 4
         self._simulator = Simulator(self._bench)
+        for fragment in self._simulator._design.fragments:
+            if isinstance(fragment, Instance):
+                raise CellsError(
+                    f"{type(top.component).__name__} has {fragment.type}, a cell of a device, which "
+                    "Amaranth's simulator (pysim) does not know: cxxrtl has a model of it"
+                )
         self._file = ExitStack()
         self._fresh = True
         self._open = self._vcd = False

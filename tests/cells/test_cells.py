@@ -57,7 +57,7 @@ def test_a_node_with_registers_for_every_use_has_the_same_trace(segments, ternar
 # The device's cells, by their models.
 
 
-def differs(component, twin, folder, clocks=3000, seed=1, resets=0.0, models=OWN, **given):
+def differs(component, twin, clocks=3000, seed=1, resets=0.0, models=OWN, **given):
     """The report of the first difference, or None."""
     inputs = random_inputs(flatten(component), clocks, seed)
     inputs |= given
@@ -65,7 +65,7 @@ def differs(component, twin, folder, clocks=3000, seed=1, resets=0.0, models=OWN
         import numpy as np
 
         inputs["rst"] = (np.random.default_rng(seed).random(clocks) < resets).astype(int)
-    comparison = compare(component, inputs, twin, simulator=Lowered(component, folder, models))
+    comparison = compare(component, inputs, twin, simulator=Lowered(component, models))
     return None if comparison else comparison.report()
 
 
@@ -113,17 +113,17 @@ def cases(configs, quick):
 
 @needs_yosys
 @pytest.mark.parametrize("config", cases(NODES, ["default", "odd segments", "ternary"]))
-def test_a_node_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
-    assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config), tmp_path) is None
+def test_a_node_of_ecp5_cells_has_the_trace_of_the_twin(config):
+    assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config)) is None
 
 
-def array_differs(config, cells, folder, models=OWN):
+def array_differs(config, cells, models=OWN):
     """The same of an array: gaps, stalls, tiles shorter than R, resets: all that inputs have."""
     import numpy as np
 
     rng = np.random.default_rng(7)
     component, twin = hdl.Array(config, cells=cells), golden.Array(config)
-    simulator = Lowered(component, folder, models)
+    simulator = Lowered(component, models)
     # Every operand a tile's last one often, seldom, and with operands and results free to go.
     for lasts, gaps, resets in ((0.3, 0.3, 0.01), (0.02, 0.05, 0.002), (1.0, 0.0, 0.0)):
         inputs = random_inputs(flatten(component), 4000, 3)
@@ -140,31 +140,31 @@ def array_differs(config, cells, folder, models=OWN):
 @needs_yosys
 @pytest.mark.parametrize("name", ["gowin", "ice40", "xc7"])
 @pytest.mark.parametrize("segments", [1, 3])
-def test_a_ternary_node_has_the_trace_of_the_twin_in_all_technologies(name, segments, tmp_path):
+def test_a_ternary_node_has_the_trace_of_the_twin_in_all_technologies(name, segments):
     config = MaccConfig(a=fixed(8), b=fixed(2), depth=99, ternary=True, segments=segments)
-    assert differs(hdl.Macc(config, cells=CELLS[name]), golden.Macc(config), tmp_path) is None
+    assert differs(hdl.Macc(config, cells=CELLS[name]), golden.Macc(config)) is None
 
 
 @needs_yosys
 @pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3", "1 x 2, ternary", "3 x 3, mixed"]))
-def test_an_array_of_ecp5_cells_has_the_trace_of_the_twin(config, tmp_path):
-    assert array_differs(config, ECP5, tmp_path) is None
+def test_an_array_of_ecp5_cells_has_the_trace_of_the_twin(config):
+    assert array_differs(config, ECP5) is None
 
 
 @needs_yosys
-def test_a_wrong_table_in_the_carry_cells_is_seen(tmp_path, monkeypatch):
+def test_a_wrong_table_in_the_carry_cells_is_seen(monkeypatch):
     config = NODES["one segment"]
     # A ^ B whatever `first` is: sums never begin.
     monkeypatch.setattr(ecp5, "LOAD_OR_ADD", 0x66AA)
-    assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config), tmp_path)
+    assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config))
 
 
 @needs_yosys
 @pytest.mark.parametrize("table", [0x6666, 0xA6AA, 0x6696 ^ 0x0100], ids=hex)
-def test_a_wrong_table_in_a_ternary_node_is_seen(table, tmp_path, monkeypatch):
+def test_a_wrong_table_in_a_ternary_node_is_seen(table, monkeypatch):
     monkeypatch.setattr(ecp5, "ADD_OR_SUBTRACT", table)
     config = NODES["ternary"]
-    assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config), tmp_path)
+    assert differs(hdl.Macc(config, cells=ECP5), golden.Macc(config))
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -237,22 +237,22 @@ def wrapping(config, clocks=3000):
 @needs_yosys
 @models
 @pytest.mark.parametrize("config", cases(ICE40_NODES, ["three segments", "8 x 8 bits"]))
-def test_a_node_of_ice40_cells_has_the_trace_of_the_twin(config, model, tmp_path):
+def test_a_node_of_ice40_cells_has_the_trace_of_the_twin(config, model):
     for inputs in ({}, wrapping(config)):
         node = hdl.Macc(config, cells=ICE40)
-        assert differs(node, golden.Macc(config), tmp_path, models=mac16(model), **inputs) is None
+        assert differs(node, golden.Macc(config), models=mac16(model), **inputs) is None
 
 
 @needs_yosys
 @models
 @pytest.mark.parametrize("config", cases(ICE40_ARRAYS, ["1 x 3 of 8 bits"]))
-def test_an_array_of_ice40_cells_has_the_trace_of_the_twin(config, model, tmp_path):
-    assert array_differs(config, ICE40, tmp_path, mac16(model)) is None
+def test_an_array_of_ice40_cells_has_the_trace_of_the_twin(config, model):
+    assert array_differs(config, ICE40, mac16(model)) is None
 
 
 @needs_yosys
 @pytest.mark.long
-def test_a_sum_that_wraps_around_in_the_block_is_counted(tmp_path, monkeypatch):
+def test_a_sum_that_wraps_around_in_the_block_is_counted(monkeypatch):
     config = ICE40_NODES["16 x 16 bits, 1 segments"]
     add = ice40.Ice40.add
     for lost in ("term", "carry"):
@@ -266,7 +266,7 @@ def test_a_sum_that_wraps_around_in_the_block_is_counted(tmp_path, monkeypatch):
             ),
         )
         node = hdl.Macc(config, cells=ICE40)
-        assert differs(node, golden.Macc(config), tmp_path, **wrapping(config))
+        assert differs(node, golden.Macc(config), **wrapping(config))
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -289,7 +289,11 @@ def test_two_nodes_of_8_bits_share_a_block(rows, columns):
 def mapped(unit, config, folder):
     """Cells by kind, and the netlist, as Yosys makes them of a unit of ice40 cells."""
     (folder / "unit.v").write_text(verilog(UNITS[unit].component(config, cells=ICE40)))
-    yosys(f"read_verilog unit.v; synth_ice40 -top {unit}; write_verilog -noattr netlist.v", folder)
+    yosys(
+        f"read_verilog unit.v; synth_ice40 -top {UNITS[unit].module}; "
+        "write_verilog -noattr netlist.v",
+        folder,
+    )
     netlist = (folder / "netlist.v").read_text()
     kinds = re.findall(r"^ +(SB_\w+) ", netlist, re.M)
     return lambda prefix: sum(kind.startswith(prefix) for kind in kinds), netlist

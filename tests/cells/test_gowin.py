@@ -57,29 +57,27 @@ def cases(configs, quick):
     ]
 
 
-def difference(config, folder):
+def difference(config):
     """How a node differs from its twin, or None."""
     component = hdl.Macc(config, cells=GOWIN)
     inputs = random_inputs(flatten(component), 3000, 1)
-    comparison = compare(
-        component, inputs, golden.Macc(config), simulator=Lowered(component, folder)
-    )
+    comparison = compare(component, inputs, golden.Macc(config), simulator=Lowered(component))
     return None if comparison else comparison.report()
 
 
 @needs_yosys
 @pytest.mark.parametrize("config", cases(NODES, ["default", "9 x 9 bits, one segment"]))
-def test_a_node_has_the_trace_of_the_twin(config, tmp_path):
-    assert difference(config, tmp_path) is None
+def test_a_node_has_the_trace_of_the_twin(config):
+    assert difference(config) is None
 
 
 @needs_yosys
 @pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3"]))
-def test_an_array_has_the_trace_of_the_twin(config, tmp_path):
+def test_an_array_has_the_trace_of_the_twin(config):
     """Gaps, stalls, tiles shorter than R, resets."""
     rng = np.random.default_rng(7)
     component, twin = hdl.Array(config, cells=GOWIN), golden.Array(config)
-    simulator = Lowered(component, tmp_path)
+    simulator = Lowered(component)
     # Every operand a tile's last one often, seldom, and with operands and results free to go.
     for lasts, gaps, resets in ((0.3, 0.3, 0.01), (0.02, 0.05, 0.002), (1.0, 0.0, 0.0)):
         inputs = random_inputs(flatten(component), 4000, 3)
@@ -91,10 +89,10 @@ def test_an_array_has_the_trace_of_the_twin(config, tmp_path):
 
 
 @needs_yosys
-def test_another_mode_of_the_carry_cells_is_seen(tmp_path, monkeypatch):
+def test_another_mode_of_the_carry_cells_is_seen(monkeypatch):
     # I0 + I1: the product never comes in.
     monkeypatch.setattr(gowin, "LOAD_OR_ADD", 0)
-    assert difference(NODES["9 x 9 bits, one segment"], tmp_path)
+    assert difference(NODES["9 x 9 bits, one segment"])
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

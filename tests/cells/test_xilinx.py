@@ -75,19 +75,19 @@ NODES = {
 @needs_yosys
 @by_models
 @pytest.mark.parametrize("config", cases(NODES, ["18 x 24 bits"]))
-def test_a_node_has_the_trace_of_the_twin(config, models, tmp_path):
+def test_a_node_has_the_trace_of_the_twin(config, models):
     component = hdl.Macc(config, cells=XC7)
-    simulator = Lowered(component, tmp_path, MODELS[models]())
+    simulator = Lowered(component, MODELS[models]())
     inputs = random_inputs(flatten(component), CLOCKS, seed=1)
     comparison = compare(component, inputs, golden.Macc(config), simulator=simulator)
     assert comparison, comparison.report()
 
 
 @needs_yosys
-def test_a_sum_that_never_begins_is_seen(tmp_path, monkeypatch):
+def test_a_sum_that_never_begins_is_seen(monkeypatch):
     monkeypatch.setattr(xilinx, "BEGIN", xilinx.ACCUMULATE)
     component = hdl.Macc(NODES["default"], cells=XC7)
-    simulator = Lowered(component, tmp_path, own())
+    simulator = Lowered(component, own())
     inputs = random_inputs(flatten(component), CLOCKS, seed=1)
     assert not compare(component, inputs, golden.Macc(component.config), simulator=simulator)
 
@@ -176,9 +176,9 @@ def offered(config, seed):
     "config",
     cases(ROUNDERS, ["stochastic", "five roundings of several ranges"]),
 )
-def test_a_rounder_has_the_trace_of_the_twin(config, models, tmp_path):
+def test_a_rounder_has_the_trace_of_the_twin(config, models):
     component, twin = hdl.Rounder(config, cells=XC7), golden.Rounder(config)
-    simulator = Lowered(component, tmp_path, MODELS[models]())
+    simulator = Lowered(component, MODELS[models]())
     for seed in range(2 * len(config.conversions)):
         inputs = random_inputs(flatten(component), CLOCKS, seed)
         inputs["i_data"] = offered(config, seed).reshape(inputs["i_data"].shape)
@@ -244,11 +244,11 @@ ARRAYS = {
 @needs_yosys
 @by_models
 @pytest.mark.parametrize("config", cases(ARRAYS, ["2 x 3, raw, two segments"]))
-def test_an_array_has_the_trace_of_the_twin(config, models, tmp_path):
+def test_an_array_has_the_trace_of_the_twin(config, models):
     """Gaps, stalls, tiles shorter than R, resets: all that random inputs have."""
     rng = np.random.default_rng(7)
     component, twin = hdl.Array(config, cells=XC7), golden.Array(config)
-    simulator = Lowered(component, tmp_path, MODELS[models]())
+    simulator = Lowered(component, MODELS[models]())
     for lasts, gaps, resets in ((0.3, 0.3, 0.01), (0.02, 0.05, 0.002), (1.0, 0.0, 0.0)):
         inputs = random_inputs(flatten(component), CLOCKS, 3)
         inputs["i_last"] = (rng.random(CLOCKS) < lasts).astype(int)

@@ -165,7 +165,8 @@ def test_cores_of_several_names_live_under_one_root(tmp_path):
 
 
 def test_the_default_has_the_prefix_and_its_parts_too(tmp_path):
-    result = gradloom("generate", "array", "--rows", "1", "--columns", "1", "-o", "a.v", folder=tmp_path)
+    arguments = ["array", "--rows", "1", "--columns", "1", "-o", "a.v"]
+    result = gradloom("generate", *arguments, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     found = modules((tmp_path / "a.v").read_text())
     assert "gradloom_array" in found and len(found) > 2
