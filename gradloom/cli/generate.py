@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from golden.array import ArrayConfig
-from golden.files import write
+from golden.files import tried, write
 from gradloom.cli.base import Output, UnitGroup, cli, commands, refuse, stderr
 from gradloom.rtl import names
 from gradloom.sim.stimulus import TESTBENCH_CLOCKS
@@ -40,7 +40,7 @@ def _generate(
     cells: str | None,
     places: str | None,
 ) -> None:
-    from gradloom.rtl.package import package
+    from gradloom.rtl.package import ENDS, package
     from gradloom.rtl.verilog import verilog
 
     made_of = _made_of(unit, config, cells, places)
@@ -50,6 +50,7 @@ def _generate(
             text = verilog(unit.component(config, **made_of), name)
             folder, files = output.parent, {output.name: text}
         else:
+            tried(output, (f"{name or unit.module}{end}" for end in ENDS))
             folder, files = output, package(unit, config, cycles, seed, name, **made_of)
     write(files, folder)
     for file, text in files.items():

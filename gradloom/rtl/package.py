@@ -22,6 +22,9 @@ from gradloom.sim.stimulus import TESTBENCH_CLOCKS, usual_inputs
 from gradloom.units import Unit
 from hdl.cells import Cells
 
+#: What follows the name of the module in the names of the files.
+ENDS = (".v", ".vh", ".json", ".core", "_tb.v", "_cells.v", "_tb_in.mem", "_tb_out.mem")
+
 
 def package(
     unit: Unit,

@@ -86,8 +86,8 @@ class _PysimEngine:
         for fragment in self._simulator._design.fragments:
             if isinstance(fragment, Instance):
                 raise CellsError(
-                    f"{type(top.component).__name__} has {fragment.type}, a cell of a device, which "
-                    "Amaranth's simulator (pysim) does not know: cxxrtl has a model of it"
+                    f"{type(top.component).__name__} has {fragment.type}, a cell of a device, "
+                    "which Amaranth's simulator (pysim) does not know: cxxrtl has a model of it"
                 )
         self._file = ExitStack()
         self._fresh = True
