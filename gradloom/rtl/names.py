@@ -43,9 +43,10 @@ _VHDL = """
     subtype then to transport type unaffected units until use variable view vmode vpkg vprop vunit
     wait when while with xnor xor
 """
+VERILOG = frozenset(_VERILOG.split())
 _KEYWORDS = {
     **dict.fromkeys(_VHDL.split(), "VHDL"),
-    **dict.fromkeys(_VERILOG.split(), "Verilog or SystemVerilog"),
+    **dict.fromkeys(VERILOG, "Verilog or SystemVerilog"),
 }
 #: The longest name. Names of files are longer by some letters, and file systems allow 255.
 LONGEST = 200

@@ -124,7 +124,7 @@ def test_the_testbench_of_a_generated_array_passes(config, tmp_path):
     done = subprocess.run(
         ["vvp", "-N", "tb.vvp"], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert done.stdout.startswith("PASS: array, 1000 clocks")
+    assert done.stdout.startswith("PASS: gradloom_array, 1000 clocks")
 
 
 # The models.

@@ -6,6 +6,7 @@ the place of an instance in the device.
 
 import re
 
+from gradloom.rtl.names import VERILOG
 from gradloom.rtl.readable.syntax import (
     ASSIGN,
     INSTANCE,
@@ -20,19 +21,6 @@ _DECLARATION = re.compile(
     r"  (input|output|wire|reg) (?:\[(\d+):0\] )?(\w+) ?(\[\d+:0\])?( = [^;]+)?;"
 )
 _ATTRIBUTE = re.compile(r" *\(\* (\w+) = (.*) \*\)")
-_RESERVED = (
-    "always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config "
-    "deassign default defparam design disable edge else end endcase endconfig endfunction "
-    "endgenerate endmodule endprimitive endspecify endtable endtask event for force forever fork "
-    "function generate genvar highz0 highz1 if ifnone incdir include initial inout input instance "
-    "integer join large liblist library localparam macromodule medium module nand negedge nmos nor "
-    "noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 "
-    "pulldown pullup pulsestyle_onevent pulsestyle_ondetect rcmos real realtime reg release repeat "
-    "rnmos rpmos rtran rtranif0 rtranif1 scalared showcancelled signed small specify specparam "
-    "strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1 tri tri0 tri1 triand "
-    "trior trireg unsigned use uwire vectored wait wand weak0 weak1 while wire wor xnor xor"
-)
-_KEYWORDS = frozenset(_RESERVED.split())
 
 
 def plain_names(text: str) -> str:
@@ -40,7 +28,7 @@ def plain_names(text: str) -> str:
     name becomes an underscore.
     """
     text = re.sub(r"\\\$auto\$verilog_backend\S+ ", START, text)
-    taken = set(re.findall(r"\w+", _ESCAPED.sub(" ", text))) | _KEYWORDS
+    taken = set(re.findall(r"\w+", _ESCAPED.sub(" ", text))) | VERILOG
     names: dict[str, str] = {}
     for escaped in dict.fromkeys(_ESCAPED.findall(text)):
         # Amaranth appends a dollar sign and a number to the second of two equal names.
