@@ -63,10 +63,10 @@ def test_every_command_knows_it(halve, tmp_path):
     assert "Halves of codes" in run("compare", "halve", "--help")
     assert "agree with the twin" in run("compare", "halve", "--width", "5", "--lanes", "2")
     run("generate", "halve", "--set", "width=12", "-o", f"{tmp_path}/")
-    described = json.loads((tmp_path / "halve.json").read_text())
+    described = json.loads((tmp_path / "gradloom_halve.json").read_text())
     assert described["parameters"]["width"] == 12
     assert {port["name"] for port in described["ports"]} >= {"i_data", "o_data"}
-    assert (tmp_path / "halve_tb.v").is_file()
+    assert (tmp_path / "gradloom_halve_tb.v").is_file()
 
 
 def test_what_it_does_not_have_is_said(halve):
