@@ -259,7 +259,7 @@ _ALL = (
             platform=_plain("ecpix5", f"ECPIX5{size}Platform"),
             # Narrower sums than elsewhere: 100 MHz are met with room to spare.
             config=selftest_config(8, lanes=4, wide=24, operands=512),
-            block_rams=0,
+            block_rams=32,
             running=("rgb_led", 0, "b"),
             passed=("rgb_led", 1, "g"),
             failed=("rgb_led", 2, "r"),

@@ -129,7 +129,9 @@ def _cells(
     chosen = CELLS[target.device.cells if name is None else name]
     cells_used: dict[str, Any] = {"cells": chosen.name, "placed": False, "note": None}
     node = config.macc if isinstance(config, ArrayConfig) else config
-    if name is None and isinstance(node, MaccConfig) and (problem := _problem(chosen, node)):
+    if isinstance(node, MaccConfig) and (problem := _problem(chosen, node)):
+        if name is not None:
+            raise ValueError(problem)
         chosen = CELLS["generic"]
         cells_used |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}

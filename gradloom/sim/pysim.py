@@ -83,7 +83,8 @@ class _PysimEngine:
         self._bench = _Bench(top, inputs, outputs)
         self._size = outputs.words * 4
         self._simulator = Simulator(self._bench)
-        for fragment in self._simulator._design.fragments:
+        design: Any = self._simulator._design  # type: ignore[attr-defined]  # it has no public name
+        for fragment in design.fragments:
             if isinstance(fragment, Instance):
                 raise CellsError(
                     f"{type(top.component).__name__} has {fragment.type}, a cell of a device, "
