@@ -574,12 +574,12 @@ def test_verilators_own_dump_of_the_shipped_testbench(tmp_path):
     # Verilator before 5.010 leaves out what a process does after a delay that ends a block.
     for name, text in package(UNITS["array"], ARRAY).items():
         (tmp_path / name).write_text(text)
-    trace = ["--binary", "--trace", "--top-module", "array_tb", "array.v", "array_tb.v"]
-    done("verilator", *trace, cwd=tmp_path)
-    done("obj_dir/Varray_tb", "+waves", cwd=tmp_path)
-    result = against_array(tmp_path / "array_tb.vcd")
+    trace = ["--binary", "--trace", "--top-module", "gradloom_array_tb"]
+    done("verilator", *trace, "gradloom_array.v", "gradloom_array_tb.v", cwd=tmp_path)
+    done("obj_dir/Vgradloom_array_tb", "+waves", cwd=tmp_path)
+    result = against_array(tmp_path / "gradloom_array_tb.vcd")
     assert result, result
-    assert result.recorded.scope == "TOP.array_tb.dut"
+    assert result.recorded.scope == "TOP.gradloom_array_tb.dut"
     assert result.clocks > 1000
 
 
