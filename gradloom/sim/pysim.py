@@ -86,8 +86,9 @@ class _PysimEngine:
         design: Any = self._simulator._design  # type: ignore[attr-defined]  # it has no public name
         for fragment in design.fragments:
             if isinstance(fragment, Instance):
+                cell: Any = fragment
                 raise CellsError(
-                    f"{type(top.component).__name__} has {fragment.type}, a cell of a device, "
+                    f"{type(top.component).__name__} has {cell.type}, a cell of a device, "
                     "which Amaranth's simulator (pysim) does not know: cxxrtl has a model of it"
                 )
         self._file = ExitStack()
