@@ -7,6 +7,8 @@ modules, which do, cannot be those of another unit.
 
 import re
 
+from golden import check
+
 #: Keywords of Verilog (IEEE 1364-2005) and SystemVerilog (IEEE 1800-2017).
 _VERILOG = """
     accept_on alias always always_comb always_ff always_latch and assert assign assume automatic
@@ -78,8 +80,7 @@ def checked_name(name: str) -> str:
     TypeError
         It is not a string.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name = {name!r}: a string is wanted")
+    check.instance("name", name, str)
     if found := problem(name):
         raise ValueError(f"name = {name!r}: {found}")
     return name

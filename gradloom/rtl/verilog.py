@@ -11,7 +11,6 @@ from typing import Any
 
 from amaranth.lib import wiring
 
-from golden import check
 from golden.lfsr import Generator
 from golden.port import Port
 from golden.settings import NONE, leaves

@@ -223,7 +223,7 @@ def test_a_bad_name_is_refused_in_one_line(name, word, tmp_path):
 
 def test_a_name_that_is_no_string_is_refused():
     unit, config = configured("lfsr")
-    with pytest.raises(TypeError, match="name = 5: a string is wanted"):
+    with pytest.raises(TypeError, match="name = 5: a str is wanted"):
         verilog(unit.component(config), 5)
 
 
