@@ -43,12 +43,18 @@ from gradloom.units import UNITS
 
 try:
     import cocotb
-    from cocotb.triggers import RisingEdge
-    from cocotb.utils import get_sim_time, get_time_from_sim_steps
 except ImportError as error:
     raise ModuleNotFoundError(
         "gradloom.cocotb needs cocotb 2: pip install 'gradloom[cocotb]'"
     ) from error
+# Version 1 has all of these names, but other handles of signals.
+if int(cocotb.__version__.partition(".")[0]) < 2:
+    raise ImportError(
+        f"gradloom.cocotb needs cocotb 2, {cocotb.__version__} is installed: "
+        "pip install 'gradloom[cocotb]'"
+    )
+from cocotb.triggers import RisingEdge
+from cocotb.utils import get_sim_time, get_time_from_sim_steps
 
 #: Number of clocks in a batch.
 _BATCH = 4096

@@ -17,9 +17,6 @@ def main() -> NoReturn:
     """The command `gradloom`."""
     try:
         status = cli.main(standalone_mode=False, prog_name="gradloom")
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
-        sys.exit(2)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         fail(error.format_message() + where)

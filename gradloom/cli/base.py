@@ -35,9 +35,18 @@ def bar() -> Progress:
     return shown(*columns)
 
 
+class _Shown(Progress):
+    """A display that writes nothing where it is disabled; rich before 14.3 ends it with a line."""
+
+    def stop(self) -> None:
+        """Take the display away."""
+        if not self.disable:
+            super().stop()
+
+
 def shown(*columns: ProgressColumn) -> Progress:
     """Return a display of these columns on standard error that disappears at the end."""
-    return Progress(
+    return _Shown(
         *columns,
         console=stderr,
         transient=True,
@@ -115,7 +124,22 @@ class UnitCommand(click.Command):
             formatter.write(f"{line}\n")
 
 
-class UnitGroup(click.Group):
+class Group(click.Group):
+    """A group of commands. Without a command, its help goes to standard error, with exit status 2:
+    versions of click differ in that.
+    """
+
+    group_class = type  # subgroups are of this class too
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print the help if there are no arguments."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True, color=ctx.color)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+
+class UnitGroup(Group):
     """A group with a command for every unit in `UNITS`, and commands of its own."""
 
     #: Makes the command of a unit; set by `commands`.
@@ -174,6 +198,7 @@ def commands(
 
 
 @click.group(
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help=(
         "Training hardware for low-precision neural networks, and a NumPy model to compare it with "

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress, TaskID, TextColumn
+from rich.progress import TaskID, TextColumn
 
 from golden.files import tried, write
-from gradloom.cli.base import Output, UnitGroup, cli, commands, fail, stderr
+from gradloom.cli.base import Output, UnitGroup, cli, commands, fail, shown, stderr
 from gradloom.units import Unit
 from hdl.cells import CELLS
 
@@ -35,20 +35,18 @@ def _stages() -> Iterator[Callable[[int, str], None]]:
     from rich.progress import SpinnerColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(
-        *columns, console=stderr, transient=True, disable=not stderr.is_terminal
-    ) as progress:
+    with shown(*columns) as progress:
         tasks: dict[int, TaskID] = {}
-        shown: dict[int, str] = {}
+        latest: dict[int, str] = {}
 
         def show(number: int, text: str) -> None:
             line = f"seed {number}: {text}" if number else text
             stage = line.split(",")[0].split(" round")[0]
             if not number:
                 stage = stage.split(":")[0]
-            if not stderr.is_terminal and shown.get(number) != stage:
+            if not stderr.is_terminal and latest.get(number) != stage:
                 stderr.print(line if stage.endswith("done") else stage, highlight=False)
-            shown[number] = stage
+            latest[number] = stage
             if number not in tasks:
                 tasks[number] = progress.add_task(line, total=None)
             progress.update(tasks[number], description=line)

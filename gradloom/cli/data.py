@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 
-from gradloom.cli.base import Output, cli, stderr
+from gradloom.cli.base import Output, cli, shown, stderr
 from gradloom.train.fetching import SOURCES, default_folder, fetch
 
 
@@ -67,14 +67,8 @@ def fetch_command(name: str, to: Path | None, mirrors: tuple[str, ...]) -> None:
                 param_hint="--mirror",
             )
     folder = default_folder(name) if to is None else to
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    with Progress(
-        *columns, console=stderr, transient=True, disable=not stderr.is_terminal
+    with shown(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     ) as progress:
         fetch(
             SOURCES[name],

@@ -709,7 +709,8 @@ def test_an_lfsr_is_built(tmp_path, monkeypatch, capsys):
     assert made == json.loads((out / "report.json").read_text())
     assert made["synthesis"]["resources"]["FF"] >= 32
     assert 20 < made["clock_mhz"]["best"] < 1000
-    assert made["placements"][0]["to"].startswith("state")
+    # Yosys names a register by one of its wires, which one depends on its version.
+    assert made["placements"][0]["to"].startswith(("state", "o_data"))
 
 
 @pytest.mark.skipif(find_spec("distributed") is None, reason="dask.distributed is not installed")
