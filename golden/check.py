@@ -12,6 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+#: Errors that code raises where data from a file (JSON, TOML) has another form than it expects.
+FOREIGN = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
+
 #: Bits of the widest code: int64 holds it with room for a sum of two.
 WIDEST = 62
 

@@ -13,8 +13,19 @@ from golden.datasets import cifar_files, idx_files
 from golden.datasets.cifar_files import cifar10
 from golden.datasets.dataset import Bytes, Dataset, DatasetError
 from golden.datasets.idx_files import idx, read_idx
+from golden.datasets.oddities import remarks
 
-__all__ = ["Bytes", "Dataset", "DatasetError", "cifar10", "digits", "idx", "load", "read_idx"]
+__all__ = [
+    "Bytes",
+    "Dataset",
+    "DatasetError",
+    "cifar10",
+    "digits",
+    "idx",
+    "load",
+    "read_idx",
+    "remarks",
+]
 
 _DIGITS = Path(__file__).parent.parent / "data" / "digits.npz"
 
@@ -64,19 +75,18 @@ def load(directory: str | Path) -> Dataset:
         or damaged.
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise DatasetError(f"{directory}: no such directory")
-    has_idx, has_cifar = idx_files.present(directory), bool(cifar_files.places(directory))
+    has_idx = [place.path for place in idx_files.places(directory)]
+    has_cifar = [folder for _, folder in cifar_files.places(directory)]
+    if not has_idx and not has_cifar:
+        if not directory.is_dir():
+            raise DatasetError(f"{directory}: no such directory")
+        raise DatasetError(
+            f"{directory}: no data set: looked for IDX files ({idx_files.LOOKED_FOR}) "
+            f"and CIFAR-10 files ({cifar_files.LOOKED_FOR})"
+        )
     if has_idx and has_cifar:
         raise DatasetError(
-            f"{directory}: IDX files ({idx_files.LOOKED_FOR}) and CIFAR-10 files "
-            f"({cifar_files.LOOKED_FOR}): a folder with one data set is wanted"
+            f"{directory}: IDX files ({', '.join(map(str, has_idx))}) and CIFAR-10 files "
+            f"({', '.join(map(str, has_cifar))}): a folder with one data set is wanted"
         )
-    if has_idx:
-        return idx(directory)
-    if has_cifar:
-        return cifar10(directory)
-    raise DatasetError(
-        f"{directory}: no data set: looked for IDX files ({idx_files.LOOKED_FOR}) "
-        f"and CIFAR-10 files ({cifar_files.LOOKED_FOR})"
-    )
+    return idx(directory) if has_idx else cifar10(directory)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from golden.datasets.dataset import Bytes, Dataset, DatasetError
+from golden.datasets.dataset import Bytes, Dataset, DatasetError, open_regular
 
 _TRAINING = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = "test_batch"
@@ -95,9 +95,12 @@ def places(directory: Path) -> list[tuple[str, Path]]:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            return file.read()
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from None
+    except MemoryError:
+        raise DatasetError(f"{path}: larger than the memory at hand") from None
 
 
 def _checked(path: Path, pixels: Bytes, labels: Bytes) -> tuple[Bytes, Bytes]:

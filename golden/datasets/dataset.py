@@ -1,11 +1,15 @@
 """The form of all data sets in memory: images and labels."""
 
+import stat
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden import check
+from golden.memory import machine_memory
 
 #: Unsigned bytes: pixels and labels.
 Bytes = NDArray[np.uint8]
@@ -13,6 +17,26 @@ Bytes = NDArray[np.uint8]
 
 class DatasetError(ValueError):
     """A data set cannot be read; the message has the file and the reason."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Return a regular file, open for reading, that is not larger than the memory.
+
+    Opening a pipe would wait for a writer, and a device such as /dev/zero has no end.
+
+    Raises
+    ------
+    DatasetError
+        It is another kind of file, or larger than the machine's memory.
+    OSError
+        It cannot be opened.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise DatasetError(f"{path}: not a regular file")
+    if found.st_size > machine_memory():
+        raise DatasetError(f"{path}: {found.st_size:,} bytes, more than the memory of this machine")
+    return path.open("rb")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

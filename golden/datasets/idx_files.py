@@ -5,16 +5,18 @@ MNIST and data sets in its format consist of four such files.
 
 import gzip
 import math
+import os
+import re
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
-from golden.datasets.dataset import Bytes, Dataset, DatasetError
+from golden.datasets.dataset import Bytes, Dataset, DatasetError, open_regular
 
 #: The expected files, for messages.
-LOOKED_FOR = "train-images-idx3-ubyte and so on, plain or .gz"
+LOOKED_FOR = "train-images-idx3-ubyte and so on, plain or .gz, there or in raw or NAME/raw"
 
 #: Data type of unsigned bytes in the magic number, the only one for images and labels.
 _UNSIGNED_BYTE = 0x08
@@ -23,9 +25,38 @@ _MOST_DIMENSIONS = 4
 #: Bytes read at a time, so that no more memory is allocated than the file has data, even if its
 #: header is wrong.
 _CHUNK = 1 << 20
+#: Largest ratio of data to a .gz file, above a size that never hurts. Images of a few grey pixels
+#: are below 100; gzip itself reaches 1,000, with zeros only.
+_MOST_RATIO, _SMALL = 200, 1 << 26
+#: Beginnings of the names of training and test files, the usual one first; EMNIST has `test`.
+_PARTS = {"train": ("train",), "test": ("t10k", "test")}
 #: Ends of the names of the four files, the usual one first.
 _IMAGES = ("idx3-ubyte", "idx4-ubyte")
 _LABELS = ("idx1-ubyte",)
+#: Any of the names, after the name of the set: `emnist-letters-` and so on.
+_NAME = re.compile(r"(.*-)?(?:train|t10k|test)-(?:images[-.]idx[34]|labels[-.]idx1)-ubyte(?:\.gz)?")
+#: Folder of the files in torchvision's layout, below that of the data set.
+_RAW = "raw"
+
+
+class Place(NamedTuple):
+    """A data set of IDX files: their folder, and the beginning of all names, mostly empty."""
+
+    folder: Path
+    prefix: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The path by which `idx` takes this data set alone."""
+        return self.folder / self.prefix.rstrip("-")
+
+    @property
+    def name(self) -> str:
+        """Name of the data set."""
+        if self.prefix:
+            return self.prefix.rstrip("-")
+        folder = self.folder.resolve()
+        return folder.parent.name if folder.name == _RAW else folder.name
 
 
 def idx(directory: str | Path) -> Dataset:
@@ -33,75 +64,100 @@ def idx(directory: str | Path) -> Dataset:
 
     The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
     `t10k-labels-idx1-ubyte`, or the same with a dot before `idx` (`train-images.idx3-ubyte`), plain
-    or compressed by gzip (`.gz`). Images may have any size. A fourth dimension is the channels
-    (`train-images-idx4-ubyte`: images, height, width, channels). The number of classes is the
-    largest label + 1.
+    or compressed by gzip (`.gz`). They may also be in `raw` or `NAME/raw` below the directory, as
+    torchvision has them. EMNIST's files begin with the name of one of its sets; where there are
+    several, `DIRECTORY/emnist-letters` names one.
+
+    Images may have any size. A fourth dimension is the channels (`train-images-idx4-ubyte`: images,
+    height, width, channels). The number of classes is the largest label + 1.
 
     Raises
     ------
     DatasetError
-        A file is missing or damaged, or the shapes of two files do not match.
+        A file is missing or damaged, the shapes of two files do not match, or the directory has
+        several data sets.
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise DatasetError(f"{directory}: no such directory")
-    parts: dict[str, Bytes] = {}
-    for part in ("train", "t10k"):
-        images_path = _find(directory, f"{part}-images", _IMAGES)
-        labels_path = _find(directory, f"{part}-labels", _LABELS)
-        images = _of_dimensions(images_path, (3, 4))
-        labels = _of_dimensions(labels_path, (1,))
-        if len(images) != len(labels):
+    found = places(directory)
+    if not found:
+        missing = "no IDX files: looked for " + LOOKED_FOR
+        raise DatasetError(f"{directory}: {missing if directory.is_dir() else 'no such directory'}")
+    if len(found) > 1:
+        raise several(directory, [place.path for place in found])
+    (place,) = found
+    images, labels, paths = {}, {}, {}
+    for part in _PARTS:
+        paths[part] = _find(place, part, "images", _IMAGES)
+        labels_path = _find(place, part, "labels", _LABELS)
+        images[part] = _of_dimensions(paths[part], (3, 4))
+        labels[part] = _of_dimensions(labels_path, (1,))
+        if len(images[part]) != len(labels[part]):
             raise DatasetError(
-                f"{images_path}: {len(images)} images, but {labels_path} has {len(labels)} labels"
+                f"{paths[part]}: {len(images[part])} images, "
+                f"but {labels_path} has {len(labels[part])} labels"
             )
-        first = parts.setdefault("train-images", images)
-        if images.shape[1:] != first.shape[1:]:
-            raise DatasetError(
-                f"{images_path}: images of {_times(images.shape[1:])} pixels, "
-                f"those to train with are of {_times(first.shape[1:])}"
-            )
-        parts[f"{part}-images"], parts[f"{part}-labels"] = images, labels
-    classes = 1 + max(int(parts["train-labels"].max()), int(parts["t10k-labels"].max()))
+    sizes = {part: images[part].shape[1:] for part in _PARTS}
+    if sizes["test"] != sizes["train"]:
+        raise DatasetError(
+            f"{paths['test']}: images of {_times(sizes['test'])} pixels, "
+            f"those to train with are of {_times(sizes['train'])}"
+        )
+    classes = 1 + max(int(labels[part].max()) for part in _PARTS)
     if classes < 2:
         raise DatasetError(f"{directory}: every label is 0, at least two classes are wanted")
     return Dataset(
-        name=directory.resolve().name,
-        train_images=parts["train-images"],
-        train_labels=parts["train-labels"],
-        test_images=parts["t10k-images"],
-        test_labels=parts["t10k-labels"],
+        name=place.name,
+        train_images=images["train"],
+        train_labels=labels["train"],
+        test_images=images["test"],
+        test_labels=labels["test"],
         pixel_max=255,
         classes=classes,
     )
 
 
-def present(directory: Path) -> bool:
-    """Return whether the directory has any of the files that `idx` reads."""
-    return any(
-        (directory / name).exists()
-        for part in ("train", "t10k")
-        for name in _names(f"{part}-images", _IMAGES) + _names(f"{part}-labels", _LABELS)
+def places(directory: Path) -> list[Place]:
+    """Return the data sets, complete or not, in a directory or in torchvision's folders below it.
+
+    A path that is no directory may be a directory followed by the name of one set in it.
+    """
+    if not directory.is_dir():
+        prefix = f"{directory.name}-"
+        return [place for place in _sets(directory.parent) if place.prefix == prefix]
+    folders = (directory, directory / _RAW, *sorted(directory.glob(f"*/{_RAW}")))
+    return [place for folder in folders for place in _sets(folder)]
+
+
+def several(directory: Path, paths: list[Path]) -> DatasetError:
+    """Return the error for a directory with several data sets."""
+    return DatasetError(
+        f"{directory}: {len(paths)} data sets, name one: {', '.join(map(str, paths))}"
     )
 
 
-def _names(stem: str, suffixes: tuple[str, ...]) -> list[str]:
-    """Return the accepted names of a file."""
-    return [
-        f"{stem}{mark}{suffix}{packed}"
+def _sets(folder: Path) -> list[Place]:
+    """Return the data sets in a folder, by the names of its files."""
+    try:
+        names = [_NAME.fullmatch(entry.name) for entry in os.scandir(folder) if entry.is_file()]
+    except OSError:
+        return []
+    return [Place(folder, prefix) for prefix in sorted({m[1] or "" for m in names if m})]
+
+
+def _find(place: Place, part: str, kind: str, suffixes: tuple[str, ...]) -> Path:
+    """Return the path of a file with one of the accepted names."""
+    names = [
+        f"{place.prefix}{stem}-{kind}{mark}{suffix}{packed}"
+        for stem in _PARTS[part]
         for suffix in suffixes
         for packed in ("", ".gz")
         for mark in "-."
     ]
-
-
-def _find(directory: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
-    """Return the path of a file with one of the accepted names."""
-    names = _names(stem, suffixes)
     for name in names:
-        if (directory / name).exists():
-            return directory / name
-    raise DatasetError(f"{directory}: no file {' or '.join(names)}")
+        if (place.folder / name).is_file():
+            return place.folder / name
+    usual = [name for name in names if f"{_PARTS[part][0]}-" in name]
+    raise DatasetError(f"{place.folder}: no file {' or '.join(usual)}")
 
 
 def _of_dimensions(path: Path, dimensions: tuple[int, ...]) -> Bytes:
@@ -146,19 +202,36 @@ def read_idx(path: str | Path) -> Bytes:
     path = Path(path)
     packed = path.suffix == ".gz"
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
+            size = os.fstat(raw.fileno()).st_size
             if not packed:
-                return _parse(path, raw, path.stat().st_size)
+                return _parse(path, raw, size)
             with gzip.open(raw) as file:
-                return _parse(path, file, None)
+                return _parse(path, file, None, max(_MOST_RATIO * size, _SMALL))
+    except MemoryError:
+        raise DatasetError(f"{path}: larger than the memory at hand") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DatasetError(f"{path}: damaged or not gzip ({error})") from None
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from None
 
 
-def _parse(path: Path, file: IO[bytes] | gzip.GzipFile, size: int | None) -> Bytes:
-    """Read header and data of an IDX file of `size` bytes; None if the size is not known."""
+def _parse(
+    path: Path, file: IO[bytes] | gzip.GzipFile, size: int | None, most: int | None = None
+) -> Bytes:
+    """Read header and data of an IDX file.
+
+    Parameters
+    ----------
+    path
+        Path for messages.
+    file
+        The file.
+    size
+        Its size in bytes; None if it is not known.
+    most
+        Largest number of bytes of data; None if there is no limit.
+    """
     magic = file.read(4)
     if len(magic) < 4:
         raise DatasetError(f"{path}: {len(magic)} bytes found, at least 4 expected (IDX magic)")
@@ -183,13 +256,23 @@ def _parse(path: Path, file: IO[bytes] | gzip.GzipFile, size: int | None) -> Byt
     expected = f"{start + length} expected ({start} of header, {sizes} of data)"
     if size is not None and size != start + length:
         raise DatasetError(f"{path}: {size} bytes found, {expected}")
-    data = bytearray()
-    while len(data) <= length:  # one byte more than expected shows that there is more
-        chunk = file.read(min(_CHUNK, length + 1 - len(data)))
+    # Data beyond the limit is not kept: it is read only to find out whether it is there.
+    kept = most is None or length <= most
+    wanted = length if kept else _SMALL
+    data, count = bytearray(), 0
+    while count <= wanted:  # one byte more than expected shows that there is more
+        chunk = file.read(min(_CHUNK, wanted + 1 - count))
         if not chunk:
             break
-        data += chunk
-    if len(data) != length:
-        found = f"more than {start + length}" if len(data) > length else f"{start + len(data)}"
+        count += len(chunk)
+        if kept:
+            data += chunk
+    if count > wanted and not kept:
+        raise DatasetError(
+            f"{path}: its header says {sizes} = {length:,} bytes of data, more than the {most:,} "
+            "that a gzip file of this size may have"
+        )
+    if count != length:
+        found = f"more than {start + length}" if count > length else f"{start + count}"
         raise DatasetError(f"{path}: {found} bytes found, {expected}")
-    return np.frombuffer(bytes(data), np.uint8).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -16,6 +16,7 @@ from golden.settings.fields import (
     is_number,
     of_fields,
     optional_of,
+    rational,
 )
 from golden.settings.plain import plain_number
 
@@ -36,14 +37,14 @@ def exact(name: str, value: Rate, low: Rate, high: Rate) -> Fraction:
     try:
         if isinstance(value, bool) or not isinstance(value, Number | str):
             raise ValueError
-        rational = Fraction(str(value))
+        number = rational(value)
     except (ValueError, ZeroDivisionError):
         raise ValueError(
             f"{name} = {check.shown(value)}: a number from {low} to {high} is wanted"
         ) from None
-    if not Fraction(low) <= rational <= Fraction(high):
+    if not Fraction(low) <= number <= Fraction(high):
         raise ValueError(f"{name} = {value}: allowed are {low} to {high}")
-    return rational
+    return number
 
 
 def check_settings(config: Any) -> None:

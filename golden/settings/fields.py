@@ -1,5 +1,6 @@
 """Metadata of configurations' fields, and properties of their types."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
@@ -10,6 +11,30 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 #: A number that is read as an exact decimal fraction: 0.1 is one tenth.
 Rate = int | float | str | Fraction
+
+
+#: Largest exponent of ten of such a number, its largest number of characters, and its bits: it may
+#: become a float.
+_MOST_EXPONENT, _MOST_CHARACTERS, _MOST_BITS = 300, 1000, 1000
+
+
+def rational(value: Rate) -> Fraction:
+    """Return a number as an exact fraction, by its decimal text.
+
+    Raises
+    ------
+    ValueError, ZeroDivisionError
+        It is no number, or its numerator or denominator would fill the memory, as that of
+        1e999999999.
+    """
+    text = str(value)
+    exponent = re.search(r"[eE]([+-]?[\d_]+)", text[:_MOST_CHARACTERS])
+    if len(text) > _MOST_CHARACTERS or (exponent and abs(int(exponent[1])) > _MOST_EXPONENT):
+        raise ValueError("too long a number")
+    number = Fraction(text)
+    if abs(number) >= 1 << _MOST_BITS:
+        raise ValueError("too large a number")
+    return number
 
 
 class Bound(NamedTuple):

@@ -20,6 +20,7 @@ from golden.settings.fields import (
     names,
     optional_of,
     parts_of,
+    rational,
 )
 
 #: Description of a value of each type, for messages.
@@ -79,11 +80,11 @@ def plain_number(value: Any) -> int | float | str:
 
     Equal numbers have the same form.
     """
-    rational = Fraction(str(value))
-    if rational.denominator == 1:
-        return int(rational)
-    rounded = float(rational)
-    return rounded if Fraction(str(rounded)) == rational else str(rational)
+    number = rational(value)
+    if number.denominator == 1:
+        return int(number)
+    rounded = float(number)
+    return rounded if Fraction(str(rounded)) == number else str(number)
 
 
 #: Returns the name of a setting in error messages, by its dotted name.

@@ -20,8 +20,12 @@ from golden.training.systems.registry import SYSTEMS
 _FOLDER: Traversable = files("golden.training") / "recipes"
 #: Prefix of a recipe's name for its float32 baseline.
 FLOAT = "float-"
-#: Table of a run's recipe.toml that describes the data set; not a part of the recipe.
+#: Table that describes a data set: in a run's recipe.toml the one that it was trained on, in a
+#: built-in recipe the one that it is made for. It is not a part of the recipe.
 DATA = "data"
+#: Largest size of a recipe's file in bytes, and its largest number of dots in a line: tomllib takes
+#: time and memory for the square of a key's parts.
+_LARGEST, _MOST_DOTS = 1 << 16, 200
 
 
 def names() -> tuple[str, ...]:
@@ -40,7 +44,7 @@ def text(name: str) -> str:
     """
     recipe = load(name)
     if name not in names():
-        return written(recipe)
+        return written(recipe, made_for(name))
     return (_FOLDER / f"{name}.toml").read_text("utf-8")
 
 
@@ -73,25 +77,82 @@ def load(recipe: str | Path, settings: Iterable[str] = ()) -> Recipe:
     >>> load("float-digits-wage").SYSTEM
     'float'
     """
-    if (path := Path(recipe)).suffix == ".toml":
-        where = str(recipe)
-        try:
-            found = read(path.read_text("utf-8"), where)
-        except OSError as error:
-            raise ValueError(f"{where}: {error.strerror or error}") from None
-        except UnicodeDecodeError:
-            raise ValueError(f"{where}: not TOML: it is no text in UTF-8") from None
-    else:
-        name = str(recipe)
-        where, base = f"recipe {name}", name.removeprefix(FLOAT)
-        if base not in names():
-            raise ValueError(
-                f"recipe {name!r}: allowed are {', '.join(names())}, each with {FLOAT} before it, "
-                "and the path of a .toml file"
-            )
-        found = read((_FOLDER / f"{base}.toml").read_text("utf-8"), f"recipe {base}")
-        found = found.baseline() if name != base else found
+    source, where = _source(recipe)
+    found = read(source, where)
+    if Path(recipe).suffix != ".toml" and str(recipe).startswith(FLOAT):
+        found = found.baseline()
     return varied(found, settings, where)
+
+
+def made_for(recipe: str | Path) -> dict[str, Any]:
+    """Return the description of the data set that a recipe is made for, or was trained on.
+
+    Parameters
+    ----------
+    recipe
+        As in `load`.
+
+    Returns
+    -------
+    dict
+        Its name, and more in a run's recipe.toml; empty if the recipe has none. See
+        `golden.training.runs.description`.
+
+    Examples
+    --------
+    >>> made_for("float-gupta-cnn")
+    {'name': 'MNIST'}
+    """
+    return data_of(*_source(recipe))
+
+
+def data_of(text: str, where: str = "recipe") -> dict[str, Any]:
+    """Return the description of a data set in the TOML of a recipe; empty if there is none."""
+    found = _table(text, where).get(DATA)
+    return found if isinstance(found, dict) else {}
+
+
+def _source(recipe: str | Path) -> tuple[str, str]:
+    """Return the TOML of a recipe by name or path, and the beginning of messages about it."""
+    if (path := Path(recipe)).suffix == ".toml":
+        return content_of(path), str(recipe)
+    name = str(recipe)
+    base = name.removeprefix(FLOAT)
+    if base not in names():
+        raise ValueError(
+            f"recipe {name!r}: allowed are {', '.join(names())}, each with {FLOAT} before it, "
+            "and the path of a .toml file"
+        )
+    return (_FOLDER / f"{base}.toml").read_text("utf-8"), f"recipe {name}"
+
+
+def content_of(path: Path) -> str:
+    """Return the text of a recipe's file."""
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ValueError(f"{path}: not a regular file")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
+    try:
+        return content.decode("utf-8")  # `_table` refuses what is too long
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not TOML: it is no text in UTF-8") from None
+
+
+def _table(text: str, where: str) -> dict[str, Any]:
+    """Return the content of a TOML text; errors begin with `where`."""
+    if len(text) > _LARGEST:
+        raise ValueError(f"{where}: no recipe: more than {_LARGEST:,} bytes")
+    if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
+        raise ValueError(f"{where}: no recipe: more than {_MOST_DOTS} dots in a line")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"{where}: not TOML: nested too deeply") from None
+    except ValueError as error:  # of tomllib, or of a number with thousands of digits
+        raise ValueError(f"{where}: not TOML: {error}") from None
 
 
 def read(text: str, where: str = "recipe") -> Recipe:
@@ -102,10 +163,7 @@ def read(text: str, where: str = "recipe") -> Recipe:
     ValueError
         The text is not a recipe; the message begins with `where`.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{where}: not TOML: {error}") from None
+    table = _table(text, where)
     table.pop(DATA, None)
     name = table.pop("system", None)
     if not isinstance(name, str) or name not in SYSTEMS:

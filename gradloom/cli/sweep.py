@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gradloom.cli.base import Output, bar, cli, fail
-from gradloom.cli.train import DATA, SETTINGS, draw
+from gradloom.cli.train import DATA, SETTINGS, draw, mismatch, say
 
 
 @cli.command(
@@ -66,12 +66,16 @@ def sweep(
     workers: int | None,
 ) -> None:
     """The command `gradloom sweep`."""
+    from golden.datasets import remarks
     from golden.training import toml
     from gradloom.jobs import JobsError
     from gradloom.train import sweep as sweeping
 
     base = toml.load(recipe, settings)
     runs = sweeping.points(base, _grid(grids), seeds, f"recipe {recipe}")
+    dataset = sweeping.dataset_of(None if data is None else str(data.absolute()))
+    for remark in mismatch(recipe, dataset, data) + remarks(dataset):
+        say(remark)
     rows: dict[int, dict[str, Any]] = {}
     with bar() as progress:
         overall = progress.add_task("runs", total=len(runs))
@@ -102,6 +106,8 @@ def sweep(
                     f"{row['run']}: test error {row['test_error']:.2f} % "
                     f"after epoch {row['epoch']}, {len(rows)} of {len(runs)} runs"
                 )
+                for remark in _of_training(out / row["run"]):
+                    say(f"{row['run']}: {remark}")
         except JobsError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
@@ -114,6 +120,15 @@ def sweep(
     draw(out)
     made = sorted(path.name for path in out.glob("[!.]*") if path.is_file())
     click.echo(f"{out}: {', '.join(made)}")
+
+
+def _of_training(folder: Path) -> list[str]:
+    """Return the remarks of a run on its training; those on the data are said once."""
+    from golden.training.runs.run import REMARKS
+
+    path = folder / REMARKS
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return [line for line in lines if line.startswith("epoch ")]
 
 
 def _grid(texts: Sequence[str]) -> dict[str, list[str]]:

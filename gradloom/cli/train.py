@@ -14,6 +14,7 @@ from rich.text import Text
 from gradloom.cli.base import Output, bar, cli, fail, shown
 
 if TYPE_CHECKING:
+    from golden.datasets import Dataset
     from golden.training import Run
 
 #: Options that `gradloom sweep` has too.
@@ -21,7 +22,8 @@ DATA = click.option(
     "--data",
     type=click.Path(path_type=Path),
     help="Folder of a data set: IDX files (train-images-idx3-ubyte and so on, plain or .gz) or "
-    "those of CIFAR-10. The default is the small set of digits in this package.",
+    "those of CIFAR-10, there or in the folders below it that torchvision makes. The default is "
+    "the small set of digits in this package.",
 )
 SETTINGS = click.option(
     "--set",
@@ -84,15 +86,15 @@ def train(
         raise click.UsageError("--resume needs --out, the folder of the run")
     chosen = toml.load(recipe, settings)
     dataset = digits() if data is None else load(data)
-    with Run(chosen, dataset, out, resume=resume) as run:
-        if run.remark:
-            print(f"gradloom: {run.remark}", file=sys.stderr)
-        click.echo(f"{recipe}: {' '.join(toml.keys(chosen))}")
+    with Run(chosen, dataset, out, resume=resume, remarks=mismatch(recipe, dataset, data)) as run:
+        click.echo(f"{recipe}: {dataset.classes} classes, {' '.join(toml.keys(chosen))}")
         size = " x ".join(map(str, dataset.shape))
         click.echo(
             f"{dataset.name}: {len(dataset.train_images):,} images of {size} to train with, "
             f"{len(dataset.test_images):,} to test"
         )
+        for remark in filter(None, [run.remark, *run.remarks]):
+            say(remark)
         if resume:
             click.echo(f"{out}: goes on {run.place}")
         try:
@@ -106,7 +108,7 @@ def train(
 
 def _walk(run: "Run") -> None:
     """Train to the end, with a bar of steps and one line per epoch."""
-    trainer, epochs = run.trainer, run.recipe.epochs
+    trainer, epochs, now = run.trainer, run.recipe.epochs, run.remarks
     with _steps() as progress:
         done = trainer.epoch * run.steps + trainer.position
         task = progress.add_task("training", total=epochs * run.steps, completed=done, standing="")
@@ -120,11 +122,31 @@ def _walk(run: "Run") -> None:
                 standing=f"loss {score.mean_loss:.3f} error {score.error:4.1f} %",
             )
             if epoch is not None:
+                said, now = now, run.remarks
                 click.echo(
                     f"epoch {epoch.epoch:3}: loss {epoch.train.mean_loss:.4f}, "
                     f"training error {epoch.train.error:5.2f} %, "
                     f"test error {epoch.test.error:5.2f} %, {epoch.seconds:.2f} s"
                 )
+                for remark in now:
+                    if remark not in said:
+                        say(remark)
+
+
+def mismatch(recipe: str, dataset: "Dataset", data: Path | None) -> list[str]:
+    """Return a remark if the data set of `--data` is not the one that the recipe is made for."""
+    from golden.training import toml
+    from golden.training.runs.description import other_data
+
+    remark = other_data(recipe, toml.made_for(recipe), dataset)
+    if remark and data is None:
+        remark += "; without --data it is the digits of this package"
+    return [remark] if remark else []
+
+
+def say(remark: str) -> None:
+    """Print a remark to standard error."""
+    print(f"gradloom: {remark}", file=sys.stderr)
 
 
 def draw(folder: Path, suffix: str = "png") -> None:

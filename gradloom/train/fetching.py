@@ -4,13 +4,15 @@ Transfers use pooch, which is part of the extra `train`. A file is written under
 and renamed when it is complete and has the right hash. After any failure it is removed.
 """
 
+import gzip
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.progress import Progress, TaskID
 
@@ -19,6 +21,8 @@ from golden.files import replaced
 #: Seconds without a byte after which a transfer is given up.
 TIMEOUT = 30
 _CHUNK = 1 << 16
+#: Largest ratio of the content of an archive to its size, above a size that never hurts.
+_MOST_RATIO, _SMALL = 10, 1 << 26
 
 
 class FetchError(RuntimeError):
@@ -231,6 +235,8 @@ def fetch(
     for file in source.files:
         path = folder / file.name
         if path.exists():
+            if not path.is_file():
+                raise FetchError(f"{path}: not a regular file; choose another folder")
             found = pooch.file_hash(str(path), alg="sha256")
             if found != file.sha256:
                 raise FetchError(
@@ -274,9 +280,16 @@ def _transfer(
             headers={"Accept-Encoding": "identity"},
         )
         try:
-            download(address, str(temporary), None)
+            with temporary.open("wb") as target:
+                download(address, _Limited(target, file.size), None)
+        except _TooMuchError:
+            reasons.append(f"{address}: more than the {file.size:,} bytes expected")
+            continue
         except RequestException as error:
             reasons.append(f"{address}: {_reason(error)}")
+            continue
+        except ValueError:  # pooch takes the length for a number
+            reasons.append(f"{address}: its header Content-Length is no number")
             continue
         finally:
             if bar:
@@ -309,6 +322,45 @@ def _reason(error: Any) -> str:
     return str(error)
 
 
+class _TooMuchError(Exception):
+    """More bytes came than the file has."""
+
+
+class _Limited:
+    """A file for writing that takes a number of bytes and no more."""
+
+    def __init__(self, file: BinaryIO, size: int):
+        self._file = file
+        self._left = size
+
+    def write(self, data: bytes) -> int:
+        """Write the bytes, or raise an error."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise _TooMuchError
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._file.flush()
+
+
+class _Unpacked:
+    """A gzip file for reading that ends with an error after a number of bytes."""
+
+    def __init__(self, file: gzip.GzipFile, most: int):
+        self._file = file
+        self._most = self._left = most
+
+    def read(self, size: int) -> bytes:
+        """Read bytes."""
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise tarfile.ReadError(f"it has more than {self._most:,} bytes")
+        return data
+
+
 class _Bar:
     """A progress bar with the methods that pooch calls, shown by rich."""
 
@@ -339,7 +391,13 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
     """Write the wanted files of a tar archive, and no others, into the folder."""
     missing = dict.fromkeys(wanted)
     try:
-        with tarfile.open(archive, "r:gz") as members:
+        with (
+            gzip.open(archive) as whole,
+            tarfile.open(
+                fileobj=_Unpacked(whole, max(_MOST_RATIO * archive.stat().st_size, _SMALL)),  # type: ignore[call-overload]
+                mode="r|",
+            ) as members,
+        ):
             for member in members:
                 # Only known names are written, so no path can lead out of the folder.
                 content = members.extractfile(member) if member.isfile() else None
@@ -350,7 +408,10 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
                 with replaced(path) as temporary, temporary.open("wb") as target:
                     shutil.copyfileobj(content, target)
                 del missing[member.name]
-    except (tarfile.TarError, EOFError) as error:
+    except (
+        *(tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error),
+        *(ValueError, OverflowError),  # of tarfile, for numbers and texts in damaged headers
+    ) as error:
         raise FetchError(f"{archive}: not a tar archive, or a damaged one ({error})") from None
     if missing:
         raise FetchError(f"{archive}: no {', '.join(missing)} in it")

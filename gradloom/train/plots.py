@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from golden import check
 from golden.files import replaced
+from golden.training.runs.arrays import read_arrays
 from golden.training.runs.run import HISTOGRAMS, LAYERS, METRICS
 from gradloom.train.sweep import SUMMARY, grouped
 
@@ -50,15 +52,25 @@ def draw(folder: Path, suffix: str = "png") -> list[Path]:
     MissingError
         matplotlib is missing.
     ValueError
-        The folder has neither a run nor a sweep.
+        The folder has neither a run nor a sweep, or a damaged one.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingError("the plots need matplotlib: pip install 'gradloom[train]'")
-    if (folder / SUMMARY).exists():
+    if not any((folder / name).is_file() for name in (SUMMARY, METRICS)):
+        raise ValueError(f"{folder}: neither {METRICS} of a run nor {SUMMARY} of a sweep")
+    try:
+        return _drawn(folder, suffix)
+    except check.FOREIGN as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{folder}: no plots, a table or the histograms are damaged: {reason}"
+        ) from error
+
+
+def _drawn(folder: Path, suffix: str) -> list[Path]:
+    if (folder / SUMMARY).is_file():
         rows = _rows(folder / SUMMARY)
         return [_saved(folder / f"sweep.{suffix}", lambda figure: _sweep(figure, rows))]
-    if not (folder / METRICS).exists():
-        raise ValueError(f"{folder}: neither {METRICS} of a run nor {SUMMARY} of a sweep")
     metrics, layers = _rows(folder / METRICS), _rows(folder / LAYERS)
     made = []
     if metrics:
@@ -69,8 +81,7 @@ def draw(folder: Path, suffix: str = "png") -> list[Path]:
     if layers:
         made.append(_saved(folder / f"layers.{suffix}", lambda figure: _layers(figure, layers)))
     if layers and (folder / HISTOGRAMS).exists():
-        with np.load(folder / HISTOGRAMS, allow_pickle=False) as file:
-            bars = {name: file[name] for name in file.files}
+        bars = read_arrays(folder / HISTOGRAMS)
         names = _layer_names(layers)
         made.append(
             _saved(folder / f"histograms.{suffix}", lambda figure: _histograms(figure, names, bars))
@@ -79,8 +90,11 @@ def draw(folder: Path, suffix: str = "png") -> list[Path]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except csv.Error as error:
+        raise ValueError(f"{path.name}: {error}") from None
 
 
 def _numbers(rows: list[dict[str, str]], column: str) -> list[float]:

@@ -158,7 +158,7 @@ def sweep(
     source = None if data is None else str(Path(data).absolute())
     rows: dict[int, dict[str, Any]] = {}
     waiting = []
-    for number, history in _standing(runs, folder, _dataset(source), resume):
+    for number, history in _standing(runs, folder, dataset_of(source), resume):
         if history is None:
             waiting.append(number)
         else:
@@ -209,7 +209,7 @@ def _standing(
 def _carry_out(recipe: Recipe, source: str | None, folder: str, say: jobs.Say) -> list[Epoch]:
     """A job: train a run in its folder, from its checkpoint if there is one."""
     reported = 0.0
-    with Run(recipe, _dataset(source), folder, resume=True) as run:
+    with Run(recipe, dataset_of(source), folder, resume=True) as run:
         steps = run.steps * recipe.epochs
         for _ in run.walk():
             if (now := time.monotonic()) - reported >= _REPORTED:
@@ -220,7 +220,7 @@ def _carry_out(recipe: Recipe, source: str | None, folder: str, say: jobs.Say) -
 
 
 @lru_cache(maxsize=1)
-def _dataset(source: str | None) -> Dataset:
+def dataset_of(source: str | None) -> Dataset:
     """Return the data set of a folder, which is read once per process."""
     return digits() if source is None else load(Path(source))
 

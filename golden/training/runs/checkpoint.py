@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden import check
 from golden.files import replaced
+from golden.training.runs.arrays import read_arrays
 from golden.training.runs.score import Epoch, Histogram, LayerReport, Score
 
 #: File names of the latest checkpoint in a run's folder and of the previous one.
@@ -22,6 +24,8 @@ LATEST, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
 #: Version of the format; trainings do not resume from other versions, as results would differ.
 FORMAT = 2
 
+#: Above any number of epochs, images or steps.
+_MANY = 1 << 40
 _NO_BARS = Histogram(counts=np.zeros(0, np.int64), edges=np.zeros(1))
 
 
@@ -58,10 +62,10 @@ class Checkpoint:
             "data": self.data,
             "history": [_json_of(epoch) for epoch in self.history],
         }
-        arrays = {**self.state, "about": np.array(json.dumps(about))}
+        arrays: dict[str, Any] = {**self.state, "about": np.array(json.dumps(about))}
         with replaced(folder / LATEST) as temporary:
             with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays, sha256=np.array(digest(arrays)))
+                np.savez(file, **arrays, sha256=np.array(digest(arrays)))
             if (folder / LATEST).exists():
                 (folder / LATEST).replace(folder / PREVIOUS)
 
@@ -75,22 +79,30 @@ class Checkpoint:
             The file is not a checkpoint, is damaged, or has another format.
         """
         try:
-            # NumPy would not close the file after an error if it had opened it.
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            found = str(arrays.pop("sha256"))
-        except Exception as error:  # a damaged file can raise any error
-            raise DamagedError(f"{path}: damaged: {_first_line(error)}") from None
-        if found != digest(arrays):
+            arrays = read_arrays(path)
+        except ValueError as error:
+            raise DamagedError(f"{path}: damaged: {error}") from None
+        if "sha256" not in arrays or "about" not in arrays:
+            raise DamagedError(f"{path}: damaged: no checkpoint of a training")
+        if str(arrays.pop("sha256")) != digest(arrays):
             raise DamagedError(f"{path}: damaged: its SHA-256 is not that of its contents")
-        about = json.loads(str(arrays.pop("about")))
-        if (found_format := about.pop("format")) != FORMAT:
+        try:
+            about = json.loads(str(arrays.pop("about")))
+            found_format = about.pop("format")
+        except check.FOREIGN as error:
+            raise DamagedError(f"{path}: damaged: its description: {_first_line(error)}") from None
+        if found_format != FORMAT:
             raise DamagedError(
                 f"{path}: of format {found_format}, {FORMAT} is wanted: "
                 "another version of gradloom made it, whose draws came in another order"
             )
-        history = [_epoch_of(table) for table in about.pop("history")]
-        return cls(state=arrays, history=history, **about)
+        try:
+            history = [_epoch_of(table) for table in about.pop("history")]
+            check.instance("recipe", about["recipe"], str)
+            data = dict(about["data"])
+            return cls(state=arrays, history=history, recipe=about["recipe"], data=data)
+        except check.FOREIGN as error:
+            raise DamagedError(f"{path}: damaged: its description: {_first_line(error)}") from None
 
 
 def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -126,16 +138,24 @@ def _json_of(epoch: Epoch) -> dict[str, Any]:
 
 def _epoch_of(table: dict[str, Any]) -> Epoch:
     """Return the epoch of a table from `_json_of`."""
+    number = check.whole("epoch", table["epoch"], 1, _MANY)
     train, test = (
-        Score(images=images, wrong=wrong, loss=float.fromhex(loss))
+        Score(
+            images=check.whole("images", images, 1, _MANY),
+            wrong=check.whole("wrong", wrong, 0, images),
+            loss=float.fromhex(loss),
+        )
         for images, wrong, loss in (table["train"], table["test"])
     )
     layers = tuple(
         LayerReport(
-            name=name, saturated=saturated, unmoved=unmoved, weights=_NO_BARS, updates=_NO_BARS
+            name=str(name),
+            saturated=float(saturated),
+            unmoved=float(unmoved),
+            weights=_NO_BARS,
+            updates=_NO_BARS,
         )
         for name, saturated, unmoved in table["layers"]
     )
-    return Epoch(
-        epoch=table["epoch"], seconds=table["seconds"], train=train, test=test, layers=layers
-    )
+    seconds = float(table["seconds"])
+    return Epoch(epoch=number, seconds=seconds, train=train, test=test, layers=layers)

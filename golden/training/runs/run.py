@@ -2,8 +2,8 @@
 
 A run's folder has `recipe.toml` (all settings, and a description of the data set), `metrics.csv`
 (one row per epoch), `layers.csv` (one row per epoch and layer), `histograms.npz` (weights and
-updates of the latest epoch) and two checkpoints. A run that is resumed from a checkpoint has the
-same results, to the bit.
+updates of the latest epoch), `remarks.txt` (if there are any) and two checkpoints. A run that is
+resumed from a checkpoint has the same results, to the bit.
 """
 
 import csv
@@ -21,16 +21,21 @@ from typing import Any
 import numpy as np
 
 from golden.datasets import Dataset
+from golden.datasets import remarks as of_data
 from golden.files import replaced
 from golden.training import toml
 from golden.training.recipe import Recipe
-from golden.training.runs.checkpoint import LATEST, PREVIOUS, Checkpoint, DamagedError, digest
+from golden.training.runs import watch
+from golden.training.runs.checkpoint import LATEST, PREVIOUS, Checkpoint, DamagedError
+from golden.training.runs.description import described
 from golden.training.runs.score import Epoch, LayerReport, Score
 from golden.training.systems.registry import new_trainer
 from golden.training.trainers.trainer import Trainer
 
 #: Files of a run's folder, beside the checkpoints.
 RECIPE, METRICS, LAYERS, HISTOGRAMS = "recipe.toml", "metrics.csv", "layers.csv", "histograms.npz"
+#: Remarks on the data set and the training, one line each.
+REMARKS = "remarks.txt"
 #: Seconds from one checkpoint to the next; the current step is completed first.
 EVERY = 60.0
 
@@ -56,6 +61,8 @@ class Run:
         Resume from the folder's latest checkpoint; begin a new run if there is none.
     every
         Seconds from one checkpoint to the next within an epoch. Each epoch ends with a checkpoint.
+    remarks
+        Further remarks for the folder.
 
     Attributes
     ----------
@@ -64,7 +71,10 @@ class Run:
     history
         Reports of all complete epochs. Those before a resumption have no histograms.
     remark
-        A message for the user, one line, or empty.
+        A message for the user about the checkpoint, one line, or empty.
+    remarks
+        Remarks on the data set (`golden.datasets.remarks`) and on the training so far, one line
+        each; more may come after an epoch (`golden.training.runs.watch`).
 
     Raises
     ------
@@ -94,6 +104,7 @@ class Run:
         *,
         resume: bool = False,
         every: float = EVERY,
+        remarks: Iterable[str] = (),
     ):
         self.recipe = recipe
         self.dataset = dataset
@@ -102,6 +113,7 @@ class Run:
         self.trainer: Trainer[Any] = new_trainer(recipe, dataset)
         self.history: list[Epoch] = []
         self.remark = ""
+        self._given = [*remarks, *of_data(dataset)]
         self.steps = len(dataset.train_images) // recipe.batch
         if not self.steps:
             raise ValueError(
@@ -133,6 +145,11 @@ class Run:
         """Release the folder."""
         if self.folder is not None:
             self._let_go()
+
+    @property
+    def remarks(self) -> list[str]:
+        """Remarks so far: those on the data set, then those on the training."""
+        return self._given + watch.remarks(self.recipe, self.dataset.classes, self.history)
 
     @property
     def score(self) -> Score:
@@ -198,16 +215,25 @@ class Run:
         if any((self.folder / name).exists() for name in (LATEST, PREVIOUS)):
             found, self.remark = latest(self.folder)
         elif (self.folder / RECIPE).exists():
-            text = (self.folder / RECIPE).read_text("utf-8")
-            self._require_same(self.folder / RECIPE, text, _data_of(text))
+            text = toml.content_of(self.folder / RECIPE)
+            self._require_same(self.folder / RECIPE, text, toml.data_of(text))
         if found is not None:
             path = self.folder / LATEST
             self._require_same(path, found.recipe, found.data)
             try:
-                self.trainer.restore(found.state)
+                self.trainer.restore(found.state, len(self.dataset.train_images))
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
             self.history = found.history
+            if len(found.history) != self.trainer.epoch:
+                raise ValueError(
+                    f"{path}: {len(found.history)} reports after {self.trainer.epoch} epochs"
+                )
+            done = self.trainer.epoch + (self.trainer.position > 0)
+            if self.recipe.epochs < done:
+                raise ValueError(
+                    f"{path}: epoch {done} has begun: the recipe says epochs = {self.recipe.epochs}"
+                )
         with replaced(self.folder / RECIPE) as temporary:
             temporary.write_text(toml.written(self.recipe, self.data), "utf-8")
         self._write_tables()
@@ -221,7 +247,8 @@ class Run:
             )
         was, now = (dict(_pairs(toml.keys(of))) for of in (before, self.recipe))
         for key in {**was, **now}:
-            if was.get(key) != now.get(key):
+            # No step depends on the number of epochs: a run may go on for longer.
+            if key != "epochs" and was.get(key) != now.get(key):
                 raise ValueError(
                     f"{path}: made with {key} = {was.get(key, 'none')}: "
                     f"the recipe says {now.get(key, 'none')}"
@@ -240,7 +267,7 @@ class Run:
         if report is not None:
             self._write_tables()
             with replaced(self.folder / HISTOGRAMS) as temporary:
-                np.savez(temporary, allow_pickle=False, **_bars(report.layers))
+                np.savez(temporary, **_bars(report.layers))
         Checkpoint(
             recipe=toml.written(self.recipe),
             data=self.data,
@@ -249,8 +276,13 @@ class Run:
         ).write(self.folder)
 
     def _write_tables(self) -> None:
-        """Write `metrics.csv` and `layers.csv` for all complete epochs."""
+        """Write `metrics.csv` and `layers.csv` for all complete epochs, and the remarks."""
         assert self.folder is not None
+        if lines := self.remarks:
+            with replaced(self.folder / REMARKS) as temporary:
+                temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        else:
+            (self.folder / REMARKS).unlink(missing_ok=True)
         _write_csv(
             self.folder / METRICS,
             ("epoch", "train_loss", "train_error", "test_error", "seconds"),
@@ -342,33 +374,6 @@ def latest(folder: Path) -> tuple[Checkpoint, str]:
             continue
         return found, f"{problem}; going on from {name}" if problem else ""
     raise problem or DamagedError(f"{folder / LATEST}: no checkpoint")
-
-
-def described(dataset: Dataset) -> dict[str, Any]:
-    """Return a description of a data set, by which it is recognised: name, sizes and SHA-256."""
-    arrays = {
-        f"{part}_{kind}": getattr(dataset, f"{part}_{kind}")
-        for part in ("train", "test")
-        for kind in ("images", "labels")
-    }
-    height, width, channels = dataset.shape
-    return {
-        "name": dataset.name,
-        "train_images": len(dataset.train_images),
-        "test_images": len(dataset.test_images),
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "classes": dataset.classes,
-        "pixel_max": dataset.pixel_max,
-        "sha256": digest(arrays),
-    }
-
-
-def _data_of(text: str) -> dict[str, Any]:
-    import tomllib
-
-    return dict(tomllib.loads(text).get(toml.DATA, {}))
 
 
 def _pairs(settings: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from golden import check
 from golden.carried import round_carried, saturate_carried
 from golden.fixed import Codes
 from golden.lfsr import Lanes, Words, dither
@@ -115,7 +116,10 @@ class IntegerTrainer(Trainer[R]):
         return {"draws": asdict(self.draws)}
 
     def _restore_own(self, walk: Mapping[str, Any]) -> None:
-        self._move(Draws(**walk["draws"]))
+        draws = Draws(**walk["draws"])
+        for name, made in asdict(draws).items():
+            check.whole(name, made, 0, 1 << 62)
+        self._move(draws)
 
     def _evaluation_lanes(self) -> Lanes:
         return self._seeds.copy()

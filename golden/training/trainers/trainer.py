@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from golden import check
 from golden.datasets import Dataset
 from golden.fixed import Codes
+from golden.memory import machine_memory
 from golden.training.layers.network import Shape, image_shape, stages
 from golden.training.layers.windows import Tensor
 from golden.training.recipe import Recipe, SampleOrder
@@ -23,6 +24,11 @@ from golden.training.step.record import Record
 
 #: Truth values, any shape.
 Mask = NDArray[np.bool_]
+
+#: Bytes of a weight, of its update and of its gradient, at least.
+_WEIGHT_BYTES = 3 * 8
+#: Above any number of epochs, steps or images.
+_MANY = 1 << 40
 
 #: Type of a trainer's recipe.
 R = TypeVar("R", bound=Recipe)
@@ -93,6 +99,12 @@ class Trainer(ABC, Generic[R]):
         self.classes = check.whole("classes", classes, 2, 256)
         self.pixel_max = check.whole("pixel_max", pixel_max, 1, 255)
         self.stages = stages(recipe.network, self.shape, self.classes)
+        weights = sum(stage.inputs * stage.outputs for stage in self.stages)
+        if weights * _WEIGHT_BYTES > machine_memory():
+            raise ValueError(
+                f"network = {recipe.network!r}: {weights:,} weights for images of "
+                f"{' x '.join(map(str, self.shape))}: more than the memory of this machine holds"
+            )
         self.random = np.random.Generator(np.random.PCG64(recipe.seed))
         self.epoch = 0
         self.position = 0
@@ -265,13 +277,21 @@ class Trainer(ABC, Generic[R]):
         }
         return {**named, "order": self._order.copy(), "walk": np.array(json.dumps(walk))}
 
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, state: Mapping[str, NDArray[Any]], images: int | None = None) -> None:
         """Continue from the state of a trainer with the same recipe, network and images.
+
+        Parameters
+        ----------
+        state
+            As from `state`.
+        images
+            Number of training images, to check the place in an epoch; None checks nothing of it.
 
         Raises
         ------
         ValueError
-            An array is missing, or has another shape or dtype. The trainer does not change.
+            An array is missing, has another shape or dtype, or values that no training has. The
+            trainer does not change.
         """
         named: dict[str, list[NDArray[Any]]] = {}
         for name in self.STATE:
@@ -282,16 +302,30 @@ class Trainer(ABC, Generic[R]):
                         f"{name} {layer} is {found.dtype} of {found.shape}: "
                         f"{present.dtype} of {present.shape} is wanted"
                     )
+                if not np.isfinite(found).all():
+                    raise ValueError(f"{name} {layer} has values that are no finite numbers")
                 named.setdefault(name, []).append(found.copy())
-        order, walk = _found(state, "order"), json.loads(str(_found(state, "walk")))
-        self._restore_own(walk)
-        self.epoch, self.position = walk["epoch"], walk["position"]
-        self.train = Score(
-            images=walk["images"], wrong=walk["wrong"], loss=float.fromhex(walk["loss"])
-        )
-        self._seconds = walk["seconds"]
-        self.random.bit_generator.state = walk["random"]
-        self._order = order.copy()
+        order, text = _found(state, "order"), str(_found(state, "walk"))
+        try:
+            walk = json.loads(text)
+            epoch = check.whole("epoch", walk["epoch"], 0, _MANY)
+            position = check.whole("position", walk["position"], 0, _MANY)
+            wrong = check.whole("wrong", walk["wrong"], 0, _MANY)
+            seen = check.whole("images", walk["images"], wrong, _MANY)
+            train = Score(images=seen, wrong=wrong, loss=float.fromhex(walk["loss"]))
+            seconds = float(walk["seconds"])
+            random = np.random.Generator(np.random.PCG64(0))
+            random.bit_generator.state = walk["random"]
+            if position and seen != position * self.recipe.batch:
+                raise ValueError(f"position = {position} after {seen} images")
+            if position and images is not None:
+                _check_order(order, position, self.recipe.batch, images)
+            self._restore_own(walk)
+        except check.FOREIGN as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"walk is of no training: {reason}") from None
+        self.epoch, self.position, self.train, self._seconds = epoch, position, train, seconds
+        self.random, self._order = random, order.copy()
         for name, arrays in named.items():
             setattr(self, name, arrays)
 
@@ -300,7 +334,9 @@ class Trainer(ABC, Generic[R]):
         return {}
 
     def _restore_own(self, walk: Mapping[str, Any]) -> None:
-        """Restore the additional state of a subclass."""
+        """Restore the additional state of a subclass; foreign values raise an error of
+        `golden.check.FOREIGN`, and change nothing.
+        """
 
     @abstractmethod
     def _unit(self, layer: int) -> float:
@@ -345,6 +381,16 @@ class Trainer(ABC, Generic[R]):
         if classes.ndim != 1:
             raise ValueError(f"labels of {classes.shape}: (images,) are wanted")
         return classes
+
+
+def _check_order(order: NDArray[Any], position: int, batch: int, images: int) -> None:
+    """Raise a ValueError unless an order of images has a step at `position`."""
+    if order.dtype != np.int64 or order.ndim != 1:
+        raise ValueError(f"order is {order.dtype} of {order.shape}: int64 of one dimension")
+    if order.min(initial=0) < 0 or order.max(initial=0) >= images:
+        raise ValueError(f"order has other numbers than 0 to {images - 1}")
+    if position >= len(order) // batch:
+        raise ValueError(f"position = {position} of {len(order) // batch} steps")
 
 
 def _found(state: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
