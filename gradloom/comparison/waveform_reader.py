@@ -368,7 +368,10 @@ class Waveform(Recording):
         while at < count:
             changes = signal[at : min(at + _CHANGES, count)]
             at += len(changes)
-            times = np.fromiter((time for time, _ in changes), np.int64, len(changes))
+            try:
+                times = np.fromiter((time for time, _ in changes), np.int64, len(changes))
+            except OverflowError:
+                raise ValueError("a time in the file is beyond 2^63") from None
             until = signal[at][0] if at < count else np.iinfo(np.int64).max
             # Edges whose last change before them is one of these changes.
             first, last = np.searchsorted(edges, [times[0], until], "left" if after else "right")
