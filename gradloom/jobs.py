@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
+from golden import caches
+
 #: Called with a description of a job's present step.
 Say = Callable[[str], None]
 #: A job: called with its arguments and with `Say`.
@@ -102,6 +104,7 @@ def _distributed(
         if scheduler is None:
             # Files that killed workers leave behind are removed with the folder.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gradloom-jobs-"))
+            caches.home()  # for all of them, if it is a temporary one
             with _ctrl_c_is_ours():
                 cluster = LocalCluster(
                     n_workers=min(workers or os.cpu_count() or 1, len(tasks)),

@@ -3,17 +3,16 @@
 import gzip
 import hashlib
 import json
-import os
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
 
+from golden import caches
+
 
 def folder() -> Path:
-    """Return the folder of the cache: `gradloom/builds` in XDG_CACHE_HOME, or in ~/.cache."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "gradloom" / "builds"
+    """Return the folder of the cache: `gradloom/builds` in the user's cache, or a temporary one."""
+    return caches.folder("builds")
 
 
 def key(*parts: str) -> str:
@@ -34,24 +33,19 @@ def key(*parts: str) -> str:
 
 def load(name: str) -> Any:
     """Return the value that is stored under a name; None if there is none that can be read."""
+    content = caches.read(_path(name))
     try:
-        with gzip.open(folder() / f"{name}.json.gz", "rt") as file:
-            return json.load(file)
+        kept = json.loads(gzip.decompress(content or b""))
     except (OSError, EOFError, ValueError, zlib.error):
         return None
+    return kept["value"] if isinstance(kept, dict) and kept.get("name") == name else None
 
 
 def store(name: str, value: Any) -> None:
     """Store a value that is ready for JSON; a reader at the same time finds all of it or none."""
-    place = folder()
-    place.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=place, prefix=f".{name}.")
-    try:
-        with (
-            os.fdopen(handle, "wb") as raw,
-            gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, compresslevel=6) as file,
-        ):
-            file.write(json.dumps(value).encode())
-        os.replace(temporary, place / f"{name}.json.gz")
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    text = json.dumps({"name": name, "value": value})
+    caches.write(_path(name), gzip.compress(text.encode(), 6, mtime=0))
+
+
+def _path(name: str) -> Path:
+    return folder() / f"{name}.json.gz"

@@ -121,8 +121,8 @@ def place(
         progress("reading the netlist")
         design = Netlist(netlist, target.device)
         with work_folder() as work:
-            (work / "design.json").write_text(netlist)
-            (work / "pins.txt").write_text(target.pins)
+            (work / "design.json").write_text(netlist, "utf-8")
+            (work / "pins.txt").write_text(target.pins, "utf-8")
             try:
                 more: list[str] = []
                 try:
@@ -144,7 +144,7 @@ def place(
                         f"no room on {target.device.title} for {needs}: {error}"
                     ) from None
                 raise
-            report = parse_report((work / "report.json").read_text(), design)
+            report = parse_report((work / "report.json").read_text("utf-8"), design)
             report["more"] = more
         cache.store(name, report)
     return Placement(

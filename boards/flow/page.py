@@ -16,6 +16,7 @@ from boards.flow.report import (
     resource_usage,
     throughput_line,
 )
+from golden import caches
 from golden.settings import flat, text_of
 
 _STYLE = """
@@ -220,6 +221,7 @@ def _clock_section(report: dict[str, Any]) -> list[str]:
 
 def _svg(draw: Callable[[Any], None], height: float) -> str:
     """Return a figure as inline SVG that refers to nothing outside of it."""
+    caches.home()  # matplotlib keeps its list of fonts there
     import matplotlib
 
     settings: dict[Any, Any] = {

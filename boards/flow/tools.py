@@ -6,17 +6,22 @@ which is WebAssembly and is compiled by its first call. A WebAssembly program ha
 all file names are relative to the tool's working directory.
 """
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+
+from golden import caches
 
 #: The Python package of each tool.
 PACKAGES = {
@@ -63,12 +68,15 @@ class Tool:
         Version that it prints, or that of its package.
     origin
         The place where it was found.
+    wasm
+        The file with its WebAssembly; None for other programs.
     """
 
     name: str
     command: tuple[str, ...]
     version: str
     origin: str
+    wasm: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} ({self.origin})"
@@ -118,13 +126,30 @@ def _found(name: str, variable: str, chosen: str | None, path: str | None) -> To
         if point.group == "console_scripts" and point.name in scripts
     )
     start = f"import sys; from {entry.module} import {entry.attr}; sys.exit({entry.attr}())"
-    return Tool(name, (sys.executable, "-c", start), distribution.version, f"package {package}")
+    module = entry.module.partition(".")[0]
+    wasm = Path(str(distribution.locate_file(f"{module}/{name}.wasm")))
+    return Tool(
+        name,
+        (sys.executable, "-c", start),
+        distribution.version,
+        f"package {package}",
+        wasm if wasm.exists() else None,
+    )
 
 
 def _version(where: str) -> str:
     """Return the version number that a native tool prints."""
     for option in ("--version", "-V"):
-        said = subprocess.run([where, option], capture_output=True, text=True, errors="replace")
+        try:
+            said = subprocess.run(
+                [where, option],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise FlowError(f"{where}: {error.strerror}") from None
         lines = [line for line in (said.stdout + said.stderr).splitlines() if line.strip()]
         if said.returncode == 0 and lines:
             found = re.search(r"\d+\.\d[\w.+-]*", lines[0])
@@ -223,13 +248,26 @@ def run(
     'hello\n'
     """
     limit = limit if isinstance(limit, Limit) else Limit(limit)
+    return _started(tool, arguments, folder, listener, limit, _compiled(tool, listener))
+
+
+def _started(
+    tool: Tool,
+    arguments: list[str],
+    folder: Path,
+    listener: Listener,
+    limit: Limit,
+    kept: Path | None,
+) -> str:
+    """See `run`; `kept` is the folder of YoWASP's compiled WebAssembly."""
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, *tool.command, *arguments],
         cwd=folder,
+        env=None if kept is None else {**os.environ, "YOWASP_CACHE_DIR": str(kept)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
     )
     assert process.stdout is not None
@@ -251,6 +289,37 @@ def run(
     if status:
         raise FlowError(f"{tool.name} failed: {own_words(lines, status)}")
     return "".join(lines)
+
+
+def _compiled(tool: Tool, listener: Listener) -> Path | None:
+    """Return the folder with the compiled WebAssembly of a tool; None for other programs.
+
+    YoWASP compiles a program in its first call, and later ones map the file. Two first calls at
+    one time would cut off the file that the other runs. So the first call is made here, in a
+    folder of its own, and a whole file comes to its place.
+    """
+    if tool.wasm is None:
+        return None
+    home = caches.home()  # it may change the environment
+    kept = caches.usable(Path(os.environ.get("YOWASP_CACHE_DIR") or home / "YoWASP").absolute())
+    name = _hash(tool.wasm)
+    name = str(Path(tool.wasm.parent.name, tool.wasm.name, _hash(tool.wasm)))
+    if not caches.trusted(kept / name):
+        with tempfile.TemporaryDirectory(prefix="gradloom-yowasp-") as work:
+            with suppress(FlowError):  # not all of them have this option
+                _started(tool, ["--version"], Path(work), listener, Limit(), Path(work))
+            made = Path(work) / name
+            if made.exists() and not caches.write(kept / name, made.read_bytes()):
+                kept = caches.temporary(kept.name)
+                (kept / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(made, kept / name)
+    return kept
+
+
+@lru_cache
+def _hash(wasm: Path) -> str:
+    """Return the name of YoWASP's file for a program."""
+    return hashlib.sha1(wasm.read_bytes()).hexdigest()
 
 
 def own_words(lines: list[str], status: int) -> str:

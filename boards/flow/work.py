@@ -34,4 +34,4 @@ def code() -> str:
     It is part of every cache key: when the code changes, what it made before is not used again.
     """
     boards = Path(__file__).parent.parent
-    return "".join((boards / name).read_text() for name in _READERS)
+    return "".join((boards / name).read_text("utf-8") for name in _READERS)

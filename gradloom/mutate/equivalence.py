@@ -329,9 +329,9 @@ def _ask(machine: Machine, question: bytes, patience: float) -> Answer:
     script = _ABC.format(short=max(1, int(patience) // 4), long=max(1, int(patience) // 2))
     with tempfile.TemporaryDirectory(prefix="gradloom-mutate-") as name:
         folder = Path(name)
-        (folder / "any.v").write_text(_DESIGN)
-        (folder / "script.ys").write_text(_YOSYS)
-        (folder / "question.abc").write_text(script)
+        (folder / "any.v").write_text(_DESIGN, "utf-8")
+        (folder / "script.ys").write_text(_YOSYS, "utf-8")
+        (folder / "question.abc").write_text(script, "utf-8")
         (folder / "question.aig").write_bytes(question)
         # If it runs out of time, the answers of the earlier steps count.
         with suppress(TimeoutError):
@@ -339,7 +339,7 @@ def _ask(machine: Machine, question: bytes, patience: float) -> Answer:
         for status in ("found", "proved"):
             if not (folder / status).exists():
                 continue
-            answer, *more = (folder / status).read_text().splitlines()
+            answer, *more = (folder / status).read_text("utf-8").splitlines()
             if answer.startswith("snl_SAT"):
                 # The second line has the inputs of all clocks.
                 return Answer("differs", machine.trace([int(bit) for bit in more[1]]))

@@ -6,9 +6,6 @@ at which any output bit differs from them.
 """
 
 import ctypes
-import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +16,8 @@ from numpy.typing import NDArray
 from golden.port import Port
 from golden.twin import Trace
 from gradloom.mutate.netlist import SELECT, Gates
-from gradloom.sim.cxxrtl import cache, compiler, tool
+from gradloom.sim import library
+from gradloom.sim.cxxrtl import compiler, tool
 from gradloom.sim.packing import to_bits
 
 _SOURCE = r"""
@@ -106,16 +104,13 @@ extern "C" void gradloom_mutants(
 def _kernel() -> ctypes.CDLL:
     """Return the compiled simulator, which is built once and cached on disk."""
     command = [*compiler(), "-std=c++14", "-O3", "-fPIC", "-shared", "-w"]
-    parts = chr(0).join([_SOURCE, *command, tool([*compiler(), "--version"])])
-    library = cache() / f"mutants-{hashlib.sha256(parts.encode()).hexdigest()[:24]}.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as work:
-            code, made = Path(work) / "mutants.cc", Path(work) / "mutants.so"
-            code.write_text(_SOURCE)
-            tool([*command, str(code), "-o", str(made)])
-            os.replace(made, library)
-    return ctypes.CDLL(str(library))
+
+    def make(made: Path) -> None:
+        code = made.with_suffix(".cc")
+        code.write_text(_SOURCE, "utf-8")
+        tool([*command, str(code), "-o", str(made)])
+
+    return library.load([_SOURCE, *command, tool([*compiler(), "--version"])], make)
 
 
 def killed(

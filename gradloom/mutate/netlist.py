@@ -143,10 +143,10 @@ def yosys(verilog: str, script: str, results: Sequence[str]) -> dict[str, str]:
     """Return the contents of the files `results` after Yosys's `script`, which reads unit.v."""
     with tempfile.TemporaryDirectory(prefix="gradloom-mutate-") as name:
         folder = Path(name)
-        (folder / "unit.v").write_text(verilog)
-        (folder / "script.ys").write_text(script)
+        (folder / "unit.v").write_text(verilog, "utf-8")
+        (folder / "script.ys").write_text(script, "utf-8")
         run(find_tool("yosys"), ["-q", "script.ys"], folder, lambda line: None)
-        return {result: (folder / result).read_text() for result in results}
+        return {result: (folder / result).read_text("utf-8") for result in results}
 
 
 def select_bits(chosen: Sequence[Mutation]) -> int:

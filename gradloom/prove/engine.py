@@ -225,9 +225,9 @@ def decide(
         while left := calls[len(replies) :]:
             with tempfile.TemporaryDirectory(prefix="gradloom-prove-") as name:
                 folder = Path(name)
-                (folder / "unit.v").write_text(verilog)
-                (folder / "bench.il").write_text(text)
-                (folder / "prove.ys").write_text(script(bench, left))
+                (folder / "unit.v").write_text(verilog, "utf-8")
+                (folder / "bench.il").write_text(text, "utf-8")
+                (folder / "prove.ys").write_text(script(bench, left), "utf-8")
                 replies += zip(left, _run(folder, left, bench, patience, say))
         return replies
 
@@ -295,7 +295,7 @@ def _run(
             replies[current].seconds = time.perf_counter() - began
             dumped = folder / f"{current}.vcd"
             if dumped.exists():
-                replies[current].vcd = dumped.read_text()
+                replies[current].vcd = dumped.read_text("utf-8")
             current = None
         elif current is not None:
             text = re.sub(r"for \d+ steps", "for N steps", line.strip())

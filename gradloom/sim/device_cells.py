@@ -85,10 +85,10 @@ def lowered(rtlil: str, with_models: str | None = None) -> str:
     if kept is None:
         with tempfile.TemporaryDirectory(prefix="gradloom-cells-") as place:
             folder = Path(place)
-            (folder / "unit.il").write_text(rtlil)
-            (folder / "models.v").write_text(text)
+            (folder / "unit.il").write_text(rtlil, "utf-8")
+            (folder / "models.v").write_text(text, "utf-8")
             run(yosys, ["-q", "-p", _SCRIPT], folder, lambda line: None)
-            kept = (folder / "lowered.il").read_text()
+            kept = (folder / "lowered.il").read_text("utf-8")
         results.store(name, kept)
     assert isinstance(kept, str)
     return kept

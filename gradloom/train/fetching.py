@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from rich.progress import Progress, TaskID
 
+from golden import caches
 from golden.files import replaced
 
 #: Seconds without a byte after which a transfer is given up.
@@ -198,8 +199,14 @@ SOURCES = {
 
 
 def default_folder(name: str) -> Path:
-    """Return the default folder of a data set, in the user's cache."""
-    return Path(_pooch().os_cache("gradloom")) / name
+    """Return the default folder of a data set, in the user's cache.
+
+    Raises
+    ------
+    RuntimeError
+        The user has no home folder.
+    """
+    return caches.user() / "gradloom" / name
 
 
 def fetch(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from golden import check
+from golden import caches, check
 from golden.files import replaced
 from golden.training.runs.arrays import read_arrays
 from golden.training.runs.run import HISTOGRAMS, LAYERS, METRICS
@@ -104,6 +104,7 @@ def _numbers(rows: list[dict[str, str]], column: str) -> list[float]:
 @contextmanager
 def _figure() -> Iterator[Any]:
     """Yield a figure in the style of these plots, without a window."""
+    caches.home()  # matplotlib keeps its list of fonts there
     import matplotlib
 
     with matplotlib.rc_context():

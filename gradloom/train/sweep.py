@@ -243,7 +243,10 @@ def _write(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Write the table."""
     if not rows:
         return
-    with replaced(folder / SUMMARY) as temporary, temporary.open("w", newline="") as file:
+    with (
+        replaced(folder / SUMMARY) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -428,7 +428,7 @@ def _bars(layers: tuple[LayerReport, ...]) -> dict[str, Any]:
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
     """Write a table atomically; numbers have all their digits."""
-    with replaced(path) as temporary, temporary.open("w", newline="") as file:
+    with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
