@@ -1,12 +1,16 @@
 """Shared by all commands: progress displays, errors in one line, a command for every unit."""
 
+import json
+import math
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,8 +24,64 @@ from rich.progress import (
 from golden.files import tried
 from gradloom.units import UNITS, Unit
 
+
+class _Remarks(Console):
+    """Standard error. FORCE_COLOR asks for colours: only a terminal gets cursor movements."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it is a terminal."""
+        return self.file.isatty()
+
+
 #: Progress and remarks; results go to standard output.
-stderr = Console(stderr=True)
+stderr = _Remarks(stderr=True)
+#: Columns for results: a table is as wide as it is, in a narrow terminal and in a pipe, and no
+#: name is cut.
+_WIDE = 10_000
+
+
+class _Results(Console):
+    """Standard output."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error: rich would end with exit status 1."""
+        raise
+
+
+def results() -> Console:
+    """Return standard output for texts and tables."""
+    return _Results(highlight=False, width=_WIDE)
+
+
+def show_json(value: Any, indent: int | None = None) -> None:
+    """Print a value as JSON."""
+    click.echo(json_text(value, indent))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON.
+
+    Examples
+    --------
+    >>> json_text({"clock": float("inf"), "seeds": (1, 2)})
+    '{"clock": null, "seeds": [1, 2]}'
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with None for numbers that JSON does not have."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case np.generic():
+            return _finite(value.item())
+    return value
 
 
 def bar() -> Progress:
@@ -213,13 +273,23 @@ def cli() -> None:
 def refuse(unwanted: tuple[str, ...], why: str) -> None:
     """Raise a UsageError if options were given that would have no effect."""
     ctx = click.get_current_context()
+    options = {param.name: param.opts[0] for param in ctx.command.params}
     given = [
-        f"--{name.replace('_', '-')}"
+        options[name]
         for name in unwanted
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]
     if given:
         raise click.UsageError(f"{', '.join(given)}: {why}", ctx)
+
+
+@contextmanager
+def of_option(name: str) -> Iterator[None]:
+    """Let the message of a ValueError of this context begin with the option that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(f"{name}: {error}", click.get_current_context()) from error
 
 
 def fail(text: str, status: int = 2) -> NoReturn:

@@ -1,7 +1,6 @@
 """`gradloom build`, `targets` and `boards`: synthesis, place and route for FPGAs."""
 
 import importlib.util
-import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -10,11 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import TaskID, TextColumn
 
 from golden.files import tried, write
-from gradloom.cli.base import Output, UnitGroup, cli, commands, fail, shown, stderr
+from gradloom.cli.base import (
+    Output,
+    UnitGroup,
+    cli,
+    commands,
+    fail,
+    json_text,
+    of_option,
+    results,
+    show_json,
+    shown,
+    stderr,
+)
 from gradloom.units import Unit
 from hdl.cells import CELLS
 
@@ -76,8 +86,10 @@ def _build(
     from gradloom.fpga import build
     from gradloom.jobs import JobsError
 
-    chosen = find(target)
-    chosen.device.grade(speed)
+    with of_option("--target"):
+        chosen = find(target)
+    with of_option("--speed"):
+        chosen.device.grade(speed)
     files = f"{unit.module}.v", "report.json", "report.html"
     if output is not None:
         tried(output, files)
@@ -104,12 +116,12 @@ def _build(
         raise click.ClickException(str(error)) from error
     made["command"] = shlex.join(["gradloom", *sys.argv[1:]])
     if output is not None:
-        texts = verilog, json.dumps(made, indent=1) + "\n", page.page(made)
+        texts = verilog, json_text(made, indent=1) + "\n", page.page(made)
         write(dict(zip(files, texts)), output)
     if as_json:
-        click.echo(json.dumps(made))
+        show_json(made)
     else:
-        Console(highlight=False).print(report.terminal(made))
+        results().print(report.terminal(made))
         if output is not None:
             click.echo(f"{output}: {', '.join(files)}")
 
@@ -167,6 +179,7 @@ commands(
 @build_group.command(
     name="selftest",
     help="Build a bitstream with which a board compares the hardware with the model by itself.",
+    short_help="Build a bitstream with which a board tests itself.",
 )
 @click.option("--board", required=True, help="The board: see `gradloom boards`.")
 @click.option(
@@ -186,7 +199,8 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
     from boards.flow.tools import FlowError
     from boards.selftest import bitstream
 
-    chosen = find(board)
+    with of_option("--board"):
+        chosen = find(board)
     folder = output or Path("build") / f"selftest-{board}"
     tried(folder, bitstream.files(chosen))
     try:
@@ -201,21 +215,27 @@ def build_selftest(board: str, output: Path | None, broken: bool) -> None:
         fail(str(error), 1)
     except FlowError as error:
         raise click.ClickException(str(error)) from error
-    report = json.dumps(made.report, indent=1) + "\n"
+    report = json_text(made.report, indent=1) + "\n"
     write({**made.files, bitstream.REPORT: report.encode()}, folder)
     clock = made.report["clock_mhz"]
     met = f", the design meets {clock['met']:g} MHz" if "met" in clock else ""
     click.echo(f"{chosen.title}: array {chosen.size}; clock {clock['wanted']:g} MHz{met}")
     cells = made.report["cells"]
-    shown = [f"{name} {cells[name]}" for name in chosen.cells if name in cells]
+    shown = [f"{name} {_said(cells[name])}" for name in chosen.cells if name in cells]
     click.echo(", ".join(shown))
     click.echo(f"{folder}: {', '.join(bitstream.files(chosen))}")
     click.echo(f"load with: {chosen.load_command(folder)}")
 
 
+def _said(cells: int | dict[str, int]) -> str:
+    """Return a number of cells in words."""
+    return str(cells) if isinstance(cells, int) else f"{cells['used']} of {cells['available']}"
+
+
 @cli.command(
     name="boards",
     help="List the boards that `build selftest` supports.",
+    short_help="List the boards for `build selftest`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_boards(as_json: bool) -> None:
@@ -246,7 +266,7 @@ def list_boards(as_json: bool) -> None:
             "load": board.load_command(folder),
         }
     if as_json:
-        click.echo(json.dumps(rows))
+        show_json(rows)
         return
     for name, row in rows.items():
         pins = ", ".join(f"{use} {pin}" for use, pin in row["pins"].items())
@@ -272,6 +292,7 @@ def _memory(taken: int | None, at_most: int, available: int) -> str:
 @cli.command(
     name="targets",
     help="List the devices that `build` supports.",
+    short_help="List the devices for `build`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_targets(as_json: bool) -> None:
@@ -293,7 +314,7 @@ def list_targets(as_json: bool) -> None:
             }
             for target in TARGETS.values()
         }
-        click.echo(json.dumps(rows))
+        show_json(rows)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("target", no_wrap=True)
@@ -308,8 +329,7 @@ def list_targets(as_json: bool) -> None:
         numbers = [f"{target.device.available[resource]:,}" for resource in RESOURCES]
         clock = "estimated" if target.nextpnr else "none: synthesis only"
         table.add_row(target.name, target.device.title, *numbers, f"{size} x {size}", bound, clock)
-    # One line per device, however long, so that the list can be searched with grep.
-    Console(highlight=False, width=140).print(table)
+    results().print(table)
     click.echo(
         "Largest array: an estimate for square arrays of 16-bit nodes with rounders, from the "
         "resources of a small one in each family.\n"

@@ -1,13 +1,12 @@
 """`gradloom compare`: compares a unit, or a waveform of one, with its twin."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gradloom.cli.base import Output, UnitGroup, bar, cli, commands, refuse, stderr
+from gradloom.cli.base import Output, UnitGroup, bar, cli, commands, refuse, show_json, stderr
 from gradloom.sim.stimulus import COMPARE_CLOCKS, UsualInputs
 from gradloom.units import Unit
 from hdl.cells import CELLS
@@ -79,19 +78,17 @@ def _compare_waveform(
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "unit": unit.name,
-                    "waveform": str(path),
-                    **vars(result.recorded),
-                    "clocks": result.clocks,
-                    "values": result.values,
-                    "mismatches": result.mismatches,
-                    "difference": vars(result.difference) if result.difference else None,
-                    "remarks": result.remarks,
-                }
-            )
+        show_json(
+            {
+                "unit": unit.name,
+                "waveform": str(path),
+                **vars(result.recorded),
+                "clocks": result.clocks,
+                "values": result.values,
+                "mismatches": result.mismatches,
+                "difference": vars(result.difference) if result.difference else None,
+                "remarks": result.remarks,
+            }
         )
     else:
         click.echo(result.report())
@@ -142,21 +139,19 @@ def _compare(
         )
     if as_json:
         difference = result.difference
-        click.echo(
-            json.dumps(
-                {
-                    "unit": unit.name,
-                    "cells": cells or ("generic" if unit.has_cells else None),
-                    "simulator": result.simulator,
-                    "seed": seed,
-                    "clocks": result.clocks,
-                    "values": result.values,
-                    "mismatches": result.mismatches,
-                    "clocks_per_second": round(result.clocks_per_second),
-                    "difference": vars(difference) if difference else None,
-                    "files": [str(path) for path in result.files],
-                }
-            )
+        show_json(
+            {
+                "unit": unit.name,
+                "cells": cells or ("generic" if unit.has_cells else None),
+                "simulator": result.simulator,
+                "seed": seed,
+                "clocks": result.clocks,
+                "values": result.values,
+                "mismatches": result.mismatches,
+                "clocks_per_second": round(result.clocks_per_second),
+                "difference": vars(difference) if difference else None,
+                "files": [str(path) for path in result.files],
+            }
         )
     else:
         click.echo(result.report())

@@ -1,16 +1,18 @@
 """`gradloom data`: fetches data sets from the network, on request only."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 
-from gradloom.cli.base import Output, cli, shown, stderr
-from gradloom.train.fetching import SOURCES, default_folder, fetch
+from gradloom.cli.base import Output, cli, show_json, shown, stderr
+from gradloom.train.fetching import SOURCES, FetchError, default_folder, fetch
 
 
 @cli.group(
     help="List and fetch data sets to train with.",
+    short_help="List and fetch data sets.",
 )
 def data() -> None:
     """The command `gradloom data`."""
@@ -21,18 +23,32 @@ def data() -> None:
     help="List the data sets that can be fetched: size, licence, and whether they are complete.",
     short_help="List the data sets that can be fetched.",
 )
-def list_command() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def list_command(as_json: bool) -> None:
     """The command `gradloom data list`."""
+    rows: dict[str, dict[str, Any]] = {}
     for name, source in SOURCES.items():
         folder = default_folder(name)
-        absent = len(source.missing(folder))
-        parts = len(source.files) + len(source.unpacked)
+        rows[name] = {
+            "title": source.title,
+            "bytes": source.size,
+            "files": len(source.files) + len(source.unpacked),
+            "missing": source.missing(folder),
+            "folder": str(folder),
+            "home": source.home,
+            "licence": source.licence,
+        }
+    if as_json:
+        show_json(rows)
+        return
+    for name, row in rows.items():
+        absent, parts = len(row["missing"]), row["files"]
         state = "there" if not absent else "not there"
         if 0 < absent < parts:
             state = f"incomplete, {absent} of {parts} files are missing"
-        click.echo(f"{name}: {source.title}")
-        click.echo(f"  {source.size / 1e6:,.1f} MB, {state}: {folder}")
-        click.echo(f"  {source.home}, licence: {source.licence}")
+        click.echo(f"{name}: {row['title']}")
+        click.echo(f"  {row['bytes'] / 1e6:,.1f} MB, {state}: {row['folder']}")
+        click.echo(f"  {row['home']}, licence: {row['licence']}")
 
 
 @data.command(
@@ -70,11 +86,14 @@ def fetch_command(name: str, to: Path | None, mirrors: tuple[str, ...]) -> None:
     with shown(
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     ) as progress:
-        fetch(
-            SOURCES[name],
-            folder,
-            mirrors,
-            say=lambda line: stderr.print(line, highlight=False, markup=False, soft_wrap=True),
-            progress=progress,
-        )
+        try:
+            fetch(
+                SOURCES[name],
+                folder,
+                mirrors,
+                say=lambda line: stderr.print(line, highlight=False, markup=False, soft_wrap=True),
+                progress=progress,
+            )
+        except FetchError as error:
+            raise click.ClickException(str(error)) from error
     click.echo(folder)

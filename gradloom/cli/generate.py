@@ -7,7 +7,7 @@ import click
 
 from golden.array import ArrayConfig
 from golden.files import tried, write
-from gradloom.cli.base import Output, UnitGroup, cli, commands, refuse, stderr
+from gradloom.cli.base import Output, UnitGroup, cli, commands, of_option, refuse, stderr
 from gradloom.rtl import names
 from gradloom.sim.stimulus import TESTBENCH_CLOCKS
 from gradloom.units import Unit
@@ -18,6 +18,7 @@ from hdl.cells import CELLS
     name="generate",
     cls=UnitGroup,
     help="Write the Verilog of a unit.",
+    short_help="Write the Verilog of a unit.",
 )
 def generate_group() -> None:
     """The command `gradloom generate`."""
@@ -65,7 +66,8 @@ def _made_of(unit: Unit, config: Any, cells: str | None, places: str | None) -> 
     if places is not None:
         from boards.target import find
 
-        target = find(places)
+        with of_option("--places"):
+            target = find(places)
         if not isinstance(config, ArrayConfig):
             refuse(("places",), "only the multipliers of an array have places")
         if target.device.places is None:

@@ -1,14 +1,12 @@
 """`gradloom mutate`: small faults in a unit's netlist, and the checks that find them."""
 
-import json
 import sys
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from gradloom.cli.base import UnitGroup, cli, commands, fail, stderr
+from gradloom.cli.base import UnitGroup, cli, commands, fail, results, show_json, stderr
 from gradloom.cli.small import with_defaults
 from gradloom.units import Unit
 
@@ -105,14 +103,14 @@ def _mutate(
     except (FlowError, JobsError, BuildError) as error:
         fail(str(error))
     if as_json:
-        click.echo(json.dumps(report.as_dict(), indent=2))
+        show_json(report.as_dict(), indent=2)
     else:
         click.echo(f"{len(report.mutants)} mutants of {unit.name}, seed {seed}, {report.yosys}")
         table = Table(box=None, pad_edge=False)
         for heading in HEADINGS:
             table.add_column(heading, no_wrap=True, justify="right")
         table.add_row(*row(report))
-        Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+        results().print(table)
         for mutant in report.mutants:
             if mutant.fate not in ("testbench", "equivalent"):
                 click.echo(f"  {mutant.fate}: {mutant.mutation}")

@@ -1,6 +1,5 @@
 """`gradloom prove`: proves units equal to their specifications, for all inputs and states."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +7,20 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
 from rich.table import Table
 
 from golden.files import write
-from gradloom.cli.base import Output, UnitGroup, cli, commands, defaults, fail, stderr
+from gradloom.cli.base import (
+    Output,
+    UnitGroup,
+    cli,
+    commands,
+    defaults,
+    fail,
+    results,
+    show_json,
+    stderr,
+)
 from gradloom.cli.small import with_defaults
 from gradloom.units import UNITS, Unit
 
@@ -128,14 +136,12 @@ def _prove(
         else:
             files = {proof: waves / name for proof, name in names.items()}
     if as_json:
-        click.echo(
-            json.dumps(
-                [
-                    {**proof.as_dict(), "file": str(files[proof]) if proof in files else None}
-                    for proof in proofs
-                ],
-                indent=2,
-            )
+        show_json(
+            [
+                {**proof.as_dict(), "file": str(files[proof]) if proof in files else None}
+                for proof in proofs
+            ],
+            indent=2,
         )
     else:
         _print(proofs, files)
@@ -158,7 +164,7 @@ def _print(proofs: Sequence[Any], files: dict[Any, Path]) -> None:
             proof.assumed,
             f"{proof.seconds:.1f}",
         )
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+    results().print(table)
     for proof in proofs:
         if proof.verdict in ("proved", "bounded"):
             continue

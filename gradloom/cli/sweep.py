@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
-from gradloom.cli.base import Output, bar, cli, fail
+from gradloom.cli.base import Output, bar, cli, fail, results
 from gradloom.cli.train import DATA, SETTINGS, draw, mismatch, say
 
 
@@ -116,7 +115,7 @@ def sweep(
                 "--resume continues the others from their checkpoints",
                 130,
             )
-    Console(highlight=False).print(_table([rows[number] for number in sorted(rows)]))
+    results().print(_table([rows[number] for number in sorted(rows)]))
     draw(out)
     made = sorted(path.name for path in out.glob("[!.]*") if path.is_file())
     click.echo(f"{out}: {', '.join(made)}")

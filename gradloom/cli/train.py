@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from gradloom.cli.base import Output, bar, cli, fail, shown
+from gradloom.cli.base import Output, bar, cli, fail, results, show_json, shown
 
 if TYPE_CHECKING:
     from golden.datasets import Dataset
@@ -164,29 +163,48 @@ def draw(folder: Path, suffix: str = "png") -> None:
         "List the built-in recipes, or print RECIPE in TOML.\n\n"
         "`float-` before a name selects its float32 baseline."
     ),
+    short_help="List the recipes, or print one.",
 )
 @click.argument("recipe", required=False)
-def recipes(recipe: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the list or RECIPE as JSON.")
+def recipes(recipe: str | None, as_json: bool) -> None:
     """The command `gradloom recipes`."""
+    from golden.settings import mapping
     from golden.training import toml
     from golden.training.layers.network import smallest
 
     if recipe is not None:
-        click.echo(toml.text(recipe).rstrip())
+        if as_json:
+            found = toml.load(recipe)
+            show_json({"system": found.SYSTEM, **mapping(found)})
+        else:
+            click.echo(toml.text(recipe).rstrip())
+        return
+    loaded = {name: toml.load(name) for name in toml.names()}
+    if as_json:
+        show_json(
+            {
+                name: {
+                    "system": found.SYSTEM,
+                    "network": found.network,
+                    "smallest_images": smallest(found.network),
+                }
+                for name, found in loaded.items()
+            }
+        )
         return
     table = Table(box=SIMPLE)
     for heading in ("recipe", "system", "network", "images from"):
         table.add_column(heading, no_wrap=True)
-    for name in toml.names():
-        found = toml.load(name)
+    for name, found in loaded.items():
         size = " x ".join(map(str, smallest(found.network)))
         table.add_row(name, found.SYSTEM, found.network, size)
-    # One line per recipe, also in a pipe.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 130).print(table)
+    results().print(table)
 
 
 @cli.command(
     help="Draw the plots of a run or a sweep in FOLDER again.",
+    short_help="Draw the plots of a run or a sweep.",
 )
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
@@ -232,6 +250,6 @@ def demo(output: Path, simulator: str) -> None:
     from gradloom.train.demo import run
 
     with bar() as progress:
-        agree = run(output, simulator, Console(highlight=False), progress)  # type: ignore[arg-type]
+        agree = run(output, simulator, results(), progress)  # type: ignore[arg-type]
     if not agree:
         sys.exit(1)

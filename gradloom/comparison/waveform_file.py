@@ -165,7 +165,7 @@ def _captured(path: Path) -> Iterator[Callable[[], list[str]]]:
         try:
             for number in kept:
                 os.dup2(file.fileno(), number)
-            yield lambda: path.read_text(errors="replace").splitlines()
+            yield lambda: path.read_text("utf-8", "replace").splitlines()
         finally:
             for number, before in kept.items():
                 os.dup2(before, number)

@@ -465,6 +465,17 @@ def test_a_clock_that_is_not_met_is_an_error(tmp_path):
         bitstream.read_report(BOARDS["icebreaker"], tmp_path / "report.json")
 
 
+def test_a_report_has_numbers(tmp_path):
+    pytest.importorskip("amaranth_boards")
+    used = {"RAM": {"used": 21, "available": 30}, "PLL": {"used": 0, "available": 1}}
+    report = {"fmax": {"clk": {"achieved": 30.06, "constraint": 12.0}}, "utilization": used}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert bitstream.read_report(BOARDS["icebreaker"], tmp_path / "report.json") == {
+        "clock_mhz": {"wanted": 12.0, "met": 30.1},
+        "cells": {"RAM": {"used": 21, "available": 30}},
+    }
+
+
 #: Two memories behind one port: one that nobody writes, one that is written.
 MEMORIES = """
 module memories(input clk, input [8:0] at, input write, input [31:0] data,

@@ -1,0 +1,16 @@
+"""All commands: these modules add theirs to `cli`."""
+
+from gradloom.cli import (  # noqa: F401
+    build,
+    compare,
+    data,
+    generate,
+    mutate,
+    prove,
+    sweep,
+    train,
+    units,
+)
+from gradloom.cli.base import cli
+
+__all__ = ["cli"]
