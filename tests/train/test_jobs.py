@@ -74,7 +74,9 @@ def test_a_schedulers_workers_run_the_jobs(tmp_path):
         n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
     ) as cluster:
         address = cluster.scheduler_address
-        assert list(jobs.run(square, [(5, str(tmp_path))], scheduler=address)) == [(0, 25)]
+        assert list(jobs.run(square, [(5, str(tmp_path))], scheduler=address, patience=600)) == [
+            (0, 25)
+        ]
 
 
 @distributed

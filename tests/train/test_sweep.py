@@ -4,12 +4,11 @@ import csv
 import os
 import re
 import signal
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from command import started
 from generated import gradloom
 
 from golden.datasets import digits
@@ -186,24 +185,46 @@ def commanded(folder, *arguments, epochs=2):
     ]
 
 
+#: The command; runs with 14 bits wait in their second epoch for who opens the fifo, and for ever.
+WAITING = """
+import sys
+from gradloom.train import sweep
+
+latch, steps = sys.argv.pop(1), int(sys.argv.pop(1))
+
+def waiting(recipe, source, folder, say):
+    from gradloom.train import sweep
+
+    def told(text):
+        say(text)
+        if recipe.formats.fl == 14 and int(text.split("/")[0]) > steps:
+            open(latch).read()
+
+    sweep._REPORTED = 0.0  # after every step
+    return sweep._carry_out(recipe, source, folder, told)
+
+sweep._carry_out = waiting
+from gradloom.cli import main
+main()
+"""
+
+
 @distributed
 @pytest.mark.long
-def test_an_interrupted_sweep_goes_on(tmp_path):
-    folder = tmp_path / "sweep"
-    command = commanded(folder, epochs=20)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gradloom", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process.stdout.readline()  # a run is finished
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_goes_on(number, tmp_path):
+    folder, latch = tmp_path / "sweep", tmp_path / "latch"
+    command = commanded(folder, epochs=3)
+    os.mkfifo(latch)
+    process = started(latch, STEPS, *command, code=WAITING)
+    assert process.stdout.readline()  # a run is finished
+    with latch.open("w"):  # and another one waits
+        process.send_signal(number)
+        _, err = process.communicate()
     assert process.returncode == 130, err
     assert re.fullmatch(r"gradloom: interrupted: \d of 4 runs are finished, .*\n", err)
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoint.npz")}
-    finished = {p: t for p, t in finished.items() if len(Checkpoint.read(p).history) == 20}
+    finished = {p: t for p, t in finished.items() if len(Checkpoint.read(p).history) == 3}
     assert finished
     refused = gradloom(*command)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)

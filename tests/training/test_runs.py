@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import started
 from generated import gradloom
 
 from golden.datasets import digits
@@ -323,31 +324,51 @@ def test_a_kill_while_a_checkpoint_is_written_loses_no_bit(before, where, straig
     assert same(folder, straight("wage"))
 
 
+#: The command; it says "now" after some steps, and waits for ever before the last one of all.
+KILLABLE = """
+import signal, sys
+from golden.training.runs.run import Run
+from gradloom.cli import main
+
+walk, after = Run.walk, int(sys.argv.pop(1))
+
+def walked(self):
+    for number, report in enumerate(walk(self), 1):
+        left = self.recipe.epochs * self.steps - self.trainer.epoch * self.steps
+        left -= self.trainer.position
+        if number == after or left == 1:
+            print("now", flush=True)
+        if left == 1:
+            signal.pause()
+        yield report
+
+Run.walk = walked
+main()
+"""
+
+
 @pytest.mark.long
 def test_kills_at_any_time_lose_no_bit(data, tmp_path):
-    """Again and again, from the command line, until the run is through."""
+    """Again and again, from the command line; then the run goes through."""
     folder, random = tmp_path / "run", np.random.default_rng(0)
     recipe = small("wage", "epochs=30", "batch=64")
     train(recipe, data, tmp_path / "straight")
     (tmp_path / "mine.toml").write_text(toml.written(recipe))
-    command = [sys.executable, "-m", "gradloom", "train", str(tmp_path / "mine.toml")]
-    for kills in range(1000):
+    command = ["train", str(tmp_path / "mine.toml"), "--out", str(folder), "--resume"]
+    for after in random.integers(1, 120, 8):
         with subprocess.Popen(
-            [*command, "--out", str(folder), "--resume"],
+            [sys.executable, "-c", KILLABLE, str(after), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            while "goes on" not in (line := process.stdout.readline()):
+            while (line := process.stdout.readline()) != "now\n":
                 assert line, process.stderr.read()
-            try:
-                process.wait(random.uniform(0, 1 + kills))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                continue
-            assert process.returncode == 0, process.stderr.read()
-            break
-    assert kills > 1
+            time.sleep(random.uniform(0, 0.1))
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+    done = gradloom(*command)
+    assert done.returncode == 0, done.stderr
     assert same(folder, tmp_path / "straight")
 
 
@@ -380,21 +401,18 @@ def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
     assert not isinstance(stop.value, Interrupted)
 
 
-def test_ctrl_c_at_the_command_line(straight, data, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_at_the_command_line(number, straight, data, tmp_path):
+    """It cannot end by itself: it waits when the pipe is full of lines that nobody reads."""
     folder = tmp_path / "run"
     (tmp_path / "mine.toml").write_text(toml.written(small("gupta", "epochs=100000")))
     command = ["train", str(tmp_path / "mine.toml"), "--out", str(folder)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gradloom", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(*command)
     for line in process.stdout:
         if line.startswith("epoch   3"):
             break
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    process.send_signal(number)
+    _, err = process.communicate()
     assert process.returncode == 130
     assert len(err.splitlines()) == 1 and str(folder) in err
     last = latest(folder)[0].history[-1].epoch
