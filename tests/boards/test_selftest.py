@@ -430,7 +430,9 @@ def gradloom(*arguments, **settings):
 def test_an_unknown_board_is_one_line_and_status_2(tmp_path):
     said = gradloom("build", "selftest", "--board", "nope", cwd=tmp_path)
     assert said.returncode == 2 and not said.stdout and not list(tmp_path.iterdir())
-    assert said.stderr.startswith("gradloom: board 'nope': allowed are ulx3s-85f, icebreaker")
+    assert said.stderr.startswith(
+        "gradloom: --board: board 'nope': allowed are ulx3s-85f, icebreaker"
+    )
     assert len(said.stderr.splitlines()) == 1
 
 
