@@ -551,7 +551,7 @@ def test_a_node_alone_has_its_place_in_its_text():
 
 
 def test_registers_that_are_to_stay_apart_say_so():
-    node = modules(verilog(UNITS["macc"].component(MaccConfig(), cells=ECP5)))["macc"]
+    node = modules(verilog(UNITS["macc"].component(MaccConfig(), cells=ECP5)))["gradloom_macc"]
     (block,) = re.findall(r"\(\* keep \*\) always @\(posedge clk\) begin\n(.*?)\n  end", node, re.S)
     names = set(re.findall(r"(\w+) <= ", block))
     assert names == {
@@ -566,7 +566,8 @@ def test_yosys_merges_none_of_them(tmp_path):
     config = small(3, 3)
     (tmp_path / "array.v").write_text(verilog(UNITS["array"].component(config, cells=ECP5)))
     yosys(
-        "read_verilog array.v; synth_ecp5 -top array; write_verilog -attr2comment netlist.v",
+        "read_verilog array.v; synth_ecp5 -top gradloom_array; "
+        "write_verilog -attr2comment netlist.v",
         tmp_path,
     )
     netlist = (tmp_path / "netlist.v").read_text()
