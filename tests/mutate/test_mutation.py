@@ -58,7 +58,8 @@ def test_every_mutant_of_a_small_unit_is_killed_or_equivalent():
     assert report.count("testbench", "equivalent") == 40
     assert report.count("testbench") >= 30
     assert "yosys" in report.yosys
-    again = netlist.mutations(verilog(UNITS["wage-weight"].component(SMALL)), "wage_weight", 40, 3)
+    unit = UNITS["wage-weight"]
+    again = netlist.mutations(verilog(unit.component(SMALL)), unit.module, 40, 3)
     assert [mutant.mutation for mutant in report.mutants] == again
 
 
