@@ -9,29 +9,32 @@ import re
 
 from golden import check
 
-#: Keywords of Verilog (IEEE 1364-2005) and SystemVerilog (IEEE 1800-2017).
+#: Keywords of Verilog (IEEE 1364-2005).
 _VERILOG = """
-    accept_on alias always always_comb always_ff always_latch and assert assign assume automatic
-    before begin bind bins binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle
-    checker class clocking cmos config const constraint context continue cover covergroup coverpoint
-    cross deassign default defparam design disable dist do edge else end endcase endchecker endclass
-    endclocking endconfig endfunction endgenerate endgroup endinterface endmodule endpackage
-    endprimitive endprogram endproperty endsequence endspecify endtable endtask enum event
-    eventually expect export extends extern final first_match for force foreach forever fork
-    forkjoin function generate genvar global highz0 highz1 if iff ifnone ignore_bins illegal_bins
-    implements implies import incdir include initial inout input inside instance int integer
-    interconnect interface intersect join join_any join_none large let liblist library local
-    localparam logic longint macromodule matches medium modport module nand negedge nettype new
-    nexttime nmos nor noshowcancelled not notif0 notif1 null or output package packed parameter pmos
-    posedge primitive priority program property protected pull0 pull1 pulldown pullup
-    pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase randsequence rcmos real realtime
-    ref reg reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1 s_always
-    s_eventually s_nexttime s_until s_until_with scalared sequence shortint shortreal showcancelled
-    signed small soft solve specify specparam static string strong strong0 strong1 struct super
-    supply0 supply1 sync_accept_on sync_reject_on table tagged task this throughout time
-    timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior trireg type typedef union
-    unique unique0 unsigned until until_with untyped use uwire var vectored virtual void wait
-    wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
+    always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign
+    default defparam design disable edge else end endcase endconfig endfunction endgenerate
+    endmodule endprimitive endspecify endtable endtask event for force forever fork function
+    generate genvar highz0 highz1 if ifnone incdir include initial inout input instance integer join
+    large liblist library localparam macromodule medium module nand negedge nmos nor noshowcancelled
+    not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 pulldown pullup
+    pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat rnmos rpmos rtran
+    rtranif0 rtranif1 scalared showcancelled signed small specify specparam strong0 strong1 supply0
+    supply1 table task time tran tranif0 tranif1 tri tri0 tri1 triand trior trireg unsigned use
+    uwire vectored wait wand weak0 weak1 while wire wor xnor xor
+"""
+#: Further ones of SystemVerilog (IEEE 1800-2017).
+_SYSTEMVERILOG = """
+    accept_on alias always_comb always_ff always_latch assert assume before bind bins binsof bit
+    break byte chandle checker class clocking const constraint context continue cover covergroup
+    coverpoint cross dist do endchecker endclass endclocking endgroup endinterface endpackage
+    endprogram endproperty endsequence enum eventually expect export extends extern final
+    first_match foreach forkjoin global iff ignore_bins illegal_bins implements implies import
+    inside int interconnect interface intersect join_any join_none let local logic longint matches
+    modport nettype new nexttime null package packed priority program property protected pure rand
+    randc randcase randsequence ref reject_on restrict return s_always s_eventually s_nexttime
+    s_until s_until_with sequence shortint shortreal soft solve static string strong struct super
+    sync_accept_on sync_reject_on tagged this throughout timeprecision timeunit type typedef union
+    unique unique0 until until_with untyped var virtual void wait_order weak wildcard with within
 """
 #: Reserved words of VHDL (IEEE 1076-2019, with those of older editions).
 _VHDL = """
@@ -48,7 +51,7 @@ _VHDL = """
 VERILOG = frozenset(_VERILOG.split())
 _KEYWORDS = {
     **dict.fromkeys(_VHDL.split(), "VHDL"),
-    **dict.fromkeys(VERILOG, "Verilog or SystemVerilog"),
+    **dict.fromkeys([*VERILOG, *_SYSTEMVERILOG.split()], "Verilog or SystemVerilog"),
 }
 #: The longest name. Names of files are longer by some letters, and file systems allow 255.
 LONGEST = 200

@@ -9,7 +9,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 from generated import CASES, configured, gradloom, ports, run, text_of, tool
 
 import golden
@@ -350,3 +350,20 @@ module {name}(q, clk);
 
     other = text.replace("assign _0_ = ~ q", "assign _0_ = - q", 3).replace("- q", "~ q", 2)
     assert len(readable(other, orders)) == 4, "not the same logic"
+
+
+class Late(wiring.Component):
+    """A register whose port is called by a keyword that only SystemVerilog has."""
+
+    go: In(1)
+    bit: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.bit.eq(self.go)
+        return m
+
+
+def test_a_port_keeps_its_name():
+    text = verilog(Late())
+    assert re.search(r"output reg +bit\b", text) and "bit <= go;" in text
