@@ -3,7 +3,7 @@
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
@@ -192,11 +192,20 @@ class Trainer(ABC, Generic[R]):
                 chosen = np.concatenate([chosen, np.zeros((missing, *chosen.shape[1:]), np.uint8)])
             yield self._outputs(self._pixels(chosen), lanes)[: len(chosen) - missing], part
 
-    def walk(self, dataset: Dataset) -> Iterator[Epoch | None]:
+    def walk(
+        self, dataset: Dataset, note: Callable[[Record], None] | None = None
+    ) -> Iterator[Epoch | None]:
         """Train from the current state to the recipe's last epoch, one step at a time.
 
         At each yield, the state is complete: a training that is resumed from it has the same
         results.
+
+        Parameters
+        ----------
+        dataset
+            The images and their classes.
+        note
+            Called with the record of every step, if it is given.
 
         Yields
         ------
@@ -226,7 +235,11 @@ class Trainer(ABC, Generic[R]):
             last = self.position == steps
             before = [weight.copy() for weight in self.weights] if last else []
             self.watching = last
-            self.train += self.step(dataset.train_images[chosen], dataset.train_labels[chosen])
+            record: Record | None = None if note is None else []
+            images_of_step = dataset.train_images[chosen]
+            self.train += self.step(images_of_step, dataset.train_labels[chosen], record)
+            if note is not None and record is not None:
+                note(record)
             self.watching = False
             report = None
             if last:
