@@ -1,0 +1,194 @@
+"""Configuration of a training core: array, stores, engines and lists of instructions."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from golden.array import ArrayConfig
+from golden.bank import BankConfig
+from golden.core.field import words_of
+from golden.core.isa import INSTRUCTIONS, Engine, Store
+from golden.fixed import Fixed, Rounding
+from golden.lfsr import Generator
+from golden.macc import MaccConfig
+from golden.quantize import (
+    ActivationQuantizerConfig,
+    ErrorQuantizerConfig,
+    ShiftExponentConfig,
+    WeightUpdateConfig,
+)
+from golden.settings import check_settings, setting
+from golden.training.systems.wage.recipe import Bits
+
+#: Clocks from a chunk that has ended to the earliest start of a chunk that waits for it.
+HANDOVER = 3
+#: Clocks from the read of a pass's vector to the write of its result: odd, so that an update's
+#: reads and writes take turns at the store.
+PASS_LATENCY = 17
+#: Clocks from the first clock after a row's last beat to the write of its words.
+MOVE_LATENCY = 4
+#: The least number of iterations of an innermost loop that takes one clock for each; a shorter one
+#: takes as many clocks.
+LEAST_RUN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreConfig:
+    """What a core is made of. `golden.core.compiled` makes one that holds a given network.
+
+    Parameters
+    ----------
+    rows, columns
+        Rows and columns of the array; there are as many elementwise lanes as columns.
+    bits
+        Widths of the words.
+    half
+        Whether weights saturate at a half.
+    ceil
+        Whether the scales of errors and gradients are rounded up.
+    error_rounding
+        Rounding of the errors.
+    generator
+        The generator of the elementwise lanes.
+    terms
+        The largest number of terms of a sum.
+    sum_bits
+        Width of a sum.
+    x_words, e_words, w_words
+        Words of each bank of the stores of activations, errors and weights.
+    s_rows, k_rows
+        Rows of the stores of sums and of masks.
+    inputs
+        Buffers for the samples of a step and their labels.
+    labels
+        Labels of a buffer.
+    classes
+        Number of classes.
+    scalars
+        Registers that keep maxima and exponents.
+    programs
+        Words of the lists of the array engine, the vector engine, and the movers in and out.
+    """
+
+    rows: int = setting(8, "Rows of the array", low=1, high=255)
+    columns: int = setting(8, "Columns of the array, and elementwise lanes", low=1, high=127)
+    bits: Bits = setting(Bits(), "Widths of the words")
+    half: bool = setting(False, "Whether weights saturate at a half")
+    ceil: bool = setting(False, "Whether the scales of errors and gradients are rounded up")
+    error_rounding: Rounding = setting(
+        Rounding.NEAREST_EVEN,
+        "Rounding of the errors",
+        allowed=(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC),
+    )
+    generator: Generator = setting(Generator(), "The generator of the elementwise lanes")
+    terms: int = setting(128, "The largest number of terms of a sum", low=1, high=1 << 24)
+    sum_bits: int = setting(21, "Width of a sum", low=3, high=53, unit="bits")
+    x_words: int = setting(1024, "Words of each bank of activations", low=1, high=1 << 19)
+    e_words: int = setting(1024, "Words of each bank of errors", low=1, high=1 << 19)
+    w_words: int = setting(1024, "Words of each bank of weights", low=1, high=1 << 19)
+    s_rows: int = setting(1024, "Rows of the store of sums", low=1, high=1 << 20)
+    k_rows: int = setting(1024, "Rows of the store of masks", low=1, high=1 << 20)
+    inputs: int = setting(1, "Buffers for the samples of a step and their labels", low=1, high=2)
+    labels: int = setting(64, "Labels of a buffer", low=1, high=1 << 16)
+    classes: int = setting(10, "Number of classes", low=1, high=1 << 16)
+    scalars: int = setting(4, "Registers that keep maxima and exponents", low=1, high=64)
+    programs: tuple[int, ...] = setting(
+        (256, 256, 32, 32),
+        "Words of the lists of the array engine, the vector engine, and the movers in and out",
+        form="A,V,I,O",
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def banks(self) -> int:
+        """Banks of the stores of activations, errors and weights."""
+        return max(self.rows, self.columns)
+
+    @property
+    def x_bits(self) -> int:
+        """Width of a word of activations."""
+        return self.bits.activation
+
+    def words(self, store: Store) -> int:
+        """Return the words of each bank of a store."""
+        return {Store.X: self.x_words, Store.E: self.e_words, Store.W: self.w_words}[store]
+
+    def width(self, store: Store) -> int:
+        """Return the width of a store's words."""
+        bits = self.bits
+        return {Store.X: bits.activation, Store.E: bits.error, Store.W: bits.gradient}[store]
+
+    @cached_property
+    def array(self) -> ArrayConfig:
+        """The array: one size of operands for all products, sums that drain raw."""
+        bits = self.bits
+        return ArrayConfig(
+            rows=self.rows,
+            columns=self.columns,
+            macc=MaccConfig(
+                a=Fixed(1, max(bits.activation, bits.error) - 1),
+                b=Fixed(1, max(bits.weight, bits.error) - 1),
+                depth=self.terms,
+            ),
+            conversions=(),
+        )
+
+    @cached_property
+    def activation(self) -> ActivationQuantizerConfig:
+        """ReLU and Q_A of the vector engine."""
+        return ActivationQuantizerConfig(
+            width=self.sum_bits, bits=self.bits.activation, most_shift=24, lanes=self.columns
+        )
+
+    @cached_property
+    def exponent(self) -> ShiftExponentConfig:
+        """The maximum of a tensor. An output's error has a bit more than a sum."""
+        return ShiftExponentConfig(width=self.sum_bits + 1, ceil=self.ceil, lanes=self.columns)
+
+    @cached_property
+    def error(self) -> ErrorQuantizerConfig:
+        """Q_E of the vector engine."""
+        return ErrorQuantizerConfig(
+            width=self.sum_bits + 1,
+            bits=self.bits.error,
+            rounding=self.error_rounding,
+            lanes=self.columns,
+            first_lane=self.columns,
+            generator=self.generator,
+        )
+
+    @cached_property
+    def update(self) -> WeightUpdateConfig:
+        """Q_G and the update of weights."""
+        return WeightUpdateConfig(
+            width=self.sum_bits,
+            bits=self.bits.gradient,
+            half=self.half,
+            lanes=self.columns,
+            first_lane=self.columns,
+            generator=self.generator,
+        )
+
+    @cached_property
+    def lanes(self) -> BankConfig:
+        """The generators of the elementwise lanes, which leap together."""
+        return BankConfig(generator=self.generator, groups=(self.columns,), first_lane=self.columns)
+
+    @property
+    def read_latency(self) -> int:
+        """Clocks from an operand's index to the operand at the array.
+
+        They are: lanes added 1, addresses to banks 2, memory 2, words to lanes 2, Q_W 1.
+        """
+        return 8
+
+    @property
+    def product_latency(self) -> int:
+        """Clocks from the index of a tile's last term to the write of its first row of sums."""
+        return self.read_latency + self.array.latency + 1
+
+    def fetch(self, engine: Engine) -> int:
+        """Return the least number of clocks between the starts of an engine's instructions."""
+        words = words_of(INSTRUCTIONS[engine])
+        return words + 4 + (self.banks if engine is Engine.ARRAY else 0)

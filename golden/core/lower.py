@@ -1,0 +1,210 @@
+"""The compiler: from the plan of a training step to the lists of the core's engines."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from golden.core.config import CoreConfig
+from golden.core.field import words_of
+from golden.core.isa import INSTRUCTIONS, Engine, Function, Store
+from golden.core.layout import Layout, layout
+from golden.core.lowering import Gradients, Lowering
+from golden.core.program import Program
+from golden.fixed import Rounding
+from golden.training.layers.network import Shape, Stage, stages
+from golden.training.recipe import Recipe
+from golden.training.systems.registry import plan
+from golden.training.systems.wage.recipe import Saturation, Shift, WageRecipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A network on a core.
+
+    Parameters
+    ----------
+    recipe, shape, classes
+        The training, the images' shape, and the number of classes.
+    config
+        A core that holds it.
+    layout
+        Where its words are.
+    gradients
+        What becomes of each layer's gradient.
+    train
+        A training step.
+    infer
+        Scores of a batch, without a step.
+    test
+        A batch whose wrong classes are counted.
+    load, dump
+        Stored weights in and out.
+    """
+
+    recipe: WageRecipe
+    shape: Shape
+    classes: int
+    config: CoreConfig
+    layout: Layout
+    gradients: tuple[Gradients, ...]
+    train: Program
+    infer: Program
+    test: Program
+    load: Program
+    dump: Program
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """All of its programs."""
+        return (self.train, self.infer, self.test, self.load, self.dump)
+
+
+def require_wage(recipe: Recipe, layers: Sequence[Stage]) -> WageRecipe:
+    """Return the recipe if a core can train it.
+
+    Raises
+    ------
+    ValueError
+        The system is another one than WAGE, or a layer is not dense.
+    """
+    if not isinstance(recipe, WageRecipe):
+        raise ValueError(
+            f"system = {recipe.SYSTEM}: the training core trains wage, as in digits-wage"
+        )
+    for stage in layers:
+        if not stage.dense or stage.pool is not None:
+            raise ValueError(
+                f"network = {recipe.network!r}: {stage.text} is a convolution; the training core "
+                "has dense layers, as in 128FC-64FC"
+            )
+    return recipe
+
+
+def compiled(
+    recipe: Recipe,
+    shape: Shape,
+    classes: int,
+    *,
+    inputs: int = 1,
+    gradients: Gradients | Sequence[Gradients] = Gradients.STORED,
+) -> Compiled:
+    """Return a network on a core that just holds it.
+
+    Parameters
+    ----------
+    recipe
+        A recipe of WAGE with dense layers.
+    shape
+        Height, width and channels of an image.
+    classes
+        Number of classes.
+    inputs
+        Buffers for the samples of a step, 1 or 2.
+    gradients
+        What becomes of the gradients: of all layers, or of each.
+
+    Raises
+    ------
+    ValueError
+        The core cannot train the recipe.
+
+    Examples
+    --------
+    >>> from golden.training import load
+    >>> core = compiled(load("digits-wage"), (8, 8, 1), 10)
+    >>> [task.name for task in core.train[Engine.ARRAY]][1:]
+    ['forward 1', 'forward 2', 'error 2', 'gradient 2', 'gradient 1']
+    >>> core.config.sum_bits, core.config.s_rows
+    (20, 1280)
+    """
+    layers = stages(recipe.network, shape, classes)
+    recipe = require_wage(recipe, layers)
+    if isinstance(gradients, Gradients):
+        gradients = [gradients] * len(layers)
+    placed = layout(layers, recipe.batch, recipe.rows, recipe.columns, inputs)
+    lowering = Lowering(recipe, layers, placed, tuple(gradients))
+    operations = plan(recipe, shape, classes)
+    programs, s_rows = [], 1
+    for name, drafts in (
+        ("train", lowering.step(operations)),
+        ("infer", lowering.forward(operations, Function.COPY)),
+        ("test", lowering.forward(operations, Function.CLASSIFY)),
+        ("load", lowering.weights(Engine.IN)),
+        ("dump", lowering.weights(Engine.OUT)),
+    ):
+        program, rows = lowering.program(name, drafts)
+        programs.append(program)
+        s_rows = max(s_rows, rows)
+    train, infer, test, load, dump = programs
+    resident = (train, infer, test)
+    config = CoreConfig(
+        rows=recipe.rows,
+        columns=recipe.columns,
+        bits=recipe.bits,
+        half=recipe.saturation is Saturation.HALF,
+        ceil=recipe.shift is Shift.CEIL,
+        error_rounding=Rounding(recipe.error_rounding),
+        generator=recipe.generator,
+        terms=lowering.terms,
+        sum_bits=lowering.sum_bits,
+        x_words=placed.words(Store.X),
+        e_words=placed.words(Store.E),
+        w_words=placed.words(Store.W),
+        s_rows=s_rows,
+        k_rows=placed.k_rows,
+        inputs=inputs,
+        labels=recipe.batch,
+        classes=classes,
+        scalars=lowering.scalars,
+        programs=tuple(
+            max(
+                words_of(INSTRUCTIONS[engine]),
+                sum(len(program.words(engine)) for program in resident),
+                *(len(program.words(engine)) for program in (load, dump)),
+            )
+            for engine in Engine
+        ),
+    )
+    return Compiled(
+        recipe=recipe,
+        shape=shape,
+        classes=classes,
+        config=config,
+        layout=placed,
+        gradients=tuple(gradients),
+        train=train,
+        infer=infer,
+        test=test,
+        load=load,
+        dump=dump,
+    )
+
+
+def fitting(
+    recipe: Recipe,
+    shape: Shape,
+    classes: int,
+    *,
+    inputs: int = 1,
+    fits: Callable[[CoreConfig], bool],
+) -> Compiled:
+    """Return a network on the fastest core that fits: gradients are stored where there is room.
+
+    If none fits, it is the smallest one.
+
+    Parameters
+    ----------
+    recipe, shape, classes, inputs
+        See `compiled`.
+    fits
+        Whether there is room for a core.
+    """
+    layers = stages(recipe.network, shape, classes)
+    gradients = [Gradients.STORED] * len(layers)
+    made = compiled(recipe, shape, classes, inputs=inputs, gradients=gradients)
+    # The largest gradients first; a smaller one twice costs less, but frees less as well.
+    for layer in sorted(range(len(layers)), key=lambda k: -layers[k].inputs * layers[k].outputs):
+        if fits(made.config):
+            break
+        gradients[layer] = Gradients.TWICE
+        made = compiled(recipe, shape, classes, inputs=inputs, gradients=gradients)
+    return made

@@ -1,0 +1,118 @@
+"""Programs: lists of instructions with what each of them means."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from golden.core.field import encode
+from golden.core.isa import Engine, Instruction, VectorInstruction
+from golden.core.layout import Rows, Words
+from golden.training.step.operation import Operation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """What an instruction does from one count to the next one.
+
+    Parameters
+    ----------
+    rows
+        Row blocks of tiles; for passes and moves, rows.
+    blocks
+        Column blocks; for moves, beats.
+    by_columns
+        Whether all rows of a block come before the next block.
+    """
+
+    rows: range
+    blocks: range
+    by_columns: bool
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.blocks)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield row and block in order."""
+        if self.by_columns:
+            return ((row, block) for block in self.blocks for row in self.rows)
+        return ((row, block) for row in self.rows for block in self.blocks)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """An instruction and what it means.
+
+    Parameters
+    ----------
+    engine
+        Its engine.
+    name
+        What it does, as "forward 1".
+    layer
+        Number of its layer, from 1.
+    instruction
+        The instruction.
+    operations
+        The operations of the plan that it carries out, or a part of which.
+    chunks
+        What each chunk does.
+    clocks
+        Clocks of a tile, a vector or a beat.
+    idle
+        Clocks of a tile after its last term.
+    sums
+        The rows of sums that it writes or reads.
+    words
+        The words that it writes, if it does.
+    """
+
+    engine: Engine
+    name: str
+    layer: int
+    instruction: Instruction
+    operations: tuple[Operation, ...]
+    chunks: tuple[Chunk, ...]
+    clocks: int
+    idle: int = 0
+    sums: Rows | None = None
+    words: Words | None = None
+
+    @property
+    def settle(self) -> bool:
+        """Whether its first chunk waits until all earlier passes have ended."""
+        return isinstance(self.instruction, VectorInstruction) and self.instruction.settle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Lists of all engines, which begin again with each step.
+
+    Parameters
+    ----------
+    name
+        What it is for: train, infer, load or dump.
+    tasks
+        Tasks of each engine, by its number.
+    """
+
+    name: str
+    tasks: tuple[tuple[Task, ...], ...]
+
+    def __getitem__(self, engine: Engine) -> tuple[Task, ...]:
+        return self.tasks[engine]
+
+    def __iter__(self) -> Iterator[Task]:
+        """Yield all tasks, engine by engine."""
+        return (task for tasks in self.tasks for task in tasks)
+
+    def chunks(self, engine: Engine) -> int:
+        """Return the number of an engine's chunks in a step."""
+        return sum(len(task.chunks) for task in self[engine])
+
+    def firsts(self, engine: Engine) -> list[int]:
+        """Return the number of chunks in a step before each of an engine's tasks."""
+        return [0, *accumulate(len(task.chunks) for task in self[engine])][:-1]
+
+    def words(self, engine: Engine) -> list[int]:
+        """Return the words of an engine's list."""
+        return [word for task in self[engine] for word in encode(task.instruction)]
