@@ -1,0 +1,249 @@
+"""Fetching of instructions, and the waits of their chunks."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from golden.core.field import WORD, words_of
+from golden.core.isa import INSTRUCTIONS, Engine
+from hdl.core.fields import layout
+
+#: Width of a count of chunks.
+COUNT = 16
+#: Width of a number of steps.
+STEPS = 32
+
+
+class Fetch(wiring.Component):
+    """An engine's list: the next instruction, and whether its chunks may begin.
+
+    While an instruction runs, the next one is read from the list, word by word. The engine takes it
+    in the clock in which `takes` is high, and says with `begins` when a further chunk begins.
+
+    Parameters
+    ----------
+    engine
+        The engine.
+    words
+        Words of the list.
+    settle
+        Clocks from an instruction's last word until it may be taken.
+
+    Members
+    -------
+    write, to, value : In
+        A word is written into the list.
+    first, last : In(word)
+        First word of the program, and that of its last instruction.
+    totals : In(3 counts)
+        Chunks of a step of the other engines.
+    steps : In
+        Number of steps to be made.
+    start : In(1)
+        The program is begun.
+    counts : In(3 counts)
+        Chunks that the other engines have finished.
+    settled : In(1)
+        All of the engine's own chunks have ended.
+    next : Out(instruction)
+        The next instruction.
+    odd : Out(1)
+        It belongs to an odd step, counted from 0.
+    ready : Out(1)
+        It may be taken: it is there, and its first chunk need not wait.
+    takes : In(1)
+        The instruction is taken: it runs from the next clock on.
+    begins : In(1)
+        A further chunk of the running instruction is begun.
+    passes : Out(1)
+        The next chunk of the running instruction need not wait.
+    loaded : Out(1)
+        The last word of an instruction has been stored.
+    done : Out(1)
+        All steps have been taken.
+    step : Out
+        Steps whose last instruction has been taken.
+    """
+
+    write: Signal
+    to: Signal
+    value: Signal
+    first: Signal
+    last: Signal
+    totals: data.View
+    steps: Signal
+    start: Signal
+    counts: data.View
+    settled: Signal
+    next: data.View
+    odd: Signal
+    ready: Signal
+    takes: Signal
+    begins: Signal
+    passes: Signal
+    loaded: Signal
+    done: Signal
+    step: Signal
+
+    def __init__(self, engine: Engine, words: int, settle: int):
+        self.engine = engine
+        self.words = words
+        self.settle = settle
+        self.kind = INSTRUCTIONS[engine]
+        self.layout = layout(self.kind)
+        counts = data.ArrayLayout(COUNT, 3)
+        super().__init__(
+            {
+                "write": In(1),
+                "to": In(range(words)),
+                "value": In(WORD),
+                "first": In(range(words)),
+                "last": In(range(words)),
+                "totals": In(counts),
+                "steps": In(STEPS),
+                "start": In(1),
+                "counts": In(counts),
+                "settled": In(1),
+                "next": Out(self.layout),
+                "odd": Out(1),
+                "ready": Out(1),
+                "takes": In(1),
+                "begins": In(1),
+                "passes": Out(1),
+                "loaded": Out(1),
+                "done": Out(1),
+                "step": Out(STEPS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        size = words_of(self.kind)
+        memory: Memory[Any, Any] = Memory(shape=WORD, depth=self.words, init=[])
+        m.submodules.list = memory
+        read, write = memory.read_port(), memory.write_port()
+        m.d.comb += [
+            write.addr.eq(self.to),
+            write.data.eq(self.value),
+            write.en.eq(self.write),
+        ]
+
+        # The words of the next instruction, one in each clock from the first one of the running
+        # one.
+        address = Signal(range(self.words + size + 1))
+        place = Signal(range(size + 1))
+        reading = Signal()
+        stored_in = Signal(range(size + 1))
+        arrives = Signal()
+        m.d.comb += read.addr.eq(address)
+        m.d.sync += [arrives.eq(reading), stored_in.eq(place)]
+        with m.If(reading):
+            m.d.sync += [address.eq(address + 1), place.eq(place + 1)]
+            with m.If(place == size - 1):
+                m.d.sync += reading.eq(0)
+        shadow = [Signal(WORD, name=f"word_{word}", reset_less=True) for word in range(size)]
+        for number, word in enumerate(shadow):
+            with m.If(arrives & (stored_in == number)):
+                m.d.sync += word.eq(read.data)
+        m.d.comb += Value.cast(self.next).eq(Cat(shadow)[: self.layout.size])
+
+        # Which instruction comes next.
+        at_last = Signal()
+        left = Signal(STEPS)  # steps to be fetched after this one
+        odd = Signal()
+        bases = [Signal(COUNT, name=f"base_{k}") for k in range(3)]
+        begin = Signal(range(self.words))  # of the instruction that is fetched
+        done = Signal(init=1)
+        m.d.comb += [at_last.eq(begin == self.last), self.done.eq(done)]
+        with m.If(self.start):
+            m.d.sync += [
+                reading.eq(self.steps != 0),
+                address.eq(self.first),
+                begin.eq(self.first),
+                place.eq(0),
+                left.eq(self.steps - 1),
+                odd.eq(0),
+                done.eq(self.steps == 0),
+                self.step.eq(0),
+                *(base.eq(0) for base in bases),
+            ]
+        with m.Elif(self.takes):
+            m.d.sync += place.eq(0)
+            with m.If(at_last):
+                m.d.sync += [
+                    self.step.eq(self.step + 1),
+                    reading.eq(left != 0),
+                    done.eq(left == 0),
+                    address.eq(self.first),
+                    begin.eq(self.first),
+                    left.eq(left - 1),
+                    odd.eq(~odd),
+                    *(base.eq(base + total) for base, total in zip(bases, self.totals)),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    reading.eq(1),
+                    address.eq(begin + size),
+                    begin.eq(begin + size),
+                ]
+        m.d.comb += self.odd.eq(odd)
+
+        # The instruction may be taken some clocks after its last word.
+        m.d.comb += self.loaded.eq(arrives & (stored_in == size - 1))
+        waits = Signal(range(self.settle + 1))
+        there = Signal()
+        with m.If(self.loaded):
+            m.d.sync += waits.eq(self.settle - 1)
+            m.d.sync += there.eq(self.settle == 1)
+        with m.Elif(waits != 0):
+            m.d.sync += waits.eq(waits - 1)
+            with m.If(waits == 1):
+                m.d.sync += there.eq(1)
+        with m.If(self.takes | self.start):
+            m.d.sync += there.eq(0)
+
+        # Waits. A count passes a limit if their difference modulo 2^16 is below 2^15.
+        first_pass, next_pass = [], []
+        for k in range(3):
+            wait = self.next.waits[k]
+            limit = Signal(COUNT, name=f"limit_{k}", reset_less=True)
+            second = Signal(COUNT, name=f"second_{k}", reset_less=True)
+            third = Signal(COUNT, name=f"third_{k}", reset_less=True)
+            m.d.sync += [
+                limit.eq(bases[k] + wait.count),
+                second.eq(limit + wait.slope),
+                third.eq(second + wait.slope),
+            ]
+            passed = Signal(name=f"passed_{k}")
+            m.d.sync += passed.eq(~wait.on | ~(self.counts[k] - limit)[COUNT - 1])
+            first_pass.append(passed)
+
+            # Of the running instruction: the next chunk and the one after it.
+            on = Signal(name=f"on_{k}", reset_less=True)
+            slope = Signal(8, name=f"slope_{k}", reset_less=True)
+            one = Signal(COUNT, name=f"one_{k}", reset_less=True)
+            two = Signal(COUNT, name=f"two_{k}", reset_less=True)
+            compared = Signal(COUNT, name=f"compared_{k}")
+            waiting = Signal(name=f"waiting_{k}")
+            m.d.comb += [
+                compared.eq(Mux(self.takes, second, Mux(self.begins, two, one))),
+                waiting.eq(Mux(self.takes, wait.on, on)),
+            ]
+            with m.If(self.takes):
+                m.d.sync += [on.eq(wait.on), slope.eq(wait.slope), one.eq(second), two.eq(third)]
+            with m.Elif(self.begins):
+                m.d.sync += [one.eq(two), two.eq(two + slope)]
+            further = Signal(name=f"further_{k}")
+            m.d.sync += further.eq(~waiting | ~(self.counts[k] - compared)[COUNT - 1])
+            next_pass.append(further)
+        settles: Any = self.next.settle if "settle" in dict(self.layout) else 0
+        settled = Signal()
+        m.d.sync += settled.eq(self.settled)
+        m.d.comb += [
+            self.ready.eq(there & Cat(first_pass).all() & (~settles | settled)),
+            self.passes.eq(Cat(next_pass).all()),
+        ]
+        return m

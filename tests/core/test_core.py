@@ -1,0 +1,221 @@
+"""The core in a simulator: every write and every clock beside the golden trainer's steps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from golden.core.index import Index
+from golden.core.isa import Engine
+from golden.core.lower import compiled
+from golden.core.lowering import Gradients
+from golden.core.program import Program
+from golden.core.schedule import schedule
+from golden.datasets import Dataset
+from golden.training import Bits, load
+from gradloom.core.check import differences
+from gradloom.core.machine import Machine, matrices, sample_beats, weight_beats
+from gradloom.core.session import batch_of, compare_steps, trainer_of
+from gradloom.sim import pauses
+
+
+def random_images(shape, classes, count=64, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, *shape), np.uint8)
+    labels = rng.integers(0, classes, count).astype(np.uint8)
+    return Dataset(
+        name="random images",
+        train_images=images,
+        train_labels=labels,
+        test_images=images[:8],
+        test_labels=labels[:8],
+        pixel_max=255,
+        classes=classes,
+    )
+
+
+def small(**changes):
+    recipe = load("digits-wage", ["network=9FC", "batch=6"])
+    return replace(recipe, **({"rows": 3, "columns": 4} | changes))
+
+
+#: Layers and sizes that divide by nothing, with all that WAGE has to choose.
+ODD = small(network="7FC-5FC", rows=4, columns=3, batch=5, error_rounding="stochastic")
+
+
+def test_steps_agree():
+    """Overlapping steps, on Amaranth's own simulator; the long tests compile."""
+    core, data = compiled(small(), (2, 3, 1), 5), random_images((2, 3, 1), 5)
+    result = compare_steps(core, data, steps=2, simulator="pysim")
+    assert result, result.report()
+    assert set(result.writes) == {"x", "e", "w", "s", "k"} and min(result.writes.values()) > 0
+
+
+@pytest.mark.long
+def test_stalled_steps_agree():
+    shape, classes = (2, 3, 1), 5
+    core = compiled(ODD, shape, classes, inputs=2, gradients=Gradients.TWICE)
+    data = random_images(shape, classes)
+    result = compare_steps(core, data, steps=4)
+    assert result, result.report()
+    stalled = compare_steps(core, data, steps=4, gaps=pauses(0.5, 1), stalls=pauses(0.5, 2))
+    assert stalled, stalled.report()
+    assert stalled.writes == result.writes and stalled.clocks >= result.clocks
+
+
+@pytest.mark.long
+def test_clocks_are_predicted():
+    """Of a run whose input beats are always valid, the movers' clocks are known before as well."""
+    core, data = compiled(small(), (2, 3, 1), 5), random_images((2, 3, 1), 5)
+    machine, _, _ = machine_of(core, data, 4)
+    ran = machine.run(core.train, 4)
+    for engine in (Engine.ARRAY, Engine.VECTOR, Engine.IN):
+        spans = [each for each in schedule(core.config, core.train, 4) if each.engine is engine]
+        assert [span.done for span in spans] == ran.done[engine].tolist()
+
+
+def machine_of(core, data, steps, **options):
+    """A machine with its weights loaded, and the records of some steps."""
+    trainer = trainer_of(core, data)
+    beats, records = [weight_beats(core, trainer.weights)], []
+    walk = trainer.walk(data, records.append)
+    for _ in range(steps):
+        next(walk)
+    beats += [sample_beats(core, *batch_of(record)) for record in records]
+    # With all writes, so that all tests compile the same.
+    machine = Machine(core, np.concatenate(beats), writes=True, **options)
+    machine.run(core.load, 1)
+    return machine, records, trainer
+
+
+@pytest.mark.long
+def test_programs_follow_each_other():
+    """Load, train, dump, infer, test: weights, scores and wrong classes are the trainer's."""
+    core, data = compiled(small(), (2, 3, 1), 5), random_images((2, 3, 1), 5)
+    machine, _, _ = machine_of(core, data, 9)
+    copy = trainer_of(core, data)
+    walk = copy.walk(data)
+    for _ in range(5):
+        next(walk)
+    machine.run(core.train, 5)
+    dumped = machine.run(core.dump, 1).events["out"]
+    found = matrices(core.layout.w, dumped, core.config.banks)
+    assert all(np.array_equal(one, other) for one, other in zip(found, copy.weights, strict=True))
+    ends = np.cumsum([words.rows * -(-words.columns // words.banks) for words in core.layout.w]) - 1
+    assert np.flatnonzero(dumped["o_last"]).tolist() == ends.tolist()  # of each layer
+    scores, wrong = [], 0
+    chosen = copy._order  # the order in which the samples of the epoch come
+    for step in range(5, 9):
+        rows = chosen[step * 6 : step * 6 + 6]
+        out = copy.predict(data.train_images[rows])
+        scores.append(out)
+        wrong += int((out.argmax(1) != data.train_labels[rows]).sum())
+    ran = machine.run(core.infer, 2)
+    across = -(-5 // core.config.columns)
+    words = ran.events["out"]["o_words"][:, : core.config.columns]
+    assert np.array_equal(words.reshape(12, -1)[:, :5], np.concatenate(scores[:2]))
+    assert len(words) == 12 * across
+    wrong_before = sum(
+        int((out.argmax(1) != data.train_labels[chosen[step * 6 : step * 6 + 6]]).sum())
+        for step, out in zip((5, 6), scores[:2], strict=True)
+    )
+    assert machine.run(core.test, 2).wrong == wrong - wrong_before
+    # And again from where it stands.
+    assert machine.run(core.dump, 1).events["out"]["o_words"].tolist() == dumped["o_words"].tolist()
+
+
+def changed(program, engine, number, **changes):
+    """A program with one instruction changed; its chunks and meaning stay."""
+    tasks = list(program.tasks)
+    of_engine = list(tasks[engine])
+    task = of_engine[number]
+    of_engine[number] = replace(task, instruction=replace(task.instruction, **changes))
+    tasks[engine] = tuple(of_engine)
+    return Program(name=program.name, tasks=tuple(tasks))
+
+
+def faults(core):
+    """Programs of one fault each, by name."""
+    train, banks = core.train, core.config.banks
+    product = train[Engine.ARRAY][1].instruction
+    tile, *others = product.tiles
+    yield (
+        "a stride of a product",
+        changed(
+            train,
+            Engine.ARRAY,
+            1,
+            tiles=(replace(tile, b=Index.of(tile.b.flat(banks) + 1, banks)), *others),
+        ),
+    )
+    first = train[Engine.ARRAY][0].instruction
+    wait, *rest = first.waits
+    yield (
+        "a wait for an update",
+        changed(train, Engine.ARRAY, 0, waits=(replace(wait, on=False), *rest)),
+    )
+    yield (
+        "rows of sums",
+        changed(train, Engine.ARRAY, 2, s=train[Engine.ARRAY][2].instruction.s + 1),
+    )
+    activate = train[Engine.VECTOR][0].instruction
+    yield "a shift", changed(train, Engine.VECTOR, 0, shift=activate.shift + 1)
+    yield "a mask", changed(train, Engine.VECTOR, 3, masked=False)
+    yield "no settling", changed(train, Engine.VECTOR, 2, settle=False)
+    update = len(train[Engine.VECTOR]) - 1
+    to = train[Engine.VECTOR][update].instruction.to
+    yield "a target", changed(train, Engine.VECTOR, update, to=replace(to, low=1 - to.low % 2))
+    yield (
+        "lanes of the last block",
+        changed(
+            train,
+            Engine.VECTOR,
+            0,
+            lanes=replace(activate.lanes, lanes=activate.lanes.lanes % core.config.columns + 1),
+        ),
+    )
+
+
+@pytest.mark.long
+def test_a_fault_of_the_compiler_is_found():
+    core, data = compiled(small(), (2, 3, 1), 5), random_images((2, 3, 1), 5)
+    names = []
+    for name, program in faults(core):
+        machine, records, _ = machine_of(core, data, 3)
+        ran = machine.run(program, 3)
+        found = list(differences(core, core.train, records, ran))
+        assert found, name
+        names.append(name)
+    assert len(names) == 8
+
+
+@st.composite
+def networks(draw):
+    layers = draw(st.lists(st.integers(1, 20), max_size=3))
+    bits = ["2-8-8-8", "2-4-8-5", "4-8-8-8", "3-6-5-4", "2-2-3-2", "8-16-16-16"]
+    recipe = small(
+        network="-".join(f"{n}FC" for n in layers),
+        batch=draw(st.integers(1, 20)),
+        rows=draw(st.integers(1, 7)),
+        columns=draw(st.integers(1, 7)),
+        bits=Bits.parse(draw(st.sampled_from(bits))),
+        seed=draw(st.integers(0, 1000)),
+        rates=((1, draw(st.integers(-8, 7))),),
+        shift=draw(st.sampled_from(["round", "ceil"])),
+        saturation=draw(st.sampled_from(["full", "half"])),
+        error_rounding=draw(st.sampled_from(["nearest-even", "stochastic"])),
+    )
+    shape = (draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(1, 2)))
+    return recipe, shape, draw(st.integers(2, 15))
+
+
+@pytest.mark.long
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(networks(), st.sampled_from([1, 2]), st.sampled_from(list(Gradients)))
+def test_random_networks_agree(network, inputs, gradients):
+    recipe, shape, classes = network
+    core = compiled(recipe, shape, classes, inputs=inputs, gradients=gradients)
+    result = compare_steps(core, random_images(shape, classes), steps=2, simulator="pysim")
+    assert result, result.report()

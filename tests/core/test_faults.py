@@ -1,0 +1,76 @@
+"""A fault planted in any part of the core's gates is found by the comparison of its writes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+#: Each part of hdl/core: what is written there, and what is put in its place.
+FAULTS = {
+    "a wrap of an index": ("indices", "wraps = low >= banks", "wraps = low > banks"),
+    "a lane table": ("products", "with m.If(lane == number):", "with m.If(lane == number + 1):"),
+    "a forward weight": ("products", "up = half & (rest.any() | floor[0])", "up = half"),
+    "the order of loops": ("nest", "above = above & ~bit", "above = above & bit"),
+    "a second chunk's wait": ("fetch", "two.eq(two + slope)", "two.eq(two)"),
+    "a step of a pass": ("pass_nest", "k_inner.eq(k_start + loop.k)", "k_inner.eq(k_start)"),
+    "a mask": ("passes", "masked & ~unclipped[lane]", "masked & unclipped[lane]"),
+    "a sample's row": ("movers", "row.low.eq(below.low),", "row.low.eq(at.low),"),
+    "a memory": ("banks", "w.en.eq(self.b_write[bank])", "w.en.eq(self.b_write[0])"),
+    "a count": (
+        "core",
+        "fetch.counts[k].eq(engines[other].count)",
+        "fetch.counts[k].eq(unit.count)",
+    ),
+}
+
+PROGRAM = """
+import numpy as np
+from test_core import compiled, compare_steps, random_images, small
+core = compiled(small(network="9FC-5FC", batch=7), (2, 3, 1), 5, inputs=2)
+try:
+    found = compare_steps(core, random_images((2, 3, 1), 5), steps=3, simulator="pysim", most=4000)
+except RuntimeError as error:
+    print("found:", error)
+else:
+    print("found:" if found.differences else "agrees", *found.differences)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_gates_is_found(name, tmp_path):
+    module, right, wrong = FAULTS[name]
+    shutil.copytree(ROOT / "hdl", tmp_path / "hdl")
+    file = tmp_path / "hdl" / "core" / f"{module}.py"
+    text = file.read_text()
+    assert right in text
+    file.write_text(text.replace(right, wrong))
+    paths = [tmp_path, ROOT, ROOT / "tests", ROOT / "tests" / "core"]
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
+        cwd=tmp_path,  # the first place where Python looks
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "found:" in ran.stdout
+
+
+@pytest.mark.long
+def test_without_a_fault_it_agrees():
+    paths = [ROOT, ROOT / "tests", ROOT / "tests" / "core"]
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.startswith("agrees")
