@@ -3,6 +3,7 @@
 from gradloom.cli import (  # noqa: F401
     build,
     compare,
+    core,
     data,
     generate,
     mutate,

@@ -1,0 +1,249 @@
+"""`gradloom compare core` and `gradloom estimate core`: a network on the training core."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gradloom.cli.base import bar, cli
+from gradloom.cli.compare import compare_group
+from gradloom.cli.train import DATA, SETTINGS
+
+if TYPE_CHECKING:
+    from boards.target import Target
+    from golden.core.lower import Compiled
+    from golden.datasets import Dataset
+
+#: Steps of a timeline.
+STEPS = 4
+
+IMAGE = click.option(
+    "--image",
+    metavar="HxWxC",
+    help="Shape of an image, as 28x28x1, without a data set; random images are taken.",
+)
+CLASSES = click.option(
+    "--classes", type=click.IntRange(2, 256), help="Number of classes, with --image."
+)
+INPUTS = click.option(
+    "--inputs",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="Buffers for the samples of a step: with 2, the next step's come while this one runs.",
+)
+GRADIENTS = click.option(
+    "--gradients",
+    type=click.Choice(["auto", "stored", "twice"]),
+    default="auto",
+    show_default=True,
+    help="Store all sums of a gradient until its scale is known, or make the product twice: "
+    "auto stores what fits.",
+)
+
+
+def _dataset(recipe: str, data: Path | None, image: str | None, classes: int | None) -> "Dataset":
+    """Return the data set of --data, the digits, or random images of --image."""
+    import numpy as np
+
+    from golden.datasets import Dataset, digits, load
+
+    if image is None:
+        if classes is not None:
+            raise click.UsageError("--classes is for --image; a data set has its own")
+        return digits() if data is None else load(data)
+    if data is not None:
+        raise click.UsageError("--image or --data, not both")
+    if classes is None:
+        raise click.UsageError("--image needs --classes, the number of classes")
+    try:
+        height, width, channels = (int(part) for part in image.lower().split("x"))
+        if min(height, width, channels) < 1:
+            raise ValueError
+    except ValueError:
+        raise click.UsageError(f"--image {image}: height, width and channels, as 28x28x1") from None
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4096, height, width, channels), np.uint8)
+    labels = (np.arange(4096) % classes).astype(np.uint8)
+    return Dataset(
+        name=f"random images of {image}",
+        train_images=images,
+        train_labels=labels,
+        test_images=images[:256],
+        test_labels=labels[:256],
+        classes=classes,
+        pixel_max=255,
+    )
+
+
+def _compiled(
+    recipe: str,
+    settings: tuple[str, ...],
+    dataset: "Dataset",
+    inputs: int,
+    gradients: str,
+    target: "Target | None" = None,
+) -> "Compiled":
+    from golden.core.lower import compiled, fitting
+    from golden.core.lowering import Gradients
+    from golden.training import toml
+    from gradloom.core.estimate import fits
+
+    network = toml.load(recipe, settings), dataset.shape, dataset.classes
+    if gradients == "auto" and target is not None:
+        return fitting(*network, inputs=inputs, fits=lambda config: fits(config, target))
+    form = Gradients.STORED if gradients == "auto" else Gradients(gradients)
+    return compiled(*network, inputs=inputs, gradients=form)
+
+
+@compare_group.command(
+    name="core",
+    help=(
+        "Compare training steps of RECIPE on the simulated core with the golden trainer's.\n\n"
+        "Every write into every store is compared: its clock, bank, address and value."
+    ),
+    short_help="Compare training steps on the core with the golden trainer's.",
+)
+@click.argument("recipe")
+@DATA
+@IMAGE
+@CLASSES
+@SETTINGS
+@INPUTS
+@GRADIENTS
+@click.option(
+    "--steps", type=click.IntRange(1), default=10, show_default=True, help="Number of steps."
+)
+@click.option(
+    "--stalls",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Let the input and the output stream wait at random.",
+)
+@click.option(
+    "--simulator",
+    type=click.Choice(["pysim", "cxxrtl"]),
+    default="cxxrtl",
+    show_default=True,
+    help="Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def compare_core(
+    recipe: str,
+    data: Path | None,
+    image: str | None,
+    classes: int | None,
+    settings: tuple[str, ...],
+    inputs: int,
+    gradients: str,
+    steps: int,
+    stalls: int | None,
+    simulator: str,
+    as_json: bool,
+) -> None:
+    """The command `gradloom compare core`."""
+    from gradloom.core.session import compare_steps
+    from gradloom.sim import pauses
+
+    dataset = _dataset(recipe, data, image, classes)
+    network = _compiled(recipe, settings, dataset, inputs, gradients)
+    idle: dict[str, Any] = {}
+    if stalls is not None:
+        idle = {"gaps": pauses(0.3, stalls), "stalls": pauses(0.3, stalls + 1)}
+    with bar() as progress:
+        task = progress.add_task(f"core {recipe}", total=steps)
+        result = compare_steps(
+            network,
+            dataset,
+            steps,
+            simulator=simulator,  # type: ignore[arg-type]
+            progress=lambda done: progress.update(task, completed=done),
+            **idle,
+        )
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "recipe": recipe,
+                    "simulator": simulator,
+                    "steps": result.steps,
+                    "clocks": result.clocks,
+                    "writes": result.writes,
+                    "chunks": result.chunks,
+                    "differences": [str(each) for each in result.differences],
+                }
+            )
+        )
+    else:
+        click.echo(f"core {recipe}: {result.report()}")
+    if not result:
+        sys.exit(1)
+
+
+@cli.group(name="estimate", short_help="Estimate clocks and memory before any synthesis.")
+def estimate_group() -> None:
+    """Estimate clocks and memory before any synthesis."""
+
+
+@estimate_group.command(
+    name="core",
+    help="Estimate the training core of RECIPE: clocks of a step, use of the array, memory.",
+    short_help="Estimate a network's training core.",
+)
+@click.argument("recipe")
+@DATA
+@IMAGE
+@CLASSES
+@SETTINGS
+@INPUTS
+@GRADIENTS
+@click.option(
+    "--clock",
+    type=click.FloatRange(0, min_open=True),
+    default=100.0,
+    show_default=True,
+    metavar="MHZ",
+    help="The clock, for samples a second.",
+)
+@click.option(
+    "--target", metavar="NAME", help="Count block RAMs of this target, from `gradloom targets`."
+)
+@click.option(
+    "--timeline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write when each engine does what, as a Chrome trace for Perfetto.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the estimate as JSON.")
+def estimate_core(
+    recipe: str,
+    data: Path | None,
+    image: str | None,
+    classes: int | None,
+    settings: tuple[str, ...],
+    inputs: int,
+    gradients: str,
+    clock: float,
+    target: str | None,
+    timeline: Path | None,
+    as_json: bool,
+) -> None:
+    """The command `gradloom estimate core`."""
+    from boards.target import find
+    from gradloom.core.estimate import estimate
+
+    dataset = _dataset(recipe, data, image, classes)
+    fitted = find(target) if target else None
+    network = _compiled(recipe, settings, dataset, inputs, gradients, fitted)
+    found = estimate(network, clock, fitted)
+    if timeline is not None:
+        from golden.core.schedule import schedule
+        from gradloom.core.timeline import write
+
+        write(timeline, schedule(network.config, network.train, STEPS))
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    else:
+        click.echo(found.report())

@@ -1,0 +1,1 @@
+"""The training core in a simulation: what it writes, beside the golden trainer's step."""

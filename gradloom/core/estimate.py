@@ -1,0 +1,251 @@
+"""What a network on the core takes: clocks of a step, use of the array, and memory."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from boards.target import Target
+from golden.core.config import CoreConfig
+from golden.core.isa import Engine, Store
+from golden.core.lower import Compiled
+from golden.core.lowering import AGAIN
+from golden.core.program import Task
+from golden.core.schedule import Prediction, predict
+from golden.training.step.ops import Product
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A product in a step.
+
+    Parameters
+    ----------
+    name
+        What it is.
+    clocks
+        Clocks in which it occupies the array.
+    waits
+        Clocks before its chunks in which the array waits.
+    useful
+        Multiplications that count.
+    """
+
+    name: str
+    clocks: int
+    waits: int
+    useful: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """A store.
+
+    Parameters
+    ----------
+    name
+        The store.
+    banks, words, width
+        Number of its memories, words of each, bits of a word.
+    blocks
+        Block RAMs of the target; None without a target.
+    """
+
+    name: str
+    banks: int
+    words: int
+    width: int
+    blocks: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """An estimate before any synthesis.
+
+    Parameters
+    ----------
+    network
+        The recipe's network, with the sizes of its layers.
+    clocks
+        Clocks of a step in the steady state.
+    utilisation
+        Useful part of the clocks of all multipliers.
+    samples
+        Samples a second at `clock`.
+    clock
+        The clock, in MHz.
+    lines
+        The products.
+    memories
+        The stores.
+    available
+        Block RAMs of the target; None without a target.
+    target
+        The target's name; empty without one.
+    """
+
+    network: str
+    clocks: int
+    utilisation: float
+    samples: float
+    clock: float
+    lines: tuple[Line, ...]
+    memories: tuple[Memory, ...]
+    available: int | None
+    target: str
+
+    @property
+    def blocks(self) -> int | None:
+        """Block RAMs of all stores; None without a target."""
+        if self.available is None:
+            return None
+        return sum(memory.blocks or 0 for memory in self.memories)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            **{name: value for name, value in vars(self).items() if name[0] != "_"},
+            "lines": [vars(line) for line in self.lines],
+            "memories": [vars(memory) for memory in self.memories],
+            "blocks": self.blocks,
+        }
+
+    def report(self) -> str:
+        """Return it as text."""
+        lines = [
+            f"{self.network}: {self.clocks:,} clocks a step, "
+            f"{100 * self.utilisation:.1f} % useful; "
+            f"{self.samples:,.0f} samples a second at {self.clock:g} MHz",
+            "",
+            f"{'product':<28}{'clocks':>12}{'waits':>9}{'useful':>9}",
+        ]
+        nodes = self._nodes
+        for line in self.lines:
+            useful = 100 * line.useful / (line.clocks * nodes) if line.clocks else 0
+            lines.append(f"{line.name:<28}{line.clocks:>12,}{line.waits:>9,}{useful:>8.1f}%")
+        lines += ["", f"{'store':<22}{'banks':>6}{'words':>9}{'bits':>6}" + self._head]
+        for memory in self.memories:
+            blocks = "" if memory.blocks is None else f"{memory.blocks:>8}"
+            lines.append(
+                f"{memory.name:<22}{memory.banks:>6}{memory.words:>9,}{memory.width:>6}{blocks}"
+            )
+        if self.blocks is not None and self.available is not None:
+            more = self.blocks - self.available
+            fits = f"{more} too many" if more > 0 else "they fit"
+            lines.append(
+                f"{self.blocks} of the {self.available} block RAMs of {self.target}: {fits}"
+            )
+        return "\n".join(lines)
+
+    @property
+    def _head(self) -> str:
+        return "" if self.available is None else f"{'blocks':>8}"
+
+    @property
+    def _nodes(self) -> int:
+        return round(sum(line.useful for line in self.lines) / self.utilisation / self.clocks)
+
+
+def useful(compiled: Compiled) -> int:
+    """Return the multiplications of a step that count: those of all products, each made once."""
+    total = 0
+    for task in compiled.train[Engine.ARRAY]:
+        if not task.name.endswith(AGAIN):
+            total += _useful(task, compiled.config.columns)
+    return total
+
+
+def _useful(task: Task, lanes: int) -> int:
+    """Return rows times terms times columns of a product, which may have a part of the columns."""
+    (op,) = (each for each in task.operations if isinstance(each, Product))
+    (rows, terms), (_, columns) = op.reads[0].matrix.shape, op.writes[0].matrix.shape
+    taken = {block for chunk in task.chunks for block in chunk.blocks}
+    return rows * terms * sum(min(lanes, columns - block * lanes) for block in taken)
+
+
+def memories(config: CoreConfig) -> list[tuple[str, int, int, int]]:
+    """Return name, number, words and width of a core's memories."""
+    banked = (
+        (Store.X, "(activations)"),
+        (Store.E, "(errors)"),
+        (Store.W, "(weights)"),
+    )
+    return [
+        *(
+            (f"{store.name} {text}", config.banks, config.words(store), config.width(store))
+            for store, text in banked
+        ),
+        ("S (sums)", 1, config.s_rows, config.columns * config.sum_bits),
+        ("K (masks)", 1, config.k_rows, 2 * config.columns),
+        *(
+            (f"list {engine.name.lower()}", 1, words, 32)
+            for engine, words in zip(Engine, config.programs, strict=True)
+        ),
+    ]
+
+
+def fits(config: CoreConfig, target: Target) -> bool:
+    """Return whether a target has as many block RAMs as a core's memories take."""
+    family = target.device.family
+    taken = sum(
+        banks * family.block_rams(width, words) for _, banks, words, width in memories(config)
+    )
+    return taken <= target.device.block_rams
+
+
+def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> Estimate:
+    """Estimate a network on the core.
+
+    Parameters
+    ----------
+    compiled
+        The network.
+    clock
+        The clock, in MHz.
+    target
+        What it is to fit; None counts no block RAMs.
+    """
+    config = compiled.config
+    nodes = config.rows * config.columns
+    found = predict(config, compiled.train, useful(compiled))
+    family = target.device.family if target else None
+    return Estimate(
+        network=f"{compiled.recipe.network or 'one layer'} on {config.rows} x {config.columns}",
+        clocks=found.clocks,
+        utilisation=found.utilisation(nodes),
+        samples=compiled.recipe.batch * clock * 1e6 / found.clocks,
+        clock=clock,
+        lines=tuple(_lines(compiled, found)),
+        memories=tuple(
+            Memory(
+                name=name,
+                banks=banks,
+                words=words,
+                width=width,
+                blocks=banks * family.block_rams(width, words) if family else None,
+            )
+            for name, banks, words, width in memories(config)
+        ),
+        available=target.device.block_rams if target else None,
+        target=target.name if target else "",
+    )
+
+
+def _lines(compiled: Compiled, found: Prediction) -> list[Line]:
+    """Return the products of the last but one step that was predicted."""
+    steps = {span.step for span in found.spans}
+    step = max(steps) - 1
+    lines = []
+    for number, task in enumerate(compiled.train[Engine.ARRAY]):
+        spans = [
+            span
+            for span in found.spans
+            if (span.engine, span.step, span.number) == (Engine.ARRAY, step, number)
+        ]
+        lines.append(
+            Line(
+                name=task.name,
+                clocks=sum(span.end - span.start for span in spans),
+                waits=sum(span.start - span.free for span in spans),
+                useful=0 if task.name.endswith(AGAIN) else _useful(task, compiled.config.columns),
+            )
+        )
+    return lines

@@ -1,0 +1,84 @@
+"""The commands of the training core."""
+
+import json
+
+import pytest
+from command import call
+
+SMALL = (
+    *("--image", "2x3x1", "--classes", "5", "--set", "network=9FC", "--set", "batch=6"),
+    *("--set", "rows=3", "--set", "columns=4"),
+)
+
+
+def test_estimate_in_lines(monkeypatch, capsys):
+    words = "estimate core digits-wage --set batch=64 --target ecp5-85f"
+    status, out, err = call(monkeypatch, capsys, *words.split())
+    lines = out.splitlines()
+    assert (status, err) == (0, "")
+    assert lines[0].startswith("128FC on 8 x 8: 22,436 clocks a step, 90.1 % useful; 285,256 sampl")
+    assert lines[4].split() == ["forward", "1", "7,680", "0", "100.0%"]
+    assert lines[-1] == "44 of the 208 block RAMs of ecp5-85f: they fit"
+
+
+def test_estimate_as_json_and_as_a_timetable(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "steps.json"
+    status, out, _ = call(
+        monkeypatch, capsys, "estimate", "core", "digits-wage", "--json", "--timeline", file
+    )
+    found = json.loads(out)
+    assert status == 0 and sum(line["useful"] for line in found["lines"][:2]) == 32 * 64 * 128
+    assert [memory["name"][0] for memory in found["memories"][:5]] == list("XEWSK")
+    events = json.loads(file.read_text())["traceEvents"]
+    names = {event["name"] for event in events}
+    assert {"forward 1", "update 2", "waits for vector", "samples"} <= names
+    threads = {}
+    for event in events:
+        if event["ph"] == "X":
+            threads.setdefault(event["tid"], []).append(event)
+    for chunks in threads.values():  # an engine does one thing at a time
+        ends = 0
+        for event in sorted(chunks, key=lambda each: each["ts"]):
+            assert event["ts"] >= ends
+            ends = event["ts"] + event["dur"]
+
+
+def test_what_does_not_fit_is_made_twice(monkeypatch, capsys):
+    words = "estimate core wage-mlp --set network=128FC --set batch=64 --image 28x28x1 --classes 10"
+    _, stored, _ = call(monkeypatch, capsys, *words.split())
+    assert "gradient 1 again" not in stored
+    _, fitted, _ = call(monkeypatch, capsys, *words.split(), "--target", "ecp5-85f")
+    assert "gradient 1 again" in fitted and "they fit" in fitted
+    _, small, _ = call(monkeypatch, capsys, *words.split(), "--target", "ecp5-25f")
+    assert "too many" in small
+
+
+def test_compare(monkeypatch, capsys):
+    status, out, _ = call(
+        *(monkeypatch, capsys, "compare", "core", "digits-wage", *SMALL),
+        *("--steps", 1, "--stalls", 1, "--simulator", "pysim"),
+    )
+    assert status == 0 and out.startswith("core digits-wage: 1 step agrees: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("gupta-dnn",), "system = gupta: the training core trains wage, as in digits-wage"),
+        (
+            ("wage-cnn", "--image", "28x28x1", "--classes", "10"),
+            "32C5 is a convolution; the training core has dense layers, as in 128FC-64FC",
+        ),
+        (("digits-wage", "--image", "8x8"), "--image needs --classes, the number of classes"),
+        (
+            ("digits-wage", "--image", "8x8", "--classes", "3"),
+            "--image 8x8: height, width and channels, as 28x28x1",
+        ),
+        (("digits-wage", "--classes", "3"), "--classes is for --image; a data set has its own"),
+        (("nothing",), "nothing"),
+    ],
+)
+@pytest.mark.parametrize("command", ["compare", "estimate"])
+def test_wrong_input_is_one_line(monkeypatch, capsys, command, words, text):
+    status, out, err = call(monkeypatch, capsys, command, "core", *words)
+    assert status == 2 and out == "" and text in err and len(err.splitlines()) == 1
