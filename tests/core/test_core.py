@@ -190,13 +190,13 @@ def test_a_fault_of_the_compiler_is_found():
 
 @st.composite
 def networks(draw):
-    layers = draw(st.lists(st.integers(1, 20), max_size=3))
+    layers = draw(st.lists(st.integers(1, 9), max_size=2))
     bits = ["2-8-8-8", "2-4-8-5", "4-8-8-8", "3-6-5-4", "2-2-3-2", "8-16-16-16"]
     recipe = small(
         network="-".join(f"{n}FC" for n in layers),
-        batch=draw(st.integers(1, 20)),
-        rows=draw(st.integers(1, 7)),
-        columns=draw(st.integers(1, 7)),
+        batch=draw(st.integers(1, 9)),
+        rows=draw(st.integers(1, 5)),
+        columns=draw(st.integers(1, 5)),
         bits=Bits.parse(draw(st.sampled_from(bits))),
         seed=draw(st.integers(0, 1000)),
         rates=((1, draw(st.integers(-8, 7))),),
@@ -204,12 +204,12 @@ def networks(draw):
         saturation=draw(st.sampled_from(["full", "half"])),
         error_rounding=draw(st.sampled_from(["nearest-even", "stochastic"])),
     )
-    shape = (draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(1, 2)))
-    return recipe, shape, draw(st.integers(2, 15))
+    shape = (draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 2)))
+    return recipe, shape, draw(st.integers(2, 9))
 
 
 @pytest.mark.long
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(networks(), st.sampled_from([1, 2]), st.sampled_from(list(Gradients)))
 def test_random_networks_agree(network, inputs, gradients):
     recipe, shape, classes = network
