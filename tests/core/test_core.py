@@ -209,7 +209,7 @@ def networks(draw):
 
 
 @pytest.mark.long
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(networks(), st.sampled_from([1, 2]), st.sampled_from(list(Gradients)))
 def test_random_networks_agree(network, inputs, gradients):
     recipe, shape, classes = network
