@@ -160,13 +160,14 @@ def build(
 
 
 def _block_rams(board: Board, cells: dict[str, Any]) -> int:
-    """Return the number of block RAMs among the cells of a report: numbers, or texts that begin
-    with one.
+    """Return the number of block RAMs among the cells of a report: numbers of them, or of those
+    used and available.
     """
-    return sum(
-        int(str(cells.get(kind, 0)).split()[0]) * number
-        for kind, number in BLOCK_RAMS[board.family].items()
-    )
+    total = 0
+    for kind, number in BLOCK_RAMS[board.family].items():
+        found = cells.get(kind, 0)
+        total += (found["used"] if isinstance(found, dict) else found) * number
+    return total
 
 
 def _plan(board: Board, checks: list[Check]) -> Any:
