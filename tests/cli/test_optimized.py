@@ -36,7 +36,10 @@ LONG = [
 
 def untimed(text):
     """Without durations and speeds."""
-    return re.sub(r"\d[\d,.]*(?= ?(s\b|clocks/s|ms\b))|\"seconds\": [\d.]+", "T", text)
+    in_json = r'"(seconds|clocks_per_second)": [\d.]+'
+    in_table = r"\d+\.\d+ *$"
+    said = rf"\d[\d,.]*(?= ?(s\b|clocks/s|ms\b))|{in_json}|{in_table}"
+    return re.sub(said, "T", text, flags=re.MULTILINE)
 
 
 def results(folder, flags, commands):
