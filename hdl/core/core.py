@@ -12,7 +12,8 @@ from golden.core.field import WORD
 from golden.core.isa import Engine, Store
 from hdl.cells import CELLS, Cells
 from hdl.core.banks import Banks, RowStore
-from hdl.core.fetch import COUNT, STEPS, Fetch
+from hdl.core.engine import COUNT, CoreEngine
+from hdl.core.fetch import STEPS, Fetch
 from hdl.core.movers import MoveIn, MoveOut
 from hdl.core.passes import Passes
 from hdl.core.products import Products
@@ -97,7 +98,7 @@ class Core(wiring.Component):
         m.submodules.passes = passes = self.passes
         m.submodules.move_in = move_in = self.move_in
         m.submodules.move_out = move_out = self.move_out
-        engines: dict[Engine, Any] = {
+        engines: dict[Engine, CoreEngine] = {
             Engine.ARRAY: products,
             Engine.VECTOR: passes,
             Engine.IN: move_in,
@@ -120,15 +121,10 @@ class Core(wiring.Component):
                 fetch.last.eq(self.last[engine]),
                 fetch.steps.eq(self.steps & self.used[engine].replicate(STEPS)),
                 fetch.start.eq(self.start),
-                fetch.takes.eq(unit.takes),
-                fetch.begins.eq(unit.begins),
-                unit.next.eq(fetch.next),
-                unit.odd.eq(fetch.odd),
-                unit.ready.eq(fetch.ready),
-                unit.passes.eq(fetch.passes),
                 unit.clear.eq(self.start),
                 self.counts[engine].eq(unit.count),
             ]
+            connect(m, fetch.commands, unit.commands)
             for k, other in enumerate(engine.others):
                 m.d.comb += [
                     fetch.totals[k].eq(self.totals[other]),

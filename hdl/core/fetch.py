@@ -9,10 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from golden.core.field import WORD, words_of
 from golden.core.isa import INSTRUCTIONS, Engine
-from hdl.core.fields import layout
+from hdl.core.engine import COUNT, Commands
 
-#: Width of a count of chunks.
-COUNT = 16
 #: Width of a number of steps.
 STEPS = 32
 
@@ -48,24 +46,12 @@ class Fetch(wiring.Component):
         Chunks that the other engines have finished.
     settled : In(1)
         All of the engine's own chunks have ended.
-    next : Out(instruction)
-        The next instruction.
-    odd : Out(1)
-        It belongs to an odd step, counted from 0.
-    ready : Out(1)
-        It may be taken: it is there, and its first chunk need not wait.
-    takes : In(1)
-        The instruction is taken: it runs from the next clock on.
-    begins : In(1)
-        A further chunk of the running instruction is begun.
-    passes : Out(1)
-        The next chunk of the running instruction need not wait.
+    commands : Out(Commands)
+        The instructions.
     loaded : Out(1)
         The last word of an instruction has been stored.
     done : Out(1)
         All steps have been taken.
-    step : Out
-        Steps whose last instruction has been taken.
     """
 
     write: Signal
@@ -78,22 +64,15 @@ class Fetch(wiring.Component):
     start: Signal
     counts: data.View
     settled: Signal
-    next: data.View
-    odd: Signal
-    ready: Signal
-    takes: Signal
-    begins: Signal
-    passes: Signal
+    commands: Any
     loaded: Signal
     done: Signal
-    step: Signal
 
     def __init__(self, engine: Engine, words: int, settle: int):
         self.engine = engine
         self.words = words
         self.settle = settle
         self.kind = INSTRUCTIONS[engine]
-        self.layout = layout(self.kind)
         counts = data.ArrayLayout(COUNT, 3)
         super().__init__(
             {
@@ -107,21 +86,15 @@ class Fetch(wiring.Component):
                 "start": In(1),
                 "counts": In(counts),
                 "settled": In(1),
-                "next": Out(self.layout),
-                "odd": Out(1),
-                "ready": Out(1),
-                "takes": In(1),
-                "begins": In(1),
-                "passes": Out(1),
+                "commands": Out(Commands(self.kind)),
                 "loaded": Out(1),
                 "done": Out(1),
-                "step": Out(STEPS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        size = words_of(self.kind)
+        size, commands = words_of(self.kind), self.commands
         memory: Memory[Any, Any] = Memory(shape=WORD, depth=self.words, init=[])
         m.submodules.list = memory
         read, write = memory.read_port(), memory.write_port()
@@ -148,7 +121,8 @@ class Fetch(wiring.Component):
         for number, word in enumerate(shadow):
             with m.If(arrives & (stored_in == number)):
                 m.d.sync += word.eq(read.data)
-        m.d.comb += Value.cast(self.next).eq(Cat(shadow)[: self.layout.size])
+        coming = Value.cast(commands.next)
+        m.d.comb += coming.eq(Cat(shadow)[: len(coming)])
 
         # Which instruction comes next.
         at_last = Signal()
@@ -167,14 +141,12 @@ class Fetch(wiring.Component):
                 left.eq(self.steps - 1),
                 odd.eq(0),
                 done.eq(self.steps == 0),
-                self.step.eq(0),
                 *(base.eq(0) for base in bases),
             ]
-        with m.Elif(self.takes):
+        with m.Elif(commands.takes):
             m.d.sync += place.eq(0)
             with m.If(at_last):
                 m.d.sync += [
-                    self.step.eq(self.step + 1),
                     reading.eq(left != 0),
                     done.eq(left == 0),
                     address.eq(self.first),
@@ -189,7 +161,7 @@ class Fetch(wiring.Component):
                     address.eq(begin + size),
                     begin.eq(begin + size),
                 ]
-        m.d.comb += self.odd.eq(odd)
+        m.d.comb += commands.odd.eq(odd)
 
         # The instruction may be taken some clocks after its last word.
         m.d.comb += self.loaded.eq(arrives & (stored_in == size - 1))
@@ -202,13 +174,13 @@ class Fetch(wiring.Component):
             m.d.sync += waits.eq(waits - 1)
             with m.If(waits == 1):
                 m.d.sync += there.eq(1)
-        with m.If(self.takes | self.start):
+        with m.If(commands.takes | self.start):
             m.d.sync += there.eq(0)
 
         # Waits. A count passes a limit if their difference modulo 2^16 is below 2^15.
         first_pass, next_pass = [], []
         for k in range(3):
-            wait = self.next.waits[k]
+            wait = commands.next.waits[k]
             limit = Signal(COUNT, name=f"limit_{k}", reset_less=True)
             second = Signal(COUNT, name=f"second_{k}", reset_less=True)
             third = Signal(COUNT, name=f"third_{k}", reset_less=True)
@@ -229,21 +201,21 @@ class Fetch(wiring.Component):
             compared = Signal(COUNT, name=f"compared_{k}")
             waiting = Signal(name=f"waiting_{k}")
             m.d.comb += [
-                compared.eq(Mux(self.takes, second, Mux(self.begins, two, one))),
-                waiting.eq(Mux(self.takes, wait.on, on)),
+                compared.eq(Mux(commands.takes, second, Mux(commands.begins, two, one))),
+                waiting.eq(Mux(commands.takes, wait.on, on)),
             ]
-            with m.If(self.takes):
+            with m.If(commands.takes):
                 m.d.sync += [on.eq(wait.on), slope.eq(wait.slope), one.eq(second), two.eq(third)]
-            with m.Elif(self.begins):
+            with m.Elif(commands.begins):
                 m.d.sync += [one.eq(two), two.eq(two + slope)]
             further = Signal(name=f"further_{k}")
             m.d.sync += further.eq(~waiting | ~(self.counts[k] - compared)[COUNT - 1])
             next_pass.append(further)
-        settles: Any = self.next.settle if "settle" in dict(self.layout) else 0
+        settles: Any = commands.next.settle if self.engine is Engine.VECTOR else 0
         settled = Signal()
         m.d.sync += settled.eq(self.settled)
         m.d.comb += [
-            self.ready.eq(there & Cat(first_pass).all() & (~settles | settled)),
-            self.passes.eq(Cat(next_pass).all()),
+            commands.ready.eq(there & Cat(first_pass).all() & (~settles | settled)),
+            commands.passes.eq(Cat(next_pass).all()),
         ]
         return m

@@ -3,10 +3,10 @@
 from dataclasses import is_dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Module, ShapeLike, Signal, Value, signed, unsigned
+from amaranth.hdl import ShapeLike, signed, unsigned
 from amaranth.lib import data
 
-from golden.core.field import WORD, members
+from golden.core.field import members
 
 
 def layout(kind: Any) -> data.StructLayout:
@@ -31,30 +31,3 @@ def layout(kind: Any) -> data.StructLayout:
             shape = unsigned(made.width)
         found[name] = data.ArrayLayout(shape, number) if number else shape
     return data.StructLayout(found)
-
-
-def held(m: Module, coming: data.View, takes: Value, now: data.View) -> None:
-    """Keep an instruction from the clock on in which it is taken.
-
-    It is kept in words: simulators handle registers of hundreds of bits badly.
-
-    Parameters
-    ----------
-    m
-        Module that gets the registers.
-    coming
-        The instruction.
-    takes
-        It is taken.
-    now
-        Gets the instruction that is kept.
-    """
-    bits = Value.cast(coming)
-    words = []
-    for first in range(0, len(bits), WORD):
-        given = bits[first : first + WORD]
-        word = Signal(len(given), name=f"now_{first // WORD}", reset_less=True)
-        with m.If(takes):
-            m.d.sync += word.eq(given)
-        words.append(word)
-    m.d.comb += Value.cast(now).eq(Cat(words))

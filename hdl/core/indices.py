@@ -1,33 +1,45 @@
 """Arithmetic of flat indices in gates: steps, lanes, and the way of words to banks and back."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 from hdl.delay import registered
 
-#: Registers of a rotation.
-ROTATION = 2
-
 
 class Pair(NamedTuple):
     """A flat index as address and bank."""
 
-    high: Value
-    low: Value
+    high: Any
+    low: Any
+
+    def eq(self, other: Any) -> list[Any]:
+        """Return the assignments of another index, or of one of an instruction."""
+        return [self.high.eq(other.high), self.low.eq(other.low)]
 
 
-def pair(high: int, low: int, name: str) -> Pair:
-    """Return registers for an index with `high` bits of address and `low` bits of bank."""
-    return Pair(Signal(high, name=f"{name}_high"), Signal(low, name=f"{name}_low"))
+def pair(address: int, banks: int, name: str, *, reset_less: bool = True) -> Pair:
+    """Return registers for an index, with an `address` of so many bits."""
+    return Pair(
+        Signal(address, name=f"{name}_high", reset_less=reset_less),
+        Signal(range(banks), name=f"{name}_low", reset_less=reset_less),
+    )
 
 
-def stepped(index: Pair, stride: Pair, banks: int) -> Pair:
-    """Return an index plus a stride; addresses are modulo the range of the index's own."""
-    low = index.low + stride.low
-    wraps = low >= banks
+def chosen(choice: Value, one: Any, other: Any) -> Pair:
+    """Return the first index if `choice` is 1, else the second one."""
+    return Pair(Mux(choice, one.high, other.high), Mux(choice, one.low, other.low))
+
+
+def stepped(index: Any, stride: Any, banks: int) -> Pair:
+    """Return an index plus a stride; addresses are modulo the range of the index's own.
+
+    A stride may be one of an instruction, with more bits.
+    """
     width, bits = len(index.high), len(index.low)
+    low = index.low + stride.low[:bits]
+    wraps = low >= banks
     return Pair(
         (index.high + stride.high[:width] + wraps)[:width],
         Mux(wraps, low - banks, low)[:bits],

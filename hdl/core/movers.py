@@ -1,54 +1,43 @@
 """The movers: beats of the input stream into stores, and beats of the output stream."""
 
-from typing import Any
-
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
-from golden.core.config import CoreConfig
+from golden.core.config import MOVE_LATENCY, CoreConfig
 from golden.core.isa import Move, MoveInstruction, Target
-from hdl.core.fetch import COUNT
-from hdl.core.fields import held, layout
-from hdl.core.indices import Pair, mask, stepped
+from hdl.core.engine import CoreEngine, Nest
+from hdl.core.indices import Pair, chosen, mask, pair, stepped
 from hdl.delay import registered
 
-#: Clocks from a word's way to the banks to its write.
-TO_STORE = 4
 #: Clocks from an index to the words that are read there.
 TO_WORDS = 8
 
 
-class MoveNest(wiring.Component):
+class MoveNest(Nest):
     """The loops of a move: the index of each beat.
 
     Members
     -------
-    next, ready, takes, passes, begins : as of `hdl.core.nest.ProductNest`
-    odd : In(1)
-    now : Out(instruction)
     in_odd : Out(1)
         The instruction that runs belongs to an odd step.
     active : Out(1)
         A beat is wanted.
-    steps : In(1)
-        The beat is taken.
+    steps, row_done : In(1)
+        The beat is taken; the row is done with it.
     high, low : Out
         Its index.
     row : Out
         Its row, counted from 0.
     last_beat, last : Out(1)
         It is the last one of its row; of the move.
+    busy : Out(1)
+        An instruction runs.
+
+    The others are those of `Nest`.
     """
 
-    next: data.View
-    odd: Signal
-    ready: Signal
-    takes: Signal
-    passes: Signal
-    begins: Signal
-    now: data.View
     in_odd: Signal
     active: Signal
     row_done: Signal
@@ -63,16 +52,9 @@ class MoveNest(wiring.Component):
     def __init__(self, banks: int, address: int):
         self.banks = banks
         self.address = address
-        self.layout = layout(MoveInstruction)
         super().__init__(
+            MoveInstruction,
             {
-                "next": In(self.layout),
-                "odd": In(1),
-                "ready": In(1),
-                "takes": Out(1),
-                "passes": In(1),
-                "begins": Out(1),
-                "now": Out(self.layout),
                 "in_odd": Out(1),
                 "active": Out(1),
                 "row_done": In(1),
@@ -83,19 +65,15 @@ class MoveNest(wiring.Component):
                 "last_beat": Out(1),
                 "last": Out(1),
                 "busy": Out(1),
-            }
+            },
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        now, coming = self.now, self.next
-        held(m, coming, self.takes, now)
-        bits = len(Signal(range(self.banks)))
-
-        def given(index: Any) -> Pair:
-            return Pair(index.high[: self.address], index.low[:bits])
-
-        row = Pair(Signal(self.address, name="row_high"), Signal(range(self.banks), name="row_low"))
+        self.hold(m)
+        now, commands = self.now, self.commands
+        coming = commands.next
+        row = pair(self.address, self.banks, "row", reset_less=False)
         beat = Signal(16)
         at = Pair(self.high, self.low)
         running, waiting = Signal(), Signal()
@@ -105,51 +83,41 @@ class MoveNest(wiring.Component):
             self.busy.eq(running | waiting),
             self.last_beat.eq(beat == beats.count),
             self.last.eq(self.row == rows.count),
-            self.takes.eq(self.ready & ((~running & ~waiting) | (self.row_done & self.last))),
-            self.begins.eq((waiting | (self.row_done & ~self.last)) & self.passes),
+            commands.takes.eq(
+                commands.ready & ((~running & ~waiting) | (self.row_done & self.last))
+            ),
+            commands.begins.eq((waiting | (self.row_done & ~self.last)) & commands.passes),
         ]
-        moved = stepped(given(coming.at), given(coming.second), self.banks)
-        first = Pair(
-            Mux(self.odd, moved.high, given(coming.at).high),
-            Mux(self.odd, moved.low, given(coming.at).low),
-        )
-        following = stepped(at, given(beats.stride), self.banks)
+        at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
+        first = chosen(commands.odd, stepped(at_start, coming.second, self.banks), at_start)
         with m.If(self.steps & ~self.last_beat):
-            m.d.sync += [
-                beat.eq(beat + 1),
-                at.high.eq(following.high),
-                at.low.eq(following.low),
-            ]
+            m.d.sync += [beat.eq(beat + 1), at.eq(stepped(at, beats.stride, self.banks))]
         with m.If(self.row_done):
             m.d.sync += [running.eq(0), waiting.eq(~self.last)]
-        below = stepped(row, given(rows.stride), self.banks)
-        with m.If(self.begins):
+        below = stepped(row, rows.stride, self.banks)
+        with m.If(commands.begins):
             m.d.sync += [
                 running.eq(1),
                 waiting.eq(0),
                 self.row.eq(self.row + 1),
                 beat.eq(0),
-                row.high.eq(below.high),
-                row.low.eq(below.low),
-                at.high.eq(below.high),
-                at.low.eq(below.low),
+                row.eq(below),
+                at.eq(below),
             ]
-        with m.If(self.takes):
+        with m.If(commands.takes):
             m.d.sync += [
-                self.in_odd.eq(self.odd),
+                self.in_odd.eq(commands.odd),
                 running.eq(1),
                 self.row.eq(0),
                 beat.eq(0),
                 waiting.eq(0),
-                row.high.eq(first.high),
-                row.low.eq(first.low),
-                at.high.eq(first.high),
-                at.low.eq(first.low),
+                row.eq(first),
+                at.eq(first),
             ]
         return m
 
 
-class MoveIn(wiring.Component):
+class MoveIn(CoreEngine):
     """Samples, labels and weights from the input stream.
 
     Members
@@ -163,15 +131,6 @@ class MoveIn(wiring.Component):
         A label.
     """
 
-    next: data.View
-    odd: Signal
-    ready: Signal
-    takes: Signal
-    passes: Signal
-    begins: Signal
-    count: Signal
-    clear: Signal
-    busy: Signal
     i: stream.Interface
     move: Signal
     to: Signal
@@ -191,16 +150,8 @@ class MoveIn(wiring.Component):
         banks = config.banks
         beat = {"words": data.ArrayLayout(signed(word), banks)}
         super().__init__(
+            MoveInstruction,
             {
-                "next": In(layout(MoveInstruction)),
-                "odd": In(1),
-                "ready": In(1),
-                "takes": Out(1),
-                "passes": In(1),
-                "begins": Out(1),
-                "count": Out(COUNT),
-                "clear": In(1),
-                "busy": Out(1),
                 "i": In(stream.Signature(data.StructLayout(beat))),
                 "move": Out(1),
                 "to": Out(2),
@@ -212,21 +163,14 @@ class MoveIn(wiring.Component):
                 "label_write": Out(1),
                 "label_to": Out(range(config.inputs * config.labels)),
                 "label": Out(range(config.classes)),
-            }
+            },
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
         m.submodules.nest = nest = MoveNest(config.banks, self.address)
-        m.d.comb += [
-            nest.next.eq(self.next),
-            nest.odd.eq(self.odd),
-            nest.ready.eq(self.ready),
-            nest.passes.eq(self.passes),
-            self.takes.eq(nest.takes),
-            self.begins.eq(nest.begins),
-        ]
+        connect(m, flipped(self.commands), nest.commands)
         samples = nest.now.move == Move.SAMPLES
         labels = Signal()  # the next beat is a label
         accepted = Signal()
@@ -266,16 +210,13 @@ class MoveIn(wiring.Component):
         m.d.comb += finished.eq(ended & ~moving)
         with m.If(finished):
             m.d.sync += ended.eq(nest.row_done)
-        done = registered(m, finished, "done", TO_STORE, reset_less=False)
-        with m.If(self.clear):
-            m.d.sync += self.count.eq(0)
-        with m.Else():
-            m.d.sync += self.count.eq(self.count + done)
+        done = registered(m, finished, "done", MOVE_LATENCY, reset_less=False)
+        self.counted(m, done)
         m.d.comb += self.busy.eq(nest.busy | self.move | ended)
         return m
 
 
-class MoveOut(wiring.Component):
+class MoveOut(CoreEngine):
     """Scores and weights to the output stream.
 
     Members
@@ -292,15 +233,6 @@ class MoveOut(wiring.Component):
         Weights to be read; they are at `words` after `TO_WORDS` clocks.
     """
 
-    next: data.View
-    odd: Signal
-    ready: Signal
-    takes: Signal
-    passes: Signal
-    begins: Signal
-    count: Signal
-    clear: Signal
-    busy: Signal
     o: stream.Interface
     score: Signal
     scores: data.View
@@ -320,16 +252,8 @@ class MoveOut(wiring.Component):
         banks = config.banks
         beat = {"words": data.ArrayLayout(signed(config.sum_bits), self.lanes), "last": 1}
         super().__init__(
+            MoveInstruction,
             {
-                "next": In(layout(MoveInstruction)),
-                "odd": In(1),
-                "ready": In(1),
-                "takes": Out(1),
-                "passes": In(1),
-                "begins": Out(1),
-                "count": Out(COUNT),
-                "clear": In(1),
-                "busy": Out(1),
                 "o": Out(stream.Signature(data.StructLayout(beat))),
                 "score": In(1),
                 "scores": In(data.ArrayLayout(signed(config.sum_bits), config.columns)),
@@ -339,21 +263,14 @@ class MoveOut(wiring.Component):
                 "high": Out(address),
                 "low": Out(range(banks)),
                 "words": In(data.ArrayLayout(config.bits.gradient, banks)),
-            }
+            },
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
         m.submodules.nest = nest = MoveNest(config.banks, self.address)
-        m.d.comb += [
-            nest.next.eq(self.next),
-            nest.odd.eq(0),
-            nest.ready.eq(self.ready),
-            nest.passes.eq(self.passes),
-            self.takes.eq(nest.takes),
-            self.begins.eq(nest.begins),
-        ]
+        connect(m, flipped(self.commands), nest.commands)
         shape = self.o.payload.words.shape()
         m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth)
         weights = nest.now.move == Move.WEIGHTS
@@ -399,9 +316,6 @@ class MoveOut(wiring.Component):
             ),
         ]
         done = registered(m, nest.row_done, "done", reset_less=False)
-        with m.If(self.clear):
-            m.d.sync += self.count.eq(0)
-        with m.Else():
-            m.d.sync += self.count.eq(self.count + done)
+        self.counted(m, done)
         m.d.comb += self.busy.eq(nest.busy | (taken != 0))
         return m

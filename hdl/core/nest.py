@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from golden.core.isa import TERM_LOOPS, TILE_LOOPS, ArrayInstruction
-from hdl.core.fields import held, layout
-from hdl.core.indices import Pair, stepped
+from hdl.core.engine import Nest
+from hdl.core.indices import Pair, chosen, pair, stepped
+from hdl.core.loops import chunk_ends, lanes_there, last_iterations
 
 #: Outer loops over terms.
 OUTER_TERMS = TERM_LOOPS - 1
@@ -23,7 +23,7 @@ OUTER_TERMS = TERM_LOOPS - 1
 OUTER = OUTER_TERMS + TILE_LOOPS
 
 
-class ProductNest(wiring.Component):
+class ProductNest(Nest):
     """Indices of a product's operands, term by term.
 
     Parameters
@@ -37,18 +37,6 @@ class ProductNest(wiring.Component):
 
     Members
     -------
-    next : In(instruction)
-        The next instruction.
-    odd, ready : In(1)
-        It belongs to an odd step; it may be taken.
-    takes : Out(1)
-        It is taken.
-    passes : In(1)
-        The next chunk may begin.
-    begins : Out(1)
-        A further chunk is begun.
-    now : Out(instruction)
-        The instruction that runs.
     valid : Out(1)
         A term is here.
     a_high, a_low, b_high, b_low : Out
@@ -61,15 +49,10 @@ class ProductNest(wiring.Component):
         The tile's lanes, less one.
     s : Out(row)
         The tile's first row of sums.
+
+    The others are those of `Nest`.
     """
 
-    next: data.View
-    odd: Signal
-    ready: Signal
-    takes: Signal
-    passes: Signal
-    begins: Signal
-    now: data.View
     valid: Signal
     a_high: Signal
     a_low: Signal
@@ -85,17 +68,10 @@ class ProductNest(wiring.Component):
         self.banks = banks
         self.address = address
         self.row = row
-        self.layout = layout(ArrayInstruction)
         low = range(banks)
         super().__init__(
+            ArrayInstruction,
             {
-                "next": In(self.layout),
-                "odd": In(1),
-                "ready": In(1),
-                "takes": Out(1),
-                "passes": In(1),
-                "begins": Out(1),
-                "now": Out(self.layout),
                 "valid": Out(1),
                 "a_high": Out(address),
                 "a_low": Out(low),
@@ -106,24 +82,17 @@ class ProductNest(wiring.Component):
                 "rows": Out(8),
                 "columns": Out(8),
                 "s": Out(row),
-            }
+            },
         )
 
     def _pair(self, name: str) -> Pair:
-        return Pair(
-            Signal(self.address, name=f"{name}_high", reset_less=True),
-            Signal(range(self.banks), name=f"{name}_low", reset_less=True),
-        )
-
-    def _given(self, index: Any) -> Pair:
-        """Return an index of an instruction at the nest's widths."""
-        bits = len(Signal(range(self.banks)))
-        return Pair(index.high[: self.address], index.low[:bits])
+        return pair(self.address, self.banks, name)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        now, coming = self.now, self.next
-        held(m, coming, self.takes, now)
+        self.hold(m)
+        now, commands = self.now, self.commands
+        coming = commands.next
         finished = Signal(init=1)  # the running instruction has no further run
         ready = Signal()  # the next run is known
         left = Signal(16)  # terms of the run after this one
@@ -144,14 +113,12 @@ class ProductNest(wiring.Component):
         first_s = Signal(self.row, reset_less=True)
         nothing = [C(0, 16)] * OUTER
         first_end = self._ends(m, coming, nothing, "first_end")
-        moved = stepped(self._given(coming.a), self._given(coming.second), self.banks)
-        m.d.sync += [
-            first_a.high.eq(Mux(self.odd, moved.high, self._given(coming.a).high)),
-            first_a.low.eq(Mux(self.odd, moved.low, self._given(coming.a).low)),
-            first_b.high.eq(self._given(coming.b).high),
-            first_b.low.eq(self._given(coming.b).low),
-            first_s.eq(coming.s),
-        ]
+        m.d.sync += first_a.eq(coming.a)
+        with m.If(commands.odd):
+            bits = len(first_a.low)
+            plain = Pair(coming.a.high[: self.address], coming.a.low[:bits])
+            m.d.sync += first_a.eq(stepped(plain, coming.second, self.banks))
+        m.d.sync += [first_b.eq(coming.b), first_s.eq(coming.s)]
 
         # Five clocks: choose, fetch, add, store, decide.
         chooses, fetches, adds, stores = (
@@ -175,13 +142,11 @@ class ProductNest(wiring.Component):
         )
         for name, bases in (("a", bases_a), ("b", bases_b)):
             base, stride = fetched[name]
-            for part in ("high", "low"):
-                m.d.sync += [
-                    getattr(base, part).eq(_one_of(choice, [getattr(b, part) for b in bases])),
-                    getattr(stride, part).eq(
-                        _one_of(choice, [getattr(self._given(loop[name]), part) for loop in loops])
-                    ),
-                ]
+            strides = [loop[name] for loop in loops]
+            m.d.sync += [
+                base.eq(_one_of_pairs(choice, bases)),
+                stride.eq(_one_of_pairs(choice, strides)),
+            ]
         tile_choice = choice[OUTER_TERMS:]
         m.d.sync += [
             base_s.eq(_one_of(tile_choice, bases_s)),
@@ -191,8 +156,7 @@ class ProductNest(wiring.Component):
         next_s = Signal(self.row, reset_less=True)
         with m.If(adds):
             for found, (base, stride) in ((next_a, fetched["a"]), (next_b, fetched["b"])):
-                made = stepped(base, stride, self.banks)
-                m.d.sync += [found.high.eq(made.high), found.low.eq(made.low)]
+                m.d.sync += found.eq(stepped(base, stride, self.banks))
             with m.If(tile_choice[:-1].any()):
                 m.d.sync += next_s.eq(base_s + stride_s)
         new_tile, new_chunk, over = Signal(), Signal(), Signal()
@@ -204,12 +168,7 @@ class ProductNest(wiring.Component):
                 with m.Elif(inner):
                     m.d.sync += counters[k].eq(0)
                 with m.If(choice[k] | inner):
-                    m.d.sync += [
-                        bases_a[k].high.eq(next_a.high),
-                        bases_a[k].low.eq(next_a.low),
-                        bases_b[k].high.eq(next_b.high),
-                        bases_b[k].low.eq(next_b.low),
-                    ]
+                    m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
                     if k >= OUTER_TERMS:
                         m.d.sync += bases_s[k - OUTER_TERMS].eq(next_s)
             outermost = [choice[OUTER - 1 - k] for k in range(TILE_LOOPS)]
@@ -227,12 +186,16 @@ class ProductNest(wiring.Component):
         ends_now, tile = Signal(), Signal()
         m.d.comb += [
             ends_now.eq(~padding & (~self.valid | (left == 0))),
-            self.takes.eq(ends_now & (idle | finished) & self.ready),
-            self.begins.eq(ends_now & ready & ~over & new_chunk & self.passes),
-            tile.eq(self.takes | self.begins | (ends_now & ready & ~over & new_tile & ~new_chunk)),
+            commands.takes.eq(ends_now & (idle | finished) & commands.ready),
+            commands.begins.eq(ends_now & ready & ~over & new_chunk & commands.passes),
+            tile.eq(
+                commands.takes
+                | commands.begins
+                | (ends_now & ready & ~over & new_tile & ~new_chunk)
+            ),
         ]
         pad = Signal(8)
-        m.d.comb += pad.eq(Mux(self.takes, coming.pad, now.pad))
+        m.d.comb += pad.eq(Mux(commands.takes, coming.pad, now.pad))
         m.d.comb += run.eq(
             (tile & (pad == 0)) | (padding & (pads == 1)) | (ends_now & ready & ~over & ~new_tile)
         )
@@ -243,51 +206,38 @@ class ProductNest(wiring.Component):
             with m.If(pads == 1):
                 m.d.sync += padding.eq(0)
 
-        with m.If(self.takes):
+        with m.If(commands.takes):
             m.d.sync += [
                 idle.eq(0),
                 ready.eq(coming.pad != 0),
                 over.eq(0),
                 new_tile.eq(1),
                 new_chunk.eq(0),
-                next_a.high.eq(first_a.high),
-                next_a.low.eq(first_a.low),
-                next_b.high.eq(first_b.high),
-                next_b.low.eq(first_b.low),
+                next_a.eq(first_a),
+                next_b.eq(first_b),
                 next_s.eq(first_s),
                 *(counter.eq(0) for counter in counters),
+                *(base.eq(first_a) for base in bases_a),
+                *(base.eq(first_b) for base in bases_b),
                 *(base.eq(first_s) for base in bases_s),
             ]
-            for bases, first in ((bases_a, first_a), (bases_b, first_b)):
-                for base in bases:
-                    m.d.sync += [base.high.eq(first.high), base.low.eq(first.low)]
         with m.Elif(ends_now & finished):
             m.d.sync += idle.eq(1)
 
         # The innermost loop.
         inner = now.terms[OUTER_TERMS]
-        count = Mux(self.takes, coming.terms[OUTER_TERMS].count, inner.count)
+        count = Mux(commands.takes, coming.terms[OUTER_TERMS].count, inner.count)
         a, b = Pair(self.a_high, self.a_low), Pair(self.b_high, self.b_low)
-        last_run, chunk_ends = Signal(), Signal()
+        last_run, ends_chunk = Signal(), Signal()
         rows, columns = Signal(8), Signal(8)
-        for at, ends, flags in (
-            (now, at_end, "now"),
-            (coming, first_end, "first"),
-        ):
+        for at, ends, here in ((now, at_end, ~commands.takes), (coming, first_end, commands.takes)):
             tiles = ends[OUTER_TERMS:][::-1]
-            inside = [(at.levels > k) | end for k, end in enumerate(tiles)]
-            values = {
-                "last_run": Cat(ends[:OUTER_TERMS]).all(),
-                "chunk_ends": Cat(inside).all(),
-                "rows": Mux(_block(at.rows, tiles), at.rows.lanes, 255),
-                "columns": Mux(_block(at.columns, tiles), at.columns.lanes, 255),
-            }
-            with m.If(self.takes if flags == "first" else ~self.takes):
+            with m.If(here):
                 m.d.comb += [
-                    last_run.eq(values["last_run"]),
-                    chunk_ends.eq(values["chunk_ends"]),
-                    rows.eq(values["rows"]),
-                    columns.eq(values["columns"]),
+                    last_run.eq(Cat(ends[:OUTER_TERMS]).all()),
+                    ends_chunk.eq(chunk_ends(at, tiles)),
+                    rows.eq(lanes_there(at.rows, tiles)),
+                    columns.eq(lanes_there(at.columns, tiles)),
                 ]
         in_last_run = Signal()
         with m.If(run):
@@ -296,21 +246,17 @@ class ProductNest(wiring.Component):
                 left.eq(count),
                 in_last_run.eq(last_run),
                 self.last.eq(last_run & (count == 0)),
-                self.ends.eq(chunk_ends),
+                self.ends.eq(ends_chunk),
                 self.rows.eq(rows),
                 self.columns.eq(columns),
-                self.s.eq(Mux(self.takes, first_s, next_s)),
+                self.s.eq(Mux(commands.takes, first_s, next_s)),
             ]
             for index, following, first in ((a, next_a, first_a), (b, next_b, first_b)):
-                m.d.sync += [
-                    index.high.eq(Mux(self.takes, first.high, following.high)),
-                    index.low.eq(Mux(self.takes, first.low, following.low)),
-                ]
+                m.d.sync += index.eq(chosen(commands.takes, first, following))
         with m.Elif(left != 0):
             m.d.sync += [left.eq(left - 1), self.last.eq(in_last_run & (left == 1))]
             for index, stride in ((a, inner.a), (b, inner.b)):
-                made = stepped(index, self._given(stride), self.banks)
-                m.d.sync += [index.high.eq(made.high), index.low.eq(made.low)]
+                m.d.sync += index.eq(stepped(index, stride, self.banks))
         with m.Else():
             m.d.sync += [self.valid.eq(0), self.last.eq(0)]
         return m
@@ -322,21 +268,9 @@ class ProductNest(wiring.Component):
         terms = [
             counters[k] == instruction.terms[OUTER_TERMS - 1 - k].count for k in range(OUTER_TERMS)
         ]
-        tiles: list[Value] = []
-        for k in range(TILE_LOOPS):
-            count = instruction.tiles[k].count
-            if 1 <= k <= 3:
-                short = (instruction.levels == k) & Cat(C(1), *tiles[1:k]).all()
-                count = Mux(short, instruction.last_count, count)
-            end = Signal(name=f"{name}_tile_{k}")
-            m.d.comb += end.eq(counters[OUTER - 1 - k] == count)
-            tiles.append(end)
+        outermost = [counters[OUTER - 1 - k] for k in range(TILE_LOOPS)]
+        tiles = last_iterations(m, instruction, instruction.tiles, outermost, f"{name}_tile")
         return [*terms, *reversed(tiles)]
-
-
-def _block(last: Any, tiles: list[Value]) -> Value:
-    """Return whether a tile is in the last block."""
-    return Cat(~last.loops[k] | end for k, end in enumerate(tiles)).all() & last.loops.any()
 
 
 def _lowest(bits: list[Value]) -> Value:
@@ -355,3 +289,11 @@ def _one_of(choice: Value, values: Sequence[Value]) -> Value:
     for bit, value in zip(choice, values):
         found = found | (value & bit.replicate(len(value)))
     return found
+
+
+def _one_of_pairs(choice: Value, indices: Sequence[Any]) -> Pair:
+    """Return the index whose bit of `choice` is set."""
+    return Pair(
+        _one_of(choice, [index.high for index in indices]),
+        _one_of(choice, [index.low for index in indices]),
+    )

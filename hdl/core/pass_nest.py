@@ -1,25 +1,24 @@
 """The loops of a pass: which rows and words belong to a vector, one in a clock or in two."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from golden.core.isa import PASS_LOOPS, Target, VectorInstruction
-from hdl.core.fields import held, layout
-from hdl.core.indices import Pair, stepped
+from hdl.core.engine import Nest
+from hdl.core.indices import Pair, pair, stepped
+from hdl.core.loops import advance, chunk_ends, lanes_there, last_iterations
 
 
-class PassNest(wiring.Component):
+class PassNest(Nest):
     """The loops of a pass: rows and words of a vector, one in a clock or in two.
 
     Members
     -------
-    next, ready, takes, passes, begins : as of `hdl.core.nest.ProductNest`
     even : In(1)
         The next clock is an even one.
     room : In(1)
         The output queue has room for a chunk.
-    now : Out(instruction)
     valid : Out(1)
         A vector is here; only in the first of two clocks.
     s, k, to_high, to_low : Out
@@ -33,14 +32,8 @@ class PassNest(wiring.Component):
         It is the last one of its chunk; of the pass.
     """
 
-    next: data.View
-    ready: Signal
-    takes: Signal
-    passes: Signal
-    begins: Signal
     even: Signal
     room: Signal
-    now: data.View
     valid: Signal
     s: Signal
     k: Signal
@@ -56,17 +49,11 @@ class PassNest(wiring.Component):
         self.banks = banks
         self.address = address
         self.rows = s_row, k_row
-        self.layout = layout(VectorInstruction)
         super().__init__(
+            VectorInstruction,
             {
-                "next": In(self.layout),
-                "ready": In(1),
-                "takes": Out(1),
-                "passes": In(1),
-                "begins": Out(1),
                 "even": In(1),
                 "room": In(1),
-                "now": Out(self.layout),
                 "valid": Out(1),
                 "s": Out(s_row),
                 "k": Out(k_row),
@@ -77,52 +64,33 @@ class PassNest(wiring.Component):
                 "ends": Out(1),
                 "last": Out(1),
                 "busy": Out(1),
-            }
+            },
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        now, coming = self.now, self.next
-        held(m, coming, self.takes, now)
-        bits = len(Signal(range(self.banks)))
+        self.hold(m)
+        now, commands = self.now, self.commands
+        coming = commands.next
         s_row, k_row = self.rows
         counters = [self.counters[k] for k in range(PASS_LOOPS)]
         starts = [
             (
                 Signal(s_row, name=f"s_{k}", reset_less=True),
                 Signal(k_row, name=f"k_{k}", reset_less=True),
-                Pair(
-                    Signal(self.address, name=f"to_{k}_high", reset_less=True),
-                    Signal(range(self.banks), name=f"to_{k}_low", reset_less=True),
-                ),
+                *pair(self.address, self.banks, f"to_{k}"),
             )
             for k in range(PASS_LOOPS)
         ]
-        ends: list[Value] = []
-        for k in range(PASS_LOOPS):
-            count = now.loops[k].count
-            if k >= 1:
-                short = (now.levels == k) & Cat(C(1), *ends[1:k]).all()
-                count = Mux(short, now.last_count, count)
-            end = Signal(name=f"end_{k}")
-            m.d.comb += end.eq(counters[k] == count)
-            ends.append(end)
-        s, k_now, to = starts[-1]
+        ends = last_iterations(m, now, now.loops, counters, "end")
         m.d.comb += [
-            self.s.eq(s),
-            self.k.eq(k_now),
-            self.to_high.eq(to.high),
-            self.to_low.eq(to.low),
-            self.last.eq(Cat(ends).all()),
-            self.ends.eq(Cat((now.levels > k) | end for k, end in enumerate(ends)).all()),
-            self.lanes.eq(
-                Mux(
-                    Cat(~now.lanes.loops[k] | end for k, end in enumerate(ends)).all()
-                    & now.lanes.loops.any(),
-                    now.lanes.lanes,
-                    255,
-                )
+            *(
+                port.eq(start)
+                for port, start in zip((self.s, self.k, self.to_high, self.to_low), starts[-1])
             ),
+            self.last.eq(Cat(ends).all()),
+            self.ends.eq(chunk_ends(now, ends)),
+            self.lanes.eq(lanes_there(now.lanes, ends)),
         ]
 
         running, second = Signal(), Signal()
@@ -141,26 +109,24 @@ class PassNest(wiring.Component):
         waiting = Signal()  # for a further chunk
         m.d.comb += [
             free.eq(~running | (here & self.last)),
-            self.takes.eq(free & ~waiting & self.ready & (~next_slow | self.even) & ~next_queue),
-            self.begins.eq(
+            commands.takes.eq(
+                free & ~waiting & commands.ready & (~next_slow | self.even) & ~next_queue
+            ),
+            commands.begins.eq(
                 (waiting | (here & self.ends & ~self.last))
-                & self.passes
+                & commands.passes
                 & (~slow | self.even)
                 & ~queue
             ),
-            step.eq((here & ~self.ends) | self.begins),
+            step.eq((here & ~self.ends) | commands.begins),
             self.busy.eq(running | waiting),
         ]
-        with m.If(self.takes):
+        with m.If(commands.takes):
             m.d.sync += [running.eq(1), second.eq(0), waiting.eq(0)]
             m.d.sync += [counter.eq(0) for counter in counters]
-            for s_start, k_start, to_start in starts:
-                m.d.sync += [
-                    s_start.eq(coming.s),
-                    k_start.eq(coming.k),
-                    to_start.high.eq(coming.to.high),
-                    to_start.low.eq(coming.to.low[:bits]),
-                ]
+            first = coming.s, coming.k, coming.to.high, coming.to.low
+            for registers in starts:
+                m.d.sync += [start.eq(value) for start, value in zip(registers, first)]
         with m.Elif(step):
             m.d.sync += [running.eq(1), second.eq(0), waiting.eq(0)]
         with m.Elif(here):
@@ -168,21 +134,9 @@ class PassNest(wiring.Component):
         with m.Elif(running):
             m.d.sync += second.eq(1)
         with m.If(step):
-            for k in range(PASS_LOOPS):
-                chosen = Cat(~ends[k], *ends[k + 1 :]).all()
-                loop = now.loops[k]
-                s_start, k_start, to_start = starts[k]
-                made = stepped(to_start, Pair(loop.target.high, loop.target.low[:bits]), self.banks)
-                with m.If(chosen):
-                    m.d.sync += counters[k].eq(counters[k] + 1)
-                    for inner in range(k, PASS_LOOPS):
-                        s_inner, k_inner, to_inner = starts[inner]
-                        m.d.sync += [
-                            s_inner.eq(s_start + loop.s),
-                            k_inner.eq(k_start + loop.k),
-                            to_inner.high.eq(made.high),
-                            to_inner.low.eq(made.low),
-                        ]
-                        if inner > k:
-                            m.d.sync += counters[inner].eq(0)
+            following = [
+                (s + loop.s, k + loop.k, *stepped(Pair(*to), loop.target, self.banks))
+                for (s, k, *to), loop in zip(starts, now.loops)
+            ]
+            advance(m, ends, counters, starts, following)
         return m

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.core.config import PASS_LATENCY, CoreConfig
 from golden.core.isa import PASS_LOOPS, Function, Target, VectorInstruction
 from hdl.bank import Bank
 from hdl.core.classify import classify
-from hdl.core.fetch import COUNT
-from hdl.core.fields import layout
-from hdl.core.indices import Pair, lane_addresses, mask, rotated
+from hdl.core.engine import COUNT, CoreEngine
+from hdl.core.indices import Pair, chosen, lane_addresses, mask, rotated
 from hdl.core.pass_nest import PassNest
 from hdl.delay import delay_line, registered
 from hdl.quantize.activation import ActivationPipeline
@@ -35,7 +34,7 @@ class _Written(NamedTuple):
     word: Value
 
 
-class Passes(wiring.Component):
+class Passes(CoreEngine):
     """Passes, from instructions to words in the stores.
 
     Parameters
@@ -44,15 +43,7 @@ class Passes(wiring.Component):
         The core.
     """
 
-    next: data.View
-    odd: Signal
-    ready: Signal
-    takes: Signal
-    passes: Signal
-    begins: Signal
-    count: Signal
     settled: Signal
-    clear: Signal
     even: Signal
     rate: Signal
     s_row: Signal
@@ -94,7 +85,6 @@ class Passes(wiring.Component):
     scalar: Signal
     maximum: Signal
     exponent: Signal
-    busy: Signal
 
     def __init__(self, config: CoreConfig):
         self.config = config
@@ -104,16 +94,9 @@ class Passes(wiring.Component):
         )
         self.word = max(config.bits.activation, config.bits.error, config.bits.gradient)
         super().__init__(
+            VectorInstruction,
             {
-                "next": In(layout(VectorInstruction)),
-                "odd": In(1),
-                "ready": In(1),
-                "takes": Out(1),
-                "passes": In(1),
-                "begins": Out(1),
-                "count": Out(COUNT),
                 "settled": Out(1),
-                "clear": In(1),
                 "even": In(1),
                 "rate": In(signed(4)),
                 # Sums and masks.
@@ -161,8 +144,7 @@ class Passes(wiring.Component):
                 "scalar": Out(6),
                 "maximum": Out(config.sum_bits + 1),
                 "exponent": Out(range(config.sum_bits + 1)),
-                "busy": Out(1),
-            }
+            },
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -172,17 +154,11 @@ class Passes(wiring.Component):
         s_bits, k_bits = len(self.s_row), len(self.k_row)
         m.submodules.nest = nest = PassNest(banks, self.address_bits, s_bits, k_bits)
         odd = Signal()
-        m.d.comb += [
-            nest.next.eq(self.next),
-            nest.ready.eq(self.ready),
-            nest.passes.eq(self.passes),
-            nest.even.eq(self.even),
-            nest.room.eq(self.room),
-            self.takes.eq(nest.takes),
-            self.begins.eq(nest.begins),
-        ]
-        with m.If(nest.takes):
-            m.d.sync += odd.eq(self.odd)
+        commands = self.commands
+        connect(m, flipped(commands), nest.commands)
+        m.d.comb += [nest.even.eq(self.even), nest.room.eq(self.room)]
+        with m.If(commands.takes):
+            m.d.sync += odd.eq(commands.odd)
 
         # What is known of a vector, on its way.
         now = nest.now
@@ -290,14 +266,11 @@ class Passes(wiring.Component):
         ]
 
         # Stored weights: their words, and those that a mover reads.
-        read = (
-            Mux(self.read, self.read_high, nest.to_high),
-            Mux(self.read, self.read_low, nest.to_low),
-        )
-        found, bank = lane_addresses(m, Pair(*read), None, banks, banks, "read")
+        of_mover = Pair(self.read_high, self.read_low)
+        read = chosen(self.read, of_mover, Pair(nest.to_high, nest.to_low))
+        found, bank = lane_addresses(m, read, None, banks, banks, "read")
         read_addresses, bank = rotated(m, found, bank, "read_banks")
-        for _ in range(3):
-            bank = registered(m, bank, "read_bank")
+        bank = registered(m, bank, "read_bank", 3)
         stored, _ = rotated(m, [self.w_data[k] for k in range(banks)], bank, "weights", back=True)
         for lane in range(banks):
             m.d.comb += self.read_words[lane].eq(stored[lane])
@@ -378,8 +351,8 @@ class Passes(wiring.Component):
         # Scores, and classes.
         m.d.comb += [
             self.announce.eq(
-                (nest.takes & (self.next.target == Target.OUT))
-                | (nest.begins & (now.target == Target.OUT))
+                (commands.takes & (commands.next.target == Target.OUT))
+                | (commands.begins & (now.target == Target.OUT))
             ),
             self.score.eq(there & (function == Function.COPY)),
             *(self.scores[lane].eq(values[lane]) for lane in range(columns)),
@@ -403,13 +376,11 @@ class Passes(wiring.Component):
         done = Signal()
         m.d.sync += done.eq(chunk_ends[PASS_LATENCY])
         issued = Signal(COUNT)
+        self.counted(m, done)
         with m.If(self.clear):
-            m.d.sync += [self.count.eq(0), issued.eq(0), self.wrong.eq(0)]
+            m.d.sync += [issued.eq(0), self.wrong.eq(0)]
         with m.Else():
-            m.d.sync += [
-                self.count.eq(self.count + done),
-                issued.eq(issued + (nest.takes | nest.begins)),
-            ]
+            m.d.sync += issued.eq(issued + (commands.takes | commands.begins))
         m.d.comb += [
             self.settled.eq(self.count == issued),
             self.busy.eq(nest.busy | Cat(line).any()),

@@ -3,15 +3,16 @@
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
 from golden.core.config import CoreConfig
 from golden.core.isa import ArrayInstruction, Store
 from hdl.array import Array
 from hdl.cells import CELLS, Cells
-from hdl.core.fetch import COUNT
+from hdl.core.engine import CoreEngine
 from hdl.core.fields import layout
-from hdl.core.indices import Pair, lane_addresses, mask, rotated, stepped
+from hdl.core.indices import Pair, lane_addresses, mask, pair, rotated, stepped
+from hdl.core.loops import advance
 from hdl.core.nest import ProductNest
 from hdl.delay import delay_line, registered
 
@@ -55,21 +56,12 @@ class LaneTable(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = len(Signal(range(self.banks)))
-
-        def index(name: str) -> Pair:
-            return Pair(
-                Signal(self.address, name=f"{name}_high"),
-                Signal(range(self.banks), name=f"{name}_low"),
-            )
-
         # Loop 2 is the innermost: its index is the lane's own, those of the others where it began.
-        starts = [index(f"start_{k}") for k in range(3)]
+        starts = [pair(self.address, self.banks, f"start_{k}", reset_less=False) for k in range(3)]
         counters = [Signal(8, name=f"counter_{k}") for k in range(3)]
         lane = Signal(range(self.lanes + 1), init=self.lanes)
         coming = Signal(data.ArrayLayout(self.address, self.lanes), reset_less=True)
         ends = [counters[k] == self.loops[k].count for k in range(3)]
-        takes_step = [Cat(~ends[k], *ends[k + 1 :]).all() for k in range(3)]
         with m.If(self.start):
             m.d.sync += lane.eq(0)
             for start, counter in zip(starts, counters):
@@ -79,25 +71,16 @@ class LaneTable(wiring.Component):
             for number in range(self.lanes):
                 with m.If(lane == number):
                     m.d.sync += coming[number].eq(starts[2].high)
-            for k, step in enumerate(takes_step):
-                stride = self.loops[k].stride
-                given = Pair(stride.high[: self.address], stride.low[:bits])
-                made = stepped(starts[k], given, self.banks)
-                with m.If(step):
-                    m.d.sync += counters[k].eq(counters[k] + 1)
-                    for inner in range(k, 3):
-                        m.d.sync += [
-                            starts[inner].high.eq(made.high),
-                            starts[inner].low.eq(made.low),
-                        ]
-                        if inner > k:
-                            m.d.sync += counters[inner].eq(0)
+            following = [
+                stepped(start, loop.stride, self.banks) for start, loop in zip(starts, self.loops)
+            ]
+            advance(m, ends, counters, starts, following)
         with m.If(self.takes):
             m.d.sync += self.highs.eq(coming)
         return m
 
 
-class Products(wiring.Component):
+class Products(CoreEngine):
     """Products, from instructions to rows of sums.
 
     Parameters
@@ -108,19 +91,10 @@ class Products(wiring.Component):
         Technology of the array.
     """
 
-    next: data.View
-    odd: Signal
-    ready: Signal
     loaded: Signal
-    takes: Signal
-    passes: Signal
-    begins: Signal
-    count: Signal
-    clear: Signal
     s_write: Signal
     s_to: Signal
     s_value: data.View
-    busy: Signal
     x_address: data.View
     x_data: data.View
     e_address: data.View
@@ -133,27 +107,18 @@ class Products(wiring.Component):
         self.cells = cells
         banks = config.banks
         self.address = max(len(Signal(range(config.words(store)))) for store in Store)
-        members = {
-            "next": In(layout(ArrayInstruction)),
-            "odd": In(1),
-            "ready": In(1),
+        members: dict[str, Member] = {
             "loaded": In(1),
-            "takes": Out(1),
-            "passes": In(1),
-            "begins": Out(1),
-            "count": Out(COUNT),
-            "clear": In(1),
             "s_write": Out(1),
             "s_to": Out(range(config.s_rows)),
             "s_value": Out(data.ArrayLayout(signed(config.sum_bits), config.columns)),
-            "busy": Out(1),
         }
         for store in Store:
             name = store.name.lower()
             address = data.ArrayLayout(range(config.words(store)), banks)
             members[f"{name}_address"] = Out(address)
             members[f"{name}_data"] = In(data.ArrayLayout(config.width(store), banks))
-        super().__init__(members)
+        super().__init__(ArrayInstruction, members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -164,20 +129,15 @@ class Products(wiring.Component):
         m.submodules.array = array = Array(config.array, cells=self.cells)
         m.submodules.lanes_a = table = LaneTable(banks, rows, self.address)
         m.submodules.lanes_b = table_b = LaneTable(banks, columns, self.address)
+        connect(m, flipped(self.commands), nest.commands)
         m.d.comb += [
-            nest.next.eq(self.next),
-            nest.odd.eq(self.odd),
-            nest.ready.eq(self.ready),
-            nest.passes.eq(self.passes),
-            self.takes.eq(nest.takes),
-            self.begins.eq(nest.begins),
-            table.loops.eq(self.next.a_lanes),
-            table_b.loops[2].stride.eq(self.next.b_stride),
+            table.loops.eq(self.commands.next.a_lanes),
+            table_b.loops[2].stride.eq(self.commands.next.b_stride),
             table_b.loops[2].count.eq(columns - 1),
         ]
         loaded = registered(m, self.loaded, "loaded", reset_less=False)
         for each in (table, table_b):
-            m.d.comb += [each.start.eq(loaded), each.takes.eq(nest.takes)]
+            m.d.comb += [each.start.eq(loaded), each.takes.eq(self.commands.takes)]
 
         # Addresses: lanes, then banks.
         operands = {
@@ -205,9 +165,7 @@ class Products(wiring.Component):
         shown: dict[str, list[Value]] = {}
         width = max(config.width(store) for store in Store)
         for name, lanes_there in (("a", nest.rows), ("b", nest.columns)):
-            bank = firsts[name]
-            for _ in range(TO_DATA - TO_MEMORY):
-                bank = registered(m, bank, f"bank_{name}")
+            bank = registered(m, firsts[name], f"bank_{name}", TO_DATA - TO_MEMORY)
             words: list[Value] = []
             for number in range(banks):
                 word = Signal(width, name=f"word_{name}_{number}")
@@ -258,10 +216,7 @@ class Products(wiring.Component):
         ]
         with m.If(array.o.valid):
             m.d.sync += row.eq(Mux(row == 0, rows - 1, row - 1))
-        with m.If(self.clear):
-            m.d.sync += self.count.eq(0)
-        with m.Elif(ended):
-            m.d.sync += self.count.eq(self.count + 1)
+        self.counted(m, ended)
         m.d.comb += self.busy.eq(nest.valid | tiles.r_rdy)
         return m
 

@@ -17,9 +17,9 @@ FAULTS = {
     "a forward weight": ("products", "up = half & (rest.any() | floor[0])", "up = half"),
     "the order of loops": ("nest", "above = above & ~bit", "above = above & bit"),
     "a step's base": ("fetch", "base.eq(base + total)", "base.eq(base)"),
-    "a step of a pass": ("pass_nest", "k_inner.eq(k_start + loop.k)", "k_inner.eq(k_start)"),
+    "a step of a pass": ("pass_nest", "(s + loop.s, k + loop.k,", "(s + loop.s, k,"),
     "a mask": ("passes", "masked & ~unclipped[lane]", "masked & unclipped[lane]"),
-    "a sample's row": ("movers", "row.low.eq(below.low),", "row.low.eq(at.low),"),
+    "a sample's row": ("movers", "row.eq(below),", "row.eq(at),"),
     "a memory": ("banks", "w.en.eq(self.b_write[bank])", "w.en.eq(self.b_write[0])"),
     "a count": (
         "core",

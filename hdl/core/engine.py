@@ -1,0 +1,137 @@
+"""What all engines share: how they get instructions, and how they count their chunks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Member, Out
+
+from golden.core.field import WORD
+from hdl.core.fields import layout
+
+#: Width of a count of chunks.
+COUNT = 16
+
+
+class Commands(wiring.Signature):
+    """Instructions on their way from a list to its engine.
+
+    Parameters
+    ----------
+    kind
+        Class of the engine's instructions.
+
+    Members
+    -------
+    next : Out(instruction)
+        The next instruction.
+    odd : Out(1)
+        It belongs to an odd step, counted from 0.
+    ready : Out(1)
+        It may be taken: it is there, and its first chunk need not wait.
+    takes : In(1)
+        The instruction is taken: it runs from the next clock on.
+    passes : Out(1)
+        The next chunk of the running instruction need not wait.
+    begins : In(1)
+        A further chunk of the running instruction is begun.
+    """
+
+    def __init__(self, kind: Any):
+        super().__init__(
+            {
+                "next": Out(layout(kind)),
+                "odd": Out(1),
+                "ready": Out(1),
+                "takes": In(1),
+                "passes": Out(1),
+                "begins": In(1),
+            }
+        )
+
+
+class CoreEngine(wiring.Component):
+    """Base class of the engines.
+
+    Parameters
+    ----------
+    kind
+        Class of its instructions.
+    members
+        Further members.
+
+    Members
+    -------
+    commands : In(Commands)
+        Its instructions.
+    count : Out
+        Chunks that it has finished since `clear`, modulo 2^16.
+    clear : In(1)
+        A program is begun.
+    busy : Out(1)
+        Something is on its way.
+    """
+
+    commands: Any
+    count: Signal
+    clear: Signal
+    busy: Signal
+
+    def __init__(self, kind: Any, members: Mapping[str, Member]):
+        super().__init__(
+            {
+                "commands": In(Commands(kind)),
+                "count": Out(COUNT),
+                "clear": In(1),
+                "busy": Out(1),
+                **members,
+            }
+        )
+
+    def counted(self, m: Module, done: Value) -> None:
+        """Count a chunk in each clock in which `done` is high."""
+        with m.If(self.clear):
+            m.d.sync += self.count.eq(0)
+        with m.Else():
+            m.d.sync += self.count.eq(self.count + done)
+
+
+class Nest(wiring.Component):
+    """Base class of the loops of an engine's instruction.
+
+    Parameters
+    ----------
+    kind
+        Class of the instructions.
+    members
+        Further members.
+
+    Members
+    -------
+    commands : In(Commands)
+        The engine's instructions.
+    now : Out(instruction)
+        The one that runs.
+    """
+
+    commands: Any
+    now: data.View
+
+    def __init__(self, kind: Any, members: Mapping[str, Member]):
+        super().__init__({"commands": In(Commands(kind)), "now": Out(layout(kind)), **members})
+
+    def hold(self, m: Module) -> None:
+        """Keep an instruction from the clock on in which it is taken.
+
+        It is kept in words: simulators handle registers of hundreds of bits badly.
+        """
+        bits = Value.cast(self.commands.next)
+        words = []
+        for first in range(0, len(bits), WORD):
+            given = bits[first : first + WORD]
+            word = Signal(len(given), name=f"now_{first // WORD}", reset_less=True)
+            with m.If(self.commands.takes):
+                m.d.sync += word.eq(given)
+            words.append(word)
+        m.d.comb += Value.cast(self.now).eq(Cat(words))
