@@ -19,7 +19,7 @@ from golden.fixed import Codes
 from golden.lfsr import MOST_LANES, Lanes, Words
 
 
-def _blocks(size: int, block: int) -> int:
+def blocks(size: int, block: int) -> int:
     """Return the number of blocks for `size` items; the last block may be padded."""
     return -(-size // block)
 
@@ -207,12 +207,12 @@ class TileOrder(Order):
     @property
     def _down(self) -> tuple[int, int]:
         """Row blocks: number of groups, and of places in each."""
-        return _blocks(self.matrix.samples, self.rows), self.matrix.row_places
+        return blocks(self.matrix.samples, self.rows), self.matrix.row_places
 
     @property
     def _across(self) -> tuple[int, int]:
         """Column blocks: number of places, and of blocks in each. No block spans two places."""
-        return self.matrix.column_places, _blocks(self.matrix.channels, self.columns)
+        return self.matrix.column_places, blocks(self.matrix.channels, self.columns)
 
     @property
     def leaps(self) -> int:
@@ -296,7 +296,7 @@ class VectorOrder(Order):
     @property
     def _vectors(self) -> int:
         """Number of vectors of a row at one place."""
-        return _blocks(self.matrix.channels, self.width)
+        return blocks(self.matrix.channels, self.width)
 
     @property
     def leaps(self) -> int:

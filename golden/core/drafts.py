@@ -31,8 +31,9 @@ from golden.core.isa import (
     VectorInstruction,
     Wait,
 )
-from golden.core.layout import Rows, Words, blocks
+from golden.core.layout import Rows, Words
 from golden.core.program import Chunk
+from golden.order import blocks
 from golden.training.step.operation import Operation
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class Draft:
 
     Parameters
     ----------
-    engine, name, layer, operations, chunks, clocks, idle, words
+    engine, name, layer, operations, chunks, clocks, idle, words, again
         See `golden.core.program.Task`.
     make
         Makes its instruction.
@@ -66,6 +67,7 @@ class Draft:
     make: Maker
     idle: int = 0
     words: Words | None = None
+    again: bool = False
     waits: "list[After]" = field(default_factory=list)
     room: "Room | None" = None
 
@@ -174,7 +176,6 @@ def product(
     a: Operand,
     b: Operand,
     size: tuple[int, int],
-    clocks: int,
     sums: Rows,
     taken: range | None = None,
     row_by_row: bool = False,
@@ -189,8 +190,6 @@ def product(
         The operands.
     size
         Rows and columns of the array.
-    clocks
-        Clocks of a tile.
     sums
         Form of the sums: whole, or a ring of parts of a multiple of the array's rows.
     taken
@@ -202,6 +201,8 @@ def product(
     down, every = blocks(a.lanes, rows), range(blocks(b.lanes, columns))
     taken = taken or every
     per_part = 1 if row_by_row else sums.part // rows or down  # row blocks
+    run = max(a.terms, LEAST_RUN)
+    clocks = max(run, rows)  # the rows of sums leave one by one
 
     def make(sums: Rows, waits: tuple[Wait, ...]) -> ArrayInstruction:
         zero = a.index(0)
@@ -221,7 +222,7 @@ def product(
             b_from=b.words.store,
             quantize=b.quantize,
             levels=len(loops) - 1,
-            pad=clocks - max(a.terms, LEAST_RUN),
+            pad=clocks - run,
             a=a.index(a.words.base),
             b=b.index(b.words.base + taken.start * step),
             second=a.index(a.second),
@@ -253,7 +254,7 @@ def product(
         operations=operations,
         chunks=_chunks(down, taken, per_part),
         clocks=clocks,
-        idle=max(0, LEAST_RUN - a.terms),
+        idle=run - a.terms,
         make=make,
     )
     draft.room = Room(rows=sums, product=draft)

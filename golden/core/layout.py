@@ -13,12 +13,8 @@ from numpy.typing import NDArray
 from golden.core.index import Index
 from golden.core.isa import Store
 from golden.fixed import Codes
+from golden.order import blocks
 from golden.training.layers.network import Stage
-
-
-def blocks(size: int, block: int) -> int:
-    """Return the number of blocks for `size` items; the last one may be smaller."""
-    return -(-size // block)
 
 
 def unit_pitch(width: int, banks: int) -> int:
@@ -56,10 +52,6 @@ class Words:
     pitch: int
     rows: int
     columns: int
-
-    def flat(self, row: int, column: int) -> Index:
-        """Return the index of a word."""
-        return self.index(self.base + row * self.pitch + column)
 
     def index(self, flat: int) -> Index:
         """Return a flat index or a stride as a pair."""

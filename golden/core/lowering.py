@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from golden.core.config import LEAST_RUN
 from golden.core.drafts import (
     After,
     Chunks,
@@ -17,10 +16,11 @@ from golden.core.drafts import (
     vector_pass,
 )
 from golden.core.isa import Engine, Function, Move, Target
-from golden.core.layout import Layout, Rows, Words, blocks
-from golden.core.program import Program, Task
+from golden.core.layout import Layout, Rows, Words
+from golden.core.program import Program, Task, of_kind
 from golden.core.rooms import place
 from golden.core.waits import resolved
+from golden.order import blocks
 from golden.quantize import limit
 from golden.training.layers.network import Stage
 from golden.training.step.operation import Kind, Operation
@@ -48,8 +48,6 @@ MOST_RING = 8
 MOST_PARTS = 32
 #: Clocks, at the most, in which no lane works on a part: latencies of array and pass, and waits.
 HANDING_OVER = 64
-#: End of the name of a product that is made for the second time.
-AGAIN = " again"
 
 
 class Gradients(StrEnum):
@@ -140,7 +138,6 @@ class Lowering:
             a,
             b,
             self.size,
-            max(a.terms, LEAST_RUN, self.recipe.rows),
             sums or whole,
             taken,
             row_by_row,
@@ -157,7 +154,7 @@ class Lowering:
     ) -> Draft:
         assert source.room is not None
         layer = operations[0].layer
-        width = self._width(source)
+        width = of_kind(source.operations, Product).writes[0].matrix.shape[1]
         made = vector_pass(
             name, layer, operations, what, source.room, width, self.recipe.columns, words, masks
         )
@@ -168,11 +165,6 @@ class Lowering:
         else:
             made.waits.append(After(draft=source))
         return made
-
-    def _width(self, source: Draft) -> int:
-        """Return the columns of a product's matrix."""
-        (op,) = (each for each in source.operations if isinstance(each, Product))
-        return op.writes[0].matrix.shape[1]
 
     def _samples(self, products: Iterable[Draft]) -> Draft:
         """Return the move of samples into their buffer, once the products have read the others."""
@@ -191,8 +183,7 @@ class Lowering:
         ready: Draft | None,
     ) -> Draft:
         """Append a forward product, whose inputs `ready` has made."""
-        (op,) = (each for each in operations if isinstance(each, Product))
-        draft = self._product(op, operations)
+        draft = self._product(of_kind(operations, Product), operations)
         if ready is not None:
             draft.waits.append(After(draft=ready))
         lists[Engine.ARRAY].append(draft)
@@ -294,8 +285,8 @@ class Lowering:
                 if op.kind is Products.FORWARD:
                     product = self._forward(operations, lists, activated)
                     if op.layer == 1:
-                        *products[-1:], product = [*self._halves(product)]
-                        products.append(product)
+                        products[-1:] = self._halves(product)
+                        product = products[-1]
                 else:
                     product = self._product(op, operations)
                     product.waits.append(After(draft=errors[op.layer]))
@@ -322,7 +313,7 @@ class Lowering:
             elif isinstance(op, WageUpdate):
                 update = self._update(op, product)
                 passes.append(update)
-                if product.name.endswith(AGAIN):
+                if product.again:
                     assert product.room is not None
                     ring = product.room.rows.ring
                     product.waits.append(After(draft=update, count=1 - ring, slope=1))
@@ -339,7 +330,11 @@ class Lowering:
 
         Its column block 0 goes on as the samples of a row block come, if row blocks are whole.
         """
-        *rest, last = [each for each in products if each.name.startswith("forward 1")]
+        *rest, last = [
+            each
+            for each in products
+            if each.layer == 1 and of_kind(each.operations, Product).kind is Products.FORWARD
+        ]
         if rest:
             rows = self.recipe.rows
             rest[0].waits += [
@@ -358,7 +353,7 @@ class Lowering:
         rows, batch = self.recipe.rows, self.recipe.batch
         if len(across) == 1 or batch % rows or batch == rows:
             return [product]
-        (op,) = (each for each in product.operations if isinstance(each, Product))
+        op = of_kind(product.operations, Product)
         first = self._product(op, product.operations, taken=across[:1], row_by_row=True)
         others = self._product(op, product.operations, taken=across[1:])
         first.name += f", block 1 of {len(across)}"
@@ -371,8 +366,7 @@ class Lowering:
         sums = self._ring(product)
         if not sums.part:
             return False
-        (op,) = (each for each in product.operations if isinstance(each, Product))
-        made = self._product(op, product.operations, sums)
+        made = self._product(of_kind(product.operations, Product), product.operations, sums)
         product.chunks, product.make = made.chunks, made.make
         product.room = Room(rows=sums, product=product)
         return True
@@ -382,8 +376,7 @@ class Lowering:
         assert product.room is not None
         ring = product.room.rows.ring
         product.waits.append(After(draft=maximum, count=1 - ring, slope=1))
-        again = replace(product, name=product.name + AGAIN, waits=[])
-        return again
+        return replace(product, name=f"{product.name} again", waits=[], again=True)
 
     def forward(self, plan: Sequence[Operation], function: Function) -> Lists:
         """Return the drafts of a forward pass, whose outputs go to a last pass."""
@@ -461,6 +454,7 @@ class Lowering:
                 chunks=draft.chunks,
                 clocks=draft.clocks,
                 idle=draft.idle,
+                again=draft.again,
                 sums=sums,
                 words=draft.words,
             )

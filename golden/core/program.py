@@ -1,13 +1,21 @@
 """Programs: lists of instructions with what each of them means."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from typing import TypeVar
 
 from golden.core.field import encode
 from golden.core.isa import Engine, Instruction, VectorInstruction
 from golden.core.layout import Rows, Words
 from golden.training.step.operation import Operation
+
+T = TypeVar("T", bound=Operation)
+
+
+def of_kind(operations: Iterable[Operation], kind: type[T]) -> T:
+    """Return the one of some operations that is of a kind."""
+    (found,) = (each for each in operations if isinstance(each, kind))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +38,6 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.blocks)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Yield row and block in order."""
-        if self.by_columns:
-            return ((row, block) for block in self.blocks for row in self.rows)
-        return ((row, block) for row in self.rows for block in self.blocks)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +66,8 @@ class Task:
         The rows of sums that it writes or reads.
     words
         The words that it writes, if it does.
+    again
+        Whether it is a product that was made before, for the maximum of its sums.
     """
 
     engine: Engine
@@ -76,6 +80,7 @@ class Task:
     idle: int = 0
     sums: Rows | None = None
     words: Words | None = None
+    again: bool = False
 
     @property
     def settle(self) -> bool:
@@ -108,10 +113,6 @@ class Program:
     def chunks(self, engine: Engine) -> int:
         """Return the number of an engine's chunks in a step."""
         return sum(len(task.chunks) for task in self[engine])
-
-    def firsts(self, engine: Engine) -> list[int]:
-        """Return the number of chunks in a step before each of an engine's tasks."""
-        return [0, *accumulate(len(task.chunks) for task in self[engine])][:-1]
 
     def words(self, engine: Engine) -> list[int]:
         """Return the words of an engine's list."""

@@ -158,36 +158,16 @@ def _walk(
                 free = end
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """Clocks of a step in the steady state.
+def predict(config: CoreConfig, program: Program, steps: int = 4) -> tuple[int, tuple[Span, ...]]:
+    """Return the clocks of a step in the steady state, and the chunks of the first steps.
 
-    Parameters
-    ----------
-    clocks
-        Clocks from the start of a step's first product to that of the next one.
-    useful
-        Multiplications of a step that count: rows, columns and terms of all products that are made
-        once.
-    spans
-        The chunks of that step, and of the ones before it.
+    The clocks are those from the start of the first product of the last but one step to that of the
+    last one.
     """
-
-    clocks: int
-    useful: int
-    spans: tuple[Span, ...]
-
-    def utilisation(self, nodes: int) -> float:
-        """Return the useful part of all clocks of all nodes."""
-        return self.useful / (self.clocks * nodes)
-
-
-def predict(config: CoreConfig, program: Program, useful: int, steps: int = 4) -> Prediction:
-    """Return the clocks of a step between the third and the fourth one."""
     spans = tuple(schedule(config, program, steps))
     starts = [
         span.start
         for span in spans
         if span.engine is Engine.ARRAY and span.number == 0 and span.chunk == 0
     ]
-    return Prediction(clocks=starts[-1] - starts[-2], useful=useful, spans=spans)
+    return starts[-1] - starts[-2], spans

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from golden.core.config import PASS_LATENCY, CoreConfig
 from golden.core.isa import Engine, Function, Store, VectorInstruction
 from golden.core.layout import Layout, Rows, Words
-from golden.core.program import Chunk, Task
+from golden.core.program import Chunk, Task, of_kind
 from golden.core.schedule import Span
 from golden.fixed import Codes
+from golden.training.step.operation import Operation
 from golden.training.step.ops import Product, QuantizeActivation, QuantizeError, WageUpdate
 from golden.training.step.record import Entry, Record
 
@@ -229,9 +230,9 @@ def sample_writes(words: Words, clock: Codes, row: Codes, beat: Codes, values: C
     return _banked(words, clock, row, beat * words.banks, values, words.banks)
 
 
-def _entry(task: Task, record: Record, kind: type) -> Entry:
+def _entry(task: Task, record: Record, kind: type[Operation]) -> Entry:
     """Return the record of the operation of some kind that a task carries out."""
-    (operation,) = (each for each in task.operations if isinstance(each, kind))
+    operation = of_kind(task.operations, kind)
     return next(entry for entry in record if entry.operation == operation)
 
 

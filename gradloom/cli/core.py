@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,32 +20,43 @@ if TYPE_CHECKING:
 #: Steps of a timeline.
 STEPS = 4
 
-IMAGE = click.option(
-    "--image",
-    metavar="HxWxC",
-    help="Shape of an image, as 28x28x1, without a data set; random images are taken.",
-)
-CLASSES = click.option(
-    "--classes", type=click.IntRange(2, 256), help="Number of classes, with --image."
-)
-INPUTS = click.option(
-    "--inputs",
-    type=click.IntRange(1, 2),
-    default=1,
-    show_default=True,
-    help="Buffers for the samples of a step: with 2, the next step's come while this one runs.",
-)
-GRADIENTS = click.option(
-    "--gradients",
-    type=click.Choice(["auto", "stored", "twice"]),
-    default="auto",
-    show_default=True,
-    help="Store all sums of a gradient until its scale is known, or make the product twice: "
-    "auto stores what fits.",
+#: Options of a network on the core.
+_NETWORK = (
+    click.argument("recipe"),
+    DATA,
+    click.option(
+        "--image",
+        metavar="HxWxC",
+        help="Shape of an image, as 28x28x1, without a data set; random images are taken.",
+    ),
+    click.option("--classes", type=click.IntRange(2, 256), help="Number of classes, with --image."),
+    SETTINGS,
+    click.option(
+        "--inputs",
+        type=click.IntRange(1, 2),
+        default=1,
+        show_default=True,
+        help="Buffers for the samples of a step: with 2, the next step's come while this one runs.",
+    ),
+    click.option(
+        "--gradients",
+        type=click.Choice(["auto", "stored", "twice"]),
+        default="auto",
+        show_default=True,
+        help="Store all sums of a gradient until its scale is known, or make the product twice: "
+        "auto stores what fits.",
+    ),
 )
 
 
-def _dataset(recipe: str, data: Path | None, image: str | None, classes: int | None) -> "Dataset":
+def _of_network(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the recipe and the options of a network on the core (decorator)."""
+    for option in reversed(_NETWORK):
+        command = option(command)
+    return command
+
+
+def _dataset(data: Path | None, image: str | None, classes: int | None) -> "Dataset":
     """Return the data set of --data, the digits, or random images of --image."""
     import numpy as np
 
@@ -78,24 +90,30 @@ def _dataset(recipe: str, data: Path | None, image: str | None, classes: int | N
     )
 
 
-def _compiled(
+def _network(
     recipe: str,
+    data: Path | None,
+    image: str | None,
+    classes: int | None,
     settings: tuple[str, ...],
-    dataset: "Dataset",
     inputs: int,
     gradients: str,
     target: "Target | None" = None,
-) -> "Compiled":
+) -> "tuple[Compiled, Dataset]":
+    """Return the network of the options `_NETWORK` on a core, and its data set."""
     from golden.core.lower import compiled, fitting
     from golden.core.lowering import Gradients
     from golden.training import toml
     from gradloom.core.estimate import fits
 
+    dataset = _dataset(data, image, classes)
     network = toml.load(recipe, settings), dataset.shape, dataset.classes
     if gradients == "auto" and target is not None:
-        return fitting(*network, inputs=inputs, fits=lambda config: fits(config, target))
-    form = Gradients.STORED if gradients == "auto" else Gradients(gradients)
-    return compiled(*network, inputs=inputs, gradients=form)
+        made = fitting(*network, inputs=inputs, fits=lambda config: fits(config, target))
+    else:
+        form = Gradients.STORED if gradients == "auto" else Gradients(gradients)
+        made = compiled(*network, inputs=inputs, gradients=form)
+    return made, dataset
 
 
 @compare_group.command(
@@ -106,13 +124,7 @@ def _compiled(
     ),
     short_help="Compare training steps on the core with the golden trainer's.",
 )
-@click.argument("recipe")
-@DATA
-@IMAGE
-@CLASSES
-@SETTINGS
-@INPUTS
-@GRADIENTS
+@_of_network
 @click.option(
     "--steps", type=click.IntRange(1), default=10, show_default=True, help="Number of steps."
 )
@@ -132,23 +144,17 @@ def _compiled(
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def compare_core(
     recipe: str,
-    data: Path | None,
-    image: str | None,
-    classes: int | None,
-    settings: tuple[str, ...],
-    inputs: int,
-    gradients: str,
     steps: int,
     stalls: int | None,
     simulator: str,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """The command `gradloom compare core`."""
     from gradloom.core.session import compare_steps
     from gradloom.sim import pauses
 
-    dataset = _dataset(recipe, data, image, classes)
-    network = _compiled(recipe, settings, dataset, inputs, gradients)
+    network, dataset = _network(recipe, **given)
     idle: dict[str, Any] = {}
     if stalls is not None:
         idle = {"gaps": pauses(0.3, stalls), "stalls": pauses(0.3, stalls + 1)}
@@ -192,13 +198,7 @@ def estimate_group() -> None:
     help="Estimate the training core of RECIPE: clocks of a step, use of the array, memory.",
     short_help="Estimate a network's training core.",
 )
-@click.argument("recipe")
-@DATA
-@IMAGE
-@CLASSES
-@SETTINGS
-@INPUTS
-@GRADIENTS
+@_of_network
 @click.option(
     "--clock",
     type=click.FloatRange(0, min_open=True),
@@ -219,24 +219,18 @@ def estimate_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the estimate as JSON.")
 def estimate_core(
     recipe: str,
-    data: Path | None,
-    image: str | None,
-    classes: int | None,
-    settings: tuple[str, ...],
-    inputs: int,
-    gradients: str,
     clock: float,
     target: str | None,
     timeline: Path | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """The command `gradloom estimate core`."""
     from boards.target import find
     from gradloom.core.estimate import estimate
 
-    dataset = _dataset(recipe, data, image, classes)
     fitted = find(target) if target else None
-    network = _compiled(recipe, settings, dataset, inputs, gradients, fitted)
+    network, _ = _network(recipe, **given, target=fitted)
     found = estimate(network, clock, fitted)
     if timeline is not None:
         from golden.core.schedule import schedule

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.core.config import MOVE_LATENCY
 from golden.core.isa import Engine, Store
 from golden.core.lower import Compiled
 from golden.core.program import Program
 from golden.core.schedule import Span, schedule
 from golden.core.twin import STORES, CoreTwin, Writes, joined, sample_writes
 from golden.fixed import Codes
-from golden.training.step.ops import Product
 from golden.training.step.record import Record
-from gradloom.core.machine import Ran
+from gradloom.core.machine import Ran, batch_of
 
 #: Clocks from the one that accepts a beat to the write of its words.
-_TO_STORE = 5
+_TO_STORE = 1 + MOVE_LATENCY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +112,7 @@ def _samples(
     parts = [_none(compiled, "x")]
     before = -1
     for step, record in enumerate(records):
-        values = next(
-            entry.tensors["a"] for entry in record if isinstance(entry.operation, Product)
-        )
+        values, _ = batch_of(record)
         written = []
         for clock in clocks[step].ravel().tolist():
             at = max(clock + _TO_STORE, before + 1)

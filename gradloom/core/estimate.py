@@ -1,5 +1,6 @@
 """What a network on the core takes: clocks of a step, use of the array, and memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,9 +8,8 @@ from boards.target import Target
 from golden.core.config import CoreConfig
 from golden.core.isa import Engine, Store
 from golden.core.lower import Compiled
-from golden.core.lowering import AGAIN
-from golden.core.program import Task
-from golden.core.schedule import Prediction, predict
+from golden.core.program import Task, of_kind
+from golden.core.schedule import Span, predict
 from golden.training.step.ops import Product
 
 
@@ -72,6 +72,8 @@ class Estimate:
         Samples a second at `clock`.
     clock
         The clock, in MHz.
+    nodes
+        Multipliers of the array.
     lines
         The products.
     memories
@@ -87,6 +89,7 @@ class Estimate:
     utilisation: float
     samples: float
     clock: float
+    nodes: int
     lines: tuple[Line, ...]
     memories: tuple[Memory, ...]
     available: int | None
@@ -102,7 +105,7 @@ class Estimate:
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {
-            **{name: value for name, value in vars(self).items() if name[0] != "_"},
+            **{name: value for name, value in vars(self).items() if name != "nodes"},
             "lines": [vars(line) for line in self.lines],
             "memories": [vars(memory) for memory in self.memories],
             "blocks": self.blocks,
@@ -117,9 +120,8 @@ class Estimate:
             "",
             f"{'product':<28}{'clocks':>12}{'waits':>9}{'useful':>9}",
         ]
-        nodes = self._nodes
         for line in self.lines:
-            useful = 100 * line.useful / (line.clocks * nodes) if line.clocks else 0
+            useful = 100 * line.useful / (line.clocks * self.nodes) if line.clocks else 0
             lines.append(f"{line.name:<28}{line.clocks:>12,}{line.waits:>9,}{useful:>8.1f}%")
         lines += ["", f"{'store':<22}{'banks':>6}{'words':>9}{'bits':>6}" + self._head]
         for memory in self.memories:
@@ -139,23 +141,10 @@ class Estimate:
     def _head(self) -> str:
         return "" if self.available is None else f"{'blocks':>8}"
 
-    @property
-    def _nodes(self) -> int:
-        return round(sum(line.useful for line in self.lines) / self.utilisation / self.clocks)
-
-
-def useful(compiled: Compiled) -> int:
-    """Return the multiplications of a step that count: those of all products, each made once."""
-    total = 0
-    for task in compiled.train[Engine.ARRAY]:
-        if not task.name.endswith(AGAIN):
-            total += _useful(task, compiled.config.columns)
-    return total
-
 
 def _useful(task: Task, lanes: int) -> int:
     """Return rows times terms times columns of a product, which may have a part of the columns."""
-    (op,) = (each for each in task.operations if isinstance(each, Product))
+    op = of_kind(task.operations, Product)
     (rows, terms), (_, columns) = op.reads[0].matrix.shape, op.writes[0].matrix.shape
     taken = {block for chunk in task.chunks for block in chunk.blocks}
     return rows * terms * sum(min(lanes, columns - block * lanes) for block in taken)
@@ -205,15 +194,17 @@ def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> 
     """
     config = compiled.config
     nodes = config.rows * config.columns
-    found = predict(config, compiled.train, useful(compiled))
+    clocks, spans = predict(config, compiled.train)
+    lines = _lines(compiled, spans)
     family = target.device.family if target else None
     return Estimate(
         network=f"{compiled.recipe.network or 'one layer'} on {config.rows} x {config.columns}",
-        clocks=found.clocks,
-        utilisation=found.utilisation(nodes),
-        samples=compiled.recipe.batch * clock * 1e6 / found.clocks,
+        clocks=clocks,
+        utilisation=sum(line.useful for line in lines) / (clocks * nodes),
+        samples=compiled.recipe.batch * clock * 1e6 / clocks,
         clock=clock,
-        lines=tuple(_lines(compiled, found)),
+        nodes=nodes,
+        lines=lines,
         memories=tuple(
             Memory(
                 name=name,
@@ -229,23 +220,22 @@ def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> 
     )
 
 
-def _lines(compiled: Compiled, found: Prediction) -> list[Line]:
+def _lines(compiled: Compiled, spans: Sequence[Span]) -> tuple[Line, ...]:
     """Return the products of the last but one step that was predicted."""
-    steps = {span.step for span in found.spans}
-    step = max(steps) - 1
+    step = max(span.step for span in spans) - 1
     lines = []
     for number, task in enumerate(compiled.train[Engine.ARRAY]):
-        spans = [
+        own = [
             span
-            for span in found.spans
+            for span in spans
             if (span.engine, span.step, span.number) == (Engine.ARRAY, step, number)
         ]
         lines.append(
             Line(
                 name=task.name,
-                clocks=sum(span.end - span.start for span in spans),
-                waits=sum(span.start - span.free for span in spans),
-                useful=0 if task.name.endswith(AGAIN) else _useful(task, compiled.config.columns),
+                clocks=sum(span.end - span.start for span in own),
+                waits=sum(span.start - span.free for span in own),
+                useful=0 if task.again else _useful(task, compiled.config.columns),
             )
         )
-    return lines
+    return tuple(lines)

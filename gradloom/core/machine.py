@@ -12,6 +12,8 @@ from golden.core.layout import Words
 from golden.core.lower import Compiled
 from golden.core.program import Program
 from golden.fixed import Codes
+from golden.training.step.ops import OutputError, Product
+from golden.training.step.record import Record
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
 from gradloom.sim.simulators import SimulatorName, prepare
@@ -23,6 +25,13 @@ _BATCH = 2048
 MOST = 100_000_000
 #: Names of the stores with banks, and of the row stores.
 _BANKED, _ROWS = ("x", "e", "w"), ("s", "k")
+
+
+def batch_of(record: Record) -> tuple[Codes, Codes]:
+    """Return inputs and classes of a recorded step."""
+    codes = next(e.tensors["a"] for e in record if isinstance(e.operation, Product))
+    labels = next(e.tensors["label"] for e in record if isinstance(e.operation, OutputError))
+    return codes, labels.ravel()
 
 
 def sample_beats(compiled: Compiled, codes: Codes, labels: ArrayLike) -> Codes:

@@ -8,12 +8,10 @@ import numpy as np
 from golden.core.isa import Engine
 from golden.core.lower import Compiled
 from golden.datasets import Dataset
-from golden.fixed import Codes
-from golden.training import WageTrainer
-from golden.training.step.ops import OutputError, Product
+from golden.training import new_trainer
 from golden.training.step.record import Record
 from gradloom.core.check import Difference, differences
-from gradloom.core.machine import MOST, Machine, sample_beats, weight_beats
+from gradloom.core.machine import MOST, Machine, batch_of, sample_beats, weight_beats
 from gradloom.sim.simulators import SimulatorName
 
 #: Steps that are simulated in one go, and whose records are in memory.
@@ -61,23 +59,9 @@ class Compared:
         )
 
 
-def trainer_of(compiled: Compiled, dataset: Dataset) -> WageTrainer:
-    """Return the golden trainer of a network before its first step."""
-    return WageTrainer(
-        compiled.recipe, shape=compiled.shape, classes=compiled.classes, pixel_max=dataset.pixel_max
-    )
-
-
-def batch_of(record: Record) -> tuple[Codes, Codes]:
-    """Return inputs and classes of a recorded step."""
-    codes = next(e.tensors["a"] for e in record if isinstance(e.operation, Product))
-    labels = next(e.tensors["label"] for e in record if isinstance(e.operation, OutputError))
-    return codes, labels.ravel()
-
-
 def _blocks(compiled: Compiled, dataset: Dataset, steps: int) -> Iterator[tuple[int, list[Record]]]:
     """Yield the records of some steps in blocks, each with log2 of its learning rate."""
-    trainer = trainer_of(compiled, dataset)
+    trainer = new_trainer(compiled.recipe, dataset)
     records: list[Record] = []
     rate = compiled.recipe.rate(0)
     walk = trainer.walk(dataset, records.append)
@@ -133,7 +117,7 @@ def compare_steps(
     whole = len(dataset.train_images) // recipe.batch * recipe.epochs
     if not 1 <= steps <= whole:
         raise ValueError(f"steps = {steps}: allowed are 1 to {whole}, the whole training")
-    beats = [weight_beats(compiled, trainer_of(compiled, dataset).weights)]
+    beats = [weight_beats(compiled, new_trainer(recipe, dataset).weights)]
     for _, records in _blocks(compiled, dataset, steps):
         beats += [sample_beats(compiled, *batch_of(record)) for record in records]
     machine = Machine(

@@ -15,11 +15,11 @@ from golden.core.lowering import Gradients
 from golden.core.program import Program
 from golden.core.schedule import schedule
 from golden.datasets import Dataset
-from golden.training import Bits, load
+from golden.training import Bits, load, new_trainer
 from golden.training.step.ops import OutputError
 from gradloom.core.check import differences
-from gradloom.core.machine import Machine, matrices, sample_beats, weight_beats
-from gradloom.core.session import batch_of, compare_steps, trainer_of
+from gradloom.core.machine import Machine, batch_of, matrices, sample_beats, weight_beats
+from gradloom.core.session import compare_steps
 from gradloom.sim import pauses
 
 
@@ -80,7 +80,7 @@ def test_clocks_are_predicted():
 
 def machine_of(core, data, steps, **options):
     """A machine with its weights loaded, and the records of some steps."""
-    trainer = trainer_of(core, data)
+    trainer = new_trainer(core.recipe, data)
     beats, records = [weight_beats(core, trainer.weights)], []
     walk = trainer.walk(data, records.append)
     for _ in range(steps):
@@ -97,7 +97,7 @@ def test_programs_follow_each_other():
     """Load, train, dump, infer, test: weights, scores and wrong classes are the trainer's."""
     core, data = compiled(small(), (2, 3, 1), 5), random_images((2, 3, 1), 5)
     machine, _, _ = machine_of(core, data, 9)
-    copy = trainer_of(core, data)
+    copy = new_trainer(core.recipe, data)
     walk = copy.walk(data)
     for _ in range(5):
         next(walk)

@@ -13,17 +13,7 @@ from golden.core.lower import compiled
 from golden.core.lowering import Gradients
 from golden.training import Bits, WageTrainer, load
 from golden.training.layers.network import stages
-
-
-def beats_of(core, codes, labels):
-    """A batch as the input stream carries it."""
-    banks = core.config.banks
-    padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % banks)))
-    beats = []
-    for row, label in zip(padded, labels):
-        beats += [row[k : k + banks] for k in range(0, len(row), banks)]
-        beats.append([int(label)] * banks)
-    return beats
+from gradloom.core.machine import sample_beats
 
 
 def weights_of(core, stores):
@@ -71,7 +61,7 @@ class Bench:
             record = []
             self.trainer.step(images, labels, record)
             x = next(e for e in record if "a" in e.tensors).tensors["a"]
-            self.machine.inputs += beats_of(self.core, x, labels)
+            self.machine.inputs += [*sample_beats(self.core, x, labels)]
         self.machine.counts = dict.fromkeys(Engine, 0)
         self.machine.run(count)
         assert not self.machine.inputs
@@ -92,6 +82,16 @@ def test_digits(gradients, inputs):
     bench = Bench(recipe, (8, 8, 1), 10, inputs=inputs, gradients=gradients)
     bench.step(2)
     bench.step(2)
+
+
+def test_layers_of_two_digits():
+    """The first layer is told from the tenth one."""
+    network = "-".join(["5FC"] * 10)
+    bench = Bench(recipe_of(network, batch=4, rows=2, columns=2), (2, 3, 1), 3)
+    waits = Engine.ARRAY.others.index(Engine.IN)
+    for task in bench.core.train[Engine.ARRAY]:
+        assert task.instruction.waits[waits].on == (task.name.split(",")[0] == "forward 1")
+    bench.step(3)
 
 
 @st.composite
@@ -144,7 +144,7 @@ def test_forward_programs(network, inputs, chooser):
         copy = WageTrainer(recipe, shape=shape, classes=classes, pixel_max=255)
         copy.step(images, labels, record)
         products = [e for e in record if "a" in e.tensors]
-        beats += beats_of(bench.core, products[0].tensors["a"], labels)
+        beats += [*sample_beats(bench.core, products[0].tensors["a"], labels)]
         sums = products[len(stages(recipe.network, shape, classes)) - 1].tensors["out"]
         scores.append(sums)
         wrong += int((sums.argmax(axis=1) != labels).sum())
