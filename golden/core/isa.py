@@ -126,26 +126,6 @@ class Wait:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TileLoop:
-    """A loop over tiles; the first one is the outermost.
-
-    Parameters
-    ----------
-    count
-        Iterations.
-    a, b
-        Strides of the operands.
-    s
-        Stride of the tile's rows of sums.
-    """
-
-    count: int = bits(16, "Iterations", less_one=True)
-    a: Index = group(Index(), "Stride of operand A")
-    b: Index = group(Index(), "Stride of operand B")
-    s: int = bits(20, "Stride of the rows of sums", signed=True)
-
-
-@dataclass(frozen=True, kw_only=True)
 class TermLoop:
     """A loop over the terms of a tile's sums; the last one is the innermost.
 
@@ -160,6 +140,21 @@ class TermLoop:
     count: int = bits(16, "Iterations", less_one=True)
     a: Index = group(Index(), "Stride of operand A")
     b: Index = group(Index(), "Stride of operand B")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileLoop(TermLoop):
+    """A loop over tiles; the first one is the outermost.
+
+    Parameters
+    ----------
+    s
+        Stride of the tile's rows of sums.
+
+    The others are those of `TermLoop`.
+    """
+
+    s: int = bits(20, "Stride of the rows of sums", signed=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from gradloom.comparison import fst_blocks, vcd_text
-from gradloom.comparison.fst_claims import check_claims
 
 #: Versions of pywellen that are not used.
 _LOSES_CHANGES = {f"0.25.{patch}" for patch in range(6)}
@@ -124,7 +123,7 @@ def opened(path: Path) -> Iterator[WaveformFile]:
         readable, remarks = _readable(path, Path(folder))
         with _captured(Path(folder) / "printed") as printed:
             try:
-                check_claims(readable, path.name)
+                fst_blocks.check_claims(readable, path.name)
                 content = pywellen.Waveform(str(readable), multi_threaded=False)
                 pauses, last = _structure(path.name, readable, content)
                 yield WaveformFile(content, pauses, last, remarks)
