@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from golden.array import ArrayConfig
 from golden.bank import BankConfig
@@ -37,8 +38,10 @@ class CoreConfig:
 
     Parameters
     ----------
-    rows, columns
-        Rows and columns of the array; there are as many elementwise lanes as columns.
+    rows
+        Rows of the array, 1 to 255.
+    columns
+        Columns of the array, and elementwise lanes, 1 to 127.
     bits
         Widths of the words.
     half
@@ -46,28 +49,41 @@ class CoreConfig:
     ceil
         Whether the scales of errors and gradients are rounded up.
     error_rounding
-        Rounding of the errors.
+        Rounding of the errors: nearest-even or stochastic.
     generator
         The generator of the elementwise lanes.
     terms
-        The largest number of terms of a sum.
+        The largest number of terms of a sum, 1 to 2^24.
     sum_bits
-        Width of a sum.
-    x_words, e_words, w_words
-        Words of each bank of the stores of activations, errors and weights.
-    s_rows, k_rows
-        Rows of the stores of sums and of masks.
+        Width of a sum, 3 to 53 bits.
+    x_words
+        Words of each bank of the store of activations, 1 to 2^19.
+    e_words
+        Words of each bank of the store of errors, 1 to 2^19.
+    w_words
+        Words of each bank of the store of weights, 1 to 2^19.
+    s_rows
+        Rows of the store of sums, 1 to 2^20.
+    k_rows
+        Rows of the store of masks, 1 to 2^20.
     inputs
-        Buffers for the samples of a step and their labels.
+        Buffers for the samples of a step and their labels, 1 to 2.
     labels
-        Labels of a buffer.
+        Labels of a buffer, 1 to 65536.
     classes
-        Number of classes.
+        Number of classes, 1 to 65536.
     scalars
-        Registers that keep maxima and exponents.
+        Registers that keep maxima and exponents, 1 to 64.
     programs
-        Words of the lists of the array engine, the vector engine, and the movers in and out.
+        Words of the lists of the array engine, the vector engine, and the movers in and
+        out.
     """
+
+    #: Meaning of each figure.
+    FIGURES: ClassVar[dict[str, str]] = {
+        "product_latency": "Clocks from the index of a tile's last term to the write of its first "
+        "row of sums.",
+    }
 
     rows: int = setting(8, "Rows of the array", low=1, high=255)
     columns: int = setting(8, "Columns of the array, and elementwise lanes", low=1, high=127)
@@ -82,9 +98,11 @@ class CoreConfig:
     generator: Generator = setting(Generator(), "The generator of the elementwise lanes")
     terms: int = setting(128, "The largest number of terms of a sum", low=1, high=1 << 24)
     sum_bits: int = setting(21, "Width of a sum", low=3, high=53, unit="bits")
-    x_words: int = setting(1024, "Words of each bank of activations", low=1, high=1 << 19)
-    e_words: int = setting(1024, "Words of each bank of errors", low=1, high=1 << 19)
-    w_words: int = setting(1024, "Words of each bank of weights", low=1, high=1 << 19)
+    x_words: int = setting(
+        1024, "Words of each bank of the store of activations", low=1, high=1 << 19
+    )
+    e_words: int = setting(1024, "Words of each bank of the store of errors", low=1, high=1 << 19)
+    w_words: int = setting(1024, "Words of each bank of the store of weights", low=1, high=1 << 19)
     s_rows: int = setting(1024, "Rows of the store of sums", low=1, high=1 << 20)
     k_rows: int = setting(1024, "Rows of the store of masks", low=1, high=1 << 20)
     inputs: int = setting(1, "Buffers for the samples of a step and their labels", low=1, high=2)

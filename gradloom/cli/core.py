@@ -188,7 +188,11 @@ def compare_core(
         sys.exit(1)
 
 
-@cli.group(name="estimate", short_help="Estimate clocks and memory before any synthesis.")
+@cli.group(
+    name="estimate",
+    help="Estimate clocks and memory before any synthesis.",
+    short_help="Estimate clocks and memory before any synthesis.",
+)
 def estimate_group() -> None:
     """Estimate clocks and memory before any synthesis."""
 

@@ -59,4 +59,4 @@ def trace(spans: Iterable[Span]) -> dict[str, Any]:
 def write(path: Path, spans: Iterable[Span]) -> None:
     """Write a trace as a file."""
     with replaced(path) as temporary:
-        temporary.write_text(json.dumps(trace(spans)) + "\n")
+        temporary.write_text(json.dumps(trace(spans)) + "\n", encoding="utf-8")

@@ -77,7 +77,7 @@ def test_a_training_takes_the_images_in_that_order(monkeypatch, recipe):
     before = trainer.random.bit_generator.state
     walk = trainer.step
     monkeypatch.setattr(
-        trainer, "step", lambda x, y: seen.append(x[:, 0, 0].tolist()) or walk(x, y)
+        trainer, "step", lambda x, *rest: seen.append(x[:, 0, 0].tolist()) or walk(x, *rest)
     )
     list(trainer.epochs(data))
     assert trainer.random.bit_generator.state == before

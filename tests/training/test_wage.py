@@ -694,7 +694,7 @@ def test_epochs_walk_one_permutation_each(kind, monkeypatch):
     epochs = list(trainer.epochs(data))
     orders = [random.permutation(23) for _ in range(2)]
     assert len(seen) == 8
-    for number, (images, labels) in enumerate(seen):
+    for number, (images, labels, _) in enumerate(seen):
         chosen = orders[number // 4][number % 4 * 5 :][:5]
         assert np.array_equal(images, data.train_images[chosen])
         assert np.array_equal(labels, data.train_labels[chosen])
