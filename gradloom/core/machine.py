@@ -342,25 +342,54 @@ class Machine:
         self.write(("control", self.registers.named("control")["reset"].mask))
         self.advance(1)
 
-    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
-        """Write a program and its numbers; see `run`."""
+    def store(self, program: Program, at: Sequence[int] = (0, 0, 0, 0)) -> None:
+        """Write a program into the engines' lists.
+
+        Parameters
+        ----------
+        program
+            The program.
+        at
+            Its first address in each list.
+        """
+        place = self.registers.named("program_at")
         for engine in Engine:
+            address = place["list"].within(engine) | place["address"].within(at[engine])
             words = program.words(engine)
-            name = engine.name.lower()
-            last = max(0, len(words) - words_of(INSTRUCTIONS[engine]))
-            self.write(
-                ("program_at", self.registers.named("program_at")["list"].within(engine)),
-                *(("program", word) for word in words),
-                (f"first_{name}", 0),
-                (f"last_{name}", last),
-                (f"total_{name}", program.chunks(engine)),
-            )
-        self.write(
+            self.write(("program_at", address), *(("program", word) for word in words))
+
+    def choose(
+        self, program: Program, steps: int, rate: int = 0, at: Sequence[int] = (0, 0, 0, 0)
+    ) -> None:
+        """Choose a program that has been stored as the one that begins next.
+
+        Parameters
+        ----------
+        program, steps, rate
+            See `run`.
+        at
+            See `store`.
+        """
+        accesses = [
             ("engines", sum(bool(program[engine]) << engine for engine in Engine)),
             ("steps", steps),
             ("rate_step", 0),
             ("rate", self.registers.named("rate")["value"].within(rate)),
-        )
+        ]
+        for engine in Engine:
+            name, size = engine.name.lower(), words_of(INSTRUCTIONS[engine])
+            last = at[engine] + size * max(0, len(program[engine]) - 1)
+            accesses += [
+                (f"first_{name}", at[engine]),
+                (f"last_{name}", last),
+                (f"total_{name}", program.chunks(engine)),
+            ]
+        self.write(*accesses)
+
+    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
+        """Write a program and choose it; see `run`."""
+        self.store(program)
+        self.choose(program, steps, rate)
 
     def start(self) -> Recording:
         """Begin the program; the next clock is clock 0 of its schedule."""

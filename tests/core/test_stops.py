@@ -14,10 +14,12 @@ from golden.core.config import PASS_LATENCY
 from golden.core.field import words_of
 from golden.core.isa import INSTRUCTIONS, Clip, Engine, Function, Opcode, Target, Wait
 from golden.core.lower import compiled
+from golden.core.lowering import Gradients
 from golden.core.program import Program
 from golden.core.register import Fault
 from golden.core.schedule import schedule
 from golden.training import new_trainer
+from golden.training.step.ops import OutputError
 from gradloom.core.check import differences
 from gradloom.core.machine import CoreError, Machine, batch_of, matrices, sample_beats, weight_beats
 
@@ -81,7 +83,10 @@ def agrees(machine, steps=1):
 
 
 def fails(machine, program, steps=1, most=5000):
-    """Run a program that has a fault: the fault, and the clock in which it is first shown."""
+    """Run a program that has a fault: the fault, and the clock in which it is first shown.
+
+    Beats that are accepted are taken before that.
+    """
     machine.prepare(program, steps)
     recording, first, running = machine.start(), None, True
     while running and machine.clock - recording.start < most:
@@ -93,6 +98,10 @@ def fails(machine, program, steps=1, most=5000):
         running = trace["running"][-1]
     with pytest.raises(CoreError) as caught:
         machine.ended(program, recording)
+    taken = np.concatenate([events["clock"] for events in recording.events["in"]])
+    assert not len(taken) or taken[-1] - recording.start < first
+    if caught.value.kind in (Fault.SHORT, Fault.LONG):
+        assert first == taken[-1] - recording.start + 1
     return caught.value, first
 
 
@@ -234,6 +243,21 @@ def test_weights_that_are_cut_stay_undefined():
     agrees(machine)
 
 
+@pytest.mark.parametrize("gradients", Gradients)
+@pytest.mark.parametrize("inputs", [1, 2])
+@pytest.mark.parametrize("sizes", ["9FC", "", "5FC-7FC"])
+def test_all_samples_are_there_before_an_update(sizes, inputs, gradients):
+    """However late the samples come, so that a batch that is cut changes no weight."""
+    recipe = small(network=sizes, batch=7)
+    core = compiled(recipe, (2, 3, 1), 5, inputs=inputs, gradients=gradients)
+    late = [100_000 * (1 + k) for k in range(2 * core.train.chunks(Engine.IN))]
+    spans = schedule(core.config, core.train, 2, {Engine.IN: late})
+    updates = [s for s in spans if s.task.name.startswith("update")]
+    assert {span.step for span in updates} == {0, 1}
+    for span in updates:
+        assert span.start > late[(span.step + 1) * core.train.chunks(Engine.IN) - 1]
+
+
 def test_a_step_is_whole_though_the_next_batch_is_cut():
     """The step before is ended, with all of its updates."""
     core, _, weights = network()
@@ -268,6 +292,11 @@ def test_a_deadlock_is_found_at_once():
         error, clock = fails(machine, program)
         assert error.kind is Fault.DEADLOCK
         assert clock == deadlock(core.config, program, 1), (engine, number)
+        if engine is Engine.VECTOR:
+            names = [task.name for task in core.train[engine][:number]]
+            updates = sum(name.startswith("update") for name in names)
+            status = machine.registers.named("status")["updates"]
+            assert status.of(machine.read("status")[0]) == updates
         first = min(e for e in Engine if core.train[e])  # the array engine waits in any case
         assert error.engine is first
         machine.reset()
@@ -424,3 +453,28 @@ def test_a_rate_holds_from_its_step_on():
     assert not list(differences(core, core.train, records, ran))
     (rate,) = machine.read("rate")
     assert value.of(rate) == -2 and not waits.of(rate)
+
+
+@pytest.mark.long
+def test_one_of_several_resident_programs_is_chosen():
+    """Training and inference lie in the lists together, one behind the other."""
+    core, records, weights = network()
+    machine = machine_of(loads(), batch(0), batch(1), batch(1))
+    behind = [len(core.train.words(engine)) for engine in Engine]
+    machine.run(core.load, 1)
+    machine.store(core.train)
+    machine.store(core.test, behind)
+    counts = []
+    for program, at in ((core.train, [0] * 4), (core.test, behind), (core.train, [0] * 4)):
+        machine.choose(program, 1, at=at)
+        recording = machine.start()
+        while machine.running(recording):
+            machine.advance(64, recording)
+        counts.append(machine.ended(program, recording).wrong)
+    assert machine.read("steps_done") == [1]
+    outputs = next(e for e in records[1] if isinstance(e.operation, OutputError)).tensors
+    classes = outputs["outputs"].argmax(axis=1)
+    assert counts == [0, int((classes != outputs["label"].ravel()).sum()), 0]
+    dumped = machine.run(core.dump, 1).events["out"]
+    found = matrices(core.layout.w, dumped, core.config.banks)
+    assert all(np.array_equal(one, other) for one, other in zip(found, weights[2], strict=True))
