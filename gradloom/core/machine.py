@@ -1,7 +1,7 @@
 """A core in a simulator, which carries out one program after another."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,7 @@ from golden.core.isa import INSTRUCTIONS, Engine
 from golden.core.layout import Words
 from golden.core.lower import Compiled
 from golden.core.program import Program
+from golden.core.twin import MASKS, STORES, SUMS
 from golden.fixed import Codes
 from golden.training.step.ops import OutputError, Product
 from golden.training.step.record import Record
@@ -18,13 +19,12 @@ from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
 from gradloom.sim.simulators import SimulatorName, prepare
 from hdl.core.core import Core
+from hdl.core.engine import CoreEngine
 
 #: Clocks that are simulated at a time.
 _BATCH = 2048
 #: Clocks after which a program must be done.
 MOST = 100_000_000
-#: Names of the stores with banks, and of the row stores.
-_BANKED, _ROWS = ("x", "e", "w"), ("s", "k")
 
 
 def batch_of(record: Record) -> tuple[Codes, Codes]:
@@ -78,40 +78,22 @@ class Ran:
     ----------
     start
         The simulation's clock that is clock 0 of the program's schedule.
+    clocks
+        Clocks until everything was done.
     events
         Events by name: the writes of the stores, `in` and `out` for the beats of the streams,
         with clocks of the schedule.
     done
         Clock of every chunk's last write, by engine.
     wrong
-        Wrong classes so far.
+        Wrong classes of the program.
     """
 
     start: int
+    clocks: int
     events: dict[str, NDArray[np.void]]
     done: dict[Engine, Codes]
     wrong: int
-
-
-@dataclass(eq=False, kw_only=True)
-class _Recording:
-    """What is recorded of a program, batch by batch."""
-
-    start: int
-    events: dict[str, list[NDArray[np.void]]] = field(default_factory=dict)
-    counts: list[Codes] = field(default_factory=list)
-
-    def ran(self, wrong: int) -> Ran:
-        """Return it as a whole."""
-        events = {}
-        for name, parts in self.events.items():
-            joined = np.concatenate(parts)
-            joined["clock"] -= self.start
-            events[name] = joined
-        counts = np.concatenate(self.counts)
-        grown = np.diff(counts, axis=0, prepend=0) % (1 << 16)
-        done = {engine: np.flatnonzero(grown[:, engine]) - 1 for engine in Engine}
-        return Ran(start=self.start, events=events, done=done, wrong=wrong)
 
 
 class Machine:
@@ -121,67 +103,84 @@ class Machine:
     ----------
     compiled
         The network on a core.
-    beats
-        All beats of the input stream, (beats, banks), in the order in which programs take them.
     simulator
         Name of the simulator.
     gaps, stalls
         Idle clocks before beats of the input and of the output stream; they are repeated.
-    writes
-        Whether all writes are recorded.
     """
 
     def __init__(
         self,
         compiled: Compiled,
-        beats: Codes,
         *,
         simulator: SimulatorName = "cxxrtl",
-        gaps: Sequence[int] = (),
-        stalls: Sequence[int] = (),
-        writes: bool = False,
+        gaps: Sequence[int] = (0,),
+        stalls: Sequence[int] = (0,),
     ):
         self.compiled = compiled
         component = Core(compiled.config)
+        # All that anybody wants to see of a core is recorded, so that it is compiled once.
         probes = {}
         watches: list[Part] = []
-        if writes:
-            passes, products = component.passes, component.products
-            for store in _BANKED:
-                for part in ("write", "address", "value"):
-                    probes[f"{store}_{part}"] = getattr(passes, f"{store}_{part}")
-            for store, unit in (("s", products), ("k", passes)):
-                for part in ("write", "to", "value"):
-                    probes[f"{store}_{part}"] = getattr(unit, f"{store}_{part}")
-            for store in (*_BANKED, *_ROWS):
-                names = [name for name in probes if name.startswith(f"{store}_")]
-                watches.append(Watch(name=store, when=(f"{store}_write",), data=tuple(names)))
-        simulation = prepare(component, simulator, probes=probes)
-        source = Source(
-            stream="i",
-            beats={"words": beats},
-            gaps=tuple(gaps) or (0,),
-        )
+        for store in STORES:
+            rows = store in (SUMS, MASKS)
+            unit = component.products if store == SUMS else component.passes
+            names = []
+            for part in ("write", "to" if rows else "address", "value"):
+                names.append(f"{store}_{part}")
+                probes[names[-1]] = getattr(unit, names[-1])
+            watches.append(Watch(name=store, when=names[:1], data=names))
+        engines: dict[Engine, CoreEngine] = {
+            Engine.ARRAY: component.products,
+            Engine.VECTOR: component.passes,
+            Engine.IN: component.move_in,
+            Engine.OUT: component.move_out,
+        }
+        for engine, unit_of_engine in engines.items():
+            name = _done(engine)
+            probes[name] = unit_of_engine.chunk_done
+            watches.append(Watch(name=name, when=(name,)))
+        banks = compiled.config.banks
         self._environment = Environment(
-            simulation,
-            source,
-            Sink(stream="o", stalls=tuple(stalls) or (0,)),
+            prepare(component, simulator, probes=probes),
+            Source(stream="i", beats={"words": np.zeros((0, banks), np.int64)}, gaps=gaps),
+            Sink(stream="o", stalls=stalls),
             Watch(name="in", when=("i_valid", "i_ready"), data=("i_words",)),
             Watch(name="out", when=("o_valid", "o_ready"), data=("o_words", "o_last")),
+            Watch(name="done", when=("done",), data=("wrong",)),
             *watches,
         )
         self._state = self._environment.initial()
+        self._loaded: Program | None = None
+        #: Clocks that a program took the last time, by its name and the number of steps.
+        self._took: dict[tuple[str, int], int] = {}
         self.clock = 0
 
-    def _advance(self, clocks: int, inputs: dict[str, Codes], into: _Recording | None) -> Codes:
-        """Simulate some clocks; returns `done` and `wrong` at the last one."""
-        self._state, played = self._environment.advance(self._state, clocks, inputs=inputs)
-        if into is not None:
-            for name, events in played.events.items():
-                into.events.setdefault(name, []).append(events)
-            into.counts.append(np.asarray(played.outputs["counts"], np.int64))
+    def send(self, beats: Codes) -> None:
+        """Give the input stream further beats, (beats, banks)."""
+        self._environment.send(self._state, "i", {"words": beats})
+
+    def _advance(self, clocks: int, inputs: dict[str, Codes]) -> dict[str, NDArray[np.void]]:
+        """Simulate some clocks; returns their events."""
+        self._state, played = self._environment.advance(
+            self._state, clocks, inputs=inputs, trace=False
+        )
         self.clock += clocks
-        return np.array([played.outputs[name][-1] for name in ("done", "wrong")])
+        return played.events
+
+    def _load(self, program: Program) -> None:
+        """Write the lists of a program."""
+        if self._loaded is program:
+            return
+        for engine in Engine:
+            if words := program.words(engine):
+                given = {
+                    "list_write": np.full(len(words), 1 << engine),
+                    "list_to": np.arange(len(words)),
+                    "list_value": np.array(words),
+                }
+                self._advance(len(words), given)
+        self._loaded = program
 
     def run(self, program: Program, steps: int, rate: int = 0, most: int = MOST) -> Ran:
         """Carry out a program.
@@ -202,18 +201,10 @@ class Machine:
         RuntimeError
             It is not done after `most` clocks.
         """
-        last = []
-        for engine in Engine:
-            words = program.words(engine)
-            last.append(max(0, len(words) - words_of(INSTRUCTIONS[engine])))
-            if words:
-                one = np.ones(len(words), np.int64)
-                given = {
-                    "list_write": one << engine,
-                    "list_to": np.arange(len(words)),
-                    "list_value": np.array(words),
-                }
-                self._advance(len(words), given, None)
+        self._load(program)
+        last = [
+            max(0, len(program.words(engine)) - words_of(INSTRUCTIONS[engine])) for engine in Engine
+        ]
         constant = {
             "first": np.zeros((1, len(Engine)), np.int64),
             "last": np.array([last]),
@@ -222,14 +213,37 @@ class Machine:
             "steps": np.array([steps]),
             "rate": np.array([rate]),
         }
-        self._advance(1, constant | {"start": np.array([1])}, None)
-        recording = _Recording(start=self.clock)
-        batch = {name: np.repeat(value, _BATCH, axis=0) for name, value in constant.items()}
-        while self.clock - recording.start < most:
-            done, wrong = self._advance(_BATCH, batch, recording)
-            if done:
-                return recording.ran(int(wrong))
+        self._advance(1, constant | {"start": np.array([1])})
+        start = self.clock
+        clocks = self._took.get((program.name, steps), _BATCH)
+        parts: list[dict[str, NDArray[np.void]]] = []
+        while self.clock - start < most:
+            inputs = {name: np.repeat(value, clocks, axis=0) for name, value in constant.items()}
+            parts.append(self._advance(clocks, inputs))
+            if len(idle := parts[-1]["done"]):
+                took = int(idle["clock"][0]) - start + 1
+                self._took[program.name, steps] = took
+                return _joined(start, took, parts, int(idle["wrong"][-1]))
+            clocks = _BATCH
         raise RuntimeError(f"{program.name}: not done after {most} clocks")
+
+
+def _done(engine: Engine) -> str:
+    """Return the name of the events of an engine's chunks that are done."""
+    return f"done_{engine.name.lower()}"
+
+
+def _joined(
+    start: int, clocks: int, parts: Sequence[Mapping[str, NDArray[np.void]]], wrong: int
+) -> Ran:
+    """Return the events of some batches as a whole."""
+    events = {}
+    for name in parts[0]:
+        events[name] = np.concatenate([part[name] for part in parts])
+        events[name]["clock"] -= start
+    del events["done"]
+    done = {engine: events.pop(_done(engine))["clock"].astype(np.int64) for engine in Engine}
+    return Ran(start=start, clocks=clocks, events=events, done=done, wrong=wrong)
 
 
 def matrices(words: Sequence[Words], beats: NDArray[np.void], beat: int) -> list[Codes]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from golden.core.isa import Engine
 from golden.core.lower import Compiled
+from golden.core.twin import STORES
 from golden.datasets import Dataset
-from golden.training import new_trainer
+from golden.training import Trainer, new_trainer
 from golden.training.step.record import Record
 from gradloom.core.check import Difference, differences
 from gradloom.core.machine import MOST, Machine, batch_of, sample_beats, weight_beats
@@ -59,11 +59,12 @@ class Compared:
         )
 
 
-def _blocks(compiled: Compiled, dataset: Dataset, steps: int) -> Iterator[tuple[int, list[Record]]]:
+def _blocks(
+    compiled: Compiled, dataset: Dataset, steps: int, trainer: Trainer[Any]
+) -> Iterator[tuple[int, list[Record]]]:
     """Yield the records of some steps in blocks, each with log2 of its learning rate."""
-    trainer = new_trainer(compiled.recipe, dataset)
     records: list[Record] = []
-    rate = compiled.recipe.rate(0)
+    rate = compiled.recipe.rate(trainer.epoch)
     walk = trainer.walk(dataset, records.append)
     for _ in range(steps):
         now = compiled.recipe.rate(trainer.epoch)
@@ -82,8 +83,8 @@ def compare_steps(
     steps: int,
     *,
     simulator: SimulatorName = "cxxrtl",
-    gaps: tuple[int, ...] = (),
-    stalls: tuple[int, ...] = (),
+    gaps: tuple[int, ...] = (0,),
+    stalls: tuple[int, ...] = (0,),
     most: int = MOST,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Compared:
@@ -117,27 +118,20 @@ def compare_steps(
     whole = len(dataset.train_images) // recipe.batch * recipe.epochs
     if not 1 <= steps <= whole:
         raise ValueError(f"steps = {steps}: allowed are 1 to {whole}, the whole training")
-    beats = [weight_beats(compiled, new_trainer(recipe, dataset).weights)]
-    for _, records in _blocks(compiled, dataset, steps):
-        beats += [sample_beats(compiled, *batch_of(record)) for record in records]
-    machine = Machine(
-        compiled,
-        np.concatenate(beats),
-        simulator=simulator,
-        gaps=gaps,
-        stalls=stalls,
-        writes=True,
-    )
+    trainer = new_trainer(recipe, dataset)
+    machine = Machine(compiled, simulator=simulator, gaps=gaps, stalls=stalls)
+    machine.send(weight_beats(compiled, trainer.weights))
     machine.run(compiled.load, 1, most=most)
     done = clocks = chunks = 0
     writes: dict[str, int] = {}
     found: list[Difference] = []
-    for rate, records in _blocks(compiled, dataset, steps):
+    for rate, records in _blocks(compiled, dataset, steps, trainer):
+        for record in records:
+            machine.send(sample_beats(compiled, *batch_of(record)))
         ran = machine.run(compiled.train, len(records), rate, most)
         found = list(differences(compiled, compiled.train, records, ran))
-        for name, events in ran.events.items():
-            if name not in ("in", "out"):
-                writes[name] = writes.get(name, 0) + len(events)
+        for name in STORES:
+            writes[name] = writes.get(name, 0) + len(ran.events[name])
         clocks += int(max(last[-1] for last in ran.done.values() if len(last)))
         chunks += sum(len(ran.done[engine]) for engine in (Engine.ARRAY, Engine.VECTOR))
         done += len(records)

@@ -69,6 +69,8 @@ class CoreEngine(wiring.Component):
         Chunks that it has finished since `clear`, modulo 2^16.
     clear : In(1)
         A program is begun.
+    chunk_done : Out(1)
+        A chunk is finished.
     busy : Out(1)
         Something is on its way.
     """
@@ -76,6 +78,7 @@ class CoreEngine(wiring.Component):
     commands: Any
     count: Signal
     clear: Signal
+    chunk_done: Signal
     busy: Signal
 
     def __init__(self, kind: Any, members: Mapping[str, Member]):
@@ -84,6 +87,7 @@ class CoreEngine(wiring.Component):
                 "commands": In(Commands(kind)),
                 "count": Out(COUNT),
                 "clear": In(1),
+                "chunk_done": Out(1),
                 "busy": Out(1),
                 **members,
             }
@@ -91,6 +95,7 @@ class CoreEngine(wiring.Component):
 
     def counted(self, m: Module, done: Value) -> None:
         """Count a chunk in each clock in which `done` is high."""
+        m.d.comb += self.chunk_done.eq(done)
         with m.If(self.clear):
             m.d.sync += self.count.eq(0)
         with m.Else():

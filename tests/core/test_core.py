@@ -80,14 +80,14 @@ def test_clocks_are_predicted():
 
 def machine_of(core, data, steps, **options):
     """A machine with its weights loaded, and the records of some steps."""
-    trainer = new_trainer(core.recipe, data)
-    beats, records = [weight_beats(core, trainer.weights)], []
+    trainer, records = new_trainer(core.recipe, data), []
+    machine = Machine(core, **options)
+    machine.send(weight_beats(core, trainer.weights))
     walk = trainer.walk(data, records.append)
     for _ in range(steps):
         next(walk)
-    beats += [sample_beats(core, *batch_of(record)) for record in records]
-    # With all writes, so that all tests compile the same.
-    machine = Machine(core, np.concatenate(beats), writes=True, **options)
+    for record in records:
+        machine.send(sample_beats(core, *batch_of(record)))
     machine.run(core.load, 1)
     return machine, records, trainer
 
