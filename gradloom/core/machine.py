@@ -1,7 +1,7 @@
 """A core in a simulator, which carries out one program after another."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ from golden.core.twin import MASKS, STORES, SUMS
 from golden.fixed import Codes
 from golden.training.step.ops import OutputError, Product
 from golden.training.step.record import Record
+from golden.training.systems.wage.trainer import WageTrainer
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
 from gradloom.sim.simulators import SimulatorName, prepare
@@ -266,3 +267,39 @@ def matrices(words: Sequence[Words], beats: NDArray[np.void], beat: int) -> list
         found.append(part.astype(np.int64))
         first += count
     return found
+
+
+def elementwise_states(trainer: WageTrainer) -> list[int]:
+    """Return the states of the elementwise lanes after a trainer's draws so far."""
+    columns, generator = trainer.recipe.columns, trainer.recipe.generator
+    seed = generator.advance(generator.seed, trainer.draws.elementwise * generator.leap)
+    moved = replace(generator, seed=seed)
+    return [moved.lane_seed(columns + lane) for lane in range(columns)]
+
+
+def count_wrong(
+    machine: Machine, trainer: WageTrainer, images: ArrayLike, labels: ArrayLike
+) -> int:
+    """Return the number of images in a wrong class, as the core counts it.
+
+    Images of zeros fill the last batch; they are given the class that the trainer puts them in.
+
+    Parameters
+    ----------
+    machine
+        A core with the trainer's weights in it.
+    trainer
+        The trainer.
+    images, labels
+        As of `Trainer.evaluate`.
+    """
+    core, batch = machine.compiled, trainer.recipe.batch
+    classes = np.asarray(labels, np.int64)
+    (empty,) = trainer.predict(np.zeros((1, *trainer.shape), np.uint8))
+    wrong = 0
+    for pixels, part in trainer.batches(images):
+        given = np.full(batch, empty)
+        given[: part.stop - part.start] = classes[part]
+        machine.send(sample_beats(core, pixels.reshape(batch, -1).astype(np.int64), given))
+        wrong += machine.run(core.test, 1).wrong
+    return wrong

@@ -183,9 +183,22 @@ class Trainer(ABC, Generic[R]):
         outputs = (outputs for outputs, _ in self._evaluated(self._images(images)))
         return np.concatenate([winners(one) for one in outputs])
 
-    def _batches(self, images: NDArray[Any]) -> Iterator[tuple[Tensor, slice]]:
-        """Yield the inputs of a whole batch, the last one padded, and the slice of its images."""
-        batch = self.recipe.batch
+    def batches(self, images: ArrayLike) -> Iterator[tuple[Tensor, slice]]:
+        """Yield whole batches for an evaluation.
+
+        Parameters
+        ----------
+        images
+            As in `evaluate`.
+
+        Yields
+        ------
+        inputs : Tensor
+            Inputs, (batch, height, width, channels); images of zeros fill the last batch.
+        part : slice
+            The images that they are of.
+        """
+        images, batch = self._images(images), self.recipe.batch
         for start in range(0, len(images), batch):
             part = slice(start, min(start + batch, len(images)))
             chosen = images[part]
@@ -197,7 +210,7 @@ class Trainer(ABC, Generic[R]):
     def _evaluated(self, images: NDArray[Any]) -> Iterator[tuple[Tensor, slice]]:
         """Yield the outputs of a batch, (images, classes), and the slice of its images."""
         lanes = self._evaluation_lanes()
-        for pixels, part in self._batches(images):
+        for pixels, part in self.batches(images):
             yield self._outputs(pixels, lanes)[: part.stop - part.start], part
 
     def walk(
