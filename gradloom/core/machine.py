@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.core.field import words_of
+from golden import check
+from golden.core.field import WORD, words_of
 from golden.core.isa import INSTRUCTIONS, Engine
 from golden.core.layout import Words
 from golden.core.lower import Compiled
 from golden.core.program import Program
+from golden.core.registers import READ_LATENCY, Registers
 from golden.core.twin import MASKS, STORES, SUMS
 from golden.fixed import Codes
 from golden.training.step.ops import OutputError, Product
@@ -18,6 +20,7 @@ from golden.training.step.record import Record
 from golden.training.systems.wage.trainer import WageTrainer
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
+from gradloom.sim.play import Played
 from gradloom.sim.simulators import SimulatorName, prepare
 from hdl.core.core import Core
 from hdl.core.engine import CoreEngine
@@ -119,6 +122,7 @@ class Machine:
         stalls: Sequence[int] = (0,),
     ):
         self.compiled = compiled
+        self.registers = Registers(compiled.config)
         component = Core(compiled.config)
         # All that anybody wants to see of a core is recorded, so that it is compiled once.
         probes = {}
@@ -161,13 +165,13 @@ class Machine:
         """Give the input stream further beats, (beats, banks)."""
         self._environment.send(self._state, "i", {"words": beats})
 
-    def _advance(self, clocks: int, inputs: dict[str, Codes]) -> dict[str, NDArray[np.void]]:
-        """Simulate some clocks; returns their events."""
+    def _advance(self, clocks: int, inputs: dict[str, Codes], trace: bool = False) -> Played:
+        """Simulate some clocks; returns their events and, if wanted, the traces of all ports."""
         self._state, played = self._environment.advance(
-            self._state, clocks, inputs=inputs, trace=False
+            self._state, clocks, inputs=inputs, trace=trace
         )
         self.clock += clocks
-        return played.events
+        return played
 
     def _load(self, program: Program) -> None:
         """Write the lists of a program."""
@@ -182,6 +186,69 @@ class Machine:
                 }
                 self._advance(len(words), given)
         self._loaded = program
+
+    def write(self, *accesses: tuple[str, int]) -> None:
+        """Write registers, one in each clock.
+
+        Parameters
+        ----------
+        accesses
+            Names of registers, and words.
+        """
+        table = self.registers
+        given = {
+            "bus_address": np.array([table.named(name).address for name, _ in accesses]),
+            "bus_write": np.ones(len(accesses), np.int64),
+            "bus_value": np.array([value for _, value in accesses]),
+        }
+        self._advance(len(accesses), given)
+
+    def read(self, *names: str) -> list[int]:
+        """Return the words of registers, read one in each clock."""
+        clocks = len(names) + READ_LATENCY
+        given = {
+            "bus_address": np.zeros(clocks, np.int64),
+            "bus_read": np.zeros(clocks, np.int64),
+        }
+        given["bus_address"][: len(names)] = [self.registers.named(name).address for name in names]
+        given["bus_read"][: len(names)] = 1
+        words = self._advance(clocks, given, trace=True).outputs["bus_data"][READ_LATENCY:]
+        return [int(word) for word in words]
+
+    def load_lanes(self, states: Sequence[int]) -> None:
+        """Set the states of the elementwise lanes' generators; no program runs.
+
+        Parameters
+        ----------
+        states
+            A state of every lane, as `golden.lfsr.Lanes.states`.
+
+        Raises
+        ------
+        ValueError
+            The number of states is wrong, or one is out of range.
+        """
+        config = self.compiled.config
+        if len(states) != config.columns:
+            raise ValueError(f"{len(states)} states: the core has {config.columns} lanes")
+        most = (1 << config.generator.bits) - 1
+        accesses = [("lane", 0)]
+        for lane, state in enumerate(states):
+            state = check.whole(f"state of lane {lane}", state, 1, most)
+            accesses += [("lane_high", state >> WORD), ("lane_low", state & (1 << WORD) - 1)]
+        self.write(*accesses)
+
+    def lanes(self) -> list[int]:
+        """Return the states of the elementwise lanes' generators; no program runs.
+
+        They continue in golden as `golden.lfsr.Lanes.at(generator, states, first=columns)`.
+        """
+        found = []
+        for lane in range(self.compiled.config.columns):
+            self.write(("lane", lane))
+            low, high = self.read("lane_low", "lane_high")
+            found.append(high << WORD | low)
+        return found
 
     def run(self, program: Program, steps: int, rate: int = 0, most: int = MOST) -> Ran:
         """Carry out a program.
@@ -220,7 +287,7 @@ class Machine:
         parts: list[dict[str, NDArray[np.void]]] = []
         while self.clock - start < most:
             inputs = {name: np.repeat(value, clocks, axis=0) for name, value in constant.items()}
-            parts.append(self._advance(clocks, inputs))
+            parts.append(self._advance(clocks, inputs).events)
             if len(idle := parts[-1]["done"]):
                 took = int(idle["clock"][0]) - start + 1
                 self._took[program.name, steps] = took
