@@ -1,6 +1,5 @@
 """The table of registers, and the registers of a core in the simulator."""
 
-import numpy as np
 import pytest
 from small_cores import small
 
