@@ -1,7 +1,7 @@
 """A core in a simulator, which carries out one program after another."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from golden.core.isa import INSTRUCTIONS, Engine
 from golden.core.layout import Words
 from golden.core.lower import Compiled
 from golden.core.program import Program
+from golden.core.register import Fault, State
 from golden.core.registers import READ_LATENCY, Registers
 from golden.core.twin import MASKS, STORES, SUMS
 from golden.fixed import Codes
@@ -23,12 +24,13 @@ from gradloom.sim.environment import Part
 from gradloom.sim.play import Played
 from gradloom.sim.simulators import SimulatorName, prepare
 from hdl.core.core import Core
-from hdl.core.engine import CoreEngine
 
 #: Clocks that are simulated at a time.
 _BATCH = 2048
 #: Clocks after which a program must be done.
 MOST = 100_000_000
+#: Clocks from the last write of a program, at the most, until its end is in the status.
+_ENDING = 16
 
 
 def batch_of(record: Record) -> tuple[Codes, Codes]:
@@ -53,19 +55,30 @@ def sample_beats(compiled: Compiled, codes: Codes, labels: ArrayLike) -> Codes:
     Returns
     -------
     Codes
-        Beats, (beats, banks).
+        Beats, (beats, banks + 1): words, and `last`, which is 1 in the last one.
     """
     rows = padded_rows(codes, compiled.config.banks)
     label = np.broadcast_to(
         np.asarray(labels, np.int64)[:, None, None], (len(rows), 1, rows.shape[2])
     )
-    return np.concatenate([rows, label], axis=1).reshape(-1, rows.shape[2])
+    return _stream(np.concatenate([rows, label], axis=1))
 
 
 def weight_beats(compiled: Compiled, weights: Iterable[Codes]) -> Codes:
-    """Return stored weights as the input stream carries them, row by row. Shape (beats, banks)."""
+    """Return stored weights as the input stream carries them, row by row.
+
+    Shape (beats, banks + 1): words, and `last`, which is 1 in the last beat of each layer.
+    """
     banks = compiled.config.banks
-    return np.concatenate([padded_rows(each, banks).reshape(-1, banks) for each in weights])
+    return np.concatenate([_stream(padded_rows(each, banks)) for each in weights])
+
+
+def _stream(rows: Codes) -> Codes:
+    """Return rows of beats as beats with `last`."""
+    beats = rows.reshape(-1, rows.shape[2])
+    last = np.zeros((len(beats), 1), np.int64)
+    last[-1] = 1
+    return np.concatenate([beats, last], axis=1)
 
 
 def padded_rows(matrix: ArrayLike, beat: int) -> Codes:
@@ -82,8 +95,6 @@ class Ran:
     ----------
     start
         The simulation's clock that is clock 0 of the program's schedule.
-    clocks
-        Clocks until everything was done.
     events
         Events by name: the writes of the stores, `in` and `out` for the beats of the streams,
         with clocks of the schedule.
@@ -91,13 +102,67 @@ class Ran:
         Clock of every chunk's last write, by engine.
     wrong
         Wrong classes of the program.
+    steps
+        Whole steps.
     """
 
     start: int
-    clocks: int
     events: dict[str, NDArray[np.void]]
     done: dict[Engine, Codes]
     wrong: int
+    steps: int
+
+    @property
+    def clocks(self) -> int:
+        """Clocks from the start to the last write."""
+        return 1 + max(int(clocks[-1]) for clocks in self.done.values() if len(clocks))
+
+
+class CoreError(RuntimeError):
+    """A core has ended a program with a fault.
+
+    Parameters
+    ----------
+    program
+        The program.
+    kind
+        The fault.
+    engine, instruction, chunk, step
+        Where it was: engine, first word of the instruction in its list, chunk, and step.
+    """
+
+    def __init__(
+        self, program: Program, kind: Fault, engine: Engine, instruction: int, chunk: int, step: int
+    ):
+        self.kind = kind
+        self.engine = engine
+        self.instruction = instruction
+        self.chunk = chunk
+        self.step = step
+        tasks = program[engine]
+        number = instruction // words_of(INSTRUCTIONS[engine])
+        name = tasks[number].name if number < len(tasks) else f"word {instruction}"
+        super().__init__(
+            f"{program.name}: {kind.text}: {name} (engine {engine.name.lower()}), chunk {chunk}, "
+            f"step {step}"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class Recording:
+    """What is recorded of a program, batch by batch."""
+
+    start: int
+    parts: list[dict[str, NDArray[np.void]]] = field(default_factory=list)
+
+    def ran(self, wrong: int, steps: int) -> Ran:
+        """Return it as a whole."""
+        events = {}
+        for name in self.parts[0]:
+            events[name] = np.concatenate([part[name] for part in self.parts])
+            events[name]["clock"] -= self.start
+        done = {engine: events.pop(_done(engine))["clock"].astype(np.int64) for engine in Engine}
+        return Ran(start=self.start, events=events, done=done, wrong=wrong, steps=steps)
 
 
 class Machine:
@@ -135,24 +200,17 @@ class Machine:
                 names.append(f"{store}_{part}")
                 probes[names[-1]] = getattr(unit, names[-1])
             watches.append(Watch(name=store, when=names[:1], data=names))
-        engines: dict[Engine, CoreEngine] = {
-            Engine.ARRAY: component.products,
-            Engine.VECTOR: component.passes,
-            Engine.IN: component.move_in,
-            Engine.OUT: component.move_out,
-        }
-        for engine, unit_of_engine in engines.items():
+        for engine in Engine:
             name = _done(engine)
-            probes[name] = unit_of_engine.chunk_done
+            probes[name] = component.engines[engine].ended
             watches.append(Watch(name=name, when=(name,)))
-        banks = compiled.config.banks
+        nothing = np.zeros((0, compiled.config.banks), np.int64)
         self._environment = Environment(
             prepare(component, simulator, probes=probes),
-            Source(stream="i", beats={"words": np.zeros((0, banks), np.int64)}, gaps=gaps),
+            Source(stream="i", beats={"words": nothing, "last": nothing[:, 0]}, gaps=gaps),
             Sink(stream="o", stalls=stalls),
             Watch(name="in", when=("i_valid", "i_ready"), data=("i_words",)),
             Watch(name="out", when=("o_valid", "o_ready"), data=("o_words", "o_last")),
-            Watch(name="done", when=("done",), data=("wrong",)),
             *watches,
         )
         self._state = self._environment.initial()
@@ -162,30 +220,24 @@ class Machine:
         self.clock = 0
 
     def send(self, beats: Codes) -> None:
-        """Give the input stream further beats, (beats, banks)."""
-        self._environment.send(self._state, "i", {"words": beats})
+        """Give the input stream further beats, (beats, banks + 1): words, and `last`."""
+        self._environment.send(self._state, "i", {"words": beats[:, :-1], "last": beats[:, -1]})
 
-    def _advance(self, clocks: int, inputs: dict[str, Codes], trace: bool = False) -> Played:
+    def _advance(
+        self,
+        clocks: int,
+        inputs: dict[str, Codes],
+        into: Recording | None = None,
+        trace: bool = False,
+    ) -> Played:
         """Simulate some clocks; returns their events and, if wanted, the traces of all ports."""
         self._state, played = self._environment.advance(
             self._state, clocks, inputs=inputs, trace=trace
         )
+        if into is not None:
+            into.parts.append(played.events)
         self.clock += clocks
         return played
-
-    def _load(self, program: Program) -> None:
-        """Write the lists of a program."""
-        if self._loaded is program:
-            return
-        for engine in Engine:
-            if words := program.words(engine):
-                given = {
-                    "list_write": np.full(len(words), 1 << engine),
-                    "list_to": np.arange(len(words)),
-                    "list_value": np.array(words),
-                }
-                self._advance(len(words), given)
-        self._loaded = program
 
     def write(self, *accesses: tuple[str, int]) -> None:
         """Write registers, one in each clock.
@@ -195,25 +247,36 @@ class Machine:
         accesses
             Names of registers, and words.
         """
-        table = self.registers
-        given = {
-            "bus_address": np.array([table.named(name).address for name, _ in accesses]),
-            "bus_write": np.ones(len(accesses), np.int64),
-            "bus_value": np.array([value for _, value in accesses]),
-        }
-        self._advance(len(accesses), given)
+        self._advance(len(accesses), self._accesses(writes=accesses))
 
-    def read(self, *names: str) -> list[int]:
-        """Return the words of registers, read one in each clock."""
+    def read(self, *names: str, into: Recording | None = None) -> list[int]:
+        """Return the words of registers, read one in each clock.
+
+        Parameters
+        ----------
+        names
+            Names of the registers.
+        into
+            Where the clocks are recorded.
+        """
         clocks = len(names) + READ_LATENCY
-        given = {
-            "bus_address": np.zeros(clocks, np.int64),
-            "bus_read": np.zeros(clocks, np.int64),
+        played = self._advance(clocks, self._accesses(reads=names), into, trace=True)
+        return [int(word) for word in played.outputs["bus_data"][READ_LATENCY:]]
+
+    def _accesses(
+        self, writes: Sequence[tuple[str, int]] = (), reads: Sequence[str] = ()
+    ) -> dict[str, Codes]:
+        """Return the bus's inputs for writes, one in each clock, and for reads after these."""
+        names = [*(name for name, _ in writes), *reads]
+        rest = [0] * READ_LATENCY if reads else []
+        addresses = [self.registers.named(name).address for name in names]
+        values = [value for _, value in writes]
+        return {
+            "bus_address": np.array([*addresses, *rest]),
+            "bus_write": np.array([*(1 for _ in writes), *(0 for _ in reads), *rest]),
+            "bus_value": np.array([*values, *(0 for _ in reads), *rest]),
+            "bus_read": np.array([*(0 for _ in writes), *(1 for _ in reads), *rest]),
         }
-        given["bus_address"][: len(names)] = [self.registers.named(name).address for name in names]
-        given["bus_read"][: len(names)] = 1
-        words = self._advance(clocks, given, trace=True).outputs["bus_data"][READ_LATENCY:]
-        return [int(word) for word in words]
 
     def load_lanes(self, states: Sequence[int]) -> None:
         """Set the states of the elementwise lanes' generators; no program runs.
@@ -250,6 +313,53 @@ class Machine:
             found.append(high << WORD | low)
         return found
 
+    def clocks(self) -> dict[Engine, dict[State, int]]:
+        """Return how many clocks each engine was in each state, since the last call or start."""
+        self.write(("control", self.registers.named("control")["latch"].mask))
+        names = [f"{e.name.lower()}_{state.name.lower()}" for e in Engine for state in State]
+        words = iter(self.read(*names))
+        return {engine: {state: next(words) for state in State} for engine in Engine}
+
+    def reset(self) -> None:
+        """Reset the core softly: whatever runs is dropped, and a fault is cleared.
+
+        The generators of the lanes are as after power-up; weights and programs stay.
+        """
+        self.write(("control", self.registers.named("control")["reset"].mask))
+        self._advance(1, {})
+
+    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
+        """Write a program, unless it is there, and its numbers; see `run`."""
+        if self._loaded is not program:
+            self._load(program)
+        self.write(
+            ("engines", sum(bool(program[engine]) << engine for engine in Engine)),
+            ("steps", steps),
+            ("rate_step", 0),
+            ("rate", self.registers.named("rate")["value"].within(rate)),
+        )
+
+    def _load(self, program: Program) -> None:
+        """Write the lists of a program."""
+        for engine in Engine:
+            words = program.words(engine)
+            name = engine.name.lower()
+            last = max(0, len(words) - words_of(INSTRUCTIONS[engine]))
+            self.write(
+                ("program_at", self.registers.named("program_at")["list"].within(engine)),
+                *(("program", word) for word in words),
+                (f"first_{name}", 0),
+                (f"last_{name}", last),
+                (f"total_{name}", program.chunks(engine)),
+            )
+        self._loaded = program
+
+    def start(self) -> Recording:
+        """Begin the program; the next clock is clock 0 of its schedule."""
+        self.write(("control", self.registers.named("control")["start"].mask))
+        self._advance(1, {})
+        return Recording(start=self.clock)
+
     def run(self, program: Program, steps: int, rate: int = 0, most: int = MOST) -> Ran:
         """Carry out a program.
 
@@ -266,52 +376,49 @@ class Machine:
 
         Raises
         ------
+        CoreError
+            The core has found a fault.
         RuntimeError
             It is not done after `most` clocks.
         """
-        self._load(program)
-        last = [
-            max(0, len(program.words(engine)) - words_of(INSTRUCTIONS[engine])) for engine in Engine
-        ]
-        constant = {
-            "first": np.zeros((1, len(Engine)), np.int64),
-            "last": np.array([last]),
-            "totals": np.array([[program.chunks(engine) for engine in Engine]]),
-            "used": np.array([sum(bool(program[engine]) << engine for engine in Engine)]),
-            "steps": np.array([steps]),
-            "rate": np.array([rate]),
-        }
-        self._advance(1, constant | {"start": np.array([1])})
-        start = self.clock
+        self.prepare(program, steps, rate)
+        recording = self.start()
         clocks = self._took.get((program.name, steps), _BATCH)
-        parts: list[dict[str, NDArray[np.void]]] = []
-        while self.clock - start < most:
-            inputs = {name: np.repeat(value, clocks, axis=0) for name, value in constant.items()}
-            parts.append(self._advance(clocks, inputs).events)
-            if len(idle := parts[-1]["done"]):
-                took = int(idle["clock"][0]) - start + 1
-                self._took[program.name, steps] = took
-                return _joined(start, took, parts, int(idle["wrong"][-1]))
+        while self.clock - recording.start < most:
+            self._advance(clocks, {}, recording)
+            if not self.running(recording):
+                ran = self.ended(program, recording)
+                self._took[program.name, steps] = ran.clocks + _ENDING
+                return ran
             clocks = _BATCH
         raise RuntimeError(f"{program.name}: not done after {most} clocks")
+
+    def running(self, into: Recording | None = None) -> bool:
+        """Return whether a program runs."""
+        (status,) = self.read("status", into=into)
+        return bool(self.registers.named("status")["running"].of(status))
+
+    def ended(self, program: Program, recording: Recording) -> Ran:
+        """Return what a program did that has ended.
+
+        Raises
+        ------
+        CoreError
+            It has ended with a fault.
+        """
+        names = ("fault", "fault_instruction", "fault_chunk", "fault_step", "wrong", "steps_done")
+        fault, instruction, chunk, step, wrong, steps = self.read(*names)
+        register = self.registers.named("fault")
+        kind = tuple(Fault)[register["kind"].of(fault)]
+        if kind is not Fault.NONE:
+            engine = Engine(register["engine"].of(fault))
+            raise CoreError(program, kind, engine, instruction, chunk, step)
+        return recording.ran(wrong, steps)
 
 
 def _done(engine: Engine) -> str:
     """Return the name of the events of an engine's chunks that are done."""
     return f"done_{engine.name.lower()}"
-
-
-def _joined(
-    start: int, clocks: int, parts: Sequence[Mapping[str, NDArray[np.void]]], wrong: int
-) -> Ran:
-    """Return the events of some batches as a whole."""
-    events = {}
-    for name in parts[0]:
-        events[name] = np.concatenate([part[name] for part in parts])
-        events[name]["clock"] -= start
-    del events["done"]
-    done = {engine: events.pop(_done(engine))["clock"].astype(np.int64) for engine in Engine}
-    return Ran(start=start, clocks=clocks, events=events, done=done, wrong=wrong)
 
 
 def matrices(words: Sequence[Words], beats: NDArray[np.void], beat: int) -> list[Codes]:
