@@ -37,11 +37,11 @@ from gradloom.core.machine import (
     Ran,
     batch_of,
     count_wrong,
-    elementwise_states,
     matrices,
     sample_beats,
     weight_beats,
 )
+from gradloom.core.start import lane_states
 
 SETTINGS = "network=128FC", "batch=64", "epochs=1"
 #: Steps of which every write is compared.
@@ -167,7 +167,7 @@ def main() -> None:
     machine.send(weight_beats(core, trainer.weights))
     machine.run(core.load, 1)
     if standing.steps:
-        machine.load_lanes(elementwise_states(trainer))
+        machine.load_lanes(lane_states(trainer))
     weights = Weights(core, trainer.weights)
     wanted = min(given.steps, len(dataset.train_images) // core.recipe.batch)
 

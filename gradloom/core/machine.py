@@ -1,7 +1,7 @@
 """A core in a simulator, which carries out one program after another."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,7 @@ from golden.training.systems.wage.trainer import WageTrainer
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
 from gradloom.sim.play import Played
+from gradloom.sim.simulation import Simulation
 from gradloom.sim.simulators import SimulatorName, prepare
 from hdl.core.core import Core
 
@@ -323,10 +324,44 @@ class Machine:
     def reset(self) -> None:
         """Reset the core softly: whatever runs is dropped, and a fault is cleared.
 
-        The generators of the lanes are as after power-up; weights and programs stay.
+        The generators of the lanes are as after power-up; weights and programs stay. Beats that
+        were not taken are dropped too, and gaps and stalls begin again.
         """
         self.write(("control", self.registers.named("control")["reset"].mask))
         self._advance(1, {})
+        self._state, self.clock = self._environment.begun_again(self._state), 0
+
+    def interrupt(self, program: Program, steps: int, rate: int, clocks: int) -> None:
+        """Begin a program, and reset the core after some clocks."""
+        self.prepare(program, steps, rate)
+        self.start()
+        self._advance(clocks, {})
+        self.reset()
+
+    def traced(
+        self, program: Program, steps: int, rate: int, first: int, last: int
+    ) -> tuple[Simulation, Played]:
+        """Carry out the beginning of a program, and return all ports and probes of some clocks.
+
+        Parameters
+        ----------
+        program, steps, rate
+            See `run`.
+        first, last
+            Clocks of the schedule.
+
+        Returns
+        -------
+        simulation : Simulation
+            The core in its simulator, for its ports.
+        played : Played
+            Their traces.
+        """
+        self.prepare(program, steps, rate)
+        self.start()
+        if first > 0:
+            self._advance(first, {})
+        return self._environment.simulation, self._advance(last - first + 1, {}, trace=True)
 
     def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
         """Write a program, unless it is there, and its numbers; see `run`."""
@@ -441,14 +476,6 @@ def matrices(words: Sequence[Words], beats: NDArray[np.void], beat: int) -> list
         found.append(part.astype(np.int64))
         first += count
     return found
-
-
-def elementwise_states(trainer: WageTrainer) -> list[int]:
-    """Return the states of the elementwise lanes after a trainer's draws so far."""
-    columns, generator = trainer.recipe.columns, trainer.recipe.generator
-    seed = generator.advance(generator.seed, trainer.draws.elementwise * generator.leap)
-    moved = replace(generator, seed=seed)
-    return [moved.lane_seed(columns + lane) for lane in range(columns)]
 
 
 def count_wrong(

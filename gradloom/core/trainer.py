@@ -21,11 +21,11 @@ from golden.training.trainers.trainer import winners
 from gradloom.core.machine import (
     Machine,
     Ran,
-    elementwise_states,
     matrices,
     sample_beats,
     weight_beats,
 )
+from gradloom.core.start import lane_states
 from gradloom.sim.simulators import SimulatorName
 
 
@@ -90,7 +90,7 @@ class CoreTrainer(WageTrainer):
         """Return the weights that are in the core, whose lanes must be where they ought to be."""
         machine, core = self.machine, self.compiled
         ran = machine.run(core.dump, 1)
-        if machine.lanes() != elementwise_states(self):
+        if machine.lanes() != lane_states(self):
             raise RuntimeError(
                 f"the core's lanes are not in the states after {self.draws.elementwise} draws"
             )
@@ -103,7 +103,7 @@ class CoreTrainer(WageTrainer):
             assert self._known is not None
             machine.send(weight_beats(self.compiled, self._known))
             machine.run(self.compiled.load, 1)
-            machine.load_lanes(elementwise_states(self))
+            machine.load_lanes(lane_states(self))
             self._placed = True
         return machine
 

@@ -246,6 +246,14 @@ class Environment:
         number, source = self._sources[stream]
         state.surroundings.send(number, source.rows(self._layout, beats))
 
+    def begun_again(self, state: EnvironmentState) -> EnvironmentState:
+        """Return the design of a state with all parts as at the beginning, at clock 0 of theirs.
+
+        Beats that a source has not sent are gone. The state that is given cannot be used any more.
+        """
+        surroundings = self.simulation.surround(self._text, self._names)
+        return EnvironmentState(state.simulation, surroundings)
+
     def words(self, state: EnvironmentState, name: str) -> NDArray[np.int64]:
         """Return the contents of a memory, given the name of its stream of requests.
 

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_cores import random_images, small
+from small_cores import changed, random_images, small
 
 from golden.core.index import Index
 from golden.core.isa import Engine
 from golden.core.lower import compiled
 from golden.core.lowering import Gradients
-from golden.core.program import Program
 from golden.core.schedule import schedule
 from golden.training import Bits, new_trainer
 from golden.training.step.ops import OutputError
@@ -100,16 +99,6 @@ def test_programs_follow_each_other():
     assert machine.run(core.test, 2).wrong == sum(wrong[2:])
     # And again from where it stands.
     assert machine.run(core.dump, 1).events["out"]["o_words"].tolist() == dumped["o_words"].tolist()
-
-
-def changed(program, engine, number, **changes):
-    """A program with one instruction changed; its chunks and meaning stay."""
-    tasks = list(program.tasks)
-    of_engine = list(tasks[engine])
-    task = of_engine[number]
-    of_engine[number] = replace(task, instruction=replace(task.instruction, **changes))
-    tasks[engine] = tuple(of_engine)
-    return Program(name=program.name, tasks=tuple(tasks))
 
 
 def faults(core):
