@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from amaranth.hdl import Signal
 from numpy.typing import ArrayLike, NDArray
 
 from golden import check
@@ -19,6 +20,7 @@ from golden.fixed import Codes
 from golden.training.step.ops import OutputError, Product
 from golden.training.step.record import Record
 from golden.training.systems.wage.trainer import WageTrainer
+from golden.twin import Trace
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
 from gradloom.sim.play import Played
@@ -177,6 +179,8 @@ class Machine:
         Name of the simulator.
     gaps, stalls
         Idle clocks before beats of the input and of the output stream; they are repeated.
+    batch
+        Clocks after which it is seen whether a program is done.
     """
 
     def __init__(
@@ -186,12 +190,18 @@ class Machine:
         simulator: SimulatorName = "cxxrtl",
         gaps: Sequence[int] = (0,),
         stalls: Sequence[int] = (0,),
+        batch: int = _BATCH,
     ):
         self.compiled = compiled
+        self._batch = batch
         self.registers = Registers(compiled.config)
         component = Core(compiled.config)
         # All that anybody wants to see of a core is recorded, so that it is compiled once.
-        probes = {}
+        probes: dict[str, Signal] = {
+            f"count_{engine}": unit.count for engine, unit in component.engines.items()
+        }
+        probes |= {name: getattr(component.control, name) for name in ("running", "fault")}
+        probes["undefined"] = component.undefined.layers
         watches: list[Part] = []
         for store in STORES:
             rows = store in (SUMS, MASKS)
@@ -240,15 +250,25 @@ class Machine:
         self.clock += clocks
         return played
 
-    def write(self, *accesses: tuple[str, int]) -> None:
+    def advance(self, clocks: int, into: Recording | None = None) -> Trace:
+        """Simulate some clocks, and return the traces of all outputs.
+
+        Beside the ports there are `running`, `fault` and `undefined`, as the registers have them,
+        and the engines' counts of chunks.
+        """
+        return self._advance(clocks, {}, into, trace=True).outputs
+
+    def write(self, *accesses: tuple[str, int], into: Recording | None = None) -> None:
         """Write registers, one in each clock.
 
         Parameters
         ----------
         accesses
             Names of registers, and words.
+        into
+            Where the clocks are recorded.
         """
-        self._advance(len(accesses), self._accesses(writes=accesses))
+        self._advance(len(accesses), self._accesses(writes=accesses), into)
 
     def read(self, *names: str, into: Recording | None = None) -> list[int]:
         """Return the words of registers, read one in each clock.
@@ -324,19 +344,21 @@ class Machine:
     def reset(self) -> None:
         """Reset the core softly: whatever runs is dropped, and a fault is cleared.
 
-        The generators of the lanes are as after power-up; weights and programs stay. Beats that
-        were not taken are dropped too, and gaps and stalls begin again.
+        The generators of the lanes are as after power-up; weights and programs stay.
         """
         self.write(("control", self.registers.named("control")["reset"].mask))
-        self._advance(1, {})
-        self._state, self.clock = self._environment.begun_again(self._state), 0
+        self.advance(1)
 
     def interrupt(self, program: Program, steps: int, rate: int, clocks: int) -> None:
-        """Begin a program, and reset the core after some clocks."""
+        """Begin a program, and reset the core after some clocks.
+
+        Beats that were not taken are dropped; gaps and stalls begin again.
+        """
         self.prepare(program, steps, rate)
         self.start()
         self._advance(clocks, {})
         self.reset()
+        self._state, self.clock = self._environment.begun_again(self._state), 0
 
     def traced(
         self, program: Program, steps: int, rate: int, first: int, last: int
@@ -418,14 +440,14 @@ class Machine:
         """
         self.prepare(program, steps, rate)
         recording = self.start()
-        clocks = self._took.get((program.name, steps), _BATCH)
+        clocks = self._took.get((program.name, steps), self._batch)
         while self.clock - recording.start < most:
             self._advance(clocks, {}, recording)
             if not self.running(recording):
                 ran = self.ended(program, recording)
                 self._took[program.name, steps] = ran.clocks + _ENDING
                 return ran
-            clocks = _BATCH
+            clocks = self._batch
         raise RuntimeError(f"{program.name}: not done after {most} clocks")
 
     def running(self, into: Recording | None = None) -> bool:
