@@ -1,11 +1,9 @@
 """The training core: a network in stores, engines that train it, and their lists."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.core.config import CoreConfig
@@ -70,6 +68,7 @@ class Core(wiring.Component):
                 engine,
                 config.programs[engine],
                 config.banks + 3 if engine is Engine.ARRAY else 3,
+                cells=cells,
             )
             for engine in Engine
         }
@@ -180,18 +179,15 @@ class Core(wiring.Component):
         ]
 
         # Labels.
-        labels: Memory[Any, Any] = Memory(
-            shape=len(move_in.label), depth=config.inputs * config.labels, init=[]
+        label = self.cells.rows(
+            *(m, "labels", config.inputs * config.labels, len(move_in.label)),
+            write=move_in.label_write,
+            to=move_in.label_to,
+            value=move_in.label,
+            row=passes.label_at,
+            clocks=1,
         )
-        m.submodules.labels = labels
-        read, write = labels.read_port(), labels.write_port()
-        m.d.comb += [
-            write.en.eq(move_in.label_write),
-            write.addr.eq(move_in.label_to),
-            write.data.eq(move_in.label),
-            read.addr.eq(passes.label_at),
-            passes.label.eq(read.data),
-        ]
+        m.d.comb += passes.label.eq(label)
 
         # Movers.
         m.d.comb += [

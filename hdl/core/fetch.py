@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from golden.core.field import WORD, words_of
 from golden.core.isa import INSTRUCTIONS, Engine
+from hdl.cells import CELLS, Cells
 from hdl.core.engine import COUNT, Commands
 
 #: Width of a number of steps.
@@ -29,6 +29,8 @@ class Fetch(wiring.Component):
         Words of the list.
     settle
         Clocks from an instruction's last word until it may be taken.
+    cells
+        Technology of the list's memory.
 
     Members
     -------
@@ -68,7 +70,8 @@ class Fetch(wiring.Component):
     loaded: Signal
     done: Signal
 
-    def __init__(self, engine: Engine, words: int, settle: int):
+    def __init__(self, engine: Engine, words: int, settle: int, *, cells: Cells = CELLS["generic"]):
+        self.cells = cells
         self.engine = engine
         self.words = words
         self.settle = settle
@@ -95,15 +98,6 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         size, commands = words_of(self.kind), self.commands
-        memory: Memory[Any, Any] = Memory(shape=WORD, depth=self.words, init=[])
-        m.submodules.list = memory
-        read, write = memory.read_port(), memory.write_port()
-        m.d.comb += [
-            write.addr.eq(self.to),
-            write.data.eq(self.value),
-            write.en.eq(self.write),
-        ]
-
         # The words of the next instruction, one in each clock from the first one of the running
         # one.
         address = Signal(range(self.words + size + 1))
@@ -111,7 +105,14 @@ class Fetch(wiring.Component):
         reading = Signal()
         stored_in = Signal(range(size + 1))
         arrives = Signal()
-        m.d.comb += read.addr.eq(address)
+        given = self.cells.rows(
+            *(m, "list", self.words, WORD),
+            write=self.write,
+            to=self.to,
+            value=self.value,
+            row=address,
+            clocks=1,
+        )
         m.d.sync += [arrives.eq(reading), stored_in.eq(place)]
         with m.If(reading):
             m.d.sync += [address.eq(address + 1), place.eq(place + 1)]
@@ -120,7 +121,7 @@ class Fetch(wiring.Component):
         shadow = [Signal(WORD, name=f"word_{word}", reset_less=True) for word in range(size)]
         for number, word in enumerate(shadow):
             with m.If(arrives & (stored_in == number)):
-                m.d.sync += word.eq(read.data)
+                m.d.sync += word.eq(given)
         coming = Value.cast(commands.next)
         m.d.comb += coming.eq(Cat(shadow)[: len(coming)])
 
@@ -198,18 +199,21 @@ class Fetch(wiring.Component):
             slope = Signal(8, name=f"slope_{k}", reset_less=True)
             one = Signal(COUNT, name=f"one_{k}", reset_less=True)
             two = Signal(COUNT, name=f"two_{k}", reset_less=True)
-            compared = Signal(COUNT, name=f"compared_{k}")
-            waiting = Signal(name=f"waiting_{k}")
-            m.d.comb += [
-                compared.eq(Mux(commands.takes, second, Mux(commands.begins, two, one))),
-                waiting.eq(Mux(commands.takes, wait.on, on)),
-            ]
             with m.If(commands.takes):
                 m.d.sync += [on.eq(wait.on), slope.eq(wait.slope), one.eq(second), two.eq(third)]
             with m.Elif(commands.begins):
                 m.d.sync += [one.eq(two), two.eq(two + slope)]
+            # All limits that may come next are compared: which it is, is known late in the clock.
+            at_second, at_two, at_one = (
+                ~(self.counts[k] - limit)[COUNT - 1] for limit in (second, two, one)
+            )
             further = Signal(name=f"further_{k}")
-            m.d.sync += further.eq(~waiting | ~(self.counts[k] - compared)[COUNT - 1])
+            with m.If(commands.takes):
+                m.d.sync += further.eq(~wait.on | at_second)
+            with m.Elif(commands.begins):
+                m.d.sync += further.eq(~on | at_two)
+            with m.Else():
+                m.d.sync += further.eq(~on | at_one)
             next_pass.append(further)
         settles: Any = commands.next.settle if self.engine is Engine.VECTOR else 0
         settled = Signal()

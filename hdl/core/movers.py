@@ -70,28 +70,46 @@ class MoveNest(Nest):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self.hold(m)
         now, commands = self.now, self.commands
         coming = commands.next
         row = pair(self.address, self.banks, "row", reset_less=False)
-        beat = Signal(16)
         at = Pair(self.high, self.low)
         running, waiting = Signal(), Signal()
         beats, rows = now.loops[2], now.loops[0]
+        free = Signal()
         m.d.comb += [
             self.active.eq(running),
             self.busy.eq(running | waiting),
-            self.last_beat.eq(beat == beats.count),
-            self.last.eq(self.row == rows.count),
-            commands.takes.eq(
-                commands.ready & ((~running & ~waiting) | (self.row_done & self.last))
-            ),
+            free.eq((~running & ~waiting) | (self.row_done & self.last)),
+            commands.takes.eq(commands.ready & free),
             commands.begins.eq((waiting | (self.row_done & ~self.last)) & commands.passes),
         ]
-        at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
-        first = chosen(commands.odd, stepped(at_start, coming.second, self.banks), at_start)
+        self.hold(m, free)
+
+        # Counters of what is left after this beat and after this row, with flags for none.
+        beats_left, rows_left = Signal(16), Signal(16)
+        one_beat = Signal()  # a row has one
+        with m.If(free):
+            m.d.sync += one_beat.eq(coming.loops[2].count == 0)
         with m.If(self.steps & ~self.last_beat):
-            m.d.sync += [beat.eq(beat + 1), at.eq(stepped(at, beats.stride, self.banks))]
+            m.d.sync += [beats_left.eq(beats_left - 1), self.last_beat.eq(beats_left == 1)]
+        with m.If(commands.begins):
+            m.d.sync += [beats_left.eq(beats.count), self.last_beat.eq(one_beat)]
+            m.d.sync += [rows_left.eq(rows_left - 1), self.last.eq(rows_left == 1)]
+        with m.If(commands.takes):
+            m.d.sync += [
+                beats_left.eq(coming.loops[2].count),
+                self.last_beat.eq(coming.loops[2].count == 0),
+                rows_left.eq(coming.loops[0].count),
+                self.last.eq(coming.loops[0].count == 0),
+            ]
+
+        at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
+        second = stepped(at_start, coming.second, self.banks)
+        first = pair(self.address, self.banks, "first")
+        m.d.sync += first.eq(chosen(commands.odd, second, at_start))
+        with m.If(self.steps & ~self.last_beat):
+            m.d.sync += at.eq(stepped(at, beats.stride, self.banks))
         with m.If(self.row_done):
             m.d.sync += [running.eq(0), waiting.eq(~self.last)]
         below = stepped(row, rows.stride, self.banks)
@@ -100,7 +118,6 @@ class MoveNest(Nest):
                 running.eq(1),
                 waiting.eq(0),
                 self.row.eq(self.row + 1),
-                beat.eq(0),
                 row.eq(below),
                 at.eq(below),
             ]
@@ -109,7 +126,6 @@ class MoveNest(Nest):
                 self.in_odd.eq(commands.odd),
                 running.eq(1),
                 self.row.eq(0),
-                beat.eq(0),
                 waiting.eq(0),
                 row.eq(first),
                 at.eq(first),
@@ -272,7 +288,8 @@ class MoveOut(CoreEngine):
         m.submodules.nest = nest = MoveNest(config.banks, self.address)
         connect(m, flipped(self.commands), nest.commands)
         shape = self.o.payload.words.shape()
-        m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth)
+        m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth - 1)
+        head, full_head = Signal(shape.size + 2, reset_less=True), Signal()
         weights = nest.now.move == Move.WEIGHTS
 
         # Beats that are in the queue or on their way to it.
@@ -299,20 +316,30 @@ class MoveOut(CoreEngine):
             if lane < config.columns:
                 word = Mux(there, word, self.scores[lane])
             m.d.comb += value[lane].eq(word)
+        # The first beat is in a register of its own, into which one comes past an empty queue: it
+        # is there a clock after it was given, as if it were in the queue.
+        given, beat = there | self.score, Cat(value, there, ending)
+        gives = ~full_head | popped
         m.d.comb += [
-            queue.w_en.eq(there | self.score),
-            queue.w_data.eq(Cat(value, there, ending)),
+            queue.r_en.eq(gives),
+            queue.w_en.eq(given & ~(gives & ~queue.r_rdy)),
+            queue.w_data.eq(beat),
         ]
+        with m.If(gives):
+            m.d.sync += [
+                full_head.eq(queue.r_rdy | given),
+                head.eq(Mux(queue.r_rdy, queue.r_data, beat)),
+            ]
 
         # Scores leave row by row, as the passes have counted them; weights as they come.
+        of_weights, ends = head[-2], head[-1]
         m.d.comb += [
-            self.o.valid.eq(queue.r_rdy & (nest.active | queue.r_data[-2])),
-            Cat(self.o.payload.words).eq(Mux(self.o.valid, queue.r_data[: shape.size], 0)),
-            queue.r_en.eq(popped),
+            self.o.valid.eq(full_head & (nest.active | of_weights)),
+            Cat(self.o.payload.words).eq(Mux(self.o.valid, head[: shape.size], 0)),
             nest.steps.eq(Mux(weights, read, popped & nest.active)),
             nest.row_done.eq(nest.steps & nest.last_beat),
             self.o.payload.last.eq(
-                self.o.valid & Mux(queue.r_data[-2], queue.r_data[-1], nest.last_beat & nest.last)
+                self.o.valid & Mux(of_weights, ends, nest.last_beat & nest.last)
             ),
         ]
         done = registered(m, nest.row_done, "done", reset_less=False)
