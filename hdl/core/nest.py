@@ -206,12 +206,14 @@ class ProductNest(Nest):
 
         # What the next clock does.
         at_last = Signal(init=1)  # the running run's last term, or none
-        ends_now, tile, free = Signal(), Signal(), Signal()
+        ends_now, tile = Signal(), Signal()
+        free = commands.wants
         m.d.comb += [
             ends_now.eq(~padding & at_last),
-            free.eq(ends_now & (idle | finished)),
-            commands.takes.eq(free & commands.ready),
-            commands.begins.eq(ends_now & ready & ~over & new_chunk & commands.passes),
+            commands.wants.eq(ends_now & (idle | finished)),
+            commands.takes.eq(commands.wants & commands.ready),
+            commands.continues.eq(ends_now & ready & ~over & new_chunk),
+            commands.begins.eq(commands.continues & commands.passes),
             tile.eq(
                 commands.takes
                 | commands.begins

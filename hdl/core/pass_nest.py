@@ -1,6 +1,6 @@
 """The loops of a pass: which rows and words belong to a vector, one in a clock or in two."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -49,7 +49,6 @@ class PassNest(Nest):
     lanes: Signal
     ends: Signal
     last: Signal
-    busy: Signal
 
     def __init__(self, banks: int, address: int, s_row: int, k_row: int):
         self.banks = banks
@@ -70,7 +69,6 @@ class PassNest(Nest):
                 "lanes": Out(8),
                 "ends": Out(1),
                 "last": Out(1),
-                "busy": Out(1),
             },
         )
 
@@ -100,20 +98,18 @@ class PassNest(Nest):
         ]
         queue = (now.target == Target.OUT) & ~self.room
         next_queue = (coming.target == Target.OUT) & ~self.room
-        free = Signal()
+        free = commands.wants
         step = Signal()
         waiting = Signal()  # for a further chunk
         m.d.comb += [
-            free.eq((~running & ~waiting) | (here & self.last)),
-            commands.takes.eq(free & commands.ready & (~next_slow | self.even) & ~next_queue),
-            commands.begins.eq(
-                (waiting | (here & self.ends & ~self.last))
-                & commands.passes
-                & (~slow | self.even)
-                & ~queue
+            commands.wants.eq((~running & ~waiting) | (here & self.last)),
+            commands.takes.eq(
+                commands.wants & commands.ready & (~next_slow | self.even) & ~next_queue
             ),
+            commands.continues.eq(waiting | (here & self.ends & ~self.last)),
+            commands.begins.eq(commands.continues & commands.passes & (~slow | self.even) & ~queue),
+            commands.full.eq(Mux(commands.continues, queue, next_queue)),
             step.eq((here & ~self.ends) | commands.begins),
-            self.busy.eq(running | waiting),
         ]
         self.hold(m, free)
         loops.load(coming, commands.takes, free)
