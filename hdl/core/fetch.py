@@ -184,6 +184,7 @@ class Fetch(wiring.Component):
 
         # Which instruction comes next.
         at_last, within, last_step = Signal(), Signal(), Signal()
+        following = Signal(STEPS, init=1)  # the step after this one
         bases = [Signal(COUNT, name=f"base_{k}") for k in range(3)]
         m.d.comb += [
             at_last.eq(self.next_at == self.last),
@@ -193,7 +194,7 @@ class Fetch(wiring.Component):
         ]
         m.d.sync += [
             within.eq(self.used & (self.step != self.limit)),
-            last_step.eq(self.step + 1 == self.limit),
+            last_step.eq(following == self.limit),
         ]
         with m.If(self.start):
             m.d.sync += [
@@ -203,6 +204,7 @@ class Fetch(wiring.Component):
                 self.next_at.eq(self.first),
                 place.eq(0),
                 self.step.eq(0),
+                following.eq(1),
                 self.begun.eq(0),
                 *(base.eq(0) for base in bases),
             ]
@@ -220,7 +222,8 @@ class Fetch(wiring.Component):
                     within.eq(self.used & ~last_step),
                     address.eq(self.first),
                     self.next_at.eq(self.first),
-                    self.step.eq(self.step + 1),
+                    self.step.eq(following),
+                    following.eq(following + 1),
                     *(base.eq(base + total) for base, total in zip(bases, self.totals)),
                 ]
             with m.Else():
@@ -251,8 +254,9 @@ class Fetch(wiring.Component):
         m.d.sync += self.fault.eq(legal.fault)
         checked = registered(m, self.loaded, "checked", 2, reset_less=False)
         m.d.comb += self.refused.eq(checked & (self.fault != Fault.NONE))
-        halted = Signal()
-        m.d.comb += halted.eq(self.halt | (there & (self.fault != Fault.NONE)))
+        halted, bad = Signal(), Signal()
+        m.d.sync += bad.eq(self.fault != Fault.NONE)
+        m.d.comb += halted.eq(self.halt | (there & bad))
 
         # Waits. A count passes a limit if their difference modulo 2^16 is below 2^15.
         first_pass, next_pass = [], []

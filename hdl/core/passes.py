@@ -243,8 +243,11 @@ class Passes(CoreEngine):
 
         m.submodules.activation = activation = ActivationPipeline(config.activation)
         m.submodules.exponent = exponent = ExponentPipeline(config.exponent)
-        m.submodules.error = error = ErrorPipeline(config.error)
-        m.submodules.update = update = UpdatePipeline(config.update, weights_late=INDEX_DELAY)
+        # Their exponents stay as they are for a whole pass.
+        m.submodules.error = error = ErrorPipeline(config.error, early=True)
+        m.submodules.update = update = UpdatePipeline(
+            config.update, weights_late=INDEX_DELAY, early=True
+        )
         m.submodules.lanes = lanes = Bank(config.lanes)
         scale = Signal.like(exponent.result.payload.exponent, name="scale")
         zero = Signal()
