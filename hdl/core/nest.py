@@ -93,8 +93,6 @@ class ProductNest(Nest):
         m = Module()
         now, commands = self.now, self.commands
         coming = commands.next
-        finished = Signal(init=1)  # the running instruction has no further run
-        ready = Signal()  # the next run is known
         left = Signal(16)  # terms of the run after this one
         padding = Signal()
         pads = Signal(8)
@@ -136,7 +134,6 @@ class ProductNest(Nest):
             fetches.eq(chooses),
             adds.eq(fetches),
             stores.eq(adds),
-            ready.eq((ready & ~run) | stores),
         ]
         choice = Signal(OUTER + 1, reset_less=True)
         with m.If(chooses):
@@ -181,7 +178,12 @@ class ProductNest(Nest):
                 m.d.sync += found.eq(stepped(base, stride, self.banks))
             with m.If(tile_choice[:-1].any()):
                 m.d.sync += next_s.eq(base_s + stride_s)
-        new_tile, new_chunk, over = Signal(), Signal(), Signal()
+        # What the next run is: of this tile, of the next one, of the next chunk; or there is none.
+        same, next_tile, next_chunk, finished = (
+            Signal(name=name) for name in ("same", "next_tile", "next_chunk", "finished")
+        )
+        with m.If(run):
+            m.d.sync += [same.eq(0), next_tile.eq(0), next_chunk.eq(0)]
         with m.If(stores):
             for k in range(OUTER):
                 m.d.sync += at_end[k].eq(next_end[k])
@@ -194,42 +196,40 @@ class ProductNest(Nest):
                     if k >= OUTER_TERMS:
                         m.d.sync += bases_s[k - OUTER_TERMS].eq(next_s)
             outermost = [choice[OUTER - 1 - k] for k in range(TILE_LOOPS)]
+            new_tile = tile_choice[:-1].any()
+            new_chunk = Cat(step & (now.levels > k) for k, step in enumerate(outermost[:3])).any()
             m.d.sync += [
-                new_tile.eq(tile_choice[:-1].any()),
-                new_chunk.eq(
-                    Cat(step & (now.levels > k) for k, step in enumerate(outermost[:3])).any()
-                ),
-                over.eq(choice[OUTER]),
+                same.eq(~new_tile & ~choice[OUTER]),
+                next_tile.eq(new_tile & ~new_chunk),
+                next_chunk.eq(new_chunk),
+                finished.eq(choice[OUTER]),
             ]
-        m.d.comb += finished.eq(ready & over)
         idle = Signal(init=1)
 
         # What the next clock does.
         at_last = Signal(init=1)  # the running run's last term, or none
-        ends_now, tile = Signal(), Signal()
+        ends_now = Signal()
         free = commands.wants
         m.d.comb += [
             ends_now.eq(~padding & at_last),
             commands.wants.eq(ends_now & (idle | finished)),
             commands.takes.eq(commands.wants & commands.ready),
-            commands.continues.eq(ends_now & ready & ~over & new_chunk),
+            commands.continues.eq(ends_now & next_chunk),
             commands.begins.eq(commands.continues & commands.passes),
-            tile.eq(
-                commands.takes
-                | commands.begins
-                | (ends_now & ready & ~over & new_tile & ~new_chunk)
-            ),
         ]
         self.hold(m, free)
         first_pad = registered(m, coming.pad != 0, "first_pad")
         padded = Signal()  # the running instruction's tiles
         with m.If(free):
             m.d.sync += padded.eq(coming.pad != 0)
-        pads_now = Mux(commands.takes, first_pad, padded)
+        # Written out, as what is known late comes last.
+        taken = (idle | finished) & commands.ready
+        goes_on = next_tile | (next_chunk & commands.passes)
         m.d.comb += run.eq(
-            (tile & ~pads_now) | (padding & (pads == 1)) | (ends_now & ready & ~over & ~new_tile)
+            (ends_now & (same | (goes_on & ~padded) | (taken & ~first_pad)))
+            | (padding & (pads == 1))
         )
-        with m.If(tile & pads_now):
+        with m.If(ends_now & ((goes_on & padded) | (taken & first_pad))):
             m.d.sync += [padding.eq(1), pads.eq(Mux(commands.takes, coming.pad, now.pad))]
         with m.Elif(padding):
             m.d.sync += pads.eq(pads - 1)
@@ -239,10 +239,7 @@ class ProductNest(Nest):
         with m.If(commands.takes):
             m.d.sync += [
                 idle.eq(0),
-                ready.eq(first_pad),
-                over.eq(0),
-                new_tile.eq(1),
-                new_chunk.eq(0),
+                finished.eq(0),
                 next_a.eq(first_a),
                 next_b.eq(first_b),
                 next_s.eq(first_s),

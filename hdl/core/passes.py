@@ -344,7 +344,12 @@ class Passes(CoreEngine):
         # Words to the banks: results of a pass, and words of a mover. Both take four clocks. A
         # mover waits while a pass writes into the same store.
         writes = {
-            target: line[RESULT - 1] & (targets[RESULT - 1] == target)
+            target: registered(
+                m,
+                line[RESULT - 2] & (targets[RESULT - 2] == target),
+                f"writes_{target.name.lower()}",
+                reset_less=False,
+            )
             for target in (Target.X, Target.E, Target.W)
         }
         busy = Mux(self.move_to == Target.X, writes[Target.X], writes[Target.W])
