@@ -183,7 +183,7 @@ def estimate_core(
     short_help="The training core of a network.",
     params=list(OPTIONS),
 )
-@_of_network
+@of_network
 def build_core(recipe: str, **given: Any) -> None:
     """The command `gradloom build core`."""
     from gradloom.core.build import CoreDesign, training
@@ -191,7 +191,7 @@ def build_core(recipe: str, **given: Any) -> None:
     options = {option.name: given.pop(option.name) for option in OPTIONS if option.name}
 
     def configure(target: "Target") -> tuple[Any, dict[str, Any]]:
-        network, _ = _network(recipe, **given, target=target)
+        network, _ = network_of(recipe, **given, target=target)
         return network.config, {"training": training(network)}
 
     run_build(CoreDesign(), configure, **options)
