@@ -91,17 +91,18 @@ def clocks() -> Iterator[Case]:
 
 def fitted() -> Iterator[Case]:
     """Cores of several sizes, of which LUTs and flip-flops are fitted."""
-    for size, settings in (
-        (4, ("batch=6", "network=9FC")),
-        (4, ("batch=64",)),
-        (6, ("batch=32", "network=48FC-24FC")),
-        (8, ("batch=64",)),
-        (8, ("batch=16", "network=20FC")),
-        (12, ("batch=60", "network=132FC")),
+    for rows, columns, settings in (
+        (2, 2, ("batch=3", "network=5FC")),
+        (4, 4, ("batch=6", "network=9FC")),
+        (3, 6, ("batch=6", "network=9FC")),
+        (8, 3, ("batch=8", "network=20FC")),
+        (6, 6, ("batch=32", "network=48FC-24FC")),
+        (8, 8, ("batch=64",)),
+        (12, 12, ("batch=60", "network=132FC")),
     ):
         yield Case(
-            name=f"{size} x {size}, {', '.join(settings)}",
-            settings=(*settings, f"rows={size}", f"columns={size}"),
+            name=f"{rows} x {columns}, {', '.join(settings)}",
+            settings=(*settings, f"rows={rows}", f"columns={columns}"),
         )
     yield Case(name=MNIST, settings=("batch=64",), shape=(28, 28, 1), gradients=Gradients.TWICE)
 
