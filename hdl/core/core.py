@@ -1,10 +1,9 @@
 """The training core: a network in stores, engines that train it, and their lists."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.core.config import CoreConfig
@@ -40,7 +39,9 @@ class Core(wiring.Component):
     config
         The core.
     cells
-        Technology of the array.
+        Technology of the array and of the stores.
+    places
+        Locations of the array's multipliers: see `hdl.Array`.
 
     Members
     -------
@@ -56,10 +57,16 @@ class Core(wiring.Component):
     o: stream.Interface
     bus: RegisterPort
 
-    def __init__(self, config: CoreConfig, *, cells: Cells = CELLS["generic"]):
+    def __init__(
+        self,
+        config: CoreConfig,
+        *,
+        cells: Cells = CELLS["generic"],
+        places: Sequence[Sequence[str]] | None = None,
+    ):
         self.config = config
         self.cells = cells
-        self.products = Products(config, cells=cells)
+        self.products = Products(config, cells=cells, places=places)
         self.passes = Passes(config)
         address, word = self.passes.address_bits, self.passes.word
         self.move_in = MoveIn(config, address, word)
@@ -72,7 +79,9 @@ class Core(wiring.Component):
         }
         # Clocks from an instruction's last word until it may be taken: see `config.fetch`.
         self.fetches = {
-            engine: Fetch(config, engine, config.banks + 3 if engine is Engine.ARRAY else 3)
+            engine: Fetch(
+                config, engine, config.banks + 3 if engine is Engine.ARRAY else 3, cells=cells
+            )
             for engine in Engine
         }
         self.control = Control()
@@ -94,11 +103,16 @@ class Core(wiring.Component):
         soft = Signal()
         m.d.sync += soft.eq(registers.reset)
         reset = ResetInserter(soft)
-        stores = {store: Banks(banks, config.words(store), config.width(store)) for store in Store}
+        stores = {
+            store: Banks(banks, config.words(store), config.width(store), cells=self.cells)
+            for store in Store
+        }
         for store, each in stores.items():
             m.submodules[store.name.lower()] = each
-        m.submodules.s = sums = RowStore(config.s_rows, config.columns * config.sum_bits)
-        m.submodules.k = masks = RowStore(config.k_rows, 2 * config.columns)
+        m.submodules.s = sums = RowStore(
+            config.s_rows, config.columns, config.sum_bits, cells=self.cells
+        )
+        m.submodules.k = masks = RowStore(config.k_rows, 2 * config.columns, 1, cells=self.cells)
         products, passes = self.products, self.passes
         move_in, move_out = self.move_in, self.move_out
         for engine, unit in self.engines.items():
@@ -135,18 +149,15 @@ class Core(wiring.Component):
         ]
 
         # Labels.
-        labels: Memory[Any, Any] = Memory(
-            shape=len(move_in.label), depth=config.inputs * config.labels, init=[]
+        label = self.cells.rows(
+            *(m, "labels", config.inputs * config.labels, len(move_in.label)),
+            write=move_in.label_write,
+            to=move_in.label_to,
+            value=move_in.label,
+            row=passes.label_at,
+            clocks=1,
         )
-        m.submodules.labels = labels
-        read, write = labels.read_port(), labels.write_port()
-        m.d.comb += [
-            write.en.eq(move_in.label_write),
-            write.addr.eq(move_in.label_to),
-            write.data.eq(move_in.label),
-            read.addr.eq(passes.label_at),
-            passes.label.eq(read.data),
-        ]
+        m.d.comb += passes.label.eq(label)
 
         # Movers.
         m.d.comb += [

@@ -135,17 +135,25 @@ class Nest(wiring.Component):
     def __init__(self, kind: Any, members: Mapping[str, Member]):
         super().__init__({"commands": In(Commands(kind)), "now": Out(layout(kind)), **members})
 
-    def hold(self, m: Module) -> None:
+    def hold(self, m: Module, free: Value) -> None:
         """Keep an instruction from the clock on in which it is taken.
 
         It is kept in words: simulators handle registers of hundreds of bits badly.
+
+        Parameters
+        ----------
+        m
+            The nest's module.
+        free
+            Nothing more is wanted of the running instruction, or none runs. The next one is stored
+            whether it is taken or not, as this is known earlier in the clock.
         """
         bits = Value.cast(self.commands.next)
         words = []
         for first in range(0, len(bits), WORD):
             given = bits[first : first + WORD]
             word = Signal(len(given), name=f"now_{first // WORD}", reset_less=True)
-            with m.If(self.commands.takes):
+            with m.If(free):
                 m.d.sync += word.eq(given)
             words.append(word)
         m.d.comb += Value.cast(self.now).eq(Cat(words))

@@ -5,13 +5,13 @@ from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from golden.core.config import CoreConfig
 from golden.core.field import WORD, words_of
 from golden.core.isa import INSTRUCTIONS, Engine
 from golden.core.register import Fault, State
+from hdl.cells import CELLS, Cells
 from hdl.core.engine import COUNT, Commands
 from hdl.core.legal import FAULT, Legal
 from hdl.delay import registered
@@ -34,6 +34,8 @@ class Fetch(wiring.Component):
         The engine.
     settle
         Clocks from an instruction's last word until it may be taken.
+    cells
+        Technology of the list's memory.
 
     Members
     -------
@@ -104,8 +106,16 @@ class Fetch(wiring.Component):
     stuck: Signal
     done: Signal
 
-    def __init__(self, config: CoreConfig, engine: Engine, settle: int):
+    def __init__(
+        self,
+        config: CoreConfig,
+        engine: Engine,
+        settle: int,
+        *,
+        cells: Cells = CELLS["generic"],
+    ):
         self.config = config
+        self.cells = cells
         self.engine = engine
         self.words = words = config.programs[engine]
         self.settle = settle
@@ -145,15 +155,6 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         size, commands = words_of(self.kind), self.commands
-        memory: Memory[Any, Any] = Memory(shape=WORD, depth=self.words, init=[])
-        m.submodules.list = memory
-        read, write = memory.read_port(), memory.write_port()
-        m.d.comb += [
-            write.addr.eq(self.to),
-            write.data.eq(self.value),
-            write.en.eq(self.write),
-        ]
-
         # The words of the next instruction, one in each clock from the first one of the running
         # one.
         address = Signal(range(self.words + size + 1))
@@ -161,7 +162,14 @@ class Fetch(wiring.Component):
         reading = Signal()
         stored_in = Signal(range(size + 1))
         arrives = Signal()
-        m.d.comb += read.addr.eq(address)
+        given = self.cells.rows(
+            *(m, "list", self.words, WORD),
+            write=self.write,
+            to=self.to,
+            value=self.value,
+            row=address,
+            clocks=1,
+        )
         m.d.sync += [arrives.eq(reading & ~self.start), stored_in.eq(place)]
         with m.If(reading):
             m.d.sync += [address.eq(address + 1), place.eq(place + 1)]
@@ -170,12 +178,13 @@ class Fetch(wiring.Component):
         shadow = [Signal(WORD, name=f"word_{word}", reset_less=True) for word in range(size)]
         for number, word in enumerate(shadow):
             with m.If(arrives & (stored_in == number)):
-                m.d.sync += word.eq(read.data)
+                m.d.sync += word.eq(given)
         coming = Value.cast(commands.next)
         m.d.comb += coming.eq(Cat(shadow)[: len(coming)])
 
         # Which instruction comes next.
         at_last, within, last_step = Signal(), Signal(), Signal()
+        following = Signal(STEPS, init=1)  # the step after this one
         bases = [Signal(COUNT, name=f"base_{k}") for k in range(3)]
         m.d.comb += [
             at_last.eq(self.next_at == self.last),
@@ -185,7 +194,7 @@ class Fetch(wiring.Component):
         ]
         m.d.sync += [
             within.eq(self.used & (self.step != self.limit)),
-            last_step.eq(self.step + 1 == self.limit),
+            last_step.eq(following == self.limit),
         ]
         with m.If(self.start):
             m.d.sync += [
@@ -195,6 +204,7 @@ class Fetch(wiring.Component):
                 self.next_at.eq(self.first),
                 place.eq(0),
                 self.step.eq(0),
+                following.eq(1),
                 self.begun.eq(0),
                 *(base.eq(0) for base in bases),
             ]
@@ -212,7 +222,8 @@ class Fetch(wiring.Component):
                     within.eq(self.used & ~last_step),
                     address.eq(self.first),
                     self.next_at.eq(self.first),
-                    self.step.eq(self.step + 1),
+                    self.step.eq(following),
+                    following.eq(following + 1),
                     *(base.eq(base + total) for base, total in zip(bases, self.totals)),
                 ]
             with m.Else():
@@ -243,11 +254,14 @@ class Fetch(wiring.Component):
         m.d.sync += self.fault.eq(legal.fault)
         checked = registered(m, self.loaded, "checked", 2, reset_less=False)
         m.d.comb += self.refused.eq(checked & (self.fault != Fault.NONE))
-        halted = Signal()
-        m.d.comb += halted.eq(self.halt | (there & (self.fault != Fault.NONE)))
+        halted, bad = Signal(), Signal()
+        m.d.sync += bad.eq(self.fault != Fault.NONE)
+        m.d.comb += halted.eq(self.halt | (there & bad))
 
         # Waits. A count passes a limit if their difference modulo 2^16 is below 2^15.
         first_pass, next_pass = [], []
+        passed_all: list[Value] = []  # of these three, as they will be
+        further_all: list[tuple[Value, Value, Value]] = []
         for k in range(3):
             wait = commands.next.waits[k]
             limit = Signal(COUNT, name=f"limit_{k}", reset_less=True)
@@ -259,7 +273,8 @@ class Fetch(wiring.Component):
                 third.eq(second + wait.slope),
             ]
             passed = Signal(name=f"passed_{k}")
-            m.d.sync += passed.eq(~wait.on | ~(self.counts[k] - limit)[COUNT - 1])
+            passed_all.append(~wait.on | ~(self.counts[k] - limit)[COUNT - 1])
+            m.d.sync += passed.eq(passed_all[-1])
             first_pass.append(passed)
 
             # Of the running instruction: the next chunk and the one after it.
@@ -267,26 +282,33 @@ class Fetch(wiring.Component):
             slope = Signal(8, name=f"slope_{k}", reset_less=True)
             one = Signal(COUNT, name=f"one_{k}", reset_less=True)
             two = Signal(COUNT, name=f"two_{k}", reset_less=True)
-            compared = Signal(COUNT, name=f"compared_{k}")
-            waiting = Signal(name=f"waiting_{k}")
-            m.d.comb += [
-                compared.eq(Mux(commands.takes, second, Mux(commands.begins, two, one))),
-                waiting.eq(Mux(commands.takes, wait.on, on)),
-            ]
-            with m.If(commands.takes):
+            # They are stored whenever an instruction is wanted, whether it is taken or not.
+            with m.If(commands.wants):
                 m.d.sync += [on.eq(wait.on), slope.eq(wait.slope), one.eq(second), two.eq(third)]
             with m.Elif(commands.begins):
                 m.d.sync += [one.eq(two), two.eq(two + slope)]
+            # All limits that may come next are compared: which it is, is known late in the clock.
+            at_second, at_two, at_one = (
+                ~(self.counts[k] - limit)[COUNT - 1] for limit in (second, two, one)
+            )
+            further_all.append((~wait.on | at_second, ~on | at_two, ~on | at_one))
             further = Signal(name=f"further_{k}")
-            m.d.sync += further.eq(~waiting | ~(self.counts[k] - compared)[COUNT - 1])
+            m.d.sync += further.eq(_latest(commands, further_all[-1]))
             next_pass.append(further)
         settles: Any = commands.next.settle if self.engine is Engine.VECTOR else C(0, 1)
         settled = Signal()
         m.d.sync += settled.eq(self.settled)
         own = ~settles | settled
+        # Of all three waits at once.
+        firsts, furthers = Signal(), Signal()
+        together = [Cat(each).all() for each in zip(*further_all)]
+        m.d.sync += [
+            firsts.eq(Cat(passed_all).all() & (~settles | self.settled)),
+            furthers.eq(_latest(commands, together)),
+        ]
         m.d.comb += [
-            commands.ready.eq(there & within & ~halted & Cat(first_pass).all() & own),
-            commands.passes.eq(~halted & Cat(next_pass).all()),
+            commands.ready.eq(there & within & firsts & ~halted),
+            commands.passes.eq(furthers & ~halted),
         ]
         self._state(m, there, halted, first_pass, next_pass, own)
         return m
@@ -330,3 +352,11 @@ class Fetch(wiring.Component):
         m.d.comb += self.stuck.eq(
             (asks & halted) | ((state != State.BUSY) & (state != State.FETCH))
         )
+
+
+def _latest(commands: Any, choices: Sequence[Value]) -> Value:
+    """Return the first choice if an instruction is wanted, the second if a chunk begins, or the
+    third one.
+    """
+    first, second, third = choices
+    return Mux(commands.wants, first, Mux(commands.begins, second, third))

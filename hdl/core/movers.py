@@ -66,27 +66,46 @@ class MoveNest(Nest):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self.hold(m)
         now, commands = self.now, self.commands
         coming = commands.next
         row = pair(self.address, self.banks, "row", reset_less=False)
-        beat = Signal(16)
         at = Pair(self.high, self.low)
         running, waiting = Signal(), Signal()
         beats, rows = now.loops[2], now.loops[0]
+        free = commands.wants
         m.d.comb += [
             self.active.eq(running),
-            self.last_beat.eq(beat == beats.count),
-            self.last.eq(self.row == rows.count),
             commands.wants.eq((~running & ~waiting) | (self.row_done & self.last)),
             commands.takes.eq(commands.wants & commands.ready),
             commands.continues.eq(waiting | (self.row_done & ~self.last)),
             commands.begins.eq(commands.continues & commands.passes),
         ]
-        at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
-        first = chosen(commands.odd, stepped(at_start, coming.second, self.banks), at_start)
+        self.hold(m, free)
+
+        # Counters of what is left after this beat and after this row, with flags for none.
+        beats_left, rows_left = Signal(16), Signal(16)
+        one_beat = Signal()  # a row has one
+        with m.If(free):
+            m.d.sync += one_beat.eq(coming.loops[2].count == 0)
         with m.If(self.steps & ~self.last_beat):
-            m.d.sync += [beat.eq(beat + 1), at.eq(stepped(at, beats.stride, self.banks))]
+            m.d.sync += [beats_left.eq(beats_left - 1), self.last_beat.eq(beats_left == 1)]
+        with m.If(commands.begins):
+            m.d.sync += [beats_left.eq(beats.count), self.last_beat.eq(one_beat)]
+            m.d.sync += [rows_left.eq(rows_left - 1), self.last.eq(rows_left == 1)]
+        with m.If(commands.takes):
+            m.d.sync += [
+                beats_left.eq(coming.loops[2].count),
+                self.last_beat.eq(coming.loops[2].count == 0),
+                rows_left.eq(coming.loops[0].count),
+                self.last.eq(coming.loops[0].count == 0),
+            ]
+
+        at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
+        second = stepped(at_start, coming.second, self.banks)
+        first = pair(self.address, self.banks, "first")
+        m.d.sync += first.eq(chosen(commands.odd, second, at_start))
+        with m.If(self.steps & ~self.last_beat):
+            m.d.sync += at.eq(stepped(at, beats.stride, self.banks))
         with m.If(self.row_done):
             m.d.sync += [running.eq(0), waiting.eq(~self.last)]
         below = stepped(row, rows.stride, self.banks)
@@ -95,7 +114,6 @@ class MoveNest(Nest):
                 running.eq(1),
                 waiting.eq(0),
                 self.row.eq(self.row + 1),
-                beat.eq(0),
                 row.eq(below),
                 at.eq(below),
             ]
@@ -104,7 +122,6 @@ class MoveNest(Nest):
                 self.in_odd.eq(commands.odd),
                 running.eq(1),
                 self.row.eq(0),
-                beat.eq(0),
                 waiting.eq(0),
                 row.eq(first),
                 at.eq(first),
@@ -191,7 +208,9 @@ class MoveIn(CoreEngine):
         config = self.config
         m.submodules.nest = nest = MoveNest(config.banks, self.address)
         connect(m, flipped(self.commands), nest.commands)
-        samples = nest.now.move == Move.SAMPLES
+        samples = Signal()
+        with m.If(self.commands.wants):
+            m.d.sync += samples.eq(self.commands.next.move == Move.SAMPLES)
         labels = Signal()  # the next beat is a label
         accepted = Signal()
         row_ends, stream_ends = Signal(), Signal()
@@ -323,8 +342,11 @@ class MoveOut(CoreEngine):
         m.submodules.nest = nest = MoveNest(config.banks, self.address)
         connect(m, flipped(self.commands), nest.commands)
         shape = self.o.payload.words.shape()
-        m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth)
-        weights = nest.now.move == Move.WEIGHTS
+        m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth - 1)
+        head, full_head = Signal(shape.size + 2, reset_less=True), Signal()
+        weights = Signal()
+        with m.If(self.commands.wants):
+            m.d.sync += weights.eq(self.commands.next.move == Move.WEIGHTS)
 
         # Beats that are in the queue or on their way to it.
         taken = Signal(range(self.depth + self.blocks + 1))
@@ -336,7 +358,11 @@ class MoveOut(CoreEngine):
             self.high.eq(nest.high),
             self.low.eq(nest.low),
         ]
-        m.d.sync += taken.eq(taken + read + Mux(self.announce, self.blocks, 0) - popped)
+        # Both sums are made: whether scores are announced is known late in the clock.
+        with m.If(self.announce):
+            m.d.sync += taken.eq(taken + self.blocks + read - popped)
+        with m.Else():
+            m.d.sync += taken.eq(taken + read - popped)
         m.d.sync += self.room.eq(taken + 2 * self.blocks <= self.depth)
 
         reads = delay_line(m, read, TO_WORDS, "there", reset_less=False)
@@ -351,20 +377,30 @@ class MoveOut(CoreEngine):
             if lane < config.columns:
                 word = Mux(there, word, self.scores[lane])
             m.d.comb += value[lane].eq(word)
+        # The first beat is in a register of its own, into which one comes past an empty queue: it
+        # is there a clock after it was given, as if it were in the queue.
+        given, beat = there | self.score, Cat(value, there, ending)
+        gives = ~full_head | popped
         m.d.comb += [
-            queue.w_en.eq(there | self.score),
-            queue.w_data.eq(Cat(value, there, ending)),
+            queue.r_en.eq(gives),
+            queue.w_en.eq(given & ~(gives & ~queue.r_rdy)),
+            queue.w_data.eq(beat),
         ]
+        with m.If(gives):
+            m.d.sync += [
+                full_head.eq(queue.r_rdy | given),
+                head.eq(Mux(queue.r_rdy, queue.r_data, beat)),
+            ]
 
         # Scores leave row by row, as the passes have counted them; weights as they come.
+        of_weights, ends = head[-2], head[-1]
         m.d.comb += [
-            self.o.valid.eq(queue.r_rdy & (nest.active | queue.r_data[-2])),
-            Cat(self.o.payload.words).eq(Mux(self.o.valid, queue.r_data[: shape.size], 0)),
-            queue.r_en.eq(popped),
+            self.o.valid.eq(full_head & (nest.active | of_weights)),
+            Cat(self.o.payload.words).eq(Mux(self.o.valid, head[: shape.size], 0)),
             nest.steps.eq(Mux(weights, read, popped & nest.active)),
             nest.row_done.eq(nest.steps & nest.last_beat),
             self.o.payload.last.eq(
-                self.o.valid & Mux(queue.r_data[-2], queue.r_data[-1], nest.last_beat & nest.last)
+                self.o.valid & Mux(of_weights, ends, nest.last_beat & nest.last)
             ),
         ]
         done = registered(m, nest.row_done, "done", reset_less=False)

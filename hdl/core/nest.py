@@ -15,7 +15,8 @@ from amaranth.lib.wiring import Out
 from golden.core.isa import TERM_LOOPS, TILE_LOOPS, ArrayInstruction
 from hdl.core.engine import Nest
 from hdl.core.indices import Pair, chosen, pair, stepped
-from hdl.core.loops import chunk_ends, lanes_there, last_iterations
+from hdl.core.loops import chunk_ends, lanes_there
+from hdl.delay import registered
 
 #: Outer loops over terms.
 OUTER_TERMS = TERM_LOOPS - 1
@@ -90,29 +91,33 @@ class ProductNest(Nest):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self.hold(m)
         now, commands = self.now, self.commands
         coming = commands.next
-        finished = Signal(init=1)  # the running instruction has no further run
-        ready = Signal()  # the next run is known
         left = Signal(16)  # terms of the run after this one
         padding = Signal()
         pads = Signal(8)
         run = Signal()  # the next clock has the first term of a run
 
-        # The loops, from the inside.
+        # The loops, from the inside. Of each: the iterations that are left after this one, a flag
+        # for none, and where it began.
         loops = [*reversed(list(now.terms)[:OUTER_TERMS]), *reversed(list(now.tiles))]
-        counters = [Signal(16, name=f"counter_{k}") for k in range(OUTER)]
-        at_end = self._ends(m, now, counters, "end")
+        left_of = [Signal(16, name=f"left_{k}", reset_less=True) for k in range(OUTER)]
+        at_end = [Signal(name=f"end_{k}", reset_less=True) for k in range(OUTER)]
         bases_a = [self._pair(f"a_{k}") for k in range(OUTER)]
         bases_b = [self._pair(f"b_{k}") for k in range(OUTER)]
         bases_s = [Signal(self.row, name=f"s_{k}", reset_less=True) for k in range(TILE_LOOPS)]
 
-        # The first run of the next instruction.
+        # The first run of the next instruction, and what is known of it.
         first_a, first_b = self._pair("first_a"), self._pair("first_b")
         first_s = Signal(self.row, reset_less=True)
-        nothing = [C(0, 16)] * OUTER
-        first_end = self._ends(m, coming, nothing, "first_end")
+        first_end = [Signal(name=f"first_end_{k}", reset_less=True) for k in range(OUTER)]
+        coming_loops = [*reversed(list(coming.terms)[:OUTER_TERMS]), *reversed(list(coming.tiles))]
+        nothing = [loop.count == 0 for loop in coming_loops]
+        first_short = self._short(coming, nothing)
+        m.d.sync += [
+            flag.eq(Mux(short, coming.last_count == 0, none))
+            for flag, short, none in zip(first_end, first_short, nothing)
+        ]
         m.d.sync += first_a.eq(coming.a)
         with m.If(commands.odd):
             bits = len(first_a.low)
@@ -129,7 +134,6 @@ class ProductNest(Nest):
             fetches.eq(chooses),
             adds.eq(fetches),
             stores.eq(adds),
-            ready.eq((ready & ~run) | stores),
         ]
         choice = Signal(OUTER + 1, reset_less=True)
         with m.If(chooses):
@@ -147,6 +151,21 @@ class ProductNest(Nest):
                 base.eq(_one_of_pairs(choice, bases)),
                 stride.eq(_one_of_pairs(choice, strides)),
             ]
+        # The flags after the step: those of the loop that takes it and of those inside it.
+        near = [registered(m, left == 1, f"near_{k}") for k, left in enumerate(left_of)]
+        none = [registered(m, loop.count == 0, f"none_{k}") for k, loop in enumerate(loops)]
+        none_last = registered(m, now.last_count == 0, "none_last")
+        inside = [choice[k + 1 : OUTER].any() for k in range(OUTER)]
+        plain_end = [
+            Mux(choice[k], near[k], Mux(inside[k], none[k], at_end[k])) for k in range(OUTER)
+        ]
+        short = [
+            registered(m, each, f"short_{k}") for k, each in enumerate(self._short(now, plain_end))
+        ]
+        next_end = [
+            Mux(inside[k] & short[k], none_last, registered(m, plain_end[k], f"next_end_{k}"))
+            for k in range(OUTER)
+        ]
         tile_choice = choice[OUTER_TERMS:]
         m.d.sync += [
             base_s.eq(_one_of(tile_choice, bases_s)),
@@ -159,50 +178,59 @@ class ProductNest(Nest):
                 m.d.sync += found.eq(stepped(base, stride, self.banks))
             with m.If(tile_choice[:-1].any()):
                 m.d.sync += next_s.eq(base_s + stride_s)
-        new_tile, new_chunk, over = Signal(), Signal(), Signal()
+        # What the next run is: of this tile, of the next one, of the next chunk; or there is none.
+        same, next_tile, next_chunk, finished = (
+            Signal(name=name) for name in ("same", "next_tile", "next_chunk", "finished")
+        )
+        with m.If(run):
+            m.d.sync += [same.eq(0), next_tile.eq(0), next_chunk.eq(0)]
         with m.If(stores):
             for k in range(OUTER):
-                inner = choice[k + 1 : OUTER].any()  # a loop outside of this one takes a step
+                m.d.sync += at_end[k].eq(next_end[k])
                 with m.If(choice[k]):
-                    m.d.sync += counters[k].eq(counters[k] + 1)
-                with m.Elif(inner):
-                    m.d.sync += counters[k].eq(0)
-                with m.If(choice[k] | inner):
+                    m.d.sync += left_of[k].eq(left_of[k] - 1)
+                with m.Elif(inside[k]):
+                    m.d.sync += left_of[k].eq(Mux(short[k], now.last_count, loops[k].count))
+                with m.If(choice[k] | inside[k]):
                     m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
                     if k >= OUTER_TERMS:
                         m.d.sync += bases_s[k - OUTER_TERMS].eq(next_s)
             outermost = [choice[OUTER - 1 - k] for k in range(TILE_LOOPS)]
+            new_tile = tile_choice[:-1].any()
+            new_chunk = Cat(step & (now.levels > k) for k, step in enumerate(outermost[:3])).any()
             m.d.sync += [
-                new_tile.eq(tile_choice[:-1].any()),
-                new_chunk.eq(
-                    Cat(step & (now.levels > k) for k, step in enumerate(outermost[:3])).any()
-                ),
-                over.eq(choice[OUTER]),
+                same.eq(~new_tile & ~choice[OUTER]),
+                next_tile.eq(new_tile & ~new_chunk),
+                next_chunk.eq(new_chunk),
+                finished.eq(choice[OUTER]),
             ]
-        m.d.comb += finished.eq(ready & over)
         idle = Signal(init=1)
 
         # What the next clock does.
-        ends_now, tile = Signal(), Signal()
+        at_last = Signal(init=1)  # the running run's last term, or none
+        ends_now = Signal()
+        free = commands.wants
         m.d.comb += [
-            ends_now.eq(~padding & (~self.valid | (left == 0))),
+            ends_now.eq(~padding & at_last),
             commands.wants.eq(ends_now & (idle | finished)),
             commands.takes.eq(commands.wants & commands.ready),
-            commands.continues.eq(ends_now & ready & ~over & new_chunk),
+            commands.continues.eq(ends_now & next_chunk),
             commands.begins.eq(commands.continues & commands.passes),
-            tile.eq(
-                commands.takes
-                | commands.begins
-                | (ends_now & ready & ~over & new_tile & ~new_chunk)
-            ),
         ]
-        pad = Signal(8)
-        m.d.comb += pad.eq(Mux(commands.takes, coming.pad, now.pad))
+        self.hold(m, free)
+        first_pad = registered(m, coming.pad != 0, "first_pad")
+        padded = Signal()  # the running instruction's tiles
+        with m.If(free):
+            m.d.sync += padded.eq(coming.pad != 0)
+        # Written out, as what is known late comes last.
+        taken = (idle | finished) & commands.ready
+        goes_on = next_tile | (next_chunk & commands.passes)
         m.d.comb += run.eq(
-            (tile & (pad == 0)) | (padding & (pads == 1)) | (ends_now & ready & ~over & ~new_tile)
+            (ends_now & (same | (goes_on & ~padded) | (taken & ~first_pad)))
+            | (padding & (pads == 1))
         )
-        with m.If(tile & (pad != 0)):
-            m.d.sync += [padding.eq(1), pads.eq(pad)]
+        with m.If(ends_now & ((goes_on & padded) | (taken & first_pad))):
+            m.d.sync += [padding.eq(1), pads.eq(Mux(commands.takes, coming.pad, now.pad))]
         with m.Elif(padding):
             m.d.sync += pads.eq(pads - 1)
             with m.If(pads == 1):
@@ -211,43 +239,62 @@ class ProductNest(Nest):
         with m.If(commands.takes):
             m.d.sync += [
                 idle.eq(0),
-                ready.eq(coming.pad != 0),
-                over.eq(0),
-                new_tile.eq(1),
-                new_chunk.eq(0),
+                finished.eq(0),
                 next_a.eq(first_a),
                 next_b.eq(first_b),
                 next_s.eq(first_s),
-                *(counter.eq(0) for counter in counters),
+                *(flag.eq(first) for flag, first in zip(at_end, first_end)),
+            ]
+        with m.Elif(free):
+            m.d.sync += idle.eq(1)
+        # Counters and bases begin a clock later: the first step reads them another clock later.
+        with m.If(registered(m, commands.takes, "took", reset_less=False)):
+            begun = self._short(now, at_end)
+            m.d.sync += [
+                *(
+                    left.eq(Mux(short, now.last_count, loop.count))
+                    for left, short, loop in zip(left_of, begun, loops)
+                ),
                 *(base.eq(first_a) for base in bases_a),
                 *(base.eq(first_b) for base in bases_b),
                 *(base.eq(first_s) for base in bases_s),
             ]
-        with m.Elif(ends_now & finished):
-            m.d.sync += idle.eq(1)
 
         # The innermost loop.
         inner = now.terms[OUTER_TERMS]
-        count = Mux(commands.takes, coming.terms[OUTER_TERMS].count, inner.count)
+        first_count = coming.terms[OUTER_TERMS].count
+        count = Mux(commands.takes, first_count, inner.count)
+        first_one = registered(m, first_count == 0, "first_one")
+        one = Signal()  # a run has one term
+        with m.If(free):
+            m.d.sync += one.eq(first_count == 0)
+        ends_run = Mux(commands.takes, first_one, one)
         a, b = Pair(self.a_high, self.a_low), Pair(self.b_high, self.b_low)
         last_run, ends_chunk = Signal(), Signal()
         rows, columns = Signal(8), Signal(8)
-        for at, ends, here in ((now, at_end, ~commands.takes), (coming, first_end, commands.takes)):
+        known = []
+        for at, ends in ((now, at_end), (coming, first_end)):
             tiles = ends[OUTER_TERMS:][::-1]
-            with m.If(here):
-                m.d.comb += [
-                    last_run.eq(Cat(ends[:OUTER_TERMS]).all()),
-                    ends_chunk.eq(chunk_ends(at, tiles)),
-                    rows.eq(lanes_there(at.rows, tiles)),
-                    columns.eq(lanes_there(at.columns, tiles)),
-                ]
+            known.append(
+                Cat(
+                    Cat(ends[:OUTER_TERMS]).all(),
+                    chunk_ends(at, tiles),
+                    lanes_there(at.rows, tiles),
+                    lanes_there(at.columns, tiles),
+                )
+            )
+        first_known = registered(m, known[1], "first_known")
+        m.d.comb += Cat(last_run, ends_chunk, rows, columns).eq(
+            Mux(commands.takes, first_known, known[0])
+        )
         in_last_run = Signal()
         with m.If(run):
             m.d.sync += [
                 self.valid.eq(1),
                 left.eq(count),
+                at_last.eq(ends_run),
                 in_last_run.eq(last_run),
-                self.last.eq(last_run & (count == 0)),
+                self.last.eq(last_run & ends_run),
                 self.ends.eq(ends_chunk),
                 self.rows.eq(rows),
                 self.columns.eq(columns),
@@ -255,24 +302,34 @@ class ProductNest(Nest):
             ]
             for index, following, first in ((a, next_a, first_a), (b, next_b, first_b)):
                 m.d.sync += index.eq(chosen(commands.takes, first, following))
-        with m.Elif(left != 0):
-            m.d.sync += [left.eq(left - 1), self.last.eq(in_last_run & (left == 1))]
+        with m.Elif(~at_last):
+            m.d.sync += [
+                left.eq(left - 1),
+                at_last.eq(left == 1),
+                self.last.eq(in_last_run & (left == 1)),
+            ]
             for index, stride in ((a, inner.a), (b, inner.b)):
                 m.d.sync += index.eq(stepped(index, stride, self.banks))
         with m.Else():
             m.d.sync += [self.valid.eq(0), self.last.eq(0)]
         return m
 
-    def _ends(
-        self, m: Module, instruction: Any, counters: Sequence[Value], name: str
-    ) -> list[Value]:
-        """Return for each outer loop, from the inside, whether it is in its last iteration."""
-        terms = [
-            counters[k] == instruction.terms[OUTER_TERMS - 1 - k].count for k in range(OUTER_TERMS)
-        ]
-        outermost = [counters[OUTER - 1 - k] for k in range(TILE_LOOPS)]
-        tiles = last_iterations(m, instruction, instruction.tiles, outermost, f"{name}_tile")
-        return [*terms, *reversed(tiles)]
+    def _short(self, instruction: Any, ends: Sequence[Value]) -> list[Value]:
+        """Return for each outer loop, from the inside, whether it begins with the last count.
+
+        Parameters
+        ----------
+        instruction
+            The instruction.
+        ends
+            Whether each loop is in its last iteration.
+        """
+        tiles = ends[OUTER_TERMS:][::-1]
+        most = (1 << len(instruction.levels)) - 1
+        found: list[Value] = [C(0, 1)] * OUTER
+        for k in range(1, most + 1):
+            found[OUTER - 1 - k] = (instruction.levels == k) & Cat(C(1), *tiles[1:k]).all()
+        return found
 
 
 def _lowest(bits: list[Value]) -> Value:

@@ -13,7 +13,7 @@ from hdl.bank import Bank
 from hdl.core.classify import classify
 from hdl.core.engine import COUNT, CoreEngine
 from hdl.core.indices import Pair, chosen, lane_addresses, mask, rotated
-from hdl.core.pass_nest import PassNest
+from hdl.core.pass_nest import INDEX_DELAY, PassNest
 from hdl.delay import delay_line, registered
 from hdl.quantize.activation import ActivationPipeline
 from hdl.quantize.error import ErrorPipeline
@@ -47,9 +47,9 @@ class Passes(CoreEngine):
     even: Signal
     rate: Signal
     s_row: Signal
-    s_data: Signal
+    s_data: data.View
     k_row: Signal
-    k_data: Signal
+    k_data: data.View
     k_write: Signal
     k_to: Signal
     k_value: data.View
@@ -110,9 +110,9 @@ class Passes(CoreEngine):
                 "rate": In(signed(4)),
                 # Sums and masks.
                 "s_row": Out(range(config.s_rows)),
-                "s_data": In(columns * config.sum_bits),
+                "s_data": In(data.ArrayLayout(signed(config.sum_bits), columns)),
                 "k_row": Out(range(config.k_rows)),
-                "k_data": In(2 * columns),
+                "k_data": In(data.ArrayLayout(1, 2 * columns)),
                 "k_write": Out(1),
                 "k_to": Out(range(config.k_rows)),
                 "k_value": Out(data.ArrayLayout(1, 2 * columns)),
@@ -189,33 +189,39 @@ class Passes(CoreEngine):
         masked = delay_line(m, now.masked, SUMS, "masked")[-1]
         labelled = delay_line(m, now.labelled, SUMS, "labelled")[-1]
         shifts = delay_line(m, now.shift, OPERAND, "shift")
-        k_rows = delay_line(m, nest.k, PASS_LATENCY, "k")
+        # From here on, entry n of a line of indices is n clocks after the vector.
+        k_rows = [nest.k] * INDEX_DELAY + delay_line(m, nest.k, PASS_LATENCY - INDEX_DELAY, "k")
         masks = delay_line(m, mask(nest.lanes, columns), RESULT, "lanes")
         to = [
             Pair(*both)
             for both in zip(
-                delay_line(m, nest.to_high, RESULT - 1, "to_high"),
-                delay_line(m, nest.to_low, RESULT - 1, "to_low"),
+                delay_line(m, nest.to_high, RESULT - 1 - INDEX_DELAY, "to_high"),
+                delay_line(m, nest.to_low, RESULT - 1 - INDEX_DELAY, "to_low"),
             )
         ]
         m.d.comb += [
-            self.s_row.eq(delay_line(m, nest.s, TO_SUMS, "s")[-1]),
+            self.s_row.eq(delay_line(m, nest.s, TO_SUMS - INDEX_DELAY, "s")[-1]),
             self.k_row.eq(k_rows[TO_SUMS]),
         ]
 
         # The label: the lane of its class, if that is in this block.
         sample = Signal(16)
         block = Signal(16)
+        sample_loop = registered(m, now.sample_loop, "sample_loop", INDEX_DELAY)
+        class_loop = registered(m, now.class_loop, "class_loop", INDEX_DELAY)
         for k in range(PASS_LOOPS):
-            with m.If(now.sample_loop == k):
+            with m.If(sample_loop == k):
                 m.d.comb += sample.eq(nest.counters[k])
-            with m.If(now.class_loop == k):
+            with m.If(class_loop == k):
                 m.d.comb += block.eq(nest.counters[k])
-        place = Mux(odd, config.labels, 0) if config.inputs == 2 else C(0)
-        places = delay_line(m, (sample + place)[: len(self.label_at)], TO_SUMS - 1, "sample")
+        place: Value = C(0)
+        if config.inputs == 2:
+            place = Mux(registered(m, odd, "odd_taken", INDEX_DELAY), config.labels, 0)
+        rest = TO_SUMS - 1 - INDEX_DELAY
+        places = delay_line(m, (sample + place)[: len(self.label_at)], rest, "sample")
         m.d.comb += self.label_at.eq(places[-1])
         classes = max(1, len(self.label))
-        block_line = delay_line(m, block[:classes], TO_SUMS - 1, "block")
+        block_line = delay_line(m, block[:classes], rest, "block")
         first = registered(m, (block_line[-1] * columns)[: classes + 8], "first_class")
         ahead = Signal(signed(classes + 10))
         m.d.sync += ahead.eq(self.label - first)
@@ -223,13 +229,13 @@ class Passes(CoreEngine):
 
         # Operands of the pipelines.
         one = registered(m, (C(1) << shifts[SUMS - 1])[: config.sum_bits + 1], "one")
-        sums = data.View(data.ArrayLayout(signed(config.sum_bits), columns), self.s_data)
-        active, unclipped = self.k_data[:columns], self.k_data[columns:]
+        known = Value.cast(self.k_data)
+        active, unclipped = known[:columns], known[columns:]
         values, keeps = [], []
         for lane in range(columns):
             taken = Mux(labelled & hits[lane], one.as_signed(), 0)
             value = Signal(signed(config.sum_bits + 1), name=f"value_{lane}")
-            m.d.sync += value.eq(Mux(masked & ~unclipped[lane], 0, sums[lane] - taken))
+            m.d.sync += value.eq(Mux(masked & ~unclipped[lane], 0, self.s_data[lane] - taken))
             values.append(value)
             keeps.append(registered(m, ~masked | active[lane], f"keep_{lane}"))
         there = line[OPERAND]
@@ -237,8 +243,11 @@ class Passes(CoreEngine):
 
         m.submodules.activation = activation = ActivationPipeline(config.activation)
         m.submodules.exponent = exponent = ExponentPipeline(config.exponent)
-        m.submodules.error = error = ErrorPipeline(config.error)
-        m.submodules.update = update = UpdatePipeline(config.update)
+        # Their exponents stay as they are for a whole pass.
+        m.submodules.error = error = ErrorPipeline(config.error, early=True)
+        m.submodules.update = update = UpdatePipeline(
+            config.update, weights_late=INDEX_DELAY, early=True
+        )
         m.submodules.lanes = lanes = Bank(config.lanes)
         scale = Signal.like(exponent.result.payload.exponent, name="scale")
         zero = Signal()
@@ -335,7 +344,12 @@ class Passes(CoreEngine):
         # Words to the banks: results of a pass, and words of a mover. Both take four clocks. A
         # mover waits while a pass writes into the same store.
         writes = {
-            target: line[RESULT - 1] & (targets[RESULT - 1] == target)
+            target: registered(
+                m,
+                line[RESULT - 2] & (targets[RESULT - 2] == target),
+                f"writes_{target.name.lower()}",
+                reset_less=False,
+            )
             for target in (Target.X, Target.E, Target.W)
         }
         busy = Mux(self.move_to == Target.X, writes[Target.X], writes[Target.W])
@@ -343,7 +357,7 @@ class Passes(CoreEngine):
         of_pass = self._to_banks(
             m,
             "write",
-            to[RESULT - 1],
+            to[-1],
             masks[RESULT] & registered(m, Cat(writes.values()).any(), "writes").replicate(columns),
             results,
             targets[RESULT],
@@ -404,8 +418,8 @@ class Passes(CoreEngine):
         self.counted(m, done)
         with m.If(self.clear):
             m.d.sync += [issued.eq(0), self.wrong.eq(0)]
-        with m.Else():
-            m.d.sync += issued.eq(issued + (commands.takes | commands.begins))
+        with m.Elif(commands.takes | commands.begins):
+            m.d.sync += issued.eq(issued + 1)
         m.d.comb += [
             self.settled.eq(self.count == issued),
             self.flight.eq(Cat(line).any() | done),
@@ -462,7 +476,5 @@ class Passes(CoreEngine):
 
 def _at_end(nest: PassNest, now: data.View) -> Value:
     """Return whether a vector is in the last block of classes."""
-    ends = [
-        (now.class_loop == k) & (nest.counters[k] == now.loops[k].count) for k in range(PASS_LOOPS)
-    ]
+    ends = [(now.class_loop == k) & nest.loop_ends[k] for k in range(PASS_LOOPS)]
     return Cat(ends).any()

@@ -1,5 +1,7 @@
 """The array engine: products of words in the stores, tile by tile, to rows of sums."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -12,7 +14,6 @@ from hdl.cells import CELLS, Cells
 from hdl.core.engine import CoreEngine
 from hdl.core.fields import layout
 from hdl.core.indices import Pair, lane_addresses, mask, pair, rotated, stepped
-from hdl.core.loops import advance
 from hdl.core.nest import ProductNest
 from hdl.delay import delay_line, registered
 
@@ -28,7 +29,7 @@ class LaneTable(wiring.Component):
     loops : In(3 loops over lanes)
         The next instruction's.
     start : In(1)
-        They are complete from the next clock on.
+        They are complete from this clock on.
     takes : In(1)
         The instruction is taken.
     highs : Out(lanes addresses)
@@ -57,24 +58,34 @@ class LaneTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Loop 2 is the innermost: its index is the lane's own, those of the others where it began.
+        # Counters of what is left after this lane, with flags for none and one.
         starts = [pair(self.address, self.banks, f"start_{k}", reset_less=False) for k in range(3)]
-        counters = [Signal(8, name=f"counter_{k}") for k in range(3)]
-        lane = Signal(range(self.lanes + 1), init=self.lanes)
+        left = [Signal(8, name=f"left_{k}") for k in range(3)]
+        ends = [Signal(name=f"end_{k}") for k in range(3)]
+        choice = [Cat(~end, *ends[k + 1 :]).all() for k, end in enumerate(ends)]
+        active = Signal()
+        here = [Signal(name=f"here_{number}") for number in range(self.lanes)]
         coming = Signal(data.ArrayLayout(self.address, self.lanes), reset_less=True)
-        ends = [counters[k] == self.loops[k].count for k in range(3)]
+        none = [Signal(name=f"none_{k}", reset_less=True) for k in range(3)]
+        m.d.sync += [flag.eq(loop.count == 0) for flag, loop in zip(none, self.loops)]
         with m.If(self.start):
-            m.d.sync += lane.eq(0)
-            for start, counter in zip(starts, counters):
-                m.d.sync += [start.high.eq(0), start.low.eq(0), counter.eq(0)]
-        with m.Elif(lane != self.lanes):
-            m.d.sync += lane.eq(lane + 1)
+            m.d.sync += [active.eq(1), Cat(here).eq(1)]
+            for k, (start, loop) in enumerate(zip(starts, self.loops)):
+                m.d.sync += [start.high.eq(0), start.low.eq(0)]
+                m.d.sync += [left[k].eq(loop.count), ends[k].eq(loop.count == 0)]
+        with m.Elif(active):
+            m.d.sync += [Cat(here).eq(Cat(here) << 1), active.eq(~here[-1])]
             for number in range(self.lanes):
-                with m.If(lane == number):
+                with m.If(here[number]):
                     m.d.sync += coming[number].eq(starts[2].high)
-            following = [
-                stepped(start, loop.stride, self.banks) for start, loop in zip(starts, self.loops)
-            ]
-            advance(m, ends, counters, starts, following)
+            for k, (start, loop) in enumerate(zip(starts, self.loops)):
+                following = stepped(start, loop.stride, self.banks)
+                with m.If(choice[k]):
+                    m.d.sync += [left[k].eq(left[k] - 1), ends[k].eq(left[k] == 1)]
+                    for j in range(k + 1, 3):
+                        m.d.sync += [left[j].eq(self.loops[j].count), ends[j].eq(none[j])]
+                    for inner in starts[k:]:
+                        m.d.sync += inner.eq(following)
         with m.If(self.takes):
             m.d.sync += self.highs.eq(coming)
         return m
@@ -89,6 +100,8 @@ class Products(CoreEngine):
         The core.
     cells
         Technology of the array.
+    places
+        Locations of the array's multipliers: see `hdl.Array`.
 
     Members
     -------
@@ -115,9 +128,16 @@ class Products(CoreEngine):
     w_address: data.View
     w_data: data.View
 
-    def __init__(self, config: CoreConfig, *, cells: Cells = CELLS["generic"]):
+    def __init__(
+        self,
+        config: CoreConfig,
+        *,
+        cells: Cells = CELLS["generic"],
+        places: Sequence[Sequence[str]] | None = None,
+    ):
         self.config = config
         self.cells = cells
+        self.places = places
         banks = config.banks
         self.address = max(len(Signal(range(config.words(store)))) for store in Store)
         members: dict[str, Member] = {
@@ -140,7 +160,7 @@ class Products(CoreEngine):
         banks, rows, columns = config.banks, config.rows, config.columns
         s_bits = len(Signal(range(config.s_rows)))
         m.submodules.nest = nest = ProductNest(banks, self.address, ROW_BITS)
-        m.submodules.array = array = Array(config.array, cells=self.cells)
+        m.submodules.array = array = Array(config.array, cells=self.cells, places=self.places)
         m.submodules.lanes_a = table = LaneTable(banks, rows, self.address)
         m.submodules.lanes_b = table_b = LaneTable(banks, columns, self.address)
         connect(m, flipped(self.commands), nest.commands)

@@ -12,15 +12,20 @@ ROOT = Path(__file__).parent.parent.parent
 
 #: Each part of hdl/core: what is written there, and what is put in its place.
 FAULTS = {
-    "a wrap of an index": ("indices", "wraps = low >= banks", "wraps = low > banks"),
-    "a lane table": ("products", "with m.If(lane == number):", "with m.If(lane == number + 1):"),
+    "a wrap of an index": (
+        "indices",
+        "index.low >= banks - lane if lane",
+        "index.low > banks - lane if lane",
+    ),
+    "a lane table": ("products", "with m.If(here[number]):", "with m.If(here[number - 1]):"),
     "a forward weight": ("products", "up = half & (rest.any() | floor[0])", "up = half"),
     "the order of loops": ("nest", "above = above & ~bit", "above = above & bit"),
     "a step's base": ("fetch", "base.eq(base + total)", "base.eq(base)"),
-    "a step of a pass": ("pass_nest", "(s + loop.s, k + loop.k,", "(s + loop.s, k,"),
+    "a step of a pass": ("pass_nest", "s + loop.s, k_of + loop.k,", "s + loop.s, k_of,"),
     "a mask": ("passes", "masked & ~unclipped[lane]", "masked & unclipped[lane]"),
     "a sample's row": ("movers", "row.eq(below),", "row.eq(at),"),
-    "a memory": ("banks", "w.en.eq(self.b_write[bank])", "w.en.eq(self.b_write[0])"),
+    "a memory": ("banks", "write=self.b_write[bank]", "write=self.b_write[0]"),
+    "a flag of a loop": ("loops", "end.eq(self._near[k])", "end.eq(self._one[k])"),
     "a count": (
         "core",
         "fetch.counts[k].eq(self.engines[other].count)",

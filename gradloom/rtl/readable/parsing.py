@@ -1,7 +1,8 @@
 """Reads a module in Yosys's Verilog: names without escapes, declarations, statements, instances.
 
-Two attributes are kept: `keep`, on registers that tools must not merge with equal ones, and `BEL`,
-the place of an instance in the device.
+Three attributes are kept: `keep`, on registers that tools must not merge with equal ones; `BEL`,
+the place of an instance in the device; and `no_rw_check`, on memories of which no word is read in
+the clock in which it is written.
 """
 
 import re
@@ -55,11 +56,13 @@ def parse(text: str) -> VerilogModule:
     TypeError
         The attribute `keep` is on a signal that is not one whole register.
     """
-    first, *lines = plain_names(text).splitlines()
-    match = re.fullmatch(r"module (\w+) ?\((.*)\);", first)
+    # Yosys begins a new line after every twenty ports.
+    head, _, rest = plain_names(text).partition(";\n")
+    first, lines = " ".join(head.split()) + ";", rest.splitlines()
+    match = re.fullmatch(r"module (\w+) ?\((.*?)\);", first)
     if match is None:
         raise UnknownTextError(f"no head of a module: {first}")
-    module = VerilogModule(match[1], match[2].split(", "))
+    module = VerilogModule(match[1], re.findall(r"\w+", match[2]))
     _read_statements(module, lines[:-1])
     _settle_kept(module)
     return module
@@ -79,6 +82,9 @@ def _read_statements(module: VerilogModule, lines: list[str]) -> None:
             _declare(module, match, line)
             if "keep" in attributes:
                 module.kept.add(match[3])
+            if "no_rw_check" in attributes:
+                name = match[3]
+                module.declarations[name] = f"(* no_rw_check *) {module.declarations[name]}"
             attributes = {}
             continue
         if match := re.match(r"  (?:wire|reg) \[-1:0\] (\w+)", line):
