@@ -79,7 +79,7 @@ class _Splitter:
     def convert(self, component: Any, name: str) -> None:
         """Convert `component` to the module `name`, and the components that it contains."""
         position = len(self.parts)
-        top = TopLevel(component)
+        top = TopLevel(component, inner=name != self._prefix)
         logic: Any = component.elaborate(None)
         outer: Any = top.elaborate(None)
         # They are used, but not through Fragment.get: this avoids Amaranth's warning.
@@ -132,7 +132,7 @@ class _Splitter:
             ("i", "clk", ClockSignal()),
             ("i", "rst", ResetSignal()),
         ]
-        for port, values in leaves(component):
+        for port, values in leaves(component, inner=True):
             whole = values[0] if port.lanes is None else Cat(*values)
             ports.append(("i" if port.direction == "in" else "o", port.name, whole))
         return Instance(self._names[key], *ports)
@@ -140,13 +140,21 @@ class _Splitter:
     def _module_name(self, component: Any) -> str:
         """Return an unused name for a component's module."""
         # Modules that differ only in constants are merged later, by the names before the numbers.
-        kind = getattr(component, "kind", type(component).__name__)
+        kind = getattr(component, "kind", None)
+        kind = kind if isinstance(kind, str) else type(component).__name__
         return self._unused(inner(self._prefix, snake(kind)))
 
     def _with_inner_names(self, text: str, name: str) -> str:
         """Return RTLIL of the module `name`, whose submodules that are not components, such as a
         FIFO of Amaranth's library, have names that no other module has.
+
+        Their ports get plain names here, where module and cell are seen together: Amaranth gives
+        numbers to those that it cannot name, as in port$83$0.
         """
+        escaped = re.findall(r"^ *wire .*(?:input|output) \d+ +(\\\S*\$\S*)$", text, re.M)
+        for number, port in enumerate(dict.fromkeys(escaped), 1):
+            stem = re.sub(r"\$\d+", "", port)
+            text = re.sub(rf"{re.escape(port)}(?=\s)", rf"\{stem}_p{number}", text)
         paths = re.findall(rf"^module (\\{name}\.\S+)$", text, re.M)
         names = {
             path: self._unused(inner(name, re.sub(r"\W", "_", path.partition(".")[2])))

@@ -26,7 +26,10 @@ from gradloom.units import unit_of
 #: Warnings of Verilator for correct Verilog in the style of Yosys.
 _LINT = [
     f"verilator lint_off {rule}"
-    for rule in ("DECLFILENAME", "PINCONNECTEMPTY", "UNUSEDSIGNAL", "VARHIDDEN", "WIDTH")
+    for rule in (
+        *("CMPCONST", "DECLFILENAME", "PINCONNECTEMPTY", "UNSIGNED"),
+        *("UNUSEDSIGNAL", "VARHIDDEN", "WIDTH"),
+    )
 ]
 #: The same for devices' cells: some of their ports are unused, and so are places in a simulation.
 _LINT_CELLS = ["verilator lint_off PINMISSING", "verilator lint_off UNUSEDPARAM"]
@@ -36,7 +39,7 @@ TIMESCALE = "`timescale 1ns / 1ps"
 #: its declaration.
 _INTERNAL = {"top", "generator", "init"}
 #: Attributes that `readable` writes: on registers that tools must not merge, places of instances.
-_WRITTEN = {"keep", "BEL"}
+_WRITTEN = {"keep", "BEL", "no_rw_check"}
 #: Number of columns of a comment's text.
 _WIDEST = 97
 

@@ -1,7 +1,8 @@
 """Reads a module in Yosys's Verilog: names without escapes, declarations, statements, instances.
 
-Two attributes are kept: `keep`, on registers that tools must not merge with equal ones, and `BEL`,
-the place of an instance in the device.
+Three attributes are kept: `keep`, on registers that tools must not merge with equal ones; `BEL`,
+the place of an instance in the device; and `no_rw_check`, on memories that are never read at a word
+that is written in the same clock.
 """
 
 import re
@@ -55,7 +56,8 @@ def parse(text: str) -> VerilogModule:
     TypeError
         The attribute `keep` is on a signal that is not one whole register.
     """
-    first, *lines = plain_names(text).splitlines()
+    head, end, rest = plain_names(text).partition(");\n")
+    first, lines = head.replace("\n", "") + end.strip(), rest.splitlines()
     match = re.fullmatch(r"module (\w+) ?\((.*)\);", first)
     if match is None:
         raise UnknownTextError(f"no head of a module: {first}")
@@ -79,6 +81,8 @@ def _read_statements(module: VerilogModule, lines: list[str]) -> None:
             _declare(module, match, line)
             if "keep" in attributes:
                 module.kept.add(match[3])
+            if "no_rw_check" in attributes:
+                module.unchecked.add(match[3])
             attributes = {}
             continue
         if match := re.match(r"  (?:wire|reg) \[-1:0\] (\w+)", line):
