@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.core.field import words_of
+from golden import check
+from golden.core.field import WORD, words_of
 from golden.core.isa import INSTRUCTIONS, Engine
 from golden.core.layout import Words
 from golden.core.lower import Compiled
 from golden.core.program import Program
+from golden.core.registers import READ_LATENCY, Registers
 from golden.fixed import Codes
 from golden.training.step.ops import OutputError, Product
 from golden.training.step.record import Record
+from golden.twin import Trace
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
 from gradloom.sim.simulators import SimulatorName, prepare
@@ -142,6 +145,7 @@ class Machine:
         writes: bool = False,
     ):
         self.compiled = compiled
+        self.registers = Registers(compiled.config)
         component = Core(compiled.config)
         probes = {}
         watches: list[Part] = []
@@ -173,15 +177,78 @@ class Machine:
         self._state = self._environment.initial()
         self.clock = 0
 
-    def _advance(self, clocks: int, inputs: dict[str, Codes], into: _Recording | None) -> Codes:
-        """Simulate some clocks; returns `done` and `wrong` at the last one."""
+    def _advance(self, clocks: int, inputs: dict[str, Codes], into: _Recording | None) -> Trace:
+        """Simulate some clocks, and return the traces of all outputs."""
         self._state, played = self._environment.advance(self._state, clocks, inputs=inputs)
         if into is not None:
             for name, events in played.events.items():
                 into.events.setdefault(name, []).append(events)
             into.counts.append(np.asarray(played.outputs["counts"], np.int64))
         self.clock += clocks
-        return np.array([played.outputs[name][-1] for name in ("done", "wrong")])
+        return played.outputs
+
+    def write(self, *accesses: tuple[str, int]) -> None:
+        """Write registers, one in each clock.
+
+        Parameters
+        ----------
+        accesses
+            Names of registers, and words.
+        """
+        table = self.registers
+        given = {
+            "bus_address": np.array([table.named(name).address for name, _ in accesses]),
+            "bus_write": np.ones(len(accesses), np.int64),
+            "bus_value": np.array([value for _, value in accesses]),
+        }
+        self._advance(len(accesses), given, None)
+
+    def read(self, *names: str) -> list[int]:
+        """Return the words of registers, read one in each clock."""
+        clocks = len(names) + READ_LATENCY
+        given = {
+            "bus_address": np.zeros(clocks, np.int64),
+            "bus_read": np.zeros(clocks, np.int64),
+        }
+        given["bus_address"][: len(names)] = [self.registers.named(name).address for name in names]
+        given["bus_read"][: len(names)] = 1
+        words = self._advance(clocks, given, None)["bus_data"][READ_LATENCY:]
+        return [int(word) for word in words]
+
+    def load_lanes(self, states: Sequence[int]) -> None:
+        """Set the states of the elementwise lanes' generators; no program runs.
+
+        Parameters
+        ----------
+        states
+            A state of every lane, as `golden.lfsr.Lanes.states`.
+
+        Raises
+        ------
+        ValueError
+            The number of states is wrong, or one is out of range.
+        """
+        config = self.compiled.config
+        if len(states) != config.columns:
+            raise ValueError(f"{len(states)} states: the core has {config.columns} lanes")
+        most = (1 << config.generator.bits) - 1
+        accesses = [("lane", 0)]
+        for lane, state in enumerate(states):
+            state = check.whole(f"state of lane {lane}", state, 1, most)
+            accesses += [("lane_high", state >> WORD), ("lane_low", state & (1 << WORD) - 1)]
+        self.write(*accesses)
+
+    def lanes(self) -> list[int]:
+        """Return the states of the elementwise lanes' generators; no program runs.
+
+        They continue in golden as `golden.lfsr.Lanes.at(generator, states, first=columns)`.
+        """
+        found = []
+        for lane in range(self.compiled.config.columns):
+            self.write(("lane", lane))
+            low, high = self.read("lane_low", "lane_high")
+            found.append(high << WORD | low)
+        return found
 
     def run(self, program: Program, steps: int, rate: int = 0, most: int = MOST) -> Ran:
         """Carry out a program.
@@ -226,9 +293,9 @@ class Machine:
         recording = _Recording(start=self.clock)
         batch = {name: np.repeat(value, _BATCH, axis=0) for name, value in constant.items()}
         while self.clock - recording.start < most:
-            done, wrong = self._advance(_BATCH, batch, recording)
-            if done:
-                return recording.ran(int(wrong))
+            outputs = self._advance(_BATCH, batch, recording)
+            if outputs["done"][-1]:
+                return recording.ran(int(outputs["wrong"][-1]))
         raise RuntimeError(f"{program.name}: not done after {most} clocks")
 
 

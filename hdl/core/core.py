@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from golden.core.config import CoreConfig
 from golden.core.field import WORD
 from golden.core.isa import Engine, Store
+from hdl.bus.signature import RegisterBus, RegisterPort
 from hdl.cells import CELLS, Cells
 from hdl.core.banks import Banks, RowStore
 from hdl.core.engine import COUNT, CoreEngine
@@ -17,6 +18,7 @@ from hdl.core.fetch import STEPS, Fetch
 from hdl.core.movers import MoveIn, MoveOut
 from hdl.core.passes import Passes
 from hdl.core.products import Products
+from hdl.core.registers import RegisterFile
 from hdl.delay import registered
 
 
@@ -33,6 +35,7 @@ class Core(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    bus: RegisterPort
     list_write: Signal
     list_to: Signal
     list_value: Signal
@@ -69,6 +72,7 @@ class Core(wiring.Component):
             {
                 "i": In(stream.Signature(self.move_in.i.payload.shape())),
                 "o": Out(stream.Signature(self.move_out.o.payload.shape())),
+                "bus": In(RegisterBus()),
                 "list_write": In(len(Engine)),
                 "list_to": In(range(longest)),
                 "list_value": In(WORD),
@@ -104,6 +108,14 @@ class Core(wiring.Component):
             Engine.IN: move_in,
             Engine.OUT: move_out,
         }
+        m.submodules.registers = registers = RegisterFile(config)
+        connect(m, flipped(self.bus), registers.bus)
+        m.d.comb += [
+            passes.lane.eq(registers.lane),
+            passes.lane_load.eq(registers.lane_load),
+            passes.lane_value.eq(registers.lane_value),
+            registers.lane_state.eq(passes.lane_state),
+        ]
         even = Signal()
         with m.If(self.start):
             m.d.sync += even.eq(0)

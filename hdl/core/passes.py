@@ -85,6 +85,10 @@ class Passes(CoreEngine):
     scalar: Signal
     maximum: Signal
     exponent: Signal
+    lane: Signal
+    lane_load: Signal
+    lane_value: data.View
+    lane_state: data.View
 
     def __init__(self, config: CoreConfig):
         self.config = config
@@ -93,6 +97,7 @@ class Passes(CoreEngine):
             len(Signal(range(words))) for words in (config.x_words, config.e_words, config.w_words)
         )
         self.word = max(config.bits.activation, config.bits.error, config.bits.gradient)
+        states = data.ArrayLayout(config.lanes.state_width, config.lanes.state_words)
         super().__init__(
             VectorInstruction,
             {
@@ -144,6 +149,10 @@ class Passes(CoreEngine):
                 "scalar": Out(6),
                 "maximum": Out(config.sum_bits + 1),
                 "exponent": Out(range(config.sum_bits + 1)),
+                "lane": In(range(columns)),
+                "lane_load": In(1),
+                "lane_value": In(states),
+                "lane_state": Out(states),
             },
         )
 
@@ -263,7 +272,12 @@ class Passes(CoreEngine):
             update.operand.valid.eq(there & (function == Function.UPDATE)),
             update.random.eq(lanes.word),
             lanes.leap[0].eq(leaps),
+            lanes.load.eq(self.lane_load),
+            lanes.load_state.eq(self.lane_value),
+            self.lane_state.eq(lanes.state),
         ]
+        if columns > 1:
+            m.d.comb += lanes.lane.eq(self.lane)
 
         # Stored weights: their words, and those that a mover reads.
         of_mover = Pair(self.read_high, self.read_low)
