@@ -49,7 +49,7 @@ _NETWORK = (
 )
 
 
-def _of_network(command: Callable[..., None]) -> Callable[..., None]:
+def of_network(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the recipe and the options of a network on the core (decorator)."""
     for option in reversed(_NETWORK):
         command = option(command)
@@ -90,7 +90,7 @@ def _dataset(data: Path | None, image: str | None, classes: int | None) -> "Data
     )
 
 
-def _network(
+def network_of(
     recipe: str,
     data: Path | None,
     image: str | None,
@@ -124,7 +124,7 @@ def _network(
     ),
     short_help="Compare training steps on the core with the golden trainer's.",
 )
-@_of_network
+@of_network
 @click.option(
     "--steps", type=click.IntRange(1), default=10, show_default=True, help="Number of steps."
 )
@@ -154,7 +154,7 @@ def compare_core(
     from gradloom.core.session import compare_steps
     from gradloom.sim import pauses
 
-    network, dataset = _network(recipe, **given)
+    network, dataset = network_of(recipe, **given)
     idle: dict[str, Any] = {}
     if stalls is not None:
         idle = {"gaps": pauses(0.3, stalls), "stalls": pauses(0.3, stalls + 1)}
@@ -202,7 +202,7 @@ def estimate_group() -> None:
     help="Estimate the training core of RECIPE: clocks of a step, use of the array, memory.",
     short_help="Estimate a network's training core.",
 )
-@_of_network
+@of_network
 @click.option(
     "--clock",
     type=click.FloatRange(0, min_open=True),
@@ -234,7 +234,7 @@ def estimate_core(
     from gradloom.core.estimate import estimate
 
     fitted = find(target) if target else None
-    network, _ = _network(recipe, **given, target=fitted)
+    network, _ = network_of(recipe, **given, target=fitted)
     found = estimate(network, clock, fitted)
     if timeline is not None:
         from golden.core.schedule import schedule
