@@ -71,9 +71,7 @@ def generate_core(
     with stderr.status("generating core"):
         tried(output, names(name or MODULE))
         network, dataset = network_of(recipe, **given)
-        files = core_package(
-            network, dataset, name=name, edge=Edge(edge), run=run, steps=steps
-        )
+        files = core_package(network, dataset, name=name, edge=Edge(edge), run=run, steps=steps)
     write(files, output)
     for file, text in files.items():
         click.echo(f"{output / file}: {len(text.splitlines()):,} lines")

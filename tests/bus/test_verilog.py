@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from amaranth.hdl import Array, Module, Signal
@@ -17,12 +18,9 @@ from hdl.bus.wishbone import Wishbone, WishboneBus
 from hdl.delay import registered
 
 pytest.importorskip("cocotbext.axi", reason="cocotbext-axi is not installed")
-from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("iverilog"), reason="there is no Icarus Verilog"
-)
+pytestmark = pytest.mark.skipif(not shutil.which("iverilog"), reason="there is no Icarus Verilog")
 SPACE = Space(bits=4, addresses=(0, 1, 2, 5, 6, 9, 12, 15), latency=4)
 
 
@@ -108,4 +106,7 @@ def test_random_traffic(name, tmp_path, monkeypatch):
         )
     except SystemExit:
         pytest.fail(log.read_text(encoding="utf-8"))
-    assert get_results(results) == (benches, 0), log.read_text(encoding="utf-8")
+    cases = list(ElementTree.parse(results).iter("testcase"))
+    ran = [case for case in cases if case.find("skipped") is None]
+    assert len(ran) == benches
+    assert not any({"failure", "error"} & {child.tag for child in case} for case in ran)
