@@ -30,12 +30,18 @@ class Commands(wiring.Signature):
         It belongs to an odd step, counted from 0.
     ready : Out(1)
         It may be taken: it is there, and its first chunk need not wait.
+    wants : In(1)
+        The engine is free for it.
     takes : In(1)
         The instruction is taken: it runs from the next clock on.
     passes : Out(1)
         The next chunk of the running instruction need not wait.
+    continues : In(1)
+        The engine is free for that chunk.
     begins : In(1)
         A further chunk of the running instruction is begun.
+    full : In(1)
+        The chunk that comes next has no room in the output queue.
     """
 
     def __init__(self, kind: Any):
@@ -44,9 +50,12 @@ class Commands(wiring.Signature):
                 "next": Out(layout(kind)),
                 "odd": Out(1),
                 "ready": Out(1),
+                "wants": In(1),
                 "takes": In(1),
                 "passes": Out(1),
+                "continues": In(1),
                 "begins": In(1),
+                "full": In(1),
             }
         )
 
@@ -69,14 +78,17 @@ class CoreEngine(wiring.Component):
         Chunks that it has finished since `clear`, modulo 2^16.
     clear : In(1)
         A program is begun.
-    busy : Out(1)
-        Something is on its way.
+    ended : Out(1)
+        A chunk is finished: `count` is one higher from the next clock on.
+    flight : Out(1)
+        Something that was issued has not ended.
     """
 
     commands: Any
     count: Signal
     clear: Signal
-    busy: Signal
+    ended: Signal
+    flight: Signal
 
     def __init__(self, kind: Any, members: Mapping[str, Member]):
         super().__init__(
@@ -84,13 +96,15 @@ class CoreEngine(wiring.Component):
                 "commands": In(Commands(kind)),
                 "count": Out(COUNT),
                 "clear": In(1),
-                "busy": Out(1),
+                "ended": Out(1),
+                "flight": Out(1),
                 **members,
             }
         )
 
     def counted(self, m: Module, done: Value) -> None:
         """Count a chunk in each clock in which `done` is high."""
+        m.d.comb += self.ended.eq(done)
         with m.If(self.clear):
             m.d.sync += self.count.eq(0)
         with m.Else():

@@ -186,8 +186,10 @@ class ProductNest(Nest):
         ends_now, tile = Signal(), Signal()
         m.d.comb += [
             ends_now.eq(~padding & (~self.valid | (left == 0))),
-            commands.takes.eq(ends_now & (idle | finished) & commands.ready),
-            commands.begins.eq(ends_now & ready & ~over & new_chunk & commands.passes),
+            commands.wants.eq(ends_now & (idle | finished)),
+            commands.takes.eq(commands.wants & commands.ready),
+            commands.continues.eq(ends_now & ready & ~over & new_chunk),
+            commands.begins.eq(commands.continues & commands.passes),
             tile.eq(
                 commands.takes
                 | commands.begins

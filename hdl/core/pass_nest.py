@@ -1,6 +1,6 @@
 """The loops of a pass: which rows and words belong to a vector, one in a clock or in two."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -43,7 +43,6 @@ class PassNest(Nest):
     lanes: Signal
     ends: Signal
     last: Signal
-    busy: Signal
 
     def __init__(self, banks: int, address: int, s_row: int, k_row: int):
         self.banks = banks
@@ -63,7 +62,6 @@ class PassNest(Nest):
                 "lanes": Out(8),
                 "ends": Out(1),
                 "last": Out(1),
-                "busy": Out(1),
             },
         )
 
@@ -109,17 +107,14 @@ class PassNest(Nest):
         waiting = Signal()  # for a further chunk
         m.d.comb += [
             free.eq(~running | (here & self.last)),
+            commands.wants.eq(free & ~waiting),
             commands.takes.eq(
-                free & ~waiting & commands.ready & (~next_slow | self.even) & ~next_queue
+                commands.wants & commands.ready & (~next_slow | self.even) & ~next_queue
             ),
-            commands.begins.eq(
-                (waiting | (here & self.ends & ~self.last))
-                & commands.passes
-                & (~slow | self.even)
-                & ~queue
-            ),
+            commands.continues.eq(waiting | (here & self.ends & ~self.last)),
+            commands.begins.eq(commands.continues & commands.passes & (~slow | self.even) & ~queue),
+            commands.full.eq(Mux(commands.continues, queue, next_queue)),
             step.eq((here & ~self.ends) | commands.begins),
-            self.busy.eq(running | waiting),
         ]
         with m.If(commands.takes):
             m.d.sync += [running.eq(1), second.eq(0), waiting.eq(0)]

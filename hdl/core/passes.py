@@ -8,7 +8,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.core.config import PASS_LATENCY, CoreConfig
-from golden.core.isa import PASS_LOOPS, Function, Target, VectorInstruction
+from golden.core.isa import LAYER_BITS, PASS_LOOPS, Function, Target, VectorInstruction
 from hdl.bank import Bank
 from hdl.core.classify import classify
 from hdl.core.engine import COUNT, CoreEngine
@@ -85,6 +85,10 @@ class Passes(CoreEngine):
     scalar: Signal
     maximum: Signal
     exponent: Signal
+    zero: Signal
+    update_begins: Signal
+    update_ends: Signal
+    update_layer: Signal
     lane: Signal
     lane_load: Signal
     lane_value: data.View
@@ -144,11 +148,17 @@ class Passes(CoreEngine):
                 "score": Out(1),
                 "scores": Out(data.ArrayLayout(signed(config.sum_bits), columns)),
                 "wrong": Out(32),
-                # Scalars and lanes.
+                # Scalars.
                 "scalar_write": Out(1),
                 "scalar": Out(6),
                 "maximum": Out(config.sum_bits + 1),
                 "exponent": Out(range(config.sum_bits + 1)),
+                "zero": Out(1),
+                # Updates, for the status.
+                "update_begins": Out(1),
+                "update_ends": Out(1),
+                "update_layer": Out(LAYER_BITS),
+                # States of the lanes' generators.
                 "lane": In(range(columns)),
                 "lane_load": In(1),
                 "lane_value": In(states),
@@ -240,6 +250,7 @@ class Passes(CoreEngine):
         scalars = delay_line(m, now.scalar, PASS_LATENCY, "scalar")
         m.d.comb += [
             self.scalar_write.eq(exponent.result.valid),
+            self.zero.eq(exponent.result.payload.zero),
             self.scalar.eq(scalars[OPERAND + config.exponent.latency - 2]),
             self.maximum.eq(exponent.result.payload.maximum),
             self.exponent.eq(exponent.result.payload.exponent),
@@ -397,8 +408,20 @@ class Passes(CoreEngine):
             m.d.sync += issued.eq(issued + (commands.takes | commands.begins))
         m.d.comb += [
             self.settled.eq(self.count == issued),
-            self.busy.eq(nest.busy | Cat(line).any()),
+            self.flight.eq(Cat(line).any() | done),
         ]
+
+        # An update, from the clock of its first write to the clock after its last one. The next one
+        # settles, so that there is never more than one.
+        updates = nest.valid & (now.target == Target.W)
+        with m.If(updates):
+            m.d.sync += self.update_layer.eq(now.layer)
+        m.d.comb += self.update_begins.eq(
+            registered(m, updates, "update_begins", PASS_LATENCY - 1, reset_less=False)
+        )
+        m.d.comb += self.update_ends.eq(
+            registered(m, updates & nest.last, "update_ends", PASS_LATENCY, reset_less=False)
+        )
         return m
 
     def _to_banks(

@@ -6,7 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
 from golden.core.config import CoreConfig
-from golden.core.isa import ArrayInstruction, Store
+from golden.core.isa import ROW_BITS, ArrayInstruction, Store
 from hdl.array import Array
 from hdl.cells import CELLS, Cells
 from hdl.core.engine import CoreEngine
@@ -89,9 +89,22 @@ class Products(CoreEngine):
         The core.
     cells
         Technology of the array.
+
+    Members
+    -------
+    loaded : In(1)
+        The last word of the next instruction has been stored.
+    beyond : Out(1)
+        A tile has been issued whose sums are beyond the bound of its instruction. They are not
+        written, and no chunk is counted from then on.
+    s_write, s_to, s_value : Out
+        A row of sums is written.
+    x_address, x_data and so on
+        The stores' first ports.
     """
 
     loaded: Signal
+    beyond: Signal
     s_write: Signal
     s_to: Signal
     s_value: data.View
@@ -109,6 +122,7 @@ class Products(CoreEngine):
         self.address = max(len(Signal(range(config.words(store)))) for store in Store)
         members: dict[str, Member] = {
             "loaded": In(1),
+            "beyond": Out(1),
             "s_write": Out(1),
             "s_to": Out(range(config.s_rows)),
             "s_value": Out(data.ArrayLayout(signed(config.sum_bits), config.columns)),
@@ -125,7 +139,7 @@ class Products(CoreEngine):
         config = self.config
         banks, rows, columns = config.banks, config.rows, config.columns
         s_bits = len(Signal(range(config.s_rows)))
-        m.submodules.nest = nest = ProductNest(banks, self.address, s_bits)
+        m.submodules.nest = nest = ProductNest(banks, self.address, ROW_BITS)
         m.submodules.array = array = Array(config.array, cells=self.cells)
         m.submodules.lanes_a = table = LaneTable(banks, rows, self.address)
         m.submodules.lanes_b = table_b = LaneTable(banks, columns, self.address)
@@ -195,8 +209,12 @@ class Products(CoreEngine):
         ]
 
         # Rows of sums. What is known of a tile at its last term waits for its rows.
-        tile = data.StructLayout({"s": s_bits, "rows": 8, "ends": 1})
+        tile = data.StructLayout({"s": s_bits, "rows": 8, "ends": 1, "beyond": 1})
         depth = (config.product_latency + rows) // rows + 2
+        last_row = nest.s + Mux(nest.rows < rows, nest.rows, rows - 1)
+        beyond, failed = Signal(), Signal()
+        m.d.comb += beyond.eq(nest.valid & (last_row >= nest.now.s_end))
+        m.d.sync += self.beyond.eq(beyond)
         m.submodules.tiles = tiles = SyncFIFO(width=tile.size, depth=depth)
         ahead, behind = data.View(tile, tiles.w_data), data.View(tile, tiles.r_data)
         m.d.comb += [
@@ -204,20 +222,22 @@ class Products(CoreEngine):
             ahead.s.eq(nest.s),
             ahead.rows.eq(nest.rows),
             ahead.ends.eq(nest.ends),
+            ahead.beyond.eq(beyond),
             tiles.r_en.eq(array.o.valid & array.o.payload.last),
         ]
         row = Signal(range(rows), init=rows - 1)
         ended = Signal()
         m.d.sync += [
-            self.s_write.eq(array.o.valid & (row <= behind.rows)),
+            self.s_write.eq(array.o.valid & (row <= behind.rows) & ~behind.beyond),
             self.s_to.eq(behind.s + row),
             self.s_value.eq(Cat(code[: config.sum_bits] for code in array.o.payload.data)),
-            ended.eq(array.o.valid & array.o.payload.last & behind.ends),
+            ended.eq(array.o.valid & array.o.payload.last & behind.ends & ~behind.beyond & ~failed),
+            failed.eq(failed | (array.o.valid & behind.beyond)),
         ]
         with m.If(array.o.valid):
             m.d.sync += row.eq(Mux(row == 0, rows - 1, row - 1))
         self.counted(m, ended)
-        m.d.comb += self.busy.eq(nest.valid | tiles.r_rdy)
+        m.d.comb += self.flight.eq(nest.valid | tiles.r_rdy | ended)
         return m
 
     def _forward(self, m: Module, code: Value, lane: int) -> Value:

@@ -49,7 +49,7 @@ def test_lanes_are_set_and_read(bits):
     """From their seeds on, and from states that are loaded."""
     recipe = small(generator=Generator(bits=bits))
     core = compiled(recipe, (2, 3, 1), 5)
-    beats = np.zeros((1, core.config.banks), np.int64)
+    beats = np.zeros((1, core.config.banks + 1), np.int64)
     machine = Machine(core, beats, simulator="pysim")
     columns = core.config.columns
     lanes = Lanes(core.config.generator, columns, columns)
