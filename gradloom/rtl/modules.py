@@ -78,13 +78,13 @@ def _is_own(submodule: Any) -> bool:
 def _with_reset(submodule: Any) -> tuple[Any, Value]:
     """Return a submodule without the resets that were inserted around it, and its reset."""
     reset: Value = ResetSignal()
-    inserted = getattr(submodule, "_transforms_", ())
-    if not inserted or any(
-        not isinstance(each, ResetInserter) or set(each.controls) != {"sync"} for each in inserted
-    ):
+    inserted: list[Any] = list(getattr(submodule, "_transforms_", ()))
+    if not inserted or not all(isinstance(each, ResetInserter) for each in inserted):
         return submodule, reset
-    for each in inserted:
-        reset = reset | each.controls["sync"]
+    for controls in (each.controls for each in inserted):
+        if set(controls) != {"sync"}:
+            return submodule, ResetSignal()
+        reset = reset | controls["sync"]
     submodule._MustUse__used = True
     return submodule._elaboratable_, reset
 

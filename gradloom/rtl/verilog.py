@@ -27,7 +27,7 @@ from gradloom.units import unit_of
 _LINT = [
     f"verilator lint_off {rule}"
     for rule in (
-        *("CMPCONST", "DECLFILENAME", "PINCONNECTEMPTY", "UNSIGNED"),
+        *("CASEINCOMPLETE", "CMPCONST", "DECLFILENAME", "PINCONNECTEMPTY", "UNSIGNED"),
         *("UNUSEDSIGNAL", "VARHIDDEN", "WIDTH"),
     )
 ]

@@ -1,13 +1,11 @@
 """The files of a core for a project: Verilog, programs, weights, registers, a testbench."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from golden.bus.axi_stream import Beat
 from golden.core.edge import Edge, input_beat, output_beat, ports
@@ -18,7 +16,7 @@ from golden.datasets import Dataset
 from golden.fixed import Codes
 from golden.port import CLOCK, RESET
 from golden.settings import mapping
-from gradloom.core.machine import batch_of, padded_rows, sample_beats
+from gradloom.core.machine import batch_of, sample_beats, weight_beats
 from gradloom.core.package import registers as register_texts
 from gradloom.core.package.listing import Part, listing, parts
 from gradloom.core.package.readme import readme
@@ -94,14 +92,14 @@ def core_package(
     listed = parts(compiled.programs)
     takes, gives = beats(compiled, edge)
     trainer = started(compiled, dataset, run)
-    weights = _weights(compiled, takes, trainer.weights)
+    weights = _lines(takes, weight_beats(compiled, trainer.weights))
     lanes = lane_states(trainer)
     samples: list[str] = []
     rates: list[int] = []
     for rate, record in steps_from(trainer, dataset, steps):
         rates.append(rate)
         samples += _lines(takes, sample_beats(compiled, *batch_of(record)))
-    expected = _weights(compiled, gives, trainer.weights)
+    expected = _lines(gives, weight_beats(compiled, trainer.weights))
     clocks, _ = predict(config, compiled.train)
     lesson = Lesson(
         rates=tuple((len(list(group)), rate) for rate, group in groupby(rates)),
@@ -147,22 +145,12 @@ def beats(compiled: Compiled, edge: Edge) -> tuple[Beat, Beat]:
 
 
 def _lines(beat: Beat, rows: Codes) -> list[str]:
-    """Return beats as lines for $readmemh; the last one of all ends the packet."""
+    """Return beats as lines for $readmemh. The last element of a row is that of its packet."""
     bits, mask = beat.words * beat.width, (1 << beat.width) - 1
     lines = []
-    for number, row in enumerate(rows.tolist()):
-        data = sum((word & mask) << beat.width * k for k, word in enumerate(row))
-        lines.append(hex_beat(data, bits, number == len(rows) - 1))
-    return lines
-
-
-def _weights(compiled: Compiled, beat: Beat, weights: Iterable[Codes]) -> list[str]:
-    """Return stored weights as lines for $readmemh: each layer is a packet."""
-    banks = compiled.config.banks
-    lines: list[str] = []
-    for each in weights:
-        rows = padded_rows(each, banks).reshape(-1, banks)
-        lines += _lines(beat, np.pad(rows, ((0, 0), (0, beat.words - banks))))
+    for *words, last in rows.tolist():
+        data = sum((word & mask) << beat.width * k for k, word in enumerate(words))
+        lines.append(hex_beat(data, bits, bool(last)))
     return lines
 
 
