@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from amaranth.hdl import Signal
 from numpy.typing import ArrayLike, NDArray
 
 from golden import check
@@ -142,7 +143,7 @@ class CoreError(RuntimeError):
 
 
 @dataclass(eq=False, kw_only=True)
-class _Recording:
+class Recording:
     """What is recorded of a program, batch by batch."""
 
     start: int
@@ -178,6 +179,8 @@ class Machine:
         Idle clocks before beats of the input and of the output stream; they are repeated.
     writes
         Whether all writes are recorded.
+    batch
+        Clocks after which it is seen whether a program is done.
     """
 
     def __init__(
@@ -189,11 +192,17 @@ class Machine:
         gaps: Sequence[int] = (),
         stalls: Sequence[int] = (),
         writes: bool = False,
+        batch: int = _BATCH,
     ):
         self.compiled = compiled
+        self._batch = batch
         self.registers = Registers(compiled.config)
         component = Core(compiled.config)
-        probes = {f"count_{engine}": unit.count for engine, unit in component.engines.items()}
+        probes: dict[str, Signal] = {
+            f"count_{engine}": unit.count for engine, unit in component.engines.items()
+        }
+        probes |= {name: getattr(component.control, name) for name in ("running", "fault")}
+        probes["undefined"] = component.undefined.layers
         watches: list[Part] = []
         if writes:
             passes, products = component.passes, component.products
@@ -223,7 +232,7 @@ class Machine:
         self._state = self._environment.initial()
         self.clock = 0
 
-    def _advance(self, clocks: int, inputs: dict[str, Codes], into: _Recording | None) -> Trace:
+    def _advance(self, clocks: int, inputs: dict[str, Codes], into: Recording | None) -> Trace:
         """Simulate some clocks, and return the traces of all outputs."""
         self._state, played = self._environment.advance(self._state, clocks, inputs=inputs)
         if into is not None:
@@ -234,17 +243,27 @@ class Machine:
         self.clock += clocks
         return played.outputs
 
-    def write(self, *accesses: tuple[str, int]) -> None:
+    def advance(self, clocks: int, into: Recording | None = None) -> Trace:
+        """Simulate some clocks, and return the traces of all outputs.
+
+        Beside the ports there are `running`, `fault` and `undefined`, as the registers have them,
+        and the engines' counts of chunks.
+        """
+        return self._advance(clocks, {}, into)
+
+    def write(self, *accesses: tuple[str, int], into: Recording | None = None) -> None:
         """Write registers, one in each clock.
 
         Parameters
         ----------
         accesses
             Names of registers, and words.
+        into
+            Where the clocks are recorded.
         """
-        self._advance(len(accesses), self._accesses(writes=accesses), None)
+        self._advance(len(accesses), self._accesses(writes=accesses), into)
 
-    def read(self, *names: str, into: _Recording | None = None) -> list[int]:
+    def read(self, *names: str, into: Recording | None = None) -> list[int]:
         """Return the words of registers, read one in each clock.
 
         Parameters
@@ -321,33 +340,62 @@ class Machine:
         The generators of the lanes are as after power-up; weights and programs stay.
         """
         self.write(("control", self.registers.named("control")["reset"].mask))
-        self._advance(1, {}, None)
+        self.advance(1)
 
-    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
-        """Write a program and its numbers; see `run`."""
+    def store(self, program: Program, at: Sequence[int] = (0, 0, 0, 0)) -> None:
+        """Write a program into the engines' lists.
+
+        Parameters
+        ----------
+        program
+            The program.
+        at
+            Its first address in each list.
+        """
+        place = self.registers.named("program_at")
         for engine in Engine:
+            address = place["list"].within(engine) | place["address"].within(at[engine])
             words = program.words(engine)
-            name = engine.name.lower()
-            last = max(0, len(words) - words_of(INSTRUCTIONS[engine]))
-            self.write(
-                ("program_at", self.registers.named("program_at")["list"].within(engine)),
-                *(("program", word) for word in words),
-                (f"first_{name}", 0),
-                (f"last_{name}", last),
-                (f"total_{name}", program.chunks(engine)),
-            )
-        self.write(
+            self.write(("program_at", address), *(("program", word) for word in words))
+
+    def choose(
+        self, program: Program, steps: int, rate: int = 0, at: Sequence[int] = (0, 0, 0, 0)
+    ) -> None:
+        """Choose a program that has been stored as the one that begins next.
+
+        Parameters
+        ----------
+        program, steps, rate
+            See `run`.
+        at
+            See `store`.
+        """
+        accesses = [
             ("engines", sum(bool(program[engine]) << engine for engine in Engine)),
             ("steps", steps),
             ("rate_step", 0),
             ("rate", self.registers.named("rate")["value"].within(rate)),
-        )
+        ]
+        for engine in Engine:
+            name, size = engine.name.lower(), words_of(INSTRUCTIONS[engine])
+            last = at[engine] + size * max(0, len(program[engine]) - 1)
+            accesses += [
+                (f"first_{name}", at[engine]),
+                (f"last_{name}", last),
+                (f"total_{name}", program.chunks(engine)),
+            ]
+        self.write(*accesses)
 
-    def start(self) -> _Recording:
+    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
+        """Write a program and choose it; see `run`."""
+        self.store(program)
+        self.choose(program, steps, rate)
+
+    def start(self) -> Recording:
         """Begin the program; the next clock is clock 0 of its schedule."""
         self.write(("control", self.registers.named("control")["start"].mask))
-        self._advance(1, {}, None)
-        return _Recording(start=self.clock)
+        self.advance(1)
+        return Recording(start=self.clock)
 
     def run(self, program: Program, steps: int, rate: int = 0, most: int = MOST) -> Ran:
         """Carry out a program.
@@ -373,17 +421,17 @@ class Machine:
         self.prepare(program, steps, rate)
         recording = self.start()
         while self.clock - recording.start < most:
-            self._advance(_BATCH, {}, recording)
+            self.advance(self._batch, recording)
             if not self.running(recording):
                 return self.ended(program, recording)
         raise RuntimeError(f"{program.name}: not done after {most} clocks")
 
-    def running(self, into: _Recording | None = None) -> bool:
+    def running(self, into: Recording | None = None) -> bool:
         """Return whether a program runs."""
         (status,) = self.read("status", into=into)
         return bool(self.registers.named("status")["running"].of(status))
 
-    def ended(self, program: Program, recording: _Recording) -> Ran:
+    def ended(self, program: Program, recording: Recording) -> Ran:
         """Return what a program did that has ended.
 
         Raises

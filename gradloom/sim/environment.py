@@ -1,9 +1,9 @@
 """The environment of a design in a simulation: sources, sinks, memories, hosts and watches.
 
 Each part is described once, here, and played by both simulators with one result: in Python
-(`gradloom.sim.players`) and inside the compiled loop (`environment.h`). A part drives inputs of the
-design from its own state alone, and observes outputs just before each clock edge; they change its
-state for the next clock.
+(`gradloom.sim.players`) and inside the compiled loop (`environment.cc`). A part drives inputs of
+the design from its own state alone, and observes outputs just before each clock edge; they change
+its state for the next clock.
 
 A stream `i` has the ports `i_valid`, `i_ready` and one for each field of its payload, `i_<field>`.
 Numbers of idle clocks are a sequence that is repeated without end. `pauses` returns a random one.

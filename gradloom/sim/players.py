@@ -1,4 +1,4 @@
-"""Parts of an environment in Python, clock by clock. environment.h is the same in C++."""
+"""Parts of an environment in Python, clock by clock. environment.cc is the same in C++."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

@@ -306,6 +306,13 @@ extern "C" {
 void *gradloom_environment_new(const uint32_t *text) {
     return new environment::Environment(environment::Text{text});
 }
+void gradloom_drive(void *self, uint32_t *in, uint32_t *out, uint32_t words_in) {
+    static_cast<environment::Environment *>(self)->drive(environment::Row{in, out, words_in});
+}
+// Whether all went well.
+int gradloom_observe(void *self, uint32_t *in, uint32_t *out, uint32_t words_in) {
+    return static_cast<environment::Environment *>(self)->observe(environment::Row{in, out, words_in});
+}
 void gradloom_environment_delete(void *self) {
     delete static_cast<environment::Environment *>(self);
 }
