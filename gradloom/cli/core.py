@@ -1,15 +1,13 @@
-"""`gradloom compare core` and `gradloom estimate core`: a network on the training core."""
+"""`gradloom estimate core`, and the options of all commands for a network on the training core."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradloom.cli.base import bar, cli
-from gradloom.cli.compare import compare_group
+from gradloom.cli.base import cli
 from gradloom.cli.train import DATA, SETTINGS
 
 if TYPE_CHECKING:
@@ -114,78 +112,6 @@ def network_of(
         form = Gradients.STORED if gradients == "auto" else Gradients(gradients)
         made = compiled(*network, inputs=inputs, gradients=form)
     return made, dataset
-
-
-@compare_group.command(
-    name="core",
-    help=(
-        "Compare training steps of RECIPE on the simulated core with the golden trainer's.\n\n"
-        "Every write into every store is compared: its clock, bank, address and value."
-    ),
-    short_help="Compare training steps on the core with the golden trainer's.",
-)
-@of_network
-@click.option(
-    "--steps", type=click.IntRange(1), default=10, show_default=True, help="Number of steps."
-)
-@click.option(
-    "--stalls",
-    type=click.IntRange(0),
-    metavar="SEED",
-    help="Let the input and the output stream wait at random.",
-)
-@click.option(
-    "--simulator",
-    type=click.Choice(["pysim", "cxxrtl"]),
-    default="cxxrtl",
-    show_default=True,
-    help="Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def compare_core(
-    recipe: str,
-    steps: int,
-    stalls: int | None,
-    simulator: str,
-    as_json: bool,
-    **given: Any,
-) -> None:
-    """The command `gradloom compare core`."""
-    from gradloom.core.session import compare_steps
-    from gradloom.sim import pauses
-
-    network, dataset = network_of(recipe, **given)
-    idle: dict[str, Any] = {}
-    if stalls is not None:
-        idle = {"gaps": pauses(0.3, stalls), "stalls": pauses(0.3, stalls + 1)}
-    with bar() as progress:
-        task = progress.add_task(f"core {recipe}", total=steps)
-        result = compare_steps(
-            network,
-            dataset,
-            steps,
-            simulator=simulator,  # type: ignore[arg-type]
-            progress=lambda done: progress.update(task, completed=done),
-            **idle,
-        )
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "recipe": recipe,
-                    "simulator": simulator,
-                    "steps": result.steps,
-                    "clocks": result.clocks,
-                    "writes": result.writes,
-                    "chunks": result.chunks,
-                    "differences": [str(each) for each in result.differences],
-                }
-            )
-        )
-    else:
-        click.echo(f"core {recipe}: {result.report()}")
-    if not result:
-        sys.exit(1)
 
 
 @cli.group(

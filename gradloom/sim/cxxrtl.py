@@ -242,6 +242,9 @@ class _Surroundings:
             return np.empty(0, np.uint32)
         return np.ctypeslib.as_array(words, (count,)).copy()
 
+    def send(self, part: int, rows: NDArray[np.uint32]) -> None:
+        self._code.gradloom_send(self.handle, part, rows.reshape(-1), rows.size, len(rows))
+
     def done(self, part: int) -> bool:
         return bool(self._code.gradloom_done(self.handle, part))
 
@@ -282,6 +285,15 @@ def _environment() -> ctypes.CDLL:
         ("events", number, pointer, number, ctypes.POINTER(_WORDS)),
         ("forget_events", None, pointer, number),
         ("words", number, pointer, number, ctypes.POINTER(_WORDS)),
+        (
+            "send",
+            None,
+            pointer,
+            number,
+            np.ctypeslib.ndpointer(np.uint32, 1, flags="C"),
+            number,
+            number,
+        ),
         ("done", ctypes.c_int, pointer, number),
         ("fault", ctypes.c_char_p, pointer, number),
     )

@@ -56,11 +56,11 @@ def test_lanes_are_set_and_read(bits):
     """From their seeds on, and from states that are loaded."""
     recipe = small(generator=Generator(bits=bits))
     core = compiled(recipe, (2, 3, 1), 5)
-    beats = np.zeros((1, core.config.banks + 1), np.int64)
-    machine = Machine(core, beats, simulator="pysim")
+    machine = Machine(core, simulator="pysim")
     columns = core.config.columns
     lanes = Lanes(core.config.generator, columns, columns)
     assert machine.lanes() == lanes.states
+    assert machine.read("undefined") == [0b11]  # after power-up no weights are defined
     lanes.take(7)
     machine.load_lanes(lanes.states)
     assert machine.lanes() == lanes.states
@@ -81,7 +81,8 @@ def ran():
     for _ in range(2):
         next(walk)
     beats += [sample_beats(core, *batch_of(record)) for record in records]
-    machine = Machine(core, np.concatenate(beats), simulator="pysim", batch=64)
+    machine = Machine(core, simulator="pysim", batch=64)
+    machine.send(np.concatenate(beats))
     machine.run(core.load, 1)
     machine.prepare(core.train, 2)
     machine.start()
@@ -161,7 +162,7 @@ def test_registers_read_as_the_table_says(ran):
         "bus_address": np.array([*free, 0, 0, 0, 0]),
         "bus_read": np.array([*(1 for _ in free), 0, 0, 0, 0]),
     }
-    assert not machine._advance(len(free) + 4, reads, None)["bus_data"].any()
+    assert not machine._advance(len(free) + 4, reads, trace=True).outputs["bus_data"].any()
 
 
 def test_words_beyond_a_list_are_refused(ran):
