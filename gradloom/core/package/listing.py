@@ -90,7 +90,7 @@ def sentences(instruction: Instruction) -> Iterator[str]:
     --------
     >>> from golden.core.isa import MoveInstruction
     >>> list(sentences(MoveInstruction(end=5)))
-    ['word 2 [1:0], word 1 [31:14]  end = 5  (Address below which all words are)']
+    ['word 2 [23:4]  end = 5  (Address below which all words are)']
     """
     plain = type(instruction)()
     for leaf in leaves(type(instruction)):

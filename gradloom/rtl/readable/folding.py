@@ -132,6 +132,10 @@ def fold_names(module: VerilogModule) -> None:
 
 def fold_memories(module: VerilogModule) -> None:
     """Initialize a memory in a loop if all its words have the same initial value."""
+    taken = {*module.widths, *module.counts()}
+    index = next(
+        name for name in ("word", *(f"word__{k}" for k in range(2, 99))) if name not in taken
+    )
     for item in module.body:
         if item[0] != "  initial begin":
             continue
@@ -139,11 +143,11 @@ def fold_memories(module: VerilogModule) -> None:
         pairs = {(word[1], word[2]) for word in words if word}
         if all(words) and len(pairs) == 1:
             ((memory, value),) = pairs
-            module.declarations["word"] = "integer word;"
+            module.declarations[index] = f"integer {index};"
             item[:] = [
                 "  initial",
-                f"    for (word = 0; word < {len(words)}; word = word + 1)",
-                f"      {memory}[word] = {value};",
+                f"    for ({index} = 0; {index} < {len(words)}; {index} = {index} + 1)",
+                f"      {memory}[{index}] = {value};",
             ]
 
 
