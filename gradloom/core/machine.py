@@ -211,6 +211,9 @@ class Machine:
                 names.append(f"{store}_{part}")
                 probes[names[-1]] = getattr(unit, names[-1])
             watches.append(Watch(name=store, when=names[:1], data=names))
+        control = component.control
+        probes |= {"running": control.running, "fault": control.fault}
+        probes["undefined"] = component.undefined.layers
         for engine in Engine:
             name = _done(engine)
             probes[name] = component.engines[engine].ended
@@ -344,21 +347,19 @@ class Machine:
     def reset(self) -> None:
         """Reset the core softly: whatever runs is dropped, and a fault is cleared.
 
-        The generators of the lanes are as after power-up; weights and programs stay.
+        The generators of the lanes are as after power-up; weights and programs stay. Beats that
+        were not taken are dropped too, and gaps and stalls begin again.
         """
         self.write(("control", self.registers.named("control")["reset"].mask))
-        self.advance(1)
+        self._advance(1, {})
+        self._state, self.clock = self._environment.begun_again(self._state), 0
 
     def interrupt(self, program: Program, steps: int, rate: int, clocks: int) -> None:
-        """Begin a program, and reset the core after some clocks.
-
-        Beats that were not taken are dropped; gaps and stalls begin again.
-        """
+        """Begin a program, and reset the core after some clocks."""
         self.prepare(program, steps, rate)
         self.start()
         self._advance(clocks, {})
         self.reset()
-        self._state, self.clock = self._environment.begun_again(self._state), 0
 
     def traced(
         self, program: Program, steps: int, rate: int, first: int, last: int
@@ -385,31 +386,57 @@ class Machine:
             self._advance(first, {})
         return self._environment.simulation, self._advance(last - first + 1, {}, trace=True)
 
-    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
-        """Write a program, unless it is there, and its numbers; see `run`."""
-        if self._loaded is not program:
-            self._load(program)
-        self.write(
+    def store(self, program: Program, at: Sequence[int] = (0, 0, 0, 0)) -> None:
+        """Write a program into the engines' lists.
+
+        Parameters
+        ----------
+        program
+            The program.
+        at
+            Its first address in each list.
+        """
+        place = self.registers.named("program_at")
+        for engine in Engine:
+            address = place["list"].within(engine) | place["address"].within(at[engine])
+            words = program.words(engine)
+            self.write(("program_at", address), *(("program", word) for word in words))
+        self._loaded = None
+
+    def choose(
+        self, program: Program, steps: int, rate: int = 0, at: Sequence[int] = (0, 0, 0, 0)
+    ) -> None:
+        """Choose a program that has been stored as the one that begins next.
+
+        Parameters
+        ----------
+        program, steps, rate
+            See `run`.
+        at
+            See `store`.
+        """
+        accesses = [
             ("engines", sum(bool(program[engine]) << engine for engine in Engine)),
             ("steps", steps),
             ("rate_step", 0),
             ("rate", self.registers.named("rate")["value"].within(rate)),
-        )
-
-    def _load(self, program: Program) -> None:
-        """Write the lists of a program."""
+        ]
         for engine in Engine:
-            words = program.words(engine)
-            name = engine.name.lower()
-            last = max(0, len(words) - words_of(INSTRUCTIONS[engine]))
-            self.write(
-                ("program_at", self.registers.named("program_at")["list"].within(engine)),
-                *(("program", word) for word in words),
-                (f"first_{name}", 0),
+            name, size = engine.name.lower(), words_of(INSTRUCTIONS[engine])
+            last = at[engine] + size * max(0, len(program[engine]) - 1)
+            accesses += [
+                (f"first_{name}", at[engine]),
                 (f"last_{name}", last),
                 (f"total_{name}", program.chunks(engine)),
-            )
-        self._loaded = program
+            ]
+        self.write(*accesses)
+
+    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
+        """Write a program, unless it is there, and choose it; see `run`."""
+        if self._loaded is not program:
+            self.store(program)
+            self._loaded = program
+        self.choose(program, steps, rate)
 
     def start(self) -> Recording:
         """Begin the program; the next clock is clock 0 of its schedule."""

@@ -60,6 +60,7 @@ def test_lanes_are_set_and_read(bits):
     columns = core.config.columns
     lanes = Lanes(core.config.generator, columns, columns)
     assert machine.lanes() == lanes.states
+    assert machine.read("undefined") == [0b11]  # after power-up no weights are defined
     lanes.take(7)
     machine.load_lanes(lanes.states)
     assert machine.lanes() == lanes.states
