@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeVar
 
-from golden.core.config import LEAST_RUN
 from golden.core.index import Index
 from golden.core.isa import (
     PASS_LOOPS,
@@ -32,6 +31,7 @@ from golden.core.isa import (
     Wait,
 )
 from golden.core.layout import Rows, Words
+from golden.core.nest import LEAST_RUN
 from golden.core.program import Chunk
 from golden.order import blocks
 from golden.training.step.operation import Operation

@@ -3,16 +3,19 @@
 The innermost loop has an adder of its own and takes a step in every clock. While it runs, the outer
 loops find where it begins next, which takes five clocks: choose the loop that takes a step, fetch
 its index and stride, add, store, and decide. So a run of fewer iterations takes five clocks as
-well.
+well. Where a tile begins, its clipped loops begin at their lower bounds (`hdl.core.clips`).
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Member, Out
 
+from golden import check
 from golden.core.isa import TERM_LOOPS, TILE_LOOPS, ArrayInstruction
+from golden.core.nest import ProductNestConfig
+from hdl.core.clips import CLIPPED, Clips
 from hdl.core.engine import Nest
 from hdl.core.indices import Pair, chosen, pair, stepped
 from hdl.core.loops import chunk_ends, lanes_there, last_iterations
@@ -28,21 +31,25 @@ class ProductNest(Nest):
 
     Parameters
     ----------
-    banks
-        Banks of the stores.
-    address
-        Bits of an address.
-    row
-        Bits of a row of sums.
+    config
+        Its widths, and whether instructions may have clipped loops.
 
     Members
     -------
+    start : In(1)
+        The next instruction is there from the next clock on; only with clips.
     valid : Out(1)
-        A term is here.
+        A term is here. The others below belong to it, and stay until the next one.
+    a_from, b_from : Out(Store)
+        Where its operands are.
+    quantize : Out(1)
+        Q_W makes a forward weight of B.
     a_high, a_low, b_high, b_low : Out
         Its indices.
     last : Out(1)
         It is its tile's last one.
+    gap : Out(1)
+        The tile has no terms, and this one counts as 0; only with clips.
     ends : Out(1)
         Its tile is its chunk's last one.
     rows, columns : Out
@@ -53,37 +60,47 @@ class ProductNest(Nest):
     The others are those of `Nest`.
     """
 
+    start: Signal
     valid: Signal
+    a_from: Signal
+    b_from: Signal
+    quantize: Signal
     a_high: Signal
     a_low: Signal
     b_high: Signal
     b_low: Signal
     last: Signal
+    gap: Signal
     ends: Signal
     rows: Signal
     columns: Signal
     s: Signal
 
-    def __init__(self, banks: int, address: int, row: int):
-        self.banks = banks
-        self.address = address
-        self.row = row
-        low = range(banks)
-        super().__init__(
-            ArrayInstruction,
-            {
-                "valid": Out(1),
-                "a_high": Out(address),
-                "a_low": Out(low),
-                "b_high": Out(address),
-                "b_low": Out(low),
-                "last": Out(1),
-                "ends": Out(1),
-                "rows": Out(8),
-                "columns": Out(8),
-                "s": Out(row),
-            },
-        )
+    def __init__(self, config: ProductNestConfig):
+        check.instance("config", config, ProductNestConfig)
+        self.config = config
+        self.banks = config.banks
+        self.address = config.address_bits
+        self.row = config.row_bits
+        low = range(config.banks)
+        members: dict[str, Member] = {
+            "valid": Out(1),
+            "a_from": Out(2),
+            "b_from": Out(2),
+            "quantize": Out(1),
+            "a_high": Out(self.address),
+            "a_low": Out(low),
+            "b_high": Out(self.address),
+            "b_low": Out(low),
+            "last": Out(1),
+            "ends": Out(1),
+            "rows": Out(8),
+            "columns": Out(8),
+            "s": Out(self.row),
+        }
+        if config.clips:
+            members |= {"start": In(1), "gap": Out(1)}
+        super().__init__(ArrayInstruction, members)
 
     def _pair(self, name: str) -> Pair:
         return pair(self.address, self.banks, name)
@@ -100,10 +117,31 @@ class ProductNest(Nest):
         pads = Signal(8)
         run = Signal()  # the next clock has the first term of a run
 
+        # Where clipped loops begin and end; others from 0 on.
+        starts: list[Value] = [C(0, 16)] * OUTER
+        limits: list[Value | None] = [None] * OUTER_TERMS
+        first_starts, first_limits = list(starts), list(limits)
+        gap: Value = C(0)
+        first_gap: Value = C(0)
+        clips = None
+        if self.config.clips:
+            m.submodules.clips = clips = Clips(self.config.rows, self.banks, self.address)
+            m.d.comb += [
+                Value.cast(clips.next).eq(Value.cast(coming)),
+                Value.cast(clips.now).eq(Value.cast(now)),
+                clips.start.eq(self.start),
+                clips.takes.eq(commands.takes),
+            ]
+            gap, first_gap = clips.tile.gap, clips.first.gap
+            for c in range(CLIPPED):
+                k = OUTER_TERMS - 2 - c
+                starts[k], limits[k] = clips.tile.starts[c], clips.tile.limits[c]
+                first_starts[k], first_limits[k] = clips.first.starts[c], clips.first.limits[c]
+
         # The loops, from the inside.
         loops = [*reversed(list(now.terms)[:OUTER_TERMS]), *reversed(list(now.tiles))]
         counters = [Signal(16, name=f"counter_{k}") for k in range(OUTER)]
-        at_end = self._ends(m, now, counters, "end")
+        at_end = self._ends(m, now, counters, limits, gap, "end")
         bases_a = [self._pair(f"a_{k}") for k in range(OUTER)]
         bases_b = [self._pair(f"b_{k}") for k in range(OUTER)]
         bases_s = [Signal(self.row, name=f"s_{k}", reset_less=True) for k in range(TILE_LOOPS)]
@@ -111,24 +149,31 @@ class ProductNest(Nest):
         # The first run of the next instruction.
         first_a, first_b = self._pair("first_a"), self._pair("first_b")
         first_s = Signal(self.row, reset_less=True)
-        nothing = [C(0, 16)] * OUTER
-        first_end = self._ends(m, coming, nothing, "first_end")
+        first_end = self._ends(m, coming, first_starts, first_limits, first_gap, "first_end")
         m.d.sync += first_a.eq(coming.a)
         with m.If(commands.odd):
             bits = len(first_a.low)
             plain = Pair(coming.a.high[: self.address], coming.a.low[:bits])
             m.d.sync += first_a.eq(stepped(plain, coming.second, self.banks))
         m.d.sync += [first_b.eq(coming.b), first_s.eq(coming.s)]
+        moved_a, moved_b = first_a, first_b  # of its first tile, where clips leave words out
+        if clips is not None:
+            moved_a, moved_b = self._pair("first_moved_a"), self._pair("first_moved_b")
+            m.d.sync += [
+                moved_a.eq(stepped(first_a, clips.first.a, self.banks)),
+                moved_b.eq(stepped(first_b, clips.first.b, self.banks)),
+            ]
 
         # Five clocks: choose, fetch, add, store, decide.
-        chooses, fetches, adds, stores = (
-            Signal(name=name) for name in ("chooses", "fetches", "adds", "stores")
+        chooses, fetches, adds, stores, decides = (
+            Signal(name=name) for name in ("chooses", "fetches", "adds", "stores", "decides")
         )
         m.d.sync += [
             chooses.eq(run),
             fetches.eq(chooses),
             adds.eq(fetches),
             stores.eq(adds),
+            decides.eq(stores),
             ready.eq((ready & ~run) | stores),
         ]
         choice = Signal(OUTER + 1, reset_less=True)
@@ -160,33 +205,46 @@ class ProductNest(Nest):
             with m.If(tile_choice[:-1].any()):
                 m.d.sync += next_s.eq(base_s + stride_s)
         new_tile, new_chunk, over = Signal(), Signal(), Signal()
+        tile_steps = tile_choice[:-1].any()
+        if clips is not None:
+            m.d.comb += clips.steps.eq(Mux(fetches, tile_choice[:-1][::-1], 0))
+            with m.If(stores & tile_steps):
+                m.d.sync += [
+                    next_a.eq(stepped(next_a, clips.tile.a, self.banks)),
+                    next_b.eq(stepped(next_b, clips.tile.b, self.banks)),
+                ]
         with m.If(stores):
             for k in range(OUTER):
                 inner = choice[k + 1 : OUTER].any()  # a loop outside of this one takes a step
                 with m.If(choice[k]):
                     m.d.sync += counters[k].eq(counters[k] + 1)
                 with m.Elif(inner):
-                    m.d.sync += counters[k].eq(0)
-                with m.If(choice[k] | inner):
-                    m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
-                    if k >= OUTER_TERMS:
+                    m.d.sync += counters[k].eq(starts[k])
+                if k >= OUTER_TERMS:
+                    with m.If(choice[k] | inner):
+                        m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
                         m.d.sync += bases_s[k - OUTER_TERMS].eq(next_s)
             outermost = [choice[OUTER - 1 - k] for k in range(TILE_LOOPS)]
             m.d.sync += [
-                new_tile.eq(tile_choice[:-1].any()),
+                new_tile.eq(tile_steps),
                 new_chunk.eq(
                     Cat(step & (now.levels > k) for k, step in enumerate(outermost[:3])).any()
                 ),
                 over.eq(choice[OUTER]),
             ]
+        with m.If(decides):  # by now the next run is moved to the bounds of its tile
+            for k in range(OUTER_TERMS):
+                with m.If(choice[k:OUTER].any()):
+                    m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
         m.d.comb += finished.eq(ready & over)
         idle = Signal(init=1)
 
         # What the next clock does.
         ends_now, tile = Signal(), Signal()
+        known: Value = C(1) if clips is None else clips.known
         m.d.comb += [
             ends_now.eq(~padding & (~self.valid | (left == 0))),
-            commands.takes.eq(ends_now & (idle | finished) & commands.ready),
+            commands.takes.eq(ends_now & (idle | finished) & commands.ready & known),
             commands.begins.eq(ends_now & ready & ~over & new_chunk & commands.passes),
             tile.eq(
                 commands.takes
@@ -195,7 +253,8 @@ class ProductNest(Nest):
             ),
         ]
         pad = Signal(8)
-        m.d.comb += pad.eq(Mux(commands.takes, coming.pad, now.pad))
+        pads_of = (coming.pad, now.pad) if clips is None else (clips.first.pad, clips.tile.pad)
+        m.d.comb += pad.eq(Mux(commands.takes, *pads_of))
         m.d.comb += run.eq(
             (tile & (pad == 0)) | (padding & (pads == 1)) | (ends_now & ready & ~over & ~new_tile)
         )
@@ -213,12 +272,14 @@ class ProductNest(Nest):
                 over.eq(0),
                 new_tile.eq(1),
                 new_chunk.eq(0),
-                next_a.eq(first_a),
-                next_b.eq(first_b),
+                next_a.eq(moved_a),
+                next_b.eq(moved_b),
                 next_s.eq(first_s),
-                *(counter.eq(0) for counter in counters),
-                *(base.eq(first_a) for base in bases_a),
-                *(base.eq(first_b) for base in bases_b),
+                *(counter.eq(start) for counter, start in zip(counters, first_starts)),
+                *(base.eq(moved_a) for base in bases_a[:OUTER_TERMS]),
+                *(base.eq(moved_b) for base in bases_b[:OUTER_TERMS]),
+                *(base.eq(first_a) for base in bases_a[OUTER_TERMS:]),
+                *(base.eq(first_b) for base in bases_b[OUTER_TERMS:]),
                 *(base.eq(first_s) for base in bases_s),
             ]
         with m.Elif(ends_now & finished):
@@ -240,18 +301,30 @@ class ProductNest(Nest):
                     columns.eq(lanes_there(at.columns, tiles)),
                 ]
         in_last_run = Signal()
+        empty = Mux(commands.takes, first_gap, gap)
+        if clips is not None:
+            with m.If(run):
+                m.d.sync += self.gap.eq(empty)
         with m.If(run):
             m.d.sync += [
                 self.valid.eq(1),
-                left.eq(count),
+                left.eq(Mux(empty, 0, count)),
                 in_last_run.eq(last_run),
-                self.last.eq(last_run & (count == 0)),
+                self.last.eq(last_run & (empty | (count == 0))),
                 self.ends.eq(ends_chunk),
                 self.rows.eq(rows),
                 self.columns.eq(columns),
                 self.s.eq(Mux(commands.takes, first_s, next_s)),
+                *(
+                    port.eq(Mux(commands.takes, of_next, of_now))
+                    for port, of_next, of_now in (
+                        (self.a_from, coming.a_from, now.a_from),
+                        (self.b_from, coming.b_from, now.b_from),
+                        (self.quantize, coming.quantize, now.quantize),
+                    )
+                ),
             ]
-            for index, following, first in ((a, next_a, first_a), (b, next_b, first_b)):
+            for index, following, first in ((a, next_a, moved_a), (b, next_b, moved_b)):
                 m.d.sync += index.eq(chosen(commands.takes, first, following))
         with m.Elif(left != 0):
             m.d.sync += [left.eq(left - 1), self.last.eq(in_last_run & (left == 1))]
@@ -262,12 +335,22 @@ class ProductNest(Nest):
         return m
 
     def _ends(
-        self, m: Module, instruction: Any, counters: Sequence[Value], name: str
+        self,
+        m: Module,
+        instruction: Any,
+        counters: Sequence[Value],
+        limits: Sequence[Value | None],
+        gap: Value,
+        name: str,
     ) -> list[Value]:
-        """Return for each outer loop, from the inside, whether it is in its last iteration."""
-        terms = [
-            counters[k] == instruction.terms[OUTER_TERMS - 1 - k].count for k in range(OUTER_TERMS)
-        ]
+        """Return for each outer loop, from the inside, whether it is in its last iteration: at its
+        limit, or at its count. A gap is the only iteration of all loops over terms.
+        """
+        terms = []
+        for k in range(OUTER_TERMS):
+            limit = limits[k]
+            count = instruction.terms[OUTER_TERMS - 1 - k].count if limit is None else limit
+            terms.append(gap | (counters[k] == count))
         outermost = [counters[OUTER - 1 - k] for k in range(TILE_LOOPS)]
         tiles = last_iterations(m, instruction, instruction.tiles, outermost, f"{name}_tile")
         return [*terms, *reversed(tiles)]
