@@ -255,11 +255,7 @@ class ProductNest(Twin[NestState]):
     def stretch(self, state: NestState, inputs: Trace) -> tuple[NestState, Trace]:
         """See `Twin`."""
         clocks = len(inputs["commands_ready"])
-        outputs = {
-            port.name: np.zeros(clocks, np.int64)
-            for port in self.config.ports
-            if port.direction == "out"
-        }
+        outputs = {port.name: np.zeros(clocks, np.int64) for port in outputs_of(self.config.ports)}
         since = _since(inputs.get("start"), clocks, state.since)
         passes = np.flatnonzero(inputs["commands_passes"])
         running, free = state.running, 0

@@ -140,8 +140,9 @@ class _Splitter:
     def _module_name(self, component: Any) -> str:
         """Return an unused name for a component's module."""
         # Modules that differ only in constants are merged later, by the names before the numbers.
-        kind = getattr(component, "kind", type(component).__name__)
-        return self._unused(inner(self._prefix, snake(kind)))
+        kind = getattr(component, "kind", None)
+        name = kind if isinstance(kind, str) else type(component).__name__
+        return self._unused(inner(self._prefix, snake(name)))
 
     def _with_inner_names(self, text: str, name: str) -> str:
         """Return RTLIL of the module `name`, whose submodules that are not components, such as a

@@ -8,6 +8,7 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 
 from golden.macc import MaccConfig
+from hdl.cells.memory import inferred_bank, inferred_rows
 from hdl.delay import KEEP, registered
 
 #: Clocks from the operands of a rounder's sum to the sum, where a DSP block adds: an input register
@@ -296,6 +297,84 @@ class Cells(ABC):
             `SUM_LATENCY` clocks later: the signed sum, one bit wider than the wider operand, and
             whether its bits from `sign` up are all equal. None leaves the sum to fabric.
         """
+        return None
+
+    # Memories
+
+    def bank(
+        self,
+        m: Module,
+        name: str,
+        words: int,
+        width: int,
+        *,
+        a: Value,
+        b: Value,
+        write: Value,
+        value: Value,
+    ) -> tuple[Value, Value]:
+        """Make a memory with a port that reads and one that reads or writes; here an inferred one.
+
+        Parameters
+        ----------
+        m, name
+            Module that gets the memory, and the memory's name.
+        words, width
+            Number of words, and bits of a word.
+        a
+            Address to be read.
+        b
+            Address to be read or written.
+        write
+            Whether `value` is written at `b` at this clock edge.
+        value
+            The word.
+
+        Returns
+        -------
+        tuple of Value
+            The words at `a` and `b` of two clocks ago; that of `b` only if nothing was written. No
+            word may be read at `a` in the clock in which it is written.
+        """
+        return inferred_bank(m, name, words, width, a, b, write, value)
+
+    def rows(
+        self,
+        m: Module,
+        name: str,
+        words: int,
+        width: int,
+        *,
+        write: Value,
+        to: Value,
+        value: Value,
+        row: Value,
+    ) -> Value:
+        """Make a memory with a port that writes and one that reads; here an inferred one.
+
+        Parameters
+        ----------
+        m, name, words, width
+            See `bank`.
+        write, to, value
+            Whether a word is written at this clock edge, its address, and the word.
+        row
+            Address to be read.
+
+        Returns
+        -------
+        Value
+            The word at `row` of two clocks ago. It may not be read in the clock in which it is
+            written.
+        """
+        return inferred_rows(m, name, words, width, write, to, value, row)
+
+    def bank_blocks(self, words: int, width: int) -> int | None:
+        """Return the number of block RAMs of a `bank`; None where tools choose them."""
+        return None
+
+    def rows_blocks(self, words: int, width: int) -> int | None:
+        """Return the number of block RAMs of `rows`; None where tools choose them."""
         return None
 
     def __eq__(self, other: object) -> bool:

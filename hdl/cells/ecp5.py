@@ -1,4 +1,5 @@
-"""Lattice ECP5: MULT18X18D with all of its registers, sums in CCU2C carry cells.
+"""Lattice ECP5: MULT18X18D with all of its registers, sums in CCU2C carry cells, and memories in
+DP16KD (`hdl/cells/ecp5_memory.py`).
 
 One look-up table of the carry cell chooses between adding to the sum and beginning it anew, so
 nothing stands in front of the carry chain. With A the addend, B the accumulator, C `first` and
@@ -17,7 +18,9 @@ from collections.abc import Sequence
 from amaranth.hdl import C, Cat, ClockSignal, Const, Instance, Module, Signal, Value
 
 from golden.macc import MaccConfig
+from hdl.cells import ecp5_memory
 from hdl.cells.base import Cells
+from hdl.cells.memory import blocks, cut
 from hdl.delay import registered
 
 #: Operand width of the multiplier block.
@@ -113,6 +116,40 @@ class Ecp5(Cells):
             if number < len(config.cuts) - 1:
                 carry = registered(m, total[high - low], f"carry_{number}")
         return segments
+
+    def bank(
+        self,
+        m: Module,
+        name: str,
+        words: int,
+        width: int,
+        *,
+        a: Value,
+        b: Value,
+        write: Value,
+        value: Value,
+    ) -> tuple[Value, Value]:
+        return ecp5_memory.bank(m, name, words, width, a, b, write, value)
+
+    def rows(
+        self,
+        m: Module,
+        name: str,
+        words: int,
+        width: int,
+        *,
+        write: Value,
+        to: Value,
+        value: Value,
+        row: Value,
+    ) -> Value:
+        return ecp5_memory.rows(m, name, words, width, write, to, value, row)
+
+    def bank_blocks(self, words: int, width: int) -> int:
+        return blocks(cut(ecp5_memory.TWO_PORTS, width, words), width)
+
+    def rows_blocks(self, words: int, width: int) -> int:
+        return blocks(cut(ecp5_memory.READ_AND_WRITE, width, words), width)
 
 
 def _load_or_add(

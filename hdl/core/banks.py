@@ -4,16 +4,11 @@ A memory's data are two clocks behind its address: block RAM has a register at i
 which it would set the clock.
 """
 
-from typing import Any
-
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-#: The tool need not make a read of a word that is written in the same clock return the old one; the
-#: core never does that.
-NO_CHECK: dict[str, Any] = {"no_rw_check": 1}
+from hdl.cells import CELLS, Cells
 
 
 class Banks(wiring.Component):
@@ -27,6 +22,8 @@ class Banks(wiring.Component):
         Words of each.
     width
         Bits of a word.
+    cells
+        Technology of the memories.
 
     Members
     -------
@@ -50,7 +47,8 @@ class Banks(wiring.Component):
     b_value: data.View
     b_data: data.View
 
-    def __init__(self, banks: int, words: int, width: int):
+    def __init__(self, banks: int, words: int, width: int, *, cells: Cells = CELLS["generic"]):
+        self.cells = cells
         self.banks = banks
         self.words = words
         self.width = width
@@ -70,22 +68,17 @@ class Banks(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for bank in range(self.banks):
-            memory: Memory[Any, Any] = Memory(
-                shape=self.width, depth=self.words, init=[], attrs=NO_CHECK
+            found = self.cells.bank(
+                m,
+                f"bank_{bank}",
+                self.words,
+                self.width,
+                a=self.a_address[bank],
+                b=self.b_address[bank],
+                write=self.b_write[bank],
+                value=self.b_value[bank],
             )
-            m.submodules[f"bank_{bank}"] = memory
-            a, b, w = memory.read_port(), memory.read_port(), memory.write_port()
-            m.d.comb += [
-                a.addr.eq(self.a_address[bank]),
-                b.addr.eq(self.b_address[bank]),
-                w.addr.eq(self.b_address[bank]),
-                w.en.eq(self.b_write[bank]),
-                w.data.eq(self.b_value[bank]),
-            ]
-            for port, taken in ((a, self.a_data), (b, self.b_data)):
-                register = Signal(self.width, name=f"data_{bank}", reset_less=True)
-                m.d.sync += register.eq(port.data)
-                m.d.comb += taken[bank].eq(register)
+            m.d.comb += [self.a_data[bank].eq(found[0]), self.b_data[bank].eq(found[1])]
         return m
 
 
@@ -96,51 +89,55 @@ class RowStore(wiring.Component):
     ----------
     rows
         Number of rows.
+    lanes
+        Values of a row.
     width
-        Bits of a row.
+        Bits of a value.
+    cells
+        Technology of the memory.
 
     Members
     -------
-    write : In(1), to : In(row), value : In(width)
+    write : In(1), to : In(row), value : In(lanes values)
         A row is written.
     row : In(row)
         The row to be read; it is at `data` two clocks later.
-    data : Out(width)
+    data : Out(lanes values)
     """
 
     write: Signal
     to: Signal
-    value: Signal
+    value: data.View
     row: Signal
-    data: Signal
+    data: data.View
 
-    def __init__(self, rows: int, width: int):
+    def __init__(self, rows: int, lanes: int, width: int, *, cells: Cells = CELLS["generic"]):
+        self.cells = cells
         self.rows = rows
+        self.lanes = lanes
         self.width = width
+        row = data.ArrayLayout(width, lanes)
         super().__init__(
             {
                 "write": In(1),
                 "to": In(range(rows)),
-                "value": In(width),
+                "value": In(row),
                 "row": In(range(rows)),
-                "data": Out(width),
+                "data": Out(row),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        memory: Memory[Any, Any] = Memory(
-            shape=self.width, depth=self.rows, init=[], attrs=NO_CHECK
+        found = self.cells.rows(
+            m,
+            "rows",
+            self.rows,
+            len(Value.cast(self.value)),
+            write=self.write,
+            to=self.to,
+            value=Value.cast(self.value),
+            row=self.row,
         )
-        m.submodules.memory = memory
-        read, write = memory.read_port(), memory.write_port()
-        register = Signal(self.width, reset_less=True)
-        m.d.comb += [
-            read.addr.eq(self.row),
-            write.addr.eq(self.to),
-            write.en.eq(self.write),
-            write.data.eq(self.value),
-            self.data.eq(register),
-        ]
-        m.d.sync += register.eq(read.data)
+        m.d.comb += Value.cast(self.data).eq(found)
         return m

@@ -1,5 +1,6 @@
 """The training core: a network in stores, engines that train it, and their lists."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, signed
@@ -28,7 +29,9 @@ class Core(wiring.Component):
     config
         The core.
     cells
-        Technology of the array.
+        Technology of the array and of the stores.
+    places
+        Locations of the array's multipliers: see `hdl.Array`.
     """
 
     i: stream.Interface
@@ -47,10 +50,16 @@ class Core(wiring.Component):
     wrong: Signal
     counts: data.View
 
-    def __init__(self, config: CoreConfig, *, cells: Cells = CELLS["generic"]):
+    def __init__(
+        self,
+        config: CoreConfig,
+        *,
+        cells: Cells = CELLS["generic"],
+        places: Sequence[Sequence[str]] | None = None,
+    ):
         self.config = config
         self.cells = cells
-        self.products = Products(config, cells=cells)
+        self.products = Products(config, cells=cells, places=places)
         self.passes = Passes(config)
         address, word = self.passes.address_bits, self.passes.word
         self.move_in = MoveIn(config, address, word)
@@ -89,11 +98,16 @@ class Core(wiring.Component):
         m = Module()
         config = self.config
         banks = config.banks
-        stores = {store: Banks(banks, config.words(store), config.width(store)) for store in Store}
+        stores = {
+            store: Banks(banks, config.words(store), config.width(store), cells=self.cells)
+            for store in Store
+        }
         for store, each in stores.items():
             m.submodules[store.name.lower()] = each
-        m.submodules.s = sums = RowStore(config.s_rows, config.columns * config.sum_bits)
-        m.submodules.k = masks = RowStore(config.k_rows, 2 * config.columns)
+        m.submodules.s = sums = RowStore(
+            config.s_rows, config.columns, config.sum_bits, cells=self.cells
+        )
+        m.submodules.k = masks = RowStore(config.k_rows, 2 * config.columns, 1, cells=self.cells)
         m.submodules.products = products = self.products
         m.submodules.passes = passes = self.passes
         m.submodules.move_in = move_in = self.move_in

@@ -47,9 +47,9 @@ class Passes(CoreEngine):
     even: Signal
     rate: Signal
     s_row: Signal
-    s_data: Signal
+    s_data: data.View
     k_row: Signal
-    k_data: Signal
+    k_data: data.View
     k_write: Signal
     k_to: Signal
     k_value: data.View
@@ -101,9 +101,9 @@ class Passes(CoreEngine):
                 "rate": In(signed(4)),
                 # Sums and masks.
                 "s_row": Out(range(config.s_rows)),
-                "s_data": In(columns * config.sum_bits),
+                "s_data": In(data.ArrayLayout(signed(config.sum_bits), columns)),
                 "k_row": Out(range(config.k_rows)),
-                "k_data": In(2 * columns),
+                "k_data": In(data.ArrayLayout(1, 2 * columns)),
                 "k_write": Out(1),
                 "k_to": Out(range(config.k_rows)),
                 "k_value": Out(data.ArrayLayout(1, 2 * columns)),
@@ -204,13 +204,13 @@ class Passes(CoreEngine):
 
         # Operands of the pipelines.
         one = registered(m, (C(1) << shifts[SUMS - 1])[: config.sum_bits + 1], "one")
-        sums = data.View(data.ArrayLayout(signed(config.sum_bits), columns), self.s_data)
-        active, unclipped = self.k_data[:columns], self.k_data[columns:]
+        known = Value.cast(self.k_data)
+        active, unclipped = known[:columns], known[columns:]
         values, keeps = [], []
         for lane in range(columns):
             taken = Mux(labelled & hits[lane], one.as_signed(), 0)
             value = Signal(signed(config.sum_bits + 1), name=f"value_{lane}")
-            m.d.sync += value.eq(Mux(masked & ~unclipped[lane], 0, sums[lane] - taken))
+            m.d.sync += value.eq(Mux(masked & ~unclipped[lane], 0, self.s_data[lane] - taken))
             values.append(value)
             keeps.append(registered(m, ~masked | active[lane], f"keep_{lane}"))
         there = line[OPERAND]

@@ -1,5 +1,7 @@
 """The array engine: products of words in the stores, tile by tile, to rows of sums."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -89,6 +91,8 @@ class Products(CoreEngine):
         The core.
     cells
         Technology of the array.
+    places
+        Locations of the array's multipliers: see `hdl.Array`.
     """
 
     loaded: Signal
@@ -102,9 +106,16 @@ class Products(CoreEngine):
     w_address: data.View
     w_data: data.View
 
-    def __init__(self, config: CoreConfig, *, cells: Cells = CELLS["generic"]):
+    def __init__(
+        self,
+        config: CoreConfig,
+        *,
+        cells: Cells = CELLS["generic"],
+        places: Sequence[Sequence[str]] | None = None,
+    ):
         self.config = config
         self.cells = cells
+        self.places = places
         banks = config.banks
         self.address = config.product_nest.address_bits
         members: dict[str, Member] = {
@@ -126,7 +137,7 @@ class Products(CoreEngine):
         banks, rows, columns = config.banks, config.rows, config.columns
         s_bits = len(Signal(range(config.s_rows)))
         m.submodules.nest = nest = ProductNest(config.product_nest)
-        m.submodules.array = array = Array(config.array, cells=self.cells)
+        m.submodules.array = array = Array(config.array, cells=self.cells, places=self.places)
         m.submodules.lanes_a = table = LaneTable(banks, rows, self.address)
         m.submodules.lanes_b = table_b = LaneTable(banks, columns, self.address)
         connect(m, flipped(self.commands), nest.commands)

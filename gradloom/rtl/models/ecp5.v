@@ -132,4 +132,134 @@ module CCU2C (
     assign COUT = propagates_1 ? carry : generates_1;
 endmodule
 
+// The block RAM, as far as it is used here: two ports of one width up to 18 bits, which read or write,
+// or one word of 36 bits, of which A writes and B reads, on one clock; registers at the outputs or
+// none, no resets and no selects. A port that writes keeps its outputs (NORMAL) or reads the old word
+// (READBEFOREWRITE). A word that one port reads in the clock in which the other one writes it is the
+// old one here and not defined in the device.
+module DP16KD (
+    input DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9,
+        DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0,
+    input ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0,
+    input CEA, OCEA, CLKA, WEA, RSTA, CSA2, CSA1, CSA0,
+    output DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9,
+        DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2, DOA1, DOA0,
+    input DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9,
+        DIB8, DIB7, DIB6, DIB5, DIB4, DIB3, DIB2, DIB1, DIB0,
+    input ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3, ADB2, ADB1, ADB0,
+    input CEB, OCEB, CLKB, WEB, RSTB, CSB2, CSB1, CSB0,
+    output DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9,
+        DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1, DOB0
+);
+    parameter integer DATA_WIDTH_A = 18;
+    parameter integer DATA_WIDTH_B = 18;
+    parameter [127:0] REGMODE_A = "NOREG";
+    parameter [127:0] REGMODE_B = "NOREG";
+    parameter [127:0] RESETMODE = "SYNC";
+    parameter [127:0] ASYNC_RESET_RELEASE = "SYNC";
+    parameter [127:0] CSDECODE_A = "0b000";
+    parameter [127:0] CSDECODE_B = "0b000";
+    parameter [127:0] WRITEMODE_A = "NORMAL";
+    parameter [127:0] WRITEMODE_B = "NORMAL";
+    parameter [127:0] CLKAMUX = "CLKA";
+    parameter [127:0] CLKBMUX = "CLKB";
+    parameter [127:0] GSR = "ENABLED";
+
+    wire [35:0] given = {
+        DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9,
+        DIB8, DIB7, DIB6, DIB5, DIB4, DIB3, DIB2, DIB1, DIB0,
+        DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9,
+        DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0
+    };
+    wire [13:0] at_a = {ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7,
+                        ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0};
+    wire [13:0] at_b = {ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7,
+                        ADB6, ADB5, ADB4, ADB3, ADB2, ADB1, ADB0};
+
+    // Bytes of nine bits; words of one, two or four bits leave the ninth out.
+    reg [8:0] bytes [0:2047];
+    reg [17:0] read_a = 0, read_b = 0, out_a = 0, out_b = 0;
+    integer n;
+    initial for (n = 0; n < 2048; n = n + 1) bytes[n] = 0;
+
+    // The word of one, two or four bits within a byte.
+    function [17:0] part(input [8:0] byte_read, input [2:0] place, input integer width);
+        part = (byte_read >> place) & ((18'd1 << width) - 18'd1);
+    endfunction
+
+    function [8:0] changed(input [8:0] byte_read, input [2:0] place, input integer width,
+                           input [8:0] value);
+        changed = (byte_read & ~(((9'd1 << width) - 9'd1) << place))
+            | ((value & ((9'd1 << width) - 9'd1)) << place);
+    endfunction
+
+    localparam WIDE = DATA_WIDTH_A == 36;
+
+    always @(posedge CLKA) begin
+        if (OCEA) out_a <= read_a;
+        if (CEA && WEA) begin
+            if (WIDE) begin
+                if (at_a[0]) bytes[{at_a[13:5], 2'd0}] <= given[8:0];
+                if (at_a[1]) bytes[{at_a[13:5], 2'd1}] <= given[17:9];
+                if (at_a[2]) bytes[{at_a[13:5], 2'd2}] <= given[26:18];
+                if (at_a[3]) bytes[{at_a[13:5], 2'd3}] <= given[35:27];
+            end else if (DATA_WIDTH_A == 18) begin
+                if (at_a[0]) bytes[{at_a[13:4], 1'd0}] <= given[8:0];
+                if (at_a[1]) bytes[{at_a[13:4], 1'd1}] <= given[17:9];
+            end else if (DATA_WIDTH_A == 9)
+                bytes[at_a[13:3]] <= given[8:0];
+            else
+                bytes[at_a[13:3]]
+                    <= changed(bytes[at_a[13:3]], at_a[2:0], DATA_WIDTH_A, given[8:0]);
+        end
+        if (WIDE) begin
+            if (CEB) read_a <= {bytes[{at_b[13:5], 2'd1}], bytes[{at_b[13:5], 2'd0}]};
+        end else if (CEA && (!WEA || WRITEMODE_A != "NORMAL")) begin
+            if (DATA_WIDTH_A == 18)
+                read_a <= {bytes[{at_a[13:4], 1'd1}], bytes[{at_a[13:4], 1'd0}]};
+            else if (DATA_WIDTH_A == 9)
+                read_a <= bytes[at_a[13:3]];
+            else
+                read_a <= part(bytes[at_a[13:3]], at_a[2:0], DATA_WIDTH_A);
+        end
+        if (OCEB) out_b <= read_b;
+        if (!WIDE && CEB && WEB) begin
+            if (DATA_WIDTH_B == 18) begin
+                if (at_b[0]) bytes[{at_b[13:4], 1'd0}] <= given[26:18];
+                if (at_b[1]) bytes[{at_b[13:4], 1'd1}] <= given[35:27];
+            end else if (DATA_WIDTH_B == 9)
+                bytes[at_b[13:3]] <= given[26:18];
+            else
+                bytes[at_b[13:3]]
+                    <= changed(bytes[at_b[13:3]], at_b[2:0], DATA_WIDTH_B, given[26:18]);
+        end
+        if (WIDE) begin
+            if (CEB) read_b <= {bytes[{at_b[13:5], 2'd3}], bytes[{at_b[13:5], 2'd2}]};
+        end else if (CEB && (!WEB || WRITEMODE_B != "NORMAL")) begin
+            if (DATA_WIDTH_B == 18)
+                read_b <= {bytes[{at_b[13:4], 1'd1}], bytes[{at_b[13:4], 1'd0}]};
+            else if (DATA_WIDTH_B == 9)
+                read_b <= bytes[at_b[13:3]];
+            else
+                read_b <= part(bytes[at_b[13:3]], at_b[2:0], DATA_WIDTH_B);
+        end
+    end
+
+    assign {DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9,
+            DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2, DOA1, DOA0}
+        = REGMODE_A == "OUTREG" ? out_a : read_a;
+    assign {DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9,
+            DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1, DOB0}
+        = REGMODE_B == "OUTREG" ? out_b : read_b;
+
+    initial begin
+        if (DATA_WIDTH_A != DATA_WIDTH_B || WRITEMODE_A == "WRITETHROUGH"
+            || WRITEMODE_B == "WRITETHROUGH" || CSDECODE_A != "0b000" || CSDECODE_B != "0b000"
+            || CLKAMUX != "CLKA" || CLKBMUX != "CLKB") begin
+            $display("DP16KD: this model knows two ports of one width, and no resets");
+            $finish;
+        end
+    end
+endmodule
+
 `endif

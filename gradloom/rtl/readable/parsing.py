@@ -55,11 +55,13 @@ def parse(text: str) -> VerilogModule:
     TypeError
         The attribute `keep` is on a signal that is not one whole register.
     """
-    first, *lines = plain_names(text).splitlines()
-    match = re.fullmatch(r"module (\w+) ?\((.*)\);", first)
+    # Yosys begins a new line after every twenty ports.
+    head, _, rest = plain_names(text).partition(";\n")
+    first, lines = " ".join(head.split()) + ";", rest.splitlines()
+    match = re.fullmatch(r"module (\w+) ?\((.*?)\);", first)
     if match is None:
         raise UnknownTextError(f"no head of a module: {first}")
-    module = VerilogModule(match[1], match[2].split(", "))
+    module = VerilogModule(match[1], re.findall(r"\w+", match[2]))
     _read_statements(module, lines[:-1])
     _settle_kept(module)
     return module
