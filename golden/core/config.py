@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from golden.array import ArrayConfig
 from golden.bank import BankConfig
+from golden.core.banks import BanksConfig, RowStoreConfig
 from golden.core.field import words_of
 from golden.core.isa import INSTRUCTIONS, Engine, Store
 from golden.core.nest import CLIPPED_START, ProductNestConfig
@@ -137,6 +138,22 @@ class CoreConfig:
         """Return the width of a store's words."""
         bits = self.bits
         return {Store.X: bits.activation, Store.E: bits.error, Store.W: bits.gradient}[store]
+
+    def store(self, store: Store) -> BanksConfig:
+        """Return a store of words."""
+        return BanksConfig(
+            banks=self.banks, words=max(self.words(store), 2), width=self.width(store)
+        )
+
+    @property
+    def sums(self) -> RowStoreConfig:
+        """The store of sums."""
+        return RowStoreConfig(rows=max(self.s_rows, 2), lanes=self.columns, width=self.sum_bits)
+
+    @property
+    def masks(self) -> RowStoreConfig:
+        """The store of masks, two bits for each activation."""
+        return RowStoreConfig(rows=max(self.k_rows, 2), lanes=2 * self.columns, width=1)
 
     @cached_property
     def array(self) -> ArrayConfig:

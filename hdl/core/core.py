@@ -98,16 +98,11 @@ class Core(wiring.Component):
         m = Module()
         config = self.config
         banks = config.banks
-        stores = {
-            store: Banks(banks, config.words(store), config.width(store), cells=self.cells)
-            for store in Store
-        }
+        stores = {store: Banks(config.store(store), cells=self.cells) for store in Store}
         for store, each in stores.items():
             m.submodules[store.name.lower()] = each
-        m.submodules.s = sums = RowStore(
-            config.s_rows, config.columns, config.sum_bits, cells=self.cells
-        )
-        m.submodules.k = masks = RowStore(config.k_rows, 2 * config.columns, 1, cells=self.cells)
+        m.submodules.s = sums = RowStore(config.sums, cells=self.cells)
+        m.submodules.k = masks = RowStore(config.masks, cells=self.cells)
         m.submodules.products = products = self.products
         m.submodules.passes = passes = self.passes
         m.submodules.move_in = move_in = self.move_in
