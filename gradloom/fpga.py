@@ -1,7 +1,9 @@
 """Builds a unit for a device, and reports resources and clock. The flow itself is in `boards`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+from amaranth.lib import wiring
 
 from boards.device import DSP
 from boards.flow.nextpnr import Placement, place
@@ -10,11 +12,11 @@ from boards.flow.work import TooLarge
 from boards.flow.yosys import synthesise
 from boards.target import Target
 from golden.array import ArrayConfig
+from golden.core.config import CoreConfig
 from golden.macc import MaccConfig
 from golden.settings import mapping
 from gradloom import jobs
 from gradloom.rtl.verilog import verilog
-from gradloom.units import Unit
 from hdl.cells import CELLS, Cells
 
 #: Called with the run (0 is synthesis, another number a seed) and its present step.
@@ -24,8 +26,28 @@ Listener = Callable[[int, str], None]
 _RUNS = (1, 8, 64)
 
 
+class Buildable(Protocol):
+    """What can be built: a unit of `gradloom.units`, or the training core."""
+
+    @property
+    def name(self) -> str:
+        """Name in reports."""
+
+    @property
+    def module(self) -> str:
+        """Name of the Verilog module."""
+
+    @property
+    def component(self) -> Callable[..., wiring.Component]:
+        """Makes the hardware of a configuration."""
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether it can be made of a device's own cells: `component` takes `cells`."""
+
+
 def build(
-    unit: Unit,
+    unit: Buildable,
     config: Any,
     target: Target,
     *,
@@ -43,7 +65,7 @@ def build(
     Parameters
     ----------
     unit, config
-        The unit and its configuration.
+        The unit, or the core, and its configuration.
     target
         The target.
     seeds
@@ -86,7 +108,7 @@ def build(
     if problem := target.device.lacks(least(config, target)):
         raise TooLarge(f"{unit.name} {problem} ({target.device.title})")
     listener(0, "generating Verilog")
-    source = verilog(unit.component(config, **made_of))
+    source = verilog(unit.component(config, **made_of), unit.module)
     synthesis = synthesise(source, unit.module, target, lambda text: listener(0, text))
     listener(0, "done")
     placements: list[Placement] = []
@@ -114,7 +136,7 @@ def build(
 
 
 def _cells(
-    unit: Unit, config: Any, target: Target, name: str | None, placed: bool
+    unit: Buildable, config: Any, target: Target, name: str | None, placed: bool
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the component's arguments beside its configuration, and the report's `cells`."""
     if not unit.has_cells:
@@ -128,14 +150,15 @@ def _cells(
         )
     chosen = CELLS[target.device.cells if name is None else name]
     cells_used: dict[str, Any] = {"cells": chosen.name, "placed": False, "note": None}
-    node = config.macc if isinstance(config, ArrayConfig) else config
+    array = _array(config)
+    node = array.macc if array else config
     if isinstance(node, MaccConfig) and (problem := _problem(chosen, node)):
         if name is not None:
             raise ValueError(problem)
         chosen = CELLS["generic"]
         cells_used |= {"cells": chosen.name, "note": problem}
     made_of: dict[str, Any] = {"cells": chosen}
-    block = config.block if isinstance(config, ArrayConfig) else None
+    block = array.block if array else None
     if block and chosen.name == target.device.cells and target.device.places and placed:
         places = target.device.places.array(*block)
         if places is None:
@@ -144,6 +167,13 @@ def _cells(
             made_of["places"] = places
             cells_used["placed"] = True
     return made_of, cells_used
+
+
+def _array(config: Any) -> ArrayConfig | None:
+    """Return the configuration of the array that a unit is or has; None without one."""
+    if isinstance(config, CoreConfig):
+        return config.array
+    return config if isinstance(config, ArrayConfig) else None
 
 
 def _problem(cells: Cells, config: MaccConfig) -> str | None:
@@ -164,10 +194,11 @@ def least(config: Any, target: Target) -> dict[str, float]:
     >>> least(ArrayConfig(rows=4, columns=5), find("ecp5-85f"))
     {'DSP': 20}
     """
-    if not isinstance(config, ArrayConfig) or config.block is None:
+    array = _array(config)
+    if array is None or array.block is None:
         return {}
-    product = target.device.product(config.macc.a.width, config.macc.b.width)
-    rows, columns = config.block
+    product = target.device.product(array.macc.a.width, array.macc.b.width)
+    rows, columns = array.block
     return {DSP: rows * columns * product}
 
 

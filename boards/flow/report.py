@@ -185,6 +185,19 @@ def throughput_line(report: dict[str, Any]) -> str:
     )
 
 
+def training_line(report: dict[str, Any]) -> str:
+    """Return the training of a core in words, at the best clock if there is one."""
+    steps = report["training"]
+    line = (
+        f"{steps['network']}: {steps['clocks']:,} clocks a step of {steps['samples']} samples, "
+        f"{steps['utilisation']:.1%} useful"
+    )
+    if clock := report["clock_mhz"]:
+        rate = steps["samples"] * clock["best"] * 1e6 / steps["clocks"]
+        line += f"; {rate:,.0f} samples per second at the best clock"
+    return line
+
+
 def terminal(report: dict[str, Any]) -> RenderableType:
     """Return the report in a form that rich prints."""
     target = report["target"]
@@ -197,6 +210,8 @@ def terminal(report: dict[str, Any]) -> RenderableType:
         lines.append(Text(made_of))
     if report.get("throughput"):
         lines.append(Text(f"at the best clock: {throughput_line(report)}"))
+    if report.get("training"):
+        lines.append(Text(training_line(report)))
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("resource")

@@ -52,9 +52,12 @@ def commands_of(kind: Any) -> tuple[Port, ...]:
         *fields_of(kind, "commands_next", "in"),
         Port("commands_odd", "in", 1, meaning="the next instruction belongs to an odd step"),
         Port("commands_ready", "in", 1, meaning="the next instruction may be taken"),
+        Port("commands_wants", "out", 1, meaning="it is taken as soon as it may be"),
         Port("commands_takes", "out", 1, meaning="it is taken, and runs from the next clock on"),
         Port("commands_passes", "in", 1, meaning="the running one's next chunk need not wait"),
+        Port("commands_continues", "out", 1, meaning="that chunk begins as soon as it may"),
         Port("commands_begins", "out", 1, meaning="that chunk is begun"),
+        Port("commands_full", "out", 1, meaning="the next chunk has no room in an output queue"),
     )
 
 

@@ -8,7 +8,7 @@ from golden.array import ArrayConfig
 from golden.bank import BankConfig
 from golden.core.banks import BanksConfig, RowStoreConfig
 from golden.core.field import words_of
-from golden.core.isa import INSTRUCTIONS, Engine, Store
+from golden.core.isa import INSTRUCTIONS, ROW_BITS, Engine, Store
 from golden.core.nest import CLIPPED_START, ProductNestConfig
 from golden.fixed import Fixed, Rounding
 from golden.lfsr import Generator
@@ -178,7 +178,7 @@ class CoreConfig:
             rows=self.rows,
             banks=self.banks,
             address_bits=max((words - 1).bit_length(), 1),
-            row_bits=max((self.s_rows - 1).bit_length(), 1),
+            row_bits=ROW_BITS,
             clips=self.clips,
         )
 

@@ -369,6 +369,7 @@ def vector_pass(
             levels=1 if what.chunks is Chunks.ONE else len(loops) - 1,
             shift=what.shift,
             scalar=what.scalar,
+            layer=layer,
             sample_loop=1,
             class_loop=0 if by_columns else 2,
             s=sums.base,
@@ -435,6 +436,7 @@ def move(
     def make(_: Rows, waits: tuple[Wait, ...]) -> MoveInstruction:
         return MoveInstruction(
             move=what,
+            layer=layer,
             at=words.index(words.base),
             second=words.index(second),
             end=words.end + second // words.banks,

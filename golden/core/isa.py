@@ -18,6 +18,8 @@ from golden.core.index import Index
 
 #: Loops over tiles and over the terms of a sum; those of a pass and of a move.
 TILE_LOOPS, TERM_LOOPS, PASS_LOOPS, MOVE_LOOPS = 6, 4, 4, 3
+#: Bits of a row of the row stores, and of a layer's number.
+ROW_BITS, LAYER_BITS = 20, 6
 
 
 class Engine(IntEnum):
@@ -330,6 +332,8 @@ class VectorInstruction:
         Bits that Q_A drops; log2 of the code of 1.
     scalar
         Number of the register that keeps maximum and exponent.
+    layer
+        Number of its layer, from 1, for the status.
     sample_loop, class_loop
         Loops that count the samples and the blocks of classes.
     s, k
@@ -362,6 +366,7 @@ class VectorInstruction:
     levels: int = bits(2, "Outer loops whose iterations are chunks", default=1)
     shift: int = bits(6, "Bits that Q_A drops; log2 of the code of 1")
     scalar: int = bits(6, "Register that keeps maximum and exponent")
+    layer: int = bits(LAYER_BITS, "Number of its layer, from 1, for the status")
     sample_loop: int = bits(2, "Loop that counts the samples")
     class_loop: int = bits(2, "Loop that counts the blocks of classes")
     s: int = bits(20, "First row of sums")
@@ -406,6 +411,8 @@ class MoveInstruction:
         What is done with it.
     move
         What is carried.
+    layer
+        Number of its layer, from 1, for the status.
     at
         First word in the store.
     second
@@ -422,6 +429,7 @@ class MoveInstruction:
 
     opcode: Opcode = bits(4, "What is done with it", default=Opcode.RUN)
     move: Move = bits(2, "What is carried", default=Move.SAMPLES)
+    layer: int = bits(LAYER_BITS, "Number of its layer, from 1, for the status")
     at: Index = group(Index(), "First word in the store")
     second: Index = group(Index(), "Added to it in every other step")
     end: int = bits(20, "Address below which all words are")

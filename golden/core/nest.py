@@ -272,13 +272,16 @@ class ProductNest(Twin[NestState]):
                 tile, loop = following
                 if loop < running.instruction.levels:
                     at = int(np.searchsorted(passes, free))
-                    if at == len(passes):
+                    begins = int(passes[at]) if at < len(passes) else clocks
+                    outputs["commands_continues"][free : begins + 1] = 1
+                    if begins == clocks:
                         break
-                    free = int(passes[at])
+                    free = begins
                     outputs["commands_begins"][free] = 1
                 running = replace(running, tile=tile, begun=free)
             else:
                 found = self._taken(inputs, since, free)
+                outputs["commands_wants"][free : found.begun + 1 if found else clocks] = 1
                 if found is None:
                     break
                 running = found
@@ -405,7 +408,11 @@ class ProductNest(Twin[NestState]):
 #: Fraction of the instructions of a stimulus that a reset cuts.
 RESETS = 0.06
 #: Outputs that are 0 where nothing happens.
-MOMENTARY = ("valid", "last", "commands_takes", "commands_begins")
+MOMENTARY = (
+    "valid",
+    "last",
+    *(f"commands_{name}" for name in ("wants", "takes", "continues", "begins", "full")),
+)
 
 
 def _since(start: Codes | None, clocks: int, before: int) -> Codes:

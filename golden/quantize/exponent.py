@@ -63,7 +63,7 @@ class ShiftExponentConfig(OnePerClock):
     --------
     >>> config = ShiftExponentConfig(lanes=8)
     >>> config.levels, config.latency
-    (3, 9)
+    (3, 10)
     """
 
     #: Meaning of each figure.
@@ -112,7 +112,7 @@ class ShiftExponentConfig(OnePerClock):
         """Clocks from the one that accepts a tensor's last vector
         to the one that shows its exponent.
         """
-        return 1 + self.levels + 3 + BUFFER_LATENCY
+        return 1 + self.levels + 4 + BUFFER_LATENCY
 
     def borders(self) -> list[Border]:
         """Return tensors whose maximum is next to a power of two or to a threshold of Shift.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import TaskID, TextColumn
@@ -27,6 +27,10 @@ from gradloom.cli.base import (
 )
 from gradloom.units import Unit
 from hdl.cells import CELLS
+
+if TYPE_CHECKING:
+    from boards.target import Target
+    from gradloom.fpga import Buildable
 
 
 @cli.group(
@@ -66,9 +70,55 @@ def _stages() -> Iterator[Callable[[int, str], None]]:
         yield show
 
 
-def _build(
-    unit: Unit,
-    config: Any,
+#: Options of `gradloom build` for a unit and for the core.
+OPTIONS = (
+    click.Option(["--target"], required=True, help="The device: see `gradloom targets`."),
+    click.Option(
+        ["--seeds"],
+        type=click.IntRange(1, 1000),
+        default=1,
+        show_default=True,
+        help="Number of placements with different seeds.",
+    ),
+    click.Option(
+        ["--frequency"],
+        type=click.FloatRange(1, 2000),
+        help="Clock that placement aims for, in MHz. The default is that of the target.",
+    ),
+    click.Option(["--speed"], help="Speed grade, if the device has several."),
+    click.Option(
+        ["--cells"],
+        type=click.Choice(list(CELLS)),
+        help="Technology of multipliers and adders: generic, or that of the target, which is "
+        "the default.",
+    ),
+    click.Option(
+        ["--places/--no-places"],
+        default=True,
+        help="Fix the positions of an array's multipliers, or let nextpnr choose them.",
+    ),
+    click.Option(
+        ["-o", "--output"],
+        type=Output(),
+        help="Folder for the report (HTML and JSON) and the Verilog.",
+    ),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print the report as JSON."),
+    click.Option(
+        ["--scheduler"],
+        metavar="ADDRESS",
+        help="Address of a dask scheduler whose workers run the seeds, for example tcp://host:8786.",
+    ),
+    click.Option(
+        ["--workers"],
+        type=click.IntRange(1),
+        help="Number of processes on this machine. The default is the number of cores.",
+    ),
+)
+
+
+def run_build(
+    unit: "Buildable",
+    configure: "Callable[[Target], tuple[Any, dict[str, Any]]]",
     target: str,
     seeds: int,
     frequency: float | None,
@@ -80,6 +130,17 @@ def _build(
     scheduler: str | None,
     workers: int | None,
 ) -> None:
+    """Build for a target, and show and write the report.
+
+    Parameters
+    ----------
+    unit
+        The unit, or the core.
+    configure
+        Returns the configuration for a target, and what the report says beside the flow's figures.
+    target, seeds, frequency, speed, cells, places, output, as_json, scheduler, workers
+        Values of `OPTIONS`.
+    """
     from boards.flow import page, report
     from boards.flow.tools import FlowError
     from boards.target import find
@@ -90,6 +151,7 @@ def _build(
         chosen = find(target)
     with of_option("--speed"):
         chosen.device.grade(speed)
+    config, more = configure(chosen)
     files = f"{unit.module}.v", "report.json", "report.html"
     if output is not None:
         tried(output, files)
@@ -114,6 +176,7 @@ def _build(
             )
     except (FlowError, JobsError) as error:
         raise click.ClickException(str(error)) from error
+    made |= more
     made["command"] = shlex.join(["gradloom", *sys.argv[1:]])
     if output is not None:
         texts = verilog, json_text(made, indent=1) + "\n", page.page(made)
@@ -126,54 +189,12 @@ def _build(
             click.echo(f"{output}: {', '.join(files)}")
 
 
-commands(
-    build_group,
-    "Synthesise, place and route {}",
-    _build,
-    (
-        click.Option(["--target"], required=True, help="The device: see `gradloom targets`."),
-        click.Option(
-            ["--seeds"],
-            type=click.IntRange(1, 1000),
-            default=1,
-            show_default=True,
-            help="Number of placements with different seeds.",
-        ),
-        click.Option(
-            ["--frequency"],
-            type=click.FloatRange(1, 2000),
-            help="Clock that placement aims for, in MHz. The default is that of the target.",
-        ),
-        click.Option(["--speed"], help="Speed grade, if the device has several."),
-        click.Option(
-            ["--cells"],
-            type=click.Choice(list(CELLS)),
-            help="Technology of multipliers and adders: generic, or that of the target, which is "
-            "the default.",
-        ),
-        click.Option(
-            ["--places/--no-places"],
-            default=True,
-            help="Fix the positions of an array's multipliers, or let nextpnr choose them.",
-        ),
-        click.Option(
-            ["-o", "--output"],
-            type=Output(),
-            help="Folder for the report (HTML and JSON) and the Verilog.",
-        ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the report as JSON."),
-        click.Option(
-            ["--scheduler"],
-            metavar="ADDRESS",
-            help="Address of a dask scheduler whose workers run the seeds, for example tcp://host:8786.",
-        ),
-        click.Option(
-            ["--workers"],
-            type=click.IntRange(1),
-            help="Number of processes on this machine. The default is the number of cores.",
-        ),
-    ),
-)
+def _build(unit: Unit, config: Any, **options: Any) -> None:
+    """Build a unit."""
+    run_build(unit, lambda target: (config, {}), **options)
+
+
+commands(build_group, "Synthesise, place and route {}", _build, OPTIONS)
 
 
 @build_group.command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradloom.cli.base import bar, cli
+from gradloom.cli.build import OPTIONS, build_group, run_build
 from gradloom.cli.compare import compare_group
 from gradloom.cli.train import DATA, SETTINGS
 
@@ -245,3 +246,26 @@ def estimate_core(
         click.echo(json.dumps(found.as_dict()))
     else:
         click.echo(found.report())
+
+
+@build_group.command(
+    name="core",
+    help=(
+        "Synthesise, place and route the training core of RECIPE. Its memories and lists have the "
+        "sizes that the network takes."
+    ),
+    short_help="The training core of a network.",
+    params=list(OPTIONS),
+)
+@_of_network
+def build_core(recipe: str, **given: Any) -> None:
+    """The command `gradloom build core`."""
+    from gradloom.core.build import CoreDesign, training
+
+    options = {option.name: given.pop(option.name) for option in OPTIONS if option.name}
+
+    def configure(target: "Target") -> tuple[Any, dict[str, Any]]:
+        network, _ = _network(recipe, **given, target=target)
+        return network.config, {"training": training(network)}
+
+    run_build(CoreDesign(), configure, **options)

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from boards.target import Target
 from golden.core.config import CoreConfig
+from golden.core.field import WORD
 from golden.core.isa import Engine, Store
 from golden.core.lower import Compiled
 from golden.core.program import Task, of_kind
 from golden.core.schedule import Span, predict
 from golden.training.step.ops import Product
+from hdl.cells import CELLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,32 +153,67 @@ def _useful(task: Task, lanes: int) -> int:
     return rows * terms * sum(min(lanes, columns - block * lanes) for block in taken)
 
 
-def memories(config: CoreConfig) -> list[tuple[str, int, int, int]]:
-    """Return name, number, words and width of a core's memories."""
+def useful(compiled: Compiled) -> int:
+    """Return the multiplications of a step that count."""
+    lanes = compiled.config.columns
+    return sum(_useful(task, lanes) for task in compiled.train[Engine.ARRAY] if not task.again)
+
+
+class Kind(Enum):
+    """What the ports of a memory do."""
+
+    BANK = "one reads, one reads or writes"
+    WRITTEN_BANK = "one reads, one writes"
+    ROWS = "one writes, one reads"
+    EARLY_ROWS = "one writes, one reads in one clock"
+
+
+def memories(config: CoreConfig) -> list[tuple[str, int, int, int, Kind]]:
+    """Return name, number, words, width and ports of a core's memories."""
     banked = (
-        (Store.X, "(activations)"),
-        (Store.E, "(errors)"),
-        (Store.W, "(weights)"),
+        (Store.X, "(activations)", Kind.WRITTEN_BANK),
+        (Store.E, "(errors)", Kind.WRITTEN_BANK),
+        (Store.W, "(weights)", Kind.BANK),
     )
+    labels = max(1, (config.classes - 1).bit_length())
     return [
         *(
-            (f"{store.name} {text}", config.banks, config.words(store), config.width(store))
-            for store, text in banked
+            (f"{store.name} {text}", config.banks, config.words(store), config.width(store), kind)
+            for store, text, kind in banked
         ),
-        ("S (sums)", 1, config.s_rows, config.columns * config.sum_bits),
-        ("K (masks)", 1, config.k_rows, 2 * config.columns),
+        ("S (sums)", 1, config.s_rows, config.columns * config.sum_bits, Kind.ROWS),
+        ("K (masks)", 1, config.k_rows, 2 * config.columns, Kind.ROWS),
+        ("labels", 1, config.inputs * config.labels, labels, Kind.EARLY_ROWS),
         *(
-            (f"list {engine.name.lower()}", 1, words, 32)
+            (f"list {engine.name.lower()}", 1, words, WORD, Kind.EARLY_ROWS)
             for engine, words in zip(Engine, config.programs, strict=True)
         ),
     ]
 
 
+def block_rams(words: int, width: int, kind: Kind, target: Target) -> int:
+    """Return the block RAMs of a memory on a target.
+
+    They are exact where the device's cells say how a memory is cut. Elsewhere tools choose; a block
+    RAM with one port that reads and one that writes is then needed twice for a bank that both of
+    its ports read.
+    """
+    cells = CELLS[target.device.cells]
+    if kind in (Kind.BANK, Kind.WRITTEN_BANK):
+        exact = cells.bank_blocks(words, width)
+    else:
+        exact = cells.rows_blocks(words, width, 1 if kind is Kind.EARLY_ROWS else 2)
+    if exact is not None:
+        return exact
+    copies = 2 if kind is Kind.BANK and target.device.family.name == "ice40" else 1
+    return copies * target.device.family.block_rams(width, words)
+
+
 def fits(config: CoreConfig, target: Target) -> bool:
     """Return whether a target has as many block RAMs as a core's memories take."""
-    family = target.device.family
     taken = sum(
-        banks * family.block_rams(width, words) for _, banks, words, width in memories(config)
+        number * block_rams(words, width, kind, target)
+        for _, number, words, width, kind in memories(config)
     )
     return taken <= target.device.block_rams
 
@@ -196,11 +234,10 @@ def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> 
     nodes = config.rows * config.columns
     clocks, spans = predict(config, compiled.train)
     lines = _lines(compiled, spans)
-    family = target.device.family if target else None
     return Estimate(
         network=f"{compiled.recipe.network or 'one layer'} on {config.rows} x {config.columns}",
         clocks=clocks,
-        utilisation=sum(line.useful for line in lines) / (clocks * nodes),
+        utilisation=useful(compiled) / (clocks * nodes),
         samples=compiled.recipe.batch * clock * 1e6 / clocks,
         clock=clock,
         nodes=nodes,
@@ -211,9 +248,9 @@ def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> 
                 banks=banks,
                 words=words,
                 width=width,
-                blocks=banks * family.block_rams(width, words) if family else None,
+                blocks=banks * block_rams(words, width, kind, target) if target else None,
             )
-            for name, banks, words, width in memories(config)
+            for name, banks, words, width, kind in memories(config)
         ),
         available=target.device.block_rams if target else None,
         target=target.name if target else "",

@@ -35,8 +35,9 @@ TIMESCALE = "`timescale 1ns / 1ps"
 #: Attributes of RTLIL that are not written. `init` is not needed: a register's initial value is in
 #: its declaration.
 _INTERNAL = {"top", "generator", "init"}
-#: Attributes that `readable` writes: on registers that tools must not merge, places of instances.
-_WRITTEN = {"keep", "BEL"}
+#: Attributes that `readable` writes: on registers that tools must not merge, on instances for their
+#: places, and on memories of which no word is read in the clock in which it is written.
+_WRITTEN = {"keep", "BEL", "no_rw_check"}
 #: Number of columns of a comment's text.
 _WIDEST = 97
 

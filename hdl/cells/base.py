@@ -349,6 +349,7 @@ class Cells(ABC):
         to: Value,
         value: Value,
         row: Value,
+        clocks: int = 2,
     ) -> Value:
         """Make a memory with a port that writes and one that reads; here an inferred one.
 
@@ -360,20 +361,21 @@ class Cells(ABC):
             Whether a word is written at this clock edge, its address, and the word.
         row
             Address to be read.
+        clocks
+            Clocks from the address to the word, 1 or 2.
 
         Returns
         -------
         Value
-            The word at `row` of two clocks ago. It may not be read in the clock in which it is
-            written.
+            The word. It may not be read in the clock in which it is written.
         """
-        return inferred_rows(m, name, words, width, write, to, value, row)
+        return inferred_rows(m, name, words, width, write, to, value, row, clocks)
 
     def bank_blocks(self, words: int, width: int) -> int | None:
         """Return the number of block RAMs of a `bank`; None where tools choose them."""
         return None
 
-    def rows_blocks(self, words: int, width: int) -> int | None:
+    def rows_blocks(self, words: int, width: int, clocks: int = 2) -> int | None:
         """Return the number of block RAMs of `rows`; None where tools choose them."""
         return None
 

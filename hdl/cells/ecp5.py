@@ -142,13 +142,22 @@ class Ecp5(Cells):
         to: Value,
         value: Value,
         row: Value,
+        clocks: int = 2,
     ) -> Value:
-        return ecp5_memory.rows(m, name, words, width, write, to, value, row)
+        if not self.rows_blocks(words, width, clocks):
+            return super().rows(
+                *(m, name, words, width), write=write, to=to, value=value, row=row, clocks=clocks
+            )
+        return ecp5_memory.rows(m, name, words, width, write, to, value, row, clocks)
 
     def bank_blocks(self, words: int, width: int) -> int:
         return blocks(cut(ecp5_memory.TWO_PORTS, width, words), width)
 
-    def rows_blocks(self, words: int, width: int) -> int:
+    def rows_blocks(self, words: int, width: int, clocks: int = 2) -> int:
+        # Look-up tables show a word in less than a clock. Up to 16 of their blocks, of 16 words of
+        # 4 bits, Yosys takes them for a memory that it infers.
+        if clocks == 1 and -(-words // 16) * -(-width // 4) <= 16:
+            return 0
         return blocks(cut(ecp5_memory.READ_AND_WRITE, width, words), width)
 
 

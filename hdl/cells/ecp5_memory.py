@@ -64,6 +64,7 @@ def rows(
     to: Value,
     value: Value,
     row: Value,
+    clocks: int,
 ) -> Value:
     """Make a memory of `Cells.rows`."""
     parts = cut(READ_AND_WRITE, width, words)
@@ -75,14 +76,15 @@ def rows(
             given = value[first:end]
             at = f"{name}_{part.first}_{first}"
             if part.shape.width > DATA:
-                data = _wide_block(m, at, part.shape, to, write & inside, given, row)
+                data = _wide_block(m, at, part.shape, to, write & inside, given, row, clocks)
             else:
                 _, data = _block(
-                    m, at, part.shape, (to, row), (write & inside, C(0, 1)), (given, C(0, 1))
+                    *(m, at, part.shape, (to, row), (write & inside, C(0, 1)), (given, C(0, 1))),
+                    clocks,
                 )
             side.append(data[: end - first])
         found.append(Cat(side))
-    return shown(m, parts, row, found, name)
+    return shown(m, parts, row, found, name, clocks)
 
 
 def _inside(address: Value, first: int, depth: int) -> Value:
@@ -108,6 +110,7 @@ def _block(
     addresses: tuple[Value, Value],
     writes: tuple[Value, Value],
     values: tuple[Value, Value],
+    clocks: int = 2,
 ) -> tuple[Value, Value]:
     """Make a block of up to 18 bits; both ports read where they do not write.
 
@@ -124,11 +127,19 @@ def _block(
         (_place(addresses[0], shape, enables), _place(addresses[1], shape, enables)),
         writes,
         (_padded(values[0], DATA), _padded(values[1], DATA)),
+        clocks,
     )
 
 
 def _wide_block(
-    m: Module, name: str, shape: Shape, to: Value, write: Value, value: Value, row: Value
+    m: Module,
+    name: str,
+    shape: Shape,
+    to: Value,
+    write: Value,
+    value: Value,
+    row: Value,
+    clocks: int,
 ) -> Value:
     """Make a block of 36 bits; A writes, B reads."""
     given = _padded(value, 2 * DATA)
@@ -140,6 +151,7 @@ def _wide_block(
         (_place(to, shape, write.replicate(4)), _place(row, shape, C(0, 4))),
         (C(1, 1), C(0, 1)),
         (given[:DATA], given[DATA:]),
+        clocks,
     )
     return Cat(lower, upper)
 
@@ -151,6 +163,7 @@ def _instance(
     addresses: tuple[Value, Value],
     writes: tuple[Value, Value],
     values: tuple[Value, Value],
+    clocks: int,
 ) -> tuple[Value, Value]:
     """Make a block; returns its data pins."""
     outs = (Signal(DATA, name=f"{name}_a"), Signal(DATA, name=f"{name}_b"))
@@ -163,7 +176,7 @@ def _instance(
     for side, address, write, value, out in zip("AB", addresses, writes, values, outs):
         parameters |= {
             f"DATA_WIDTH_{side}": width,
-            f"REGMODE_{side}": "OUTREG",
+            f"REGMODE_{side}": "OUTREG" if clocks == 2 else "NOREG",
             f"WRITEMODE_{side}": "NORMAL",
             f"CSDECODE_{side}": "0b000",
         }

@@ -95,8 +95,10 @@ def slices(width: int, shape: Shape) -> Iterator[tuple[int, int]]:
         yield first, min(width, first + shape.width)
 
 
-def shown(m: Module, parts: Sequence[Part], address: Value, words: list[Value], name: str) -> Value:
-    """Return the word of the part in which an address of two clocks ago is.
+def shown(
+    m: Module, parts: Sequence[Part], address: Value, words: list[Value], name: str, clocks: int = 2
+) -> Value:
+    """Return the word of the part in which an address of some clocks ago is.
 
     Parameters
     ----------
@@ -107,12 +109,14 @@ def shown(m: Module, parts: Sequence[Part], address: Value, words: list[Value], 
     address
         The address.
     words
-        What the parts show, two clocks later.
+        What the parts show.
+    clocks
+        Clocks from the address to the words.
     """
     # A part begins at a multiple of its depth: the bits of the address above it are enough.
     found = words[0]
     for part, word in zip(parts[1:], words[1:], strict=True):
-        here = registered(m, address >= part.first, f"{name}_from_{part.first}", 2)
+        here = registered(m, address >= part.first, f"{name}_from_{part.first}", clocks)
         found = Mux(here, word, found)
     return found
 
@@ -150,6 +154,7 @@ def inferred_rows(
     to: Value,
     value: Value,
     row: Value,
+    clocks: int,
 ) -> Value:
     """Make a memory of `Cells.rows` that tools infer."""
     memory: Memory[Any, Any] = Memory(shape=width, depth=words, init=[], attrs=NO_CHECK)
@@ -161,4 +166,4 @@ def inferred_rows(
         written.en.eq(write),
         written.data.eq(value),
     ]
-    return registered(m, read.data, f"{name}_data")
+    return registered(m, read.data, f"{name}_data", clocks - 1)

@@ -68,5 +68,6 @@ def classify(
         with m.If(better):
             m.d.sync += best.eq(score.as_signed())
         m.d.sync += found.eq(winner)
-        with m.If(ends & (winner != label)):
-            m.d.sync += wrong.eq(wrong + 1)
+    label = registered(m, label, "label_found")
+    with m.If(registered(m, valid & ends, "row_found", reset_less=False) & (found != label)):
+        m.d.sync += wrong.eq(wrong + 1)

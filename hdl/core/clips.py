@@ -54,11 +54,11 @@ class Clips(wiring.Component):
         The loop over tiles that takes a step, the outermost one first, in one clock for each tile,
         five clocks apart or more.
     first : Out
-        Of the next instruction's first tile: iterations with which each loop begins and ends; by
-        how much the operands move; whether nothing is left; clocks before its first operand.
+        Of the next instruction's first tile: iterations of each loop, less one; whether its first
+        one is the last; whether a loop has none; by how much the operands move; `gap`, which is
+        `empty` a clock later; clocks before its first operand.
     tile : Out
-        The same of the tile that `steps` led to: the iterations and moves two clocks later, the
-        others three.
+        The same of the tile that `steps` led to: two clocks later; gap and clocks, three.
     """
 
     next: data.View
@@ -77,8 +77,9 @@ class Clips(wiring.Component):
         index = data.StructLayout({"high": address, "low": range(banks)})
         tile = data.StructLayout(
             {
-                "starts": data.ArrayLayout(GIVEN, CLIPPED),
-                "limits": data.ArrayLayout(GIVEN, CLIPPED),
+                "counts": data.ArrayLayout(GIVEN, CLIPPED),
+                "ends": data.ArrayLayout(1, CLIPPED),
+                "empty": 1,
                 "a": index,
                 "b": index,
                 "gap": 1,
@@ -210,18 +211,18 @@ class Clips(wiring.Component):
             pair(self.address, self.banks, name) for name in ("doubled", "product", "other")
         )
         number = Signal(range(2 * CLIPPED + 2))  # clip and operand
-        bit = Signal(range(GIVEN + 2))
+        place = Signal(range(GIVEN + 2))
         bound, slope = Signal(GIVEN, reset_less=True), Signal(8, reset_less=True)
         ended = 2 * CLIPPED
         waits = Signal(init=1)
         clipped = Cat(clip.on for clip in self.next.clips).any()
         with m.If(self.start):
-            m.d.sync += [number.eq(0), bit.eq(0), waits.eq(1)]
+            m.d.sync += [number.eq(0), place.eq(0), waits.eq(1)]
         with m.Else():
-            with m.If(bit == GIVEN + 1):
-                m.d.sync += [number.eq(number + 1), bit.eq(0)]
+            with m.If(place == GIVEN + 1):
+                m.d.sync += [number.eq(number + 1), place.eq(0)]
             with m.Elif(number < ended):
-                m.d.sync += bit.eq(bit + 1)
+                m.d.sync += place.eq(place + 1)
             with m.Elif(number == ended):
                 m.d.sync += number.eq(ended + 1)
             with m.If(~clipped | (number == ended + 1)):
@@ -238,7 +239,7 @@ class Clips(wiring.Component):
         for c in range(CLIPPED):
             clip = self.next.clips[c]
             for k, operand in enumerate(("a", "b")):
-                with m.If((number == 2 * c + k) & (bit == 0)):
+                with m.If((number == 2 * c + k) & (place == 0)):
                     stride = self.next.terms[1 + c][operand]
                     m.d.sync += [
                         doubled.high.eq(stride.high),
@@ -247,7 +248,7 @@ class Clips(wiring.Component):
                         slope.eq(abs(clip.slope)),
                         *(part.eq(0) for part in (*product, *other)),
                     ]
-                with m.If((number == 2 * c + k) & (bit == GIVEN + 1)):
+                with m.If((number == 2 * c + k) & (place == GIVEN + 1)):
                     m.d.sync += moves[c][k].eq(self._signed(product, clip.low < 0))
                     m.d.sync += further[c][k].eq(self._signed(other, clip.slope > 0))
         return moves, further
@@ -301,8 +302,8 @@ class _Tile:
         """Add a loop: its range, whether and by how much it moves the operands, and its clocks."""
         number = len(self.empty)
         self.m.d.comb += [
-            self.shown.starts[number].eq(range_.start),
-            self.shown.limits[number].eq(range_.limit),
+            self.shown.counts[number].eq(range_.limit - range_.start),
+            self.shown.ends[number].eq(range_.start == range_.limit),
         ]
         self.empty.append(range_.start > range_.limit)
         self.moves.append(
@@ -326,6 +327,7 @@ class _Tile:
         m.d.comb += [
             empty.eq(Cat(self.empty).any()),
             clocks.eq(Mux(empty, LEAST_RUN, every)),
+            shown.empty.eq(empty),
             shown.gap.eq(self.gap),
             shown.pad.eq(
                 Mux(Cat(clip.on for clip in instruction.clips).any(), pad, instruction.pad)

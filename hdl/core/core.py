@@ -1,24 +1,34 @@
 """The training core: a network in stores, engines that train it, and their lists."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
+from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.core.config import CoreConfig
-from golden.core.field import WORD
-from golden.core.isa import Engine, Store
+from golden.core.isa import Engine, Function, Store
+from golden.core.register import Fault, State
+from hdl.bus.signature import RegisterBus, RegisterPort
 from hdl.cells import CELLS, Cells
 from hdl.core.banks import Banks, RowStore
-from hdl.core.engine import COUNT, CoreEngine
-from hdl.core.fetch import STEPS, Fetch
+from hdl.core.clocks import Clocks
+from hdl.core.control import Control, Rate, Undefined
+from hdl.core.engine import CoreEngine
+from hdl.core.fetch import Fetch
 from hdl.core.movers import MoveIn, MoveOut
 from hdl.core.passes import Passes
 from hdl.core.products import Products
+from hdl.core.registers import RegisterFile
 from hdl.delay import registered
+
+#: Names of the engines' modules.
+_NAMES = {
+    Engine.ARRAY: "products",
+    Engine.VECTOR: "passes",
+    Engine.IN: "move_in",
+    Engine.OUT: "move_out",
+}
 
 
 class Core(wiring.Component):
@@ -32,23 +42,20 @@ class Core(wiring.Component):
         Technology of the array and of the stores.
     places
         Locations of the array's multipliers: see `hdl.Array`.
+
+    Members
+    -------
+    i : In(stream of {words; last})
+        Samples, labels and weights: see `MoveIn`.
+    o : Out(stream of {words; last})
+        Scores and weights: see `MoveOut`.
+    bus : In(RegisterBus)
+        The registers of `golden.core.registers`.
     """
 
     i: stream.Interface
     o: stream.Interface
-    list_write: Signal
-    list_to: Signal
-    list_value: Signal
-    first: data.View
-    last: data.View
-    totals: data.View
-    used: Signal
-    steps: Signal
-    start: Signal
-    rate: Signal
-    done: Signal
-    wrong: Signal
-    counts: data.View
+    bus: RegisterPort
 
     def __init__(
         self,
@@ -64,33 +71,25 @@ class Core(wiring.Component):
         address, word = self.passes.address_bits, self.passes.word
         self.move_in = MoveIn(config, address, word)
         self.move_out = MoveOut(config, address)
+        self.engines: dict[Engine, CoreEngine] = {
+            Engine.ARRAY: self.products,
+            Engine.VECTOR: self.passes,
+            Engine.IN: self.move_in,
+            Engine.OUT: self.move_out,
+        }
         # Clocks from an instruction's last word until it may be taken: see `config.fetch`.
         self.fetches = {
             engine: Fetch(
-                engine,
-                config.programs[engine],
-                config.banks + 3 if engine is Engine.ARRAY else 3,
+                config, engine, config.banks + 3 if engine is Engine.ARRAY else 3, cells=cells
             )
             for engine in Engine
         }
-        longest = max(config.programs)
+        self.control = Control()
         super().__init__(
             {
                 "i": In(stream.Signature(self.move_in.i.payload.shape())),
                 "o": Out(stream.Signature(self.move_out.o.payload.shape())),
-                "list_write": In(len(Engine)),
-                "list_to": In(range(longest)),
-                "list_value": In(WORD),
-                "first": In(data.ArrayLayout(range(longest), len(Engine))),
-                "last": In(data.ArrayLayout(range(longest), len(Engine))),
-                "totals": In(data.ArrayLayout(COUNT, len(Engine))),
-                "used": In(len(Engine)),
-                "steps": In(STEPS),
-                "start": In(1),
-                "rate": In(signed(4)),
-                "done": Out(1),
-                "wrong": Out(32),
-                "counts": Out(data.ArrayLayout(COUNT, len(Engine))),
+                "bus": In(RegisterBus()),
             }
         )
 
@@ -98,54 +97,23 @@ class Core(wiring.Component):
         m = Module()
         config = self.config
         banks = config.banks
+        m.submodules.registers = registers = RegisterFile(config)
+        # A soft reset is that of everything but stores, lists, and registers that a host sets.
+        soft = Signal()
+        m.d.sync += soft.eq(registers.reset)
+        reset = ResetInserter(soft)
         stores = {store: Banks(config.store(store), cells=self.cells) for store in Store}
         for store, each in stores.items():
             m.submodules[store.name.lower()] = each
         m.submodules.s = sums = RowStore(config.sums, cells=self.cells)
         m.submodules.k = masks = RowStore(config.masks, cells=self.cells)
-        m.submodules.products = products = self.products
-        m.submodules.passes = passes = self.passes
-        m.submodules.move_in = move_in = self.move_in
-        m.submodules.move_out = move_out = self.move_out
-        engines: dict[Engine, CoreEngine] = {
-            Engine.ARRAY: products,
-            Engine.VECTOR: passes,
-            Engine.IN: move_in,
-            Engine.OUT: move_out,
-        }
-        even = Signal()
-        with m.If(self.start):
-            m.d.sync += even.eq(0)
-        with m.Else():
-            m.d.sync += even.eq(~even)
-
-        for engine, unit in engines.items():
-            fetch = self.fetches[engine]
-            m.submodules[f"fetch_{engine.name.lower()}"] = fetch
-            m.d.comb += [
-                fetch.write.eq(self.list_write[engine]),
-                fetch.to.eq(self.list_to),
-                fetch.value.eq(self.list_value),
-                fetch.first.eq(self.first[engine]),
-                fetch.last.eq(self.last[engine]),
-                fetch.steps.eq(self.steps & self.used[engine].replicate(STEPS)),
-                fetch.start.eq(self.start),
-                unit.clear.eq(self.start),
-                self.counts[engine].eq(unit.count),
-            ]
-            connect(m, fetch.commands, unit.commands)
-            for k, other in enumerate(engine.others):
-                m.d.comb += [
-                    fetch.totals[k].eq(self.totals[other]),
-                    fetch.counts[k].eq(engines[other].count),
-                ]
-        m.d.comb += [
-            products.loaded.eq(self.fetches[Engine.ARRAY].loaded),
-            self.fetches[Engine.VECTOR].settled.eq(passes.settled),
-            passes.even.eq(even),
-            passes.rate.eq(self.rate),
-            self.wrong.eq(passes.wrong),
-        ]
+        products, passes = self.products, self.passes
+        move_in, move_out = self.move_in, self.move_out
+        for engine, unit in self.engines.items():
+            m.submodules[_NAMES[engine]] = reset(unit)
+            m.submodules[f"fetch_{engine.name.lower()}"] = reset(self.fetches[engine])
+        m.submodules.control = reset(self.control)
+        self._control(m, registers, soft, reset)
 
         # Stores.
         for store, each in stores.items():
@@ -175,18 +143,15 @@ class Core(wiring.Component):
         ]
 
         # Labels.
-        labels: Memory[Any, Any] = Memory(
-            shape=len(move_in.label), depth=config.inputs * config.labels, init=[]
+        label = self.cells.rows(
+            *(m, "labels", config.inputs * config.labels, len(move_in.label)),
+            write=move_in.label_write,
+            to=move_in.label_to,
+            value=move_in.label,
+            row=passes.label_at,
+            clocks=1,
         )
-        m.submodules.labels = labels
-        read, write = labels.read_port(), labels.write_port()
-        m.d.comb += [
-            write.en.eq(move_in.label_write),
-            write.addr.eq(move_in.label_to),
-            write.data.eq(move_in.label),
-            read.addr.eq(passes.label_at),
-            passes.label.eq(read.data),
-        ]
+        m.d.comb += passes.label.eq(label)
 
         # Movers.
         m.d.comb += [
@@ -208,18 +173,162 @@ class Core(wiring.Component):
         ]
         connect(m, flipped(self.i), move_in.i)
         connect(m, move_out.o, flipped(self.o))
-
-        # All lists are at their ends, and nothing is on its way.
-        idle = registered(
-            m,
-            Cat(fetch.done for fetch in self.fetches.values()).all()
-            & ~products.busy
-            & ~passes.busy
-            & ~move_in.busy
-            & ~move_out.busy
-            & ~self.start,
-            "idle",
-            reset_less=False,
-        )
-        m.d.comb += self.done.eq(idle)
         return m
+
+    def _control(
+        self, m: Module, registers: RegisterFile, soft: Signal, reset: ResetInserter
+    ) -> None:
+        """Connect lists, registers and control."""
+        control, passes, move_in = self.control, self.passes, self.move_in
+        even = Signal()
+        with m.If(control.begins):
+            m.d.sync += even.eq(0)
+        with m.Else():
+            m.d.sync += even.eq(~even)
+        connect(m, flipped(self.bus), registers.bus)
+        m.d.comb += [
+            control.start.eq(registers.start),
+            control.stop.eq(registers.stop),
+            control.steps.eq(registers.steps),
+            control.used.eq(registers.used),
+            control.totals.eq(registers.totals),
+            control.offers.eq(self.o.valid),
+            control.updated.eq(passes.update_ends),
+            registers.running.eq(control.running | control.begins),
+            registers.starts.eq(~control.running & ~control.begins & (control.fault == 0)),
+        ]
+
+        waits = registered(
+            m, Cat(move_in.waits_stream, self.move_out.waits_stream), "waits", reset_less=False
+        )
+        counted = registered(m, control.running, "counted", reset_less=False)
+        for engine, unit in self.engines.items():
+            fetch = self.fetches[engine]
+            m.submodules[f"clocks_{engine.name.lower()}"] = clocks = Clocks()
+            connect(m, fetch.commands, unit.commands)
+            m.d.comb += [
+                fetch.write.eq(registers.list_write[engine]),
+                fetch.to.eq(registers.list_to),
+                fetch.value.eq(registers.list_value),
+                fetch.first.eq(registers.firsts[engine]),
+                fetch.last.eq(registers.lasts[engine]),
+                fetch.used.eq(registers.used[engine]),
+                fetch.limit.eq(control.limit),
+                fetch.start.eq(control.begins),
+                fetch.halt.eq(control.halted[engine] | ~control.running),
+                unit.clear.eq(control.begins),
+                control.begun[engine].eq(fetch.begun),
+                control.idle[engine].eq(fetch.state == State.IDLE),
+                control.flight[engine].eq(unit.flight),
+                control.ended[engine].eq(unit.ended),
+                clocks.counts.eq(counted),
+                clocks.clear.eq(control.begins),
+                clocks.latch.eq(registers.latch),
+                clocks.at.eq(registers.state),
+                registers.clocks[engine].eq(clocks.value),
+            ]
+            self._place(m, engine)
+            # A mover waits inside a chunk as well.
+            state = registered(m, fetch.state, f"state_{engine.name.lower()}", reset_less=False)
+            now: Value = state
+            stuck: Value = fetch.stuck
+            if engine is Engine.IN:
+                stuck = stuck | control.halted[engine]
+                now = Mux(move_in.waits_port, State.WAIT_VECTOR, now)
+                now = Mux(move_in.waits_stream, State.STREAM, now)
+            if engine is Engine.OUT:
+                now = Mux(self.move_out.waits_scores, State.WAIT_VECTOR, now)
+                now = Mux(self.move_out.waits_stream, State.STREAM, now)
+                stuck = stuck | self.move_out.waits_scores
+            m.d.comb += control.stuck[engine].eq(stuck)
+            m.d.sync += clocks.state.eq(now)
+            for k, other in enumerate(engine.others):
+                m.d.comb += [
+                    fetch.totals[k].eq(registers.totals[other]),
+                    fetch.counts[k].eq(self.engines[other].count),
+                ]
+
+        made = Rate()
+        m.submodules.rate = reset(made)
+        vector = self.fetches[Engine.VECTOR]
+        m.d.comb += [
+            self.products.loaded.eq(self.fetches[Engine.ARRAY].loaded),
+            vector.settled.eq(passes.settled),
+            passes.even.eq(even),
+            made.write.eq(registers.rate_write),
+            made.value.eq(registers.rate_value),
+            made.from_step.eq(registers.rate_step),
+            made.running.eq(control.running),
+            made.begins_step.eq(vector.begins_step),
+            made.step.eq(vector.step),
+            made.begun.eq(vector.begun),
+            made.updates.eq(
+                vector.commands.takes & (vector.commands.next.function == Function.UPDATE)
+            ),
+            passes.rate.eq(made.rate),
+            registers.rate_refused.eq(made.refused),
+            passes.lane.eq(registers.lane),
+            passes.lane_load.eq(registers.lane_load),
+            passes.lane_value.eq(registers.lane_value),
+            registers.lane_state.eq(passes.lane_state),
+            registers.scalar_write.eq(passes.scalar_write),
+            registers.scalar.eq(passes.scalar),
+            registers.maximum.eq(passes.maximum),
+            registers.exponent.eq(passes.exponent),
+            registers.zero.eq(passes.zero),
+        ]
+
+        # A reset keeps account of what it leaves behind.
+        m.submodules.undefined = undefined = Undefined(self.config)
+        m.d.comb += [
+            undefined.reset.eq(soft),
+            undefined.update_begins.eq(passes.update_begins),
+            undefined.update_ends.eq(passes.update_ends),
+            undefined.update_layer.eq(passes.update_layer),
+            undefined.load_begins.eq(move_in.load_begins),
+            undefined.load_ends.eq(move_in.load_ends),
+            undefined.begun_layer.eq(move_in.begun_layer),
+            undefined.ended_layer.eq(move_in.ended_layer),
+        ]
+        values = {
+            "status_running": control.running | control.begins,
+            "status_stopping": control.stopping,
+            "status_fault": control.fault != 0,
+            "status_waits_in": waits[0],
+            "status_waits_out": waits[1],
+            "status_updates": control.updates,
+            "fault_kind": control.fault,
+            "fault_engine": control.engine,
+            "fault_instruction_value": control.at.instruction,
+            "fault_chunk_value": control.at.chunk,
+            "fault_step_value": control.at.step,
+            "steps_done_value": control.steps_done,
+            "undefined_value": undefined.layers,
+            "rate_value": made.shown,
+            "rate_waits": made.waits,
+            "wrong_value": passes.wrong,
+        }
+        m.d.comb += [registers.shown[name].eq(value) for name, value in values.items()]
+
+    def _place(self, m: Module, engine: Engine) -> None:
+        """Connect the faults of an engine, and where they are."""
+        fetch, control, move_in = self.fetches[engine], self.control, self.move_in
+        fault: Value = Mux(fetch.refused, fetch.fault, Fault.NONE)
+        if engine is Engine.ARRAY:
+            fault = Mux(self.products.beyond, Fault.ROWS, fault)
+        if engine is Engine.IN:
+            fault = Mux(move_in.short, Fault.SHORT, Mux(move_in.long, Fault.LONG, fault))
+        next_one = fetch.commands.wants
+        place, waits = control.places[engine], control.next[engine]
+        runs: Value = self.products.beyond if engine is Engine.ARRAY else C(0)
+        if engine is Engine.IN:
+            runs = move_in.short | move_in.long
+        m.d.comb += [
+            control.faults[engine].eq(fault),
+            place.instruction.eq(Mux(runs, fetch.at, fetch.next_at)),
+            place.chunk.eq(Mux(runs, fetch.chunk, 0)),
+            place.step.eq(Mux(runs, fetch.at_step, fetch.step)),
+            waits.instruction.eq(Mux(next_one, fetch.next_at, fetch.at)),
+            waits.chunk.eq(Mux(next_one, 0, fetch.chunk + fetch.commands.continues)),
+            waits.step.eq(Mux(next_one, fetch.step, fetch.at_step)),
+        ]

@@ -30,12 +30,18 @@ class Commands(wiring.Signature):
         It belongs to an odd step, counted from 0.
     ready : Out(1)
         It may be taken: it is there, and its first chunk need not wait.
+    wants : In(1)
+        The engine is free for it.
     takes : In(1)
         The instruction is taken: it runs from the next clock on.
     passes : Out(1)
         The next chunk of the running instruction need not wait.
+    continues : In(1)
+        The engine is free for that chunk.
     begins : In(1)
         A further chunk of the running instruction is begun.
+    full : In(1)
+        The chunk that comes next has no room in the output queue.
     """
 
     def __init__(self, kind: Any):
@@ -44,9 +50,12 @@ class Commands(wiring.Signature):
                 "next": Out(layout(kind)),
                 "odd": Out(1),
                 "ready": Out(1),
+                "wants": In(1),
                 "takes": In(1),
                 "passes": Out(1),
+                "continues": In(1),
                 "begins": In(1),
+                "full": In(1),
             }
         )
 
@@ -69,14 +78,17 @@ class CoreEngine(wiring.Component):
         Chunks that it has finished since `clear`, modulo 2^16.
     clear : In(1)
         A program is begun.
-    busy : Out(1)
-        Something is on its way.
+    ended : Out(1)
+        A chunk is finished: `count` is one higher from the next clock on.
+    flight : Out(1)
+        Something that was issued has not ended.
     """
 
     commands: Any
     count: Signal
     clear: Signal
-    busy: Signal
+    ended: Signal
+    flight: Signal
 
     def __init__(self, kind: Any, members: Mapping[str, Member]):
         super().__init__(
@@ -84,13 +96,15 @@ class CoreEngine(wiring.Component):
                 "commands": In(Commands(kind)),
                 "count": Out(COUNT),
                 "clear": In(1),
-                "busy": Out(1),
+                "ended": Out(1),
+                "flight": Out(1),
                 **members,
             }
         )
 
     def counted(self, m: Module, done: Value) -> None:
         """Count a chunk in each clock in which `done` is high."""
+        m.d.comb += self.ended.eq(done)
         with m.If(self.clear):
             m.d.sync += self.count.eq(0)
         with m.Else():
@@ -125,17 +139,25 @@ class Nest(wiring.Component):
         super().__init__({"commands": In(Commands(kind)), **members})
         self.now = Signal(layout(kind), name="now")
 
-    def hold(self, m: Module) -> None:
+    def hold(self, m: Module, free: Value) -> None:
         """Keep an instruction from the clock on in which it is taken.
 
         It is kept in words: simulators handle registers of hundreds of bits badly.
+
+        Parameters
+        ----------
+        m
+            The nest's module.
+        free
+            Nothing more is wanted of the running instruction, or none runs. The next one is stored
+            whether it is taken or not, as this is known earlier in the clock.
         """
         bits = Value.cast(self.commands.next)
         words = []
         for first in range(0, len(bits), WORD):
             given = bits[first : first + WORD]
             word = Signal(len(given), name=f"now_{first // WORD}", reset_less=True)
-            with m.If(self.commands.takes):
+            with m.If(free):
                 m.d.sync += word.eq(given)
             words.append(word)
         m.d.comb += Value.cast(self.now).eq(Cat(words))

@@ -1,15 +1,20 @@
 """Fetching of instructions, and the waits of their chunks."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from golden.core.config import CoreConfig
 from golden.core.field import WORD, words_of
 from golden.core.isa import INSTRUCTIONS, Engine
+from golden.core.register import Fault, State
+from hdl.cells import CELLS, Cells
 from hdl.core.engine import COUNT, Commands
+from hdl.core.legal import FAULT, Legal
+from hdl.delay import registered
 
 #: Width of a number of steps.
 STEPS = 32
@@ -23,12 +28,14 @@ class Fetch(wiring.Component):
 
     Parameters
     ----------
+    config
+        The core.
     engine
         The engine.
-    words
-        Words of the list.
     settle
         Clocks from an instruction's last word until it may be taken.
+    cells
+        Technology of the list's memory.
 
     Members
     -------
@@ -38,10 +45,14 @@ class Fetch(wiring.Component):
         First word of the program, and that of its last instruction.
     totals : In(3 counts)
         Chunks of a step of the other engines.
-    steps : In
-        Number of steps to be made.
+    used : In(1)
+        The engine has a list.
+    limit : In
+        Number of steps to be made. It may change; no step is begun beyond it.
     start : In(1)
         The program is begun.
+    halt : In(1)
+        Nothing is taken or begun any more.
     counts : In(3 counts)
         Chunks that the other engines have finished.
     settled : In(1)
@@ -50,6 +61,20 @@ class Fetch(wiring.Component):
         The instructions.
     loaded : Out(1)
         The last word of an instruction has been stored.
+    refused : Out(1), fault : Out(4)
+        The instruction that has been loaded, 2 clocks ago, is not carried out; why not.
+    next_at, step : Out
+        First word of the next instruction, and its step, from 0.
+    begins_step : Out(1)
+        The first instruction of that step is taken.
+    begun : Out
+        Steps whose first instruction has been taken.
+    at, chunk, at_step : Out
+        The running instruction, its chunk, and its step.
+    state : Out(3)
+        What the engine does in the next clock, as `golden.core.register.State`.
+    stuck : Out(1)
+        It will not go on unless another engine ends a chunk.
     done : Out(1)
         All steps have been taken.
     """
@@ -60,17 +85,39 @@ class Fetch(wiring.Component):
     first: Signal
     last: Signal
     totals: data.View
-    steps: Signal
+    used: Signal
+    limit: Signal
     start: Signal
+    halt: Signal
     counts: data.View
     settled: Signal
     commands: Any
     loaded: Signal
+    refused: Signal
+    fault: Signal
+    next_at: Signal
+    step: Signal
+    begins_step: Signal
+    begun: Signal
+    at: Signal
+    chunk: Signal
+    at_step: Signal
+    state: Signal
+    stuck: Signal
     done: Signal
 
-    def __init__(self, engine: Engine, words: int, settle: int):
+    def __init__(
+        self,
+        config: CoreConfig,
+        engine: Engine,
+        settle: int,
+        *,
+        cells: Cells = CELLS["generic"],
+    ):
+        self.config = config
+        self.cells = cells
         self.engine = engine
-        self.words = words
+        self.words = words = config.programs[engine]
         self.settle = settle
         self.kind = INSTRUCTIONS[engine]
         counts = data.ArrayLayout(COUNT, 3)
@@ -82,12 +129,25 @@ class Fetch(wiring.Component):
                 "first": In(range(words)),
                 "last": In(range(words)),
                 "totals": In(counts),
-                "steps": In(STEPS),
+                "used": In(1),
+                "limit": In(STEPS),
                 "start": In(1),
+                "halt": In(1),
                 "counts": In(counts),
                 "settled": In(1),
                 "commands": Out(Commands(self.kind)),
                 "loaded": Out(1),
+                "refused": Out(1),
+                "fault": Out(FAULT),
+                "next_at": Out(range(words)),
+                "step": Out(STEPS),
+                "begins_step": Out(1),
+                "begun": Out(STEPS),
+                "at": Out(range(words)),
+                "chunk": Out(COUNT),
+                "at_step": Out(STEPS),
+                "state": Out(3),
+                "stuck": Out(1),
                 "done": Out(1),
             }
         )
@@ -95,15 +155,6 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         size, commands = words_of(self.kind), self.commands
-        memory: Memory[Any, Any] = Memory(shape=WORD, depth=self.words, init=[])
-        m.submodules.list = memory
-        read, write = memory.read_port(), memory.write_port()
-        m.d.comb += [
-            write.addr.eq(self.to),
-            write.data.eq(self.value),
-            write.en.eq(self.write),
-        ]
-
         # The words of the next instruction, one in each clock from the first one of the running
         # one.
         address = Signal(range(self.words + size + 1))
@@ -111,8 +162,15 @@ class Fetch(wiring.Component):
         reading = Signal()
         stored_in = Signal(range(size + 1))
         arrives = Signal()
-        m.d.comb += read.addr.eq(address)
-        m.d.sync += [arrives.eq(reading), stored_in.eq(place)]
+        given = self.cells.rows(
+            *(m, "list", self.words, WORD),
+            write=self.write,
+            to=self.to,
+            value=self.value,
+            row=address,
+            clocks=1,
+        )
+        m.d.sync += [arrives.eq(reading & ~self.start), stored_in.eq(place)]
         with m.If(reading):
             m.d.sync += [address.eq(address + 1), place.eq(place + 1)]
             with m.If(place == size - 1):
@@ -120,48 +178,58 @@ class Fetch(wiring.Component):
         shadow = [Signal(WORD, name=f"word_{word}", reset_less=True) for word in range(size)]
         for number, word in enumerate(shadow):
             with m.If(arrives & (stored_in == number)):
-                m.d.sync += word.eq(read.data)
+                m.d.sync += word.eq(given)
         coming = Value.cast(commands.next)
         m.d.comb += coming.eq(Cat(shadow)[: len(coming)])
 
         # Which instruction comes next.
-        at_last = Signal()
-        left = Signal(STEPS)  # steps to be fetched after this one
-        odd = Signal()
+        at_last, within, last_step = Signal(), Signal(), Signal()
         bases = [Signal(COUNT, name=f"base_{k}") for k in range(3)]
-        begin = Signal(range(self.words))  # of the instruction that is fetched
-        done = Signal(init=1)
-        m.d.comb += [at_last.eq(begin == self.last), self.done.eq(done)]
+        m.d.comb += [
+            at_last.eq(self.next_at == self.last),
+            self.begins_step.eq(commands.takes & (self.next_at == self.first)),
+            self.done.eq(~within),
+            commands.odd.eq(self.step[0]),
+        ]
+        m.d.sync += [
+            within.eq(self.used & (self.step != self.limit)),
+            last_step.eq(self.step + 1 == self.limit),
+        ]
         with m.If(self.start):
             m.d.sync += [
-                reading.eq(self.steps != 0),
+                within.eq(self.used & (self.limit != 0)),
+                reading.eq(self.used),
                 address.eq(self.first),
-                begin.eq(self.first),
+                self.next_at.eq(self.first),
                 place.eq(0),
-                left.eq(self.steps - 1),
-                odd.eq(0),
-                done.eq(self.steps == 0),
+                self.step.eq(0),
+                self.begun.eq(0),
                 *(base.eq(0) for base in bases),
             ]
         with m.Elif(commands.takes):
-            m.d.sync += place.eq(0)
+            m.d.sync += [
+                place.eq(0),
+                reading.eq(1),
+                self.at.eq(self.next_at),
+                self.at_step.eq(self.step),
+                self.chunk.eq(0),
+                self.begun.eq(self.begun + self.begins_step),
+            ]
             with m.If(at_last):
                 m.d.sync += [
-                    reading.eq(left != 0),
-                    done.eq(left == 0),
+                    within.eq(self.used & ~last_step),
                     address.eq(self.first),
-                    begin.eq(self.first),
-                    left.eq(left - 1),
-                    odd.eq(~odd),
+                    self.next_at.eq(self.first),
+                    self.step.eq(self.step + 1),
                     *(base.eq(base + total) for base, total in zip(bases, self.totals)),
                 ]
             with m.Else():
                 m.d.sync += [
-                    reading.eq(1),
-                    address.eq(begin + size),
-                    begin.eq(begin + size),
+                    address.eq(self.next_at + size),
+                    self.next_at.eq(self.next_at + size),
                 ]
-        m.d.comb += commands.odd.eq(odd)
+        with m.Elif(commands.begins):
+            m.d.sync += self.chunk.eq(self.chunk + 1)
 
         # The instruction may be taken some clocks after its last word.
         m.d.comb += self.loaded.eq(arrives & (stored_in == size - 1))
@@ -175,7 +243,16 @@ class Fetch(wiring.Component):
             with m.If(waits == 1):
                 m.d.sync += there.eq(1)
         with m.If(commands.takes | self.start):
-            m.d.sync += there.eq(0)
+            m.d.sync += [there.eq(0), waits.eq(0)]
+
+        # Whether it is carried out is known before it may be taken.
+        m.submodules.legal = legal = Legal(self.config, self.engine)
+        m.d.comb += Value.cast(legal.instruction).eq(coming)
+        m.d.sync += self.fault.eq(legal.fault)
+        checked = registered(m, self.loaded, "checked", 2, reset_less=False)
+        m.d.comb += self.refused.eq(checked & (self.fault != Fault.NONE))
+        halted = Signal()
+        m.d.comb += halted.eq(self.halt | (there & (self.fault != Fault.NONE)))
 
         # Waits. A count passes a limit if their difference modulo 2^16 is below 2^15.
         first_pass, next_pass = [], []
@@ -198,24 +275,69 @@ class Fetch(wiring.Component):
             slope = Signal(8, name=f"slope_{k}", reset_less=True)
             one = Signal(COUNT, name=f"one_{k}", reset_less=True)
             two = Signal(COUNT, name=f"two_{k}", reset_less=True)
-            compared = Signal(COUNT, name=f"compared_{k}")
-            waiting = Signal(name=f"waiting_{k}")
-            m.d.comb += [
-                compared.eq(Mux(commands.takes, second, Mux(commands.begins, two, one))),
-                waiting.eq(Mux(commands.takes, wait.on, on)),
-            ]
             with m.If(commands.takes):
                 m.d.sync += [on.eq(wait.on), slope.eq(wait.slope), one.eq(second), two.eq(third)]
             with m.Elif(commands.begins):
                 m.d.sync += [one.eq(two), two.eq(two + slope)]
+            # All limits that may come next are compared: which it is, is known late in the clock.
+            at_second, at_two, at_one = (
+                ~(self.counts[k] - limit)[COUNT - 1] for limit in (second, two, one)
+            )
             further = Signal(name=f"further_{k}")
-            m.d.sync += further.eq(~waiting | ~(self.counts[k] - compared)[COUNT - 1])
+            with m.If(commands.takes):
+                m.d.sync += further.eq(~wait.on | at_second)
+            with m.Elif(commands.begins):
+                m.d.sync += further.eq(~on | at_two)
+            with m.Else():
+                m.d.sync += further.eq(~on | at_one)
             next_pass.append(further)
-        settles: Any = commands.next.settle if self.engine is Engine.VECTOR else 0
+        settles: Any = commands.next.settle if self.engine is Engine.VECTOR else C(0, 1)
         settled = Signal()
         m.d.sync += settled.eq(self.settled)
+        own = ~settles | settled
         m.d.comb += [
-            commands.ready.eq(there & Cat(first_pass).all() & (~settles | settled)),
-            commands.passes.eq(Cat(next_pass).all()),
+            commands.ready.eq(there & within & ~halted & Cat(first_pass).all() & own),
+            commands.passes.eq(~halted & Cat(next_pass).all()),
         ]
+        self._state(m, there, halted, first_pass, next_pass, own)
         return m
+
+    def _state(
+        self,
+        m: Module,
+        there: Value,
+        halted: Value,
+        first_pass: Sequence[Value],
+        next_pass: Sequence[Value],
+        own: Value,
+    ) -> None:
+        """Say what the engine does in the next clock, and whether it is stuck.
+
+        Of several engines that it waits for, the first one counts.
+        """
+        commands, state = self.commands, self.state
+        # An engine may wait for its own passes, too.
+        first = dict(zip(self.engine.others, first_pass))
+        first[self.engine] = own
+        further = dict(zip(self.engine.others, next_pass))
+
+        def waits(passes: Mapping[Engine, Value]) -> None:
+            """Choose the first engine that is waited for; else room, or an even clock."""
+            m.d.comb += state.eq(Mux(commands.full, State.STREAM, State.FETCH))
+            for engine in sorted(passes, reverse=True):
+                with m.If(~passes[engine]):
+                    m.d.comb += state.eq(State.waits(engine))
+
+        m.d.comb += state.eq(State.BUSY)
+        with m.If(commands.wants & ~commands.takes):
+            waits(first)
+            with m.If(~there):
+                m.d.comb += state.eq(State.FETCH)
+            with m.If(self.done):
+                m.d.comb += state.eq(State.IDLE)
+        with m.Elif(commands.continues & ~commands.begins):
+            waits(further)
+        asks = commands.wants | commands.continues
+        m.d.comb += self.stuck.eq(
+            (asks & halted) | ((state != State.BUSY) & (state != State.FETCH))
+        )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 
 from hdl.delay import registered
 
@@ -38,12 +38,20 @@ def stepped(index: Any, stride: Any, banks: int) -> Pair:
     A stride may be one of an instruction, with more bits.
     """
     width, bits = len(index.high), len(index.low)
+    if banks == 1 << bits:
+        # One binary number, and one adder.
+        whole = Cat(index.low, index.high) + Cat(stride.low[:bits], stride.high[:width])
+        return Pair(whole[bits : bits + width], whole[:bits])
     low = index.low + stride.low[:bits]
     wraps = low >= banks
     return Pair(
-        (index.high + stride.high[:width] + wraps)[:width],
-        Mux(wraps, low - banks, low)[:bits],
+        carried(index.high, stride.high[:width], wraps), Mux(wraps, low - banks, low)[:bits]
     )
+
+
+def carried(one: Value, other: Value, carry: Value) -> Value:
+    """Return a sum with a carry into it, of the first operand's width, by one adder."""
+    return (Cat(C(1, 1), one) + Cat(carry, other))[1 : 1 + len(one)]
 
 
 def rotated(
@@ -119,9 +127,9 @@ def lane_addresses(
     width = len(index.high)
     found = []
     for lane in range(lanes):
-        wraps = index.low >= banks - lane if lane else 0
-        ahead = highs[lane] if highs is not None else 0
-        address = (index.high + ahead + wraps)[:width]
+        wraps = index.low >= banks - lane if lane else C(0, 1)
+        ahead = highs[lane] if highs is not None else C(0, width)
+        address = carried(index.high, ahead, wraps)
         found.append(registered(m, address, f"{name}_{lane}"))
     return found, registered(m, index.low, f"{name}_bank")
 

@@ -3,7 +3,7 @@
 Counts are stored less one, so a loop is in its last iteration if its counter equals its count.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
@@ -50,30 +50,89 @@ def lanes_there(last: Any, ends: Sequence[Value]) -> Value:
     return Mux(block, last.lanes, (1 << len(last.lanes)) - 1)
 
 
-def advance(
-    m: Module,
-    ends: Sequence[Value],
-    counters: Sequence[Signal],
-    starts: Sequence[Iterable[Signal]],
-    following: Sequence[Iterable[Value]],
-) -> None:
-    """Take a step: of the innermost loop that is not in its last iteration; those inside it begin
-    again.
+class Countdown:
+    """Counters of nested loops, with flags instead of comparisons: a step takes one short clock.
+
+    Each loop has the iterations that are left after this one, and registers that say whether there
+    are none or one. They follow an instruction's `loops`, `levels` and `last_count` as in
+    `last_iterations`.
 
     Parameters
     ----------
-    m
-        Module that gets the registers.
-    ends, counters
-        Whether each loop is in its last iteration, and its counter.
-    starts
-        Registers of each loop: where its iteration began.
-    following
-        Values of these after a step of the loop.
+    m, name
+        Module that gets the registers, and beginning of their names.
+    loops
+        Number of loops.
+
+    Attributes
+    ----------
+    ends : list of Signal
+        Whether each loop is in its last iteration.
+    choice : list of Value
+        The loop that takes a step, if one does: one bit, or none if all loops end.
     """
-    for k, values in enumerate(following):
-        with m.If(Cat(~ends[k], *ends[k + 1 :]).all()):
-            m.d.sync += counters[k].eq(counters[k] + 1)
-            m.d.sync += [counter.eq(0) for counter in counters[k + 1 :]]
-            for registers in starts[k:]:
-                m.d.sync += [start.eq(value) for start, value in zip(registers, values)]
+
+    def __init__(self, m: Module, loops: int, name: str):
+        self._m = m
+        self._left = [Signal(16, name=f"{name}_left_{k}", reset_less=True) for k in range(loops)]
+        self._near = [Signal(name=f"{name}_near_{k}", reset_less=True) for k in range(loops)]
+        self.ends = [Signal(name=f"{name}_{k}", reset_less=True) for k in range(loops)]
+        self.choice = [Cat(~end, *self.ends[k + 1 :]).all() for k, end in enumerate(self.ends)]
+
+    def load(self, instruction: Any, takes: Value, free: Value) -> None:
+        """Begin the loops of an instruction where `takes` is high; see `Nest.hold` for `free`."""
+        m, levels = self._m, instruction.levels
+        # Of its counts: whether they are none or one.
+        counts = [*(loop.count for loop in instruction.loops), instruction.last_count]
+        self._counts = [Signal(16, name=f"count_{k}", reset_less=True) for k in range(len(counts))]
+        self._none = [Signal(name=f"none_{k}", reset_less=True) for k in range(len(counts))]
+        self._one = [Signal(name=f"one_{k}", reset_less=True) for k in range(len(counts))]
+        self._levels = Signal.like(levels, name="levels_taken", reset_less=True)
+        with m.If(free):
+            m.d.sync += self._levels.eq(levels)
+            for k, count in enumerate(counts):
+                m.d.sync += [
+                    self._counts[k].eq(count),
+                    self._none[k].eq(count == 0),
+                    self._one[k].eq(count == 1),
+                ]
+        none = [count == 0 for count in counts]
+        with m.If(takes):
+            for k in range(len(self.ends)):
+                short = self._short(levels, k, none)
+                m.d.sync += [
+                    self._left[k].eq(Mux(short, counts[-1], counts[k])),
+                    self._near[k].eq(Mux(short, counts[-1] == 1, counts[k] == 1)),
+                    self.ends[k].eq(Mux(short, none[-1], none[k])),
+                ]
+
+    @staticmethod
+    def _short(levels: Value, k: int, ends: Sequence[Value]) -> Value:
+        """Return whether loop k begins with the last count, by the flags of the others."""
+        if not 1 <= k < 1 << len(levels):
+            return C(0, 1)
+        return (levels == k) & Cat(C(1), *ends[1:k]).all()
+
+    def step(self) -> None:
+        """Take a step, by `choice`: statements inside of an m.If."""
+        m = self._m
+        # The flags afterwards, but for the loop with the last count; none before it has that.
+        after: list[Value] = []
+        for k, end in enumerate(self.ends):
+            inner = Cat(self.choice[:k]).any()
+            after.append(Mux(self.choice[k], self._near[k], Mux(inner, self._none[k], end)))
+        for k, end in enumerate(self.ends):
+            short = self._short(self._levels, k, after)
+            with m.If(self.choice[k]):
+                m.d.sync += [
+                    self._left[k].eq(self._left[k] - 1),
+                    self._near[k].eq(self._left[k] == 2),
+                    end.eq(self._near[k]),
+                ]
+            if k:
+                with m.Elif(Cat(self.choice[:k]).any()):
+                    m.d.sync += [
+                        self._left[k].eq(Mux(short, self._counts[-1], self._counts[k])),
+                        self._near[k].eq(Mux(short, self._one[-1], self._one[k])),
+                        end.eq(Mux(short, self._none[-1], self._none[k])),
+                    ]

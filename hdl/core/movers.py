@@ -6,10 +6,10 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.core.config import MOVE_LATENCY, CoreConfig
-from golden.core.isa import Move, MoveInstruction, Target
+from golden.core.isa import LAYER_BITS, Move, MoveInstruction, Target
 from hdl.core.engine import CoreEngine, Nest
 from hdl.core.indices import Pair, chosen, mask, pair, stepped
-from hdl.delay import registered
+from hdl.delay import delay_line, registered
 
 #: Clocks from an index to the words that are read there.
 TO_WORDS = 8
@@ -32,8 +32,6 @@ class MoveNest(Nest):
         Its row, counted from 0.
     last_beat, last : Out(1)
         It is the last one of its row; of the move.
-    busy : Out(1)
-        An instruction runs.
 
     The others are those of `Nest`.
     """
@@ -47,7 +45,6 @@ class MoveNest(Nest):
     row: Signal
     last_beat: Signal
     last: Signal
-    busy: Signal
 
     def __init__(self, banks: int, address: int):
         self.banks = banks
@@ -64,34 +61,51 @@ class MoveNest(Nest):
                 "row": Out(16),
                 "last_beat": Out(1),
                 "last": Out(1),
-                "busy": Out(1),
             },
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self.hold(m)
         now, commands = self.now, self.commands
         coming = commands.next
         row = pair(self.address, self.banks, "row", reset_less=False)
-        beat = Signal(16)
         at = Pair(self.high, self.low)
         running, waiting = Signal(), Signal()
         beats, rows = now.loops[2], now.loops[0]
+        free = commands.wants
         m.d.comb += [
             self.active.eq(running),
-            self.busy.eq(running | waiting),
-            self.last_beat.eq(beat == beats.count),
-            self.last.eq(self.row == rows.count),
-            commands.takes.eq(
-                commands.ready & ((~running & ~waiting) | (self.row_done & self.last))
-            ),
-            commands.begins.eq((waiting | (self.row_done & ~self.last)) & commands.passes),
+            commands.wants.eq((~running & ~waiting) | (self.row_done & self.last)),
+            commands.takes.eq(commands.wants & commands.ready),
+            commands.continues.eq(waiting | (self.row_done & ~self.last)),
+            commands.begins.eq(commands.continues & commands.passes),
         ]
-        at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
-        first = chosen(commands.odd, stepped(at_start, coming.second, self.banks), at_start)
+        self.hold(m, free)
+
+        # Counters of what is left after this beat and after this row, with flags for none.
+        beats_left, rows_left = Signal(16), Signal(16)
+        one_beat = Signal()  # a row has one
+        with m.If(free):
+            m.d.sync += one_beat.eq(coming.loops[2].count == 0)
         with m.If(self.steps & ~self.last_beat):
-            m.d.sync += [beat.eq(beat + 1), at.eq(stepped(at, beats.stride, self.banks))]
+            m.d.sync += [beats_left.eq(beats_left - 1), self.last_beat.eq(beats_left == 1)]
+        with m.If(commands.begins):
+            m.d.sync += [beats_left.eq(beats.count), self.last_beat.eq(one_beat)]
+            m.d.sync += [rows_left.eq(rows_left - 1), self.last.eq(rows_left == 1)]
+        with m.If(commands.takes):
+            m.d.sync += [
+                beats_left.eq(coming.loops[2].count),
+                self.last_beat.eq(coming.loops[2].count == 0),
+                rows_left.eq(coming.loops[0].count),
+                self.last.eq(coming.loops[0].count == 0),
+            ]
+
+        at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
+        second = stepped(at_start, coming.second, self.banks)
+        first = pair(self.address, self.banks, "first")
+        m.d.sync += first.eq(chosen(commands.odd, second, at_start))
+        with m.If(self.steps & ~self.last_beat):
+            m.d.sync += at.eq(stepped(at, beats.stride, self.banks))
         with m.If(self.row_done):
             m.d.sync += [running.eq(0), waiting.eq(~self.last)]
         below = stepped(row, rows.stride, self.banks)
@@ -100,7 +114,6 @@ class MoveNest(Nest):
                 running.eq(1),
                 waiting.eq(0),
                 self.row.eq(self.row + 1),
-                beat.eq(0),
                 row.eq(below),
                 at.eq(below),
             ]
@@ -109,7 +122,6 @@ class MoveNest(Nest):
                 self.in_odd.eq(commands.odd),
                 running.eq(1),
                 self.row.eq(0),
-                beat.eq(0),
                 waiting.eq(0),
                 row.eq(first),
                 at.eq(first),
@@ -122,9 +134,18 @@ class MoveIn(CoreEngine):
 
     Members
     -------
-    i : In(stream of {words})
-        A beat of words. After a sample's words comes a beat with its label, the number of the
-        class, in its first word.
+    i : In(stream of {words; last})
+        A beat of words; `last` with the last one of an instruction. After a sample's words comes a
+        beat with its label, the number of the class, in its first word.
+    waits_stream, waits_port : Out(1)
+        A beat is wanted and not there; it is there and waits for the store's port.
+    short, long : Out(1)
+        The beat that is accepted has `last` too early; is the last one and does not have it. No
+        further one is accepted then, and the row is not counted.
+    load_begins, load_ends : Out(1)
+        Weights are loaded from this clock on; the last ones have been written.
+    begun_layer, ended_layer : Out(layer)
+        Their layers.
     move, to, high, low, mask, words : Out
         Words for a store; they stay until `moved` is high.
     label_write, label_to, label : Out
@@ -132,6 +153,14 @@ class MoveIn(CoreEngine):
     """
 
     i: stream.Interface
+    waits_stream: Signal
+    waits_port: Signal
+    short: Signal
+    long: Signal
+    load_begins: Signal
+    load_ends: Signal
+    begun_layer: Signal
+    ended_layer: Signal
     move: Signal
     to: Signal
     high: Signal
@@ -148,11 +177,19 @@ class MoveIn(CoreEngine):
         self.address = address
         self.word = word
         banks = config.banks
-        beat = {"words": data.ArrayLayout(signed(word), banks)}
+        beat = {"words": data.ArrayLayout(signed(word), banks), "last": 1}
         super().__init__(
             MoveInstruction,
             {
                 "i": In(stream.Signature(data.StructLayout(beat))),
+                "waits_stream": Out(1),
+                "waits_port": Out(1),
+                "short": Out(1),
+                "long": Out(1),
+                "load_begins": Out(1),
+                "load_ends": Out(1),
+                "begun_layer": Out(LAYER_BITS),
+                "ended_layer": Out(LAYER_BITS),
                 "move": Out(1),
                 "to": Out(2),
                 "high": Out(address),
@@ -174,12 +211,24 @@ class MoveIn(CoreEngine):
         samples = nest.now.move == Move.SAMPLES
         labels = Signal()  # the next beat is a label
         accepted = Signal()
+        row_ends, stream_ends = Signal(), Signal()
+        wants = Signal()
+        failed = Signal()
         m.d.comb += [
-            self.i.ready.eq(nest.active & (labels | ~self.move | self.moved)),
+            wants.eq(nest.active & ~failed),
+            self.i.ready.eq(wants & (labels | ~self.move | self.moved)),
+            self.waits_stream.eq(wants & ~self.i.valid),
+            self.waits_port.eq(wants & self.i.valid & ~self.i.ready),
             accepted.eq(self.i.valid & self.i.ready),
             nest.steps.eq(accepted & ~labels),
-            nest.row_done.eq(accepted & (labels | (nest.last_beat & ~samples))),
+            row_ends.eq(labels | (nest.last_beat & ~samples)),
+            stream_ends.eq(row_ends & nest.last),
+            self.short.eq(accepted & self.i.payload.last & ~stream_ends),
+            self.long.eq(accepted & ~self.i.payload.last & stream_ends),
+            nest.row_done.eq(accepted & row_ends & ~self.short & ~self.long),
         ]
+        with m.If(self.short | self.long):
+            m.d.sync += failed.eq(1)
         with m.If(accepted):
             m.d.sync += labels.eq(~labels & nest.last_beat & samples)
         with m.If(nest.steps):
@@ -204,15 +253,28 @@ class MoveIn(CoreEngine):
         moving = Signal()
         m.d.comb += moving.eq(self.move & ~self.moved)
         ended = Signal()
+        loads = Signal()  # they are the last ones of a layer's weights
+        layer = Signal(LAYER_BITS)
         with m.If(nest.row_done & ~ended):
             m.d.sync += ended.eq(1)
+        with m.If(nest.row_done):
+            m.d.sync += [loads.eq(nest.last & ~samples), layer.eq(nest.now.layer)]
         finished = Signal()
         m.d.comb += finished.eq(ended & ~moving)
         with m.If(finished):
             m.d.sync += ended.eq(nest.row_done)
-        done = registered(m, finished, "done", MOVE_LATENCY, reset_less=False)
+        line = delay_line(m, finished, MOVE_LATENCY, "done", reset_less=False)
+        done, on_its_way = line[-1], Cat(line[1:-1]).any()
         self.counted(m, done)
-        m.d.comb += self.busy.eq(nest.busy | self.move | ended)
+        m.d.comb += [
+            self.flight.eq(self.move | ended | on_its_way | done),
+            self.load_begins.eq(nest.steps & ~samples),
+            self.begun_layer.eq(nest.now.layer),
+            self.load_ends.eq(
+                registered(m, finished & loads, "load_ends", MOVE_LATENCY, reset_less=False)
+            ),
+            self.ended_layer.eq(registered(m, layer, "ended_layer", MOVE_LATENCY)),
+        ]
         return m
 
 
@@ -223,6 +285,8 @@ class MoveOut(CoreEngine):
     -------
     o : Out(stream of {words; last})
         A beat of words; `last` with the last one of an instruction.
+    waits_stream, waits_scores : Out(1)
+        The other side of the stream is waited for; scores that no pass has announced.
     score : In(1), scores : In(lanes words)
         A row of scores.
     room : Out(1)
@@ -234,6 +298,8 @@ class MoveOut(CoreEngine):
     """
 
     o: stream.Interface
+    waits_stream: Signal
+    waits_scores: Signal
     score: Signal
     scores: data.View
     room: Signal
@@ -255,6 +321,8 @@ class MoveOut(CoreEngine):
             MoveInstruction,
             {
                 "o": Out(stream.Signature(data.StructLayout(beat))),
+                "waits_stream": Out(1),
+                "waits_scores": Out(1),
                 "score": In(1),
                 "scores": In(data.ArrayLayout(signed(config.sum_bits), config.columns)),
                 "room": Out(1),
@@ -272,7 +340,8 @@ class MoveOut(CoreEngine):
         m.submodules.nest = nest = MoveNest(config.banks, self.address)
         connect(m, flipped(self.commands), nest.commands)
         shape = self.o.payload.words.shape()
-        m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth)
+        m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth - 1)
+        head, full_head = Signal(shape.size + 2, reset_less=True), Signal()
         weights = nest.now.move == Move.WEIGHTS
 
         # Beats that are in the queue or on their way to it.
@@ -288,7 +357,8 @@ class MoveOut(CoreEngine):
         m.d.sync += taken.eq(taken + read + Mux(self.announce, self.blocks, 0) - popped)
         m.d.sync += self.room.eq(taken + 2 * self.blocks <= self.depth)
 
-        there = registered(m, read, "there", TO_WORDS, reset_less=False)
+        reads = delay_line(m, read, TO_WORDS, "there", reset_less=False)
+        there = reads[-1]
         lanes = registered(
             m, mask(Mux(nest.last_beat, nest.now.lanes, 255), config.banks), "lanes", TO_WORDS
         )
@@ -299,23 +369,38 @@ class MoveOut(CoreEngine):
             if lane < config.columns:
                 word = Mux(there, word, self.scores[lane])
             m.d.comb += value[lane].eq(word)
+        # The first beat is in a register of its own, into which one comes past an empty queue: it
+        # is there a clock after it was given, as if it were in the queue.
+        given, beat = there | self.score, Cat(value, there, ending)
+        gives = ~full_head | popped
         m.d.comb += [
-            queue.w_en.eq(there | self.score),
-            queue.w_data.eq(Cat(value, there, ending)),
+            queue.r_en.eq(gives),
+            queue.w_en.eq(given & ~(gives & ~queue.r_rdy)),
+            queue.w_data.eq(beat),
         ]
+        with m.If(gives):
+            m.d.sync += [
+                full_head.eq(queue.r_rdy | given),
+                head.eq(Mux(queue.r_rdy, queue.r_data, beat)),
+            ]
 
         # Scores leave row by row, as the passes have counted them; weights as they come.
+        of_weights, ends = head[-2], head[-1]
         m.d.comb += [
-            self.o.valid.eq(queue.r_rdy & (nest.active | queue.r_data[-2])),
-            Cat(self.o.payload.words).eq(Mux(self.o.valid, queue.r_data[: shape.size], 0)),
-            queue.r_en.eq(popped),
+            self.o.valid.eq(full_head & (nest.active | of_weights)),
+            Cat(self.o.payload.words).eq(Mux(self.o.valid, head[: shape.size], 0)),
             nest.steps.eq(Mux(weights, read, popped & nest.active)),
             nest.row_done.eq(nest.steps & nest.last_beat),
             self.o.payload.last.eq(
-                self.o.valid & Mux(queue.r_data[-2], queue.r_data[-1], nest.last_beat & nest.last)
+                self.o.valid & Mux(of_weights, ends, nest.last_beat & nest.last)
             ),
         ]
         done = registered(m, nest.row_done, "done", reset_less=False)
         self.counted(m, done)
-        m.d.comb += self.busy.eq(nest.busy | (taken != 0))
+        on_its_way = Cat(reads[1:]).any()
+        m.d.comb += [
+            self.flight.eq(done | on_its_way | self.o.valid),
+            self.waits_stream.eq(nest.active & Mux(weights, ~read, self.o.valid & ~self.o.ready)),
+            self.waits_scores.eq(nest.active & ~weights & (taken == 0)),
+        ]
         return m

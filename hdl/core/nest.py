@@ -3,7 +3,7 @@
 The innermost loop has an adder of its own and takes a step in every clock. While it runs, the outer
 loops find where it begins next, which takes five clocks: choose the loop that takes a step, fetch
 its index and stride, add, store, and decide. So a run of fewer iterations takes five clocks as
-well. Where a tile begins, its clipped loops begin at their lower bounds (`hdl.core.clips`).
+well.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from golden.core.nest import ProductNestConfig
 from hdl.core.clips import CLIPPED, Clips
 from hdl.core.engine import Nest
 from hdl.core.indices import Pair, chosen, pair, stepped
-from hdl.core.loops import chunk_ends, lanes_there, last_iterations
+from hdl.core.loops import chunk_ends, lanes_there
+from hdl.delay import registered
 
 #: Outer loops over terms.
 OUTER_TERMS = TERM_LOOPS - 1
@@ -107,7 +108,6 @@ class ProductNest(Nest):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self.hold(m)
         now, commands = self.now, self.commands
         coming = commands.next
         finished = Signal(init=1)  # the running instruction has no further run
@@ -117,12 +117,11 @@ class ProductNest(Nest):
         pads = Signal(8)
         run = Signal()  # the next clock has the first term of a run
 
-        # Where clipped loops begin and end; others from 0 on.
-        starts: list[Value] = [C(0, 16)] * OUTER
-        limits: list[Value | None] = [None] * OUTER_TERMS
-        first_starts, first_limits = list(starts), list(limits)
-        gap: Value = C(0)
-        first_gap: Value = C(0)
+        # Where loops are clipped: their iterations, less one, and whether the first is the last.
+        counts: dict[int, tuple[Value, Value]] = {}
+        first_ends: dict[int, Value] = {}
+        empty: Value = C(0, 1)  # the tile that is begun has no terms
+        first_empty: Value = C(0, 1)
         clips = None
         if self.config.clips:
             m.submodules.clips = clips = Clips(self.config.rows, self.banks, self.address)
@@ -132,24 +131,34 @@ class ProductNest(Nest):
                 clips.start.eq(self.start),
                 clips.takes.eq(commands.takes),
             ]
-            gap, first_gap = clips.tile.gap, clips.first.gap
+            empty, first_empty = clips.tile.empty, clips.first.empty
             for c in range(CLIPPED):
                 k = OUTER_TERMS - 2 - c
-                starts[k], limits[k] = clips.tile.starts[c], clips.tile.limits[c]
-                first_starts[k], first_limits[k] = clips.first.starts[c], clips.first.limits[c]
+                counts[k] = clips.tile.counts[c], clips.tile.ends[c]
+                first_ends[k] = clips.first.ends[c]
 
-        # The loops, from the inside.
+        # The loops, from the inside. Of each: the iterations that are left after this one, a flag
+        # for none, and where it began.
         loops = [*reversed(list(now.terms)[:OUTER_TERMS]), *reversed(list(now.tiles))]
-        counters = [Signal(16, name=f"counter_{k}") for k in range(OUTER)]
-        at_end = self._ends(m, now, counters, limits, gap, "end")
+        left_of = [Signal(16, name=f"left_{k}", reset_less=True) for k in range(OUTER)]
+        at_end = [Signal(name=f"end_{k}", reset_less=True) for k in range(OUTER)]
         bases_a = [self._pair(f"a_{k}") for k in range(OUTER)]
         bases_b = [self._pair(f"b_{k}") for k in range(OUTER)]
         bases_s = [Signal(self.row, name=f"s_{k}", reset_less=True) for k in range(TILE_LOOPS)]
 
-        # The first run of the next instruction.
+        # The first run of the next instruction, and what is known of it.
         first_a, first_b = self._pair("first_a"), self._pair("first_b")
         first_s = Signal(self.row, reset_less=True)
-        first_end = self._ends(m, coming, first_starts, first_limits, first_gap, "first_end")
+        first_end = [Signal(name=f"first_end_{k}", reset_less=True) for k in range(OUTER)]
+        coming_loops = [*reversed(list(coming.terms)[:OUTER_TERMS]), *reversed(list(coming.tiles))]
+        nothing = [loop.count == 0 for loop in coming_loops]
+        nothing = [first_ends.get(k, none) for k, none in enumerate(nothing)]
+        nothing[:OUTER_TERMS] = [none | first_empty for none in nothing[:OUTER_TERMS]]
+        first_short = self._short(coming, nothing)
+        m.d.sync += [
+            flag.eq(Mux(short, coming.last_count == 0, none))
+            for flag, short, none in zip(first_end, first_short, nothing)
+        ]
         m.d.sync += first_a.eq(coming.a)
         with m.If(commands.odd):
             bits = len(first_a.low)
@@ -192,6 +201,24 @@ class ProductNest(Nest):
                 base.eq(_one_of_pairs(choice, bases)),
                 stride.eq(_one_of_pairs(choice, strides)),
             ]
+        # The flags after the step: those of the loop that takes it and of those inside it.
+        near = [registered(m, left == 1, f"near_{k}") for k, left in enumerate(left_of)]
+        none = [registered(m, loop.count == 0, f"none_{k}") for k, loop in enumerate(loops)]
+        none_last = registered(m, now.last_count == 0, "none_last")
+        inside = [choice[k + 1 : OUTER].any() for k in range(OUTER)]
+        plain_end = [
+            Mux(choice[k], near[k], Mux(inside[k], none[k], at_end[k])) for k in range(OUTER)
+        ]
+        short = [
+            registered(m, each, f"short_{k}") for k, each in enumerate(self._short(now, plain_end))
+        ]
+        next_end: list[Value] = [
+            Mux(inside[k] & short[k], none_last, registered(m, plain_end[k], f"next_end_{k}"))
+            for k in range(OUTER)
+        ]
+        for k, (_, one) in counts.items():
+            next_end[k] = Mux(inside[k], one, next_end[k])
+        next_end[:OUTER_TERMS] = [end | empty for end in next_end[:OUTER_TERMS]]
         tile_choice = choice[OUTER_TERMS:]
         m.d.sync += [
             base_s.eq(_one_of(tile_choice, bases_s)),
@@ -215,13 +242,14 @@ class ProductNest(Nest):
                 ]
         with m.If(stores):
             for k in range(OUTER):
-                inner = choice[k + 1 : OUTER].any()  # a loop outside of this one takes a step
+                m.d.sync += at_end[k].eq(next_end[k])
                 with m.If(choice[k]):
-                    m.d.sync += counters[k].eq(counters[k] + 1)
-                with m.Elif(inner):
-                    m.d.sync += counters[k].eq(starts[k])
+                    m.d.sync += left_of[k].eq(left_of[k] - 1)
+                with m.Elif(inside[k]):
+                    begun, _ = counts.get(k, (Mux(short[k], now.last_count, loops[k].count), None))
+                    m.d.sync += left_of[k].eq(begun)
                 if k >= OUTER_TERMS:
-                    with m.If(choice[k] | inner):
+                    with m.If(choice[k] | inside[k]):
                         m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
                         m.d.sync += bases_s[k - OUTER_TERMS].eq(next_s)
             outermost = [choice[OUTER - 1 - k] for k in range(TILE_LOOPS)]
@@ -234,32 +262,45 @@ class ProductNest(Nest):
             ]
         with m.If(decides):  # by now the next run is moved to the bounds of its tile
             for k in range(OUTER_TERMS):
-                with m.If(choice[k:OUTER].any()):
+                with m.If(choice[k] | inside[k]):
                     m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
         m.d.comb += finished.eq(ready & over)
         idle = Signal(init=1)
 
         # What the next clock does.
+        at_last = Signal(init=1)  # the running run's last term, or none
         ends_now, tile = Signal(), Signal()
-        known: Value = C(1) if clips is None else clips.known
+        free = commands.wants
+        settled: Value = C(1, 1) if clips is None else clips.known
         m.d.comb += [
-            ends_now.eq(~padding & (~self.valid | (left == 0))),
-            commands.takes.eq(ends_now & (idle | finished) & commands.ready & known),
-            commands.begins.eq(ends_now & ready & ~over & new_chunk & commands.passes),
+            ends_now.eq(~padding & at_last),
+            commands.wants.eq(ends_now & (idle | finished)),
+            commands.takes.eq(commands.wants & commands.ready & settled),
+            commands.continues.eq(ends_now & ready & ~over & new_chunk),
+            commands.begins.eq(commands.continues & commands.passes),
             tile.eq(
                 commands.takes
                 | commands.begins
                 | (ends_now & ready & ~over & new_tile & ~new_chunk)
             ),
         ]
-        pad = Signal(8)
-        pads_of = (coming.pad, now.pad) if clips is None else (clips.first.pad, clips.tile.pad)
-        m.d.comb += pad.eq(Mux(commands.takes, *pads_of))
-        m.d.comb += run.eq(
-            (tile & (pad == 0)) | (padding & (pads == 1)) | (ends_now & ready & ~over & ~new_tile)
+        self.hold(m, free)
+        pad_coming, pad_now = (
+            (coming.pad, now.pad) if clips is None else (clips.first.pad, clips.tile.pad)
         )
-        with m.If(tile & (pad != 0)):
-            m.d.sync += [padding.eq(1), pads.eq(pad)]
+        first_pad = registered(m, pad_coming != 0, "first_pad")
+        padded: Value = Signal(name="padded")  # the running instruction's tiles
+        if clips is None:
+            with m.If(free):
+                m.d.sync += padded.eq(pad_coming != 0)
+        else:
+            padded = pad_now != 0
+        pads_now = Mux(commands.takes, first_pad, padded)
+        m.d.comb += run.eq(
+            (tile & ~pads_now) | (padding & (pads == 1)) | (ends_now & ready & ~over & ~new_tile)
+        )
+        with m.If(tile & pads_now):
+            m.d.sync += [padding.eq(1), pads.eq(Mux(commands.takes, pad_coming, pad_now))]
         with m.Elif(padding):
             m.d.sync += pads.eq(pads - 1)
             with m.If(pads == 1):
@@ -268,49 +309,69 @@ class ProductNest(Nest):
         with m.If(commands.takes):
             m.d.sync += [
                 idle.eq(0),
-                ready.eq(coming.pad != 0),
+                ready.eq(first_pad),
                 over.eq(0),
                 new_tile.eq(1),
                 new_chunk.eq(0),
                 next_a.eq(moved_a),
                 next_b.eq(moved_b),
                 next_s.eq(first_s),
-                *(counter.eq(start) for counter, start in zip(counters, first_starts)),
+                *(flag.eq(first) for flag, first in zip(at_end, first_end)),
+            ]
+        with m.Elif(free):
+            m.d.sync += idle.eq(1)
+        # Counters and bases begin a clock later: the first step reads them another clock later.
+        with m.If(registered(m, commands.takes, "took", reset_less=False)):
+            for k, is_short in enumerate(self._short(now, at_end)):
+                begun, _ = counts.get(k, (Mux(is_short, now.last_count, loops[k].count), None))
+                m.d.sync += left_of[k].eq(begun)
+            m.d.sync += [
                 *(base.eq(moved_a) for base in bases_a[:OUTER_TERMS]),
                 *(base.eq(moved_b) for base in bases_b[:OUTER_TERMS]),
                 *(base.eq(first_a) for base in bases_a[OUTER_TERMS:]),
                 *(base.eq(first_b) for base in bases_b[OUTER_TERMS:]),
                 *(base.eq(first_s) for base in bases_s),
             ]
-        with m.Elif(ends_now & finished):
-            m.d.sync += idle.eq(1)
 
         # The innermost loop.
         inner = now.terms[OUTER_TERMS]
-        count = Mux(commands.takes, coming.terms[OUTER_TERMS].count, inner.count)
+        first_count = coming.terms[OUTER_TERMS].count
+        count = Mux(commands.takes, first_count, inner.count)
+        first_one = registered(m, first_count == 0, "first_one")
+        one = Signal()  # a run has one term
+        with m.If(free):
+            m.d.sync += one.eq(first_count == 0)
+        gap = C(0, 1) if clips is None else Mux(commands.takes, clips.first.gap, clips.tile.gap)
+        ends_run = Mux(commands.takes, first_one, one) | gap
+        if clips is not None:
+            with m.If(run):
+                m.d.sync += self.gap.eq(gap)
         a, b = Pair(self.a_high, self.a_low), Pair(self.b_high, self.b_low)
         last_run, ends_chunk = Signal(), Signal()
         rows, columns = Signal(8), Signal(8)
-        for at, ends, here in ((now, at_end, ~commands.takes), (coming, first_end, commands.takes)):
+        known = []
+        for at, ends in ((now, at_end), (coming, first_end)):
             tiles = ends[OUTER_TERMS:][::-1]
-            with m.If(here):
-                m.d.comb += [
-                    last_run.eq(Cat(ends[:OUTER_TERMS]).all()),
-                    ends_chunk.eq(chunk_ends(at, tiles)),
-                    rows.eq(lanes_there(at.rows, tiles)),
-                    columns.eq(lanes_there(at.columns, tiles)),
-                ]
+            known.append(
+                Cat(
+                    Cat(ends[:OUTER_TERMS]).all(),
+                    chunk_ends(at, tiles),
+                    lanes_there(at.rows, tiles),
+                    lanes_there(at.columns, tiles),
+                )
+            )
+        first_known = registered(m, known[1], "first_known")
+        m.d.comb += Cat(last_run, ends_chunk, rows, columns).eq(
+            Mux(commands.takes, first_known, known[0])
+        )
         in_last_run = Signal()
-        empty = Mux(commands.takes, first_gap, gap)
-        if clips is not None:
-            with m.If(run):
-                m.d.sync += self.gap.eq(empty)
         with m.If(run):
             m.d.sync += [
                 self.valid.eq(1),
-                left.eq(Mux(empty, 0, count)),
+                left.eq(count),
+                at_last.eq(ends_run),
                 in_last_run.eq(last_run),
-                self.last.eq(last_run & (empty | (count == 0))),
+                self.last.eq(last_run & ends_run),
                 self.ends.eq(ends_chunk),
                 self.rows.eq(rows),
                 self.columns.eq(columns),
@@ -326,34 +387,34 @@ class ProductNest(Nest):
             ]
             for index, following, first in ((a, next_a, moved_a), (b, next_b, moved_b)):
                 m.d.sync += index.eq(chosen(commands.takes, first, following))
-        with m.Elif(left != 0):
-            m.d.sync += [left.eq(left - 1), self.last.eq(in_last_run & (left == 1))]
+        with m.Elif(~at_last):
+            m.d.sync += [
+                left.eq(left - 1),
+                at_last.eq(left == 1),
+                self.last.eq(in_last_run & (left == 1)),
+            ]
             for index, stride in ((a, inner.a), (b, inner.b)):
                 m.d.sync += index.eq(stepped(index, stride, self.banks))
         with m.Else():
             m.d.sync += [self.valid.eq(0), self.last.eq(0)]
         return m
 
-    def _ends(
-        self,
-        m: Module,
-        instruction: Any,
-        counters: Sequence[Value],
-        limits: Sequence[Value | None],
-        gap: Value,
-        name: str,
-    ) -> list[Value]:
-        """Return for each outer loop, from the inside, whether it is in its last iteration: at its
-        limit, or at its count. A gap is the only iteration of all loops over terms.
+    def _short(self, instruction: Any, ends: Sequence[Value]) -> list[Value]:
+        """Return for each outer loop, from the inside, whether it begins with the last count.
+
+        Parameters
+        ----------
+        instruction
+            The instruction.
+        ends
+            Whether each loop is in its last iteration.
         """
-        terms = []
-        for k in range(OUTER_TERMS):
-            limit = limits[k]
-            count = instruction.terms[OUTER_TERMS - 1 - k].count if limit is None else limit
-            terms.append(gap | (counters[k] == count))
-        outermost = [counters[OUTER - 1 - k] for k in range(TILE_LOOPS)]
-        tiles = last_iterations(m, instruction, instruction.tiles, outermost, f"{name}_tile")
-        return [*terms, *reversed(tiles)]
+        tiles = ends[OUTER_TERMS:][::-1]
+        most = (1 << len(instruction.levels)) - 1
+        found: list[Value] = [C(0, 1)] * OUTER
+        for k in range(1, most + 1):
+            found[OUTER - 1 - k] = (instruction.levels == k) & Cat(C(1), *tiles[1:k]).all()
+        return found
 
 
 def _lowest(bits: list[Value]) -> Value:

@@ -1,13 +1,17 @@
 """The loops of a pass: which rows and words belong to a vector, one in a clock or in two."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from golden.core.isa import PASS_LOOPS, Target, VectorInstruction
 from hdl.core.engine import Nest
 from hdl.core.indices import Pair, pair, stepped
-from hdl.core.loops import advance, chunk_ends, lanes_there, last_iterations
+from hdl.core.loops import Countdown, chunk_ends, lanes_there
+from hdl.delay import registered
+
+#: Clocks from a vector to its indices.
+INDEX_DELAY = 2
 
 
 class PassNest(Nest):
@@ -22,12 +26,13 @@ class PassNest(Nest):
     valid : Out(1)
         A vector is here; only in the first of two clocks.
     s, k, to_high, to_low : Out
-        Its rows of sums and masks, and the index of its words.
+        Its rows of sums and masks, and the index of its words, `INDEX_DELAY` clocks later.
     counters : Out(iterations of the loops)
+        Its iterations, `INDEX_DELAY` clocks later.
+    loop_ends : Out(1 bit for each loop)
+        Loops that are in their last iterations.
     lanes : Out
         Its lanes, less one.
-    row_ends : Out(1)
-        It is in the last block of classes.
     ends, last : Out(1)
         It is the last one of its chunk; of the pass.
     """
@@ -40,10 +45,10 @@ class PassNest(Nest):
     to_high: Signal
     to_low: Signal
     counters: data.View
+    loop_ends: Signal
     lanes: Signal
     ends: Signal
     last: Signal
-    busy: Signal
 
     def __init__(self, banks: int, address: int, s_row: int, k_row: int):
         self.banks = banks
@@ -60,39 +65,28 @@ class PassNest(Nest):
                 "to_high": Out(address),
                 "to_low": Out(range(banks)),
                 "counters": Out(data.ArrayLayout(16, PASS_LOOPS)),
+                "loop_ends": Out(PASS_LOOPS),
                 "lanes": Out(8),
                 "ends": Out(1),
                 "last": Out(1),
-                "busy": Out(1),
             },
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self.hold(m)
         now, commands = self.now, self.commands
         coming = commands.next
         s_row, k_row = self.rows
-        counters = [self.counters[k] for k in range(PASS_LOOPS)]
-        starts = [
-            (
-                Signal(s_row, name=f"s_{k}", reset_less=True),
-                Signal(k_row, name=f"k_{k}", reset_less=True),
-                *pair(self.address, self.banks, f"to_{k}"),
-            )
-            for k in range(PASS_LOOPS)
-        ]
-        ends = last_iterations(m, now, now.loops, counters, "end")
+
+        # Which vector is next: flags alone.
+        loops = Countdown(m, PASS_LOOPS, "end")
+        ends = loops.ends
         m.d.comb += [
-            *(
-                port.eq(start)
-                for port, start in zip((self.s, self.k, self.to_high, self.to_low), starts[-1])
-            ),
+            self.loop_ends.eq(Cat(ends)),
             self.last.eq(Cat(ends).all()),
             self.ends.eq(chunk_ends(now, ends)),
             self.lanes.eq(lanes_there(now.lanes, ends)),
         ]
-
         running, second = Signal(), Signal()
         slow = Signal()  # a vector takes two clocks
         here = Signal()  # this clock is the last one of the vector's
@@ -104,29 +98,23 @@ class PassNest(Nest):
         ]
         queue = (now.target == Target.OUT) & ~self.room
         next_queue = (coming.target == Target.OUT) & ~self.room
-        free = Signal()
+        free = commands.wants
         step = Signal()
         waiting = Signal()  # for a further chunk
         m.d.comb += [
-            free.eq(~running | (here & self.last)),
+            commands.wants.eq((~running & ~waiting) | (here & self.last)),
             commands.takes.eq(
-                free & ~waiting & commands.ready & (~next_slow | self.even) & ~next_queue
+                commands.wants & commands.ready & (~next_slow | self.even) & ~next_queue
             ),
-            commands.begins.eq(
-                (waiting | (here & self.ends & ~self.last))
-                & commands.passes
-                & (~slow | self.even)
-                & ~queue
-            ),
+            commands.continues.eq(waiting | (here & self.ends & ~self.last)),
+            commands.begins.eq(commands.continues & commands.passes & (~slow | self.even) & ~queue),
+            commands.full.eq(Mux(commands.continues, queue, next_queue)),
             step.eq((here & ~self.ends) | commands.begins),
-            self.busy.eq(running | waiting),
         ]
+        self.hold(m, free)
+        loops.load(coming, commands.takes, free)
         with m.If(commands.takes):
             m.d.sync += [running.eq(1), second.eq(0), waiting.eq(0)]
-            m.d.sync += [counter.eq(0) for counter in counters]
-            first = coming.s, coming.k, coming.to.high, coming.to.low
-            for registers in starts:
-                m.d.sync += [start.eq(value) for start, value in zip(registers, first)]
         with m.Elif(step):
             m.d.sync += [running.eq(1), second.eq(0), waiting.eq(0)]
         with m.Elif(here):
@@ -134,9 +122,40 @@ class PassNest(Nest):
         with m.Elif(running):
             m.d.sync += second.eq(1)
         with m.If(step):
-            following = [
-                (s + loop.s, k + loop.k, *stepped(Pair(*to), loop.target, self.banks))
-                for (s, k, *to), loop in zip(starts, now.loops)
-            ]
-            advance(m, ends, counters, starts, following)
+            loops.step()
+
+        # Where it is: a clock later the indices take the same step, and have a clock for it.
+        took = registered(m, commands.takes, "took", reset_less=False)
+        moved = [
+            registered(m, step & chosen, f"moved_{k}", reset_less=False)
+            for k, chosen in enumerate(loops.choice)
+        ]
+        counters = [Signal(16, name=f"counter_{k}", reset_less=True) for k in range(PASS_LOOPS)]
+        starts = [
+            (
+                Signal(s_row, name=f"s_{k}", reset_less=True),
+                Signal(k_row, name=f"k_{k}", reset_less=True),
+                *pair(self.address, self.banks, f"to_{k}"),
+            )
+            for k in range(PASS_LOOPS)
+        ]
+        with m.If(took):
+            m.d.sync += [counter.eq(0) for counter in counters]
+            first = now.s, now.k, now.to.high, now.to.low
+            for registers in starts:
+                m.d.sync += [start.eq(value) for start, value in zip(registers, first)]
+        for k, (loop, (s, k_of, *to)) in enumerate(zip(now.loops, starts)):
+            following = s + loop.s, k_of + loop.k, *stepped(Pair(*to), loop.target, self.banks)
+            with m.If(moved[k]):
+                m.d.sync += counters[k].eq(counters[k] + 1)
+                m.d.sync += [counter.eq(0) for counter in counters[k + 1 :]]
+                for registers in starts[k:]:
+                    m.d.sync += [start.eq(value) for start, value in zip(registers, following)]
+        m.d.sync += [
+            *(
+                port.eq(start)
+                for port, start in zip((self.s, self.k, self.to_high, self.to_low), starts[-1])
+            ),
+            *(self.counters[k].eq(counter) for k, counter in enumerate(counters)),
+        ]
         return m

@@ -8,12 +8,12 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.core.config import PASS_LATENCY, CoreConfig
-from golden.core.isa import PASS_LOOPS, Function, Target, VectorInstruction
+from golden.core.isa import LAYER_BITS, PASS_LOOPS, Function, Target, VectorInstruction
 from hdl.bank import Bank
 from hdl.core.classify import classify
 from hdl.core.engine import COUNT, CoreEngine
 from hdl.core.indices import Pair, chosen, lane_addresses, mask, rotated
-from hdl.core.pass_nest import PassNest
+from hdl.core.pass_nest import INDEX_DELAY, PassNest
 from hdl.delay import delay_line, registered
 from hdl.quantize.activation import ActivationPipeline
 from hdl.quantize.error import ErrorPipeline
@@ -85,6 +85,14 @@ class Passes(CoreEngine):
     scalar: Signal
     maximum: Signal
     exponent: Signal
+    zero: Signal
+    update_begins: Signal
+    update_ends: Signal
+    update_layer: Signal
+    lane: Signal
+    lane_load: Signal
+    lane_value: data.View
+    lane_state: data.View
 
     def __init__(self, config: CoreConfig):
         self.config = config
@@ -93,6 +101,7 @@ class Passes(CoreEngine):
             len(Signal(range(words))) for words in (config.x_words, config.e_words, config.w_words)
         )
         self.word = max(config.bits.activation, config.bits.error, config.bits.gradient)
+        states = data.ArrayLayout(config.lanes.state_width, config.lanes.state_words)
         super().__init__(
             VectorInstruction,
             {
@@ -139,11 +148,21 @@ class Passes(CoreEngine):
                 "score": Out(1),
                 "scores": Out(data.ArrayLayout(signed(config.sum_bits), columns)),
                 "wrong": Out(32),
-                # Scalars and lanes.
+                # Scalars.
                 "scalar_write": Out(1),
                 "scalar": Out(6),
                 "maximum": Out(config.sum_bits + 1),
                 "exponent": Out(range(config.sum_bits + 1)),
+                "zero": Out(1),
+                # Updates, for the status.
+                "update_begins": Out(1),
+                "update_ends": Out(1),
+                "update_layer": Out(LAYER_BITS),
+                # States of the lanes' generators.
+                "lane": In(range(columns)),
+                "lane_load": In(1),
+                "lane_value": In(states),
+                "lane_state": Out(states),
             },
         )
 
@@ -170,33 +189,39 @@ class Passes(CoreEngine):
         masked = delay_line(m, now.masked, SUMS, "masked")[-1]
         labelled = delay_line(m, now.labelled, SUMS, "labelled")[-1]
         shifts = delay_line(m, now.shift, OPERAND, "shift")
-        k_rows = delay_line(m, nest.k, PASS_LATENCY, "k")
+        # From here on, entry n of a line of indices is n clocks after the vector.
+        k_rows = [nest.k] * INDEX_DELAY + delay_line(m, nest.k, PASS_LATENCY - INDEX_DELAY, "k")
         masks = delay_line(m, mask(nest.lanes, columns), RESULT, "lanes")
         to = [
             Pair(*both)
             for both in zip(
-                delay_line(m, nest.to_high, RESULT - 1, "to_high"),
-                delay_line(m, nest.to_low, RESULT - 1, "to_low"),
+                delay_line(m, nest.to_high, RESULT - 1 - INDEX_DELAY, "to_high"),
+                delay_line(m, nest.to_low, RESULT - 1 - INDEX_DELAY, "to_low"),
             )
         ]
         m.d.comb += [
-            self.s_row.eq(delay_line(m, nest.s, TO_SUMS, "s")[-1]),
+            self.s_row.eq(delay_line(m, nest.s, TO_SUMS - INDEX_DELAY, "s")[-1]),
             self.k_row.eq(k_rows[TO_SUMS]),
         ]
 
         # The label: the lane of its class, if that is in this block.
         sample = Signal(16)
         block = Signal(16)
+        sample_loop = registered(m, now.sample_loop, "sample_loop", INDEX_DELAY)
+        class_loop = registered(m, now.class_loop, "class_loop", INDEX_DELAY)
         for k in range(PASS_LOOPS):
-            with m.If(now.sample_loop == k):
+            with m.If(sample_loop == k):
                 m.d.comb += sample.eq(nest.counters[k])
-            with m.If(now.class_loop == k):
+            with m.If(class_loop == k):
                 m.d.comb += block.eq(nest.counters[k])
-        place = Mux(odd, config.labels, 0) if config.inputs == 2 else C(0)
-        places = delay_line(m, (sample + place)[: len(self.label_at)], TO_SUMS - 1, "sample")
+        place: Value = C(0)
+        if config.inputs == 2:
+            place = Mux(registered(m, odd, "odd_taken", INDEX_DELAY), config.labels, 0)
+        rest = TO_SUMS - 1 - INDEX_DELAY
+        places = delay_line(m, (sample + place)[: len(self.label_at)], rest, "sample")
         m.d.comb += self.label_at.eq(places[-1])
         classes = max(1, len(self.label))
-        block_line = delay_line(m, block[:classes], TO_SUMS - 1, "block")
+        block_line = delay_line(m, block[:classes], rest, "block")
         first = registered(m, (block_line[-1] * columns)[: classes + 8], "first_class")
         ahead = Signal(signed(classes + 10))
         m.d.sync += ahead.eq(self.label - first)
@@ -219,7 +244,7 @@ class Passes(CoreEngine):
         m.submodules.activation = activation = ActivationPipeline(config.activation)
         m.submodules.exponent = exponent = ExponentPipeline(config.exponent)
         m.submodules.error = error = ErrorPipeline(config.error)
-        m.submodules.update = update = UpdatePipeline(config.update)
+        m.submodules.update = update = UpdatePipeline(config.update, weights_late=INDEX_DELAY)
         m.submodules.lanes = lanes = Bank(config.lanes)
         scale = Signal.like(exponent.result.payload.exponent, name="scale")
         zero = Signal()
@@ -231,6 +256,7 @@ class Passes(CoreEngine):
         scalars = delay_line(m, now.scalar, PASS_LATENCY, "scalar")
         m.d.comb += [
             self.scalar_write.eq(exponent.result.valid),
+            self.zero.eq(exponent.result.payload.zero),
             self.scalar.eq(scalars[OPERAND + config.exponent.latency - 2]),
             self.maximum.eq(exponent.result.payload.maximum),
             self.exponent.eq(exponent.result.payload.exponent),
@@ -263,7 +289,12 @@ class Passes(CoreEngine):
             update.operand.valid.eq(there & (function == Function.UPDATE)),
             update.random.eq(lanes.word),
             lanes.leap[0].eq(leaps),
+            lanes.load.eq(self.lane_load),
+            lanes.load_state.eq(self.lane_value),
+            self.lane_state.eq(lanes.state),
         ]
+        if columns > 1:
+            m.d.comb += lanes.lane.eq(self.lane)
 
         # Stored weights: their words, and those that a mover reads.
         of_mover = Pair(self.read_high, self.read_low)
@@ -318,7 +349,7 @@ class Passes(CoreEngine):
         of_pass = self._to_banks(
             m,
             "write",
-            to[RESULT - 1],
+            to[-1],
             masks[RESULT] & registered(m, Cat(writes.values()).any(), "writes").replicate(columns),
             results,
             targets[RESULT],
@@ -383,8 +414,20 @@ class Passes(CoreEngine):
             m.d.sync += issued.eq(issued + (commands.takes | commands.begins))
         m.d.comb += [
             self.settled.eq(self.count == issued),
-            self.busy.eq(nest.busy | Cat(line).any()),
+            self.flight.eq(Cat(line).any() | done),
         ]
+
+        # An update, from the clock of its first write to the clock after its last one. The next one
+        # settles, so that there is never more than one.
+        updates = nest.valid & (now.target == Target.W)
+        with m.If(updates):
+            m.d.sync += self.update_layer.eq(now.layer)
+        m.d.comb += self.update_begins.eq(
+            registered(m, updates, "update_begins", PASS_LATENCY - 1, reset_less=False)
+        )
+        m.d.comb += self.update_ends.eq(
+            registered(m, updates & nest.last, "update_ends", PASS_LATENCY, reset_less=False)
+        )
         return m
 
     def _to_banks(
@@ -425,7 +468,5 @@ class Passes(CoreEngine):
 
 def _at_end(nest: PassNest, now: data.View) -> Value:
     """Return whether a vector is in the last block of classes."""
-    ends = [
-        (now.class_loop == k) & (nest.counters[k] == now.loops[k].count) for k in range(PASS_LOOPS)
-    ]
+    ends = [(now.class_loop == k) & nest.loop_ends[k] for k in range(PASS_LOOPS)]
     return Cat(ends).any()

@@ -14,7 +14,6 @@ from hdl.cells import CELLS, Cells
 from hdl.core.engine import CoreEngine
 from hdl.core.fields import layout
 from hdl.core.indices import Pair, lane_addresses, mask, pair, rotated, stepped
-from hdl.core.loops import advance
 from hdl.core.nest import ProductNest
 from hdl.delay import delay_line, registered
 
@@ -30,7 +29,7 @@ class LaneTable(wiring.Component):
     loops : In(3 loops over lanes)
         The next instruction's.
     start : In(1)
-        They are complete from the next clock on.
+        They are complete from this clock on.
     takes : In(1)
         The instruction is taken.
     highs : Out(lanes addresses)
@@ -59,24 +58,34 @@ class LaneTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Loop 2 is the innermost: its index is the lane's own, those of the others where it began.
+        # Counters of what is left after this lane, with flags for none and one.
         starts = [pair(self.address, self.banks, f"start_{k}", reset_less=False) for k in range(3)]
-        counters = [Signal(8, name=f"counter_{k}") for k in range(3)]
-        lane = Signal(range(self.lanes + 1), init=self.lanes)
+        left = [Signal(8, name=f"left_{k}") for k in range(3)]
+        ends = [Signal(name=f"end_{k}") for k in range(3)]
+        choice = [Cat(~end, *ends[k + 1 :]).all() for k, end in enumerate(ends)]
+        active = Signal()
+        here = [Signal(name=f"here_{number}") for number in range(self.lanes)]
         coming = Signal(data.ArrayLayout(self.address, self.lanes), reset_less=True)
-        ends = [counters[k] == self.loops[k].count for k in range(3)]
+        none = [Signal(name=f"none_{k}", reset_less=True) for k in range(3)]
+        m.d.sync += [flag.eq(loop.count == 0) for flag, loop in zip(none, self.loops)]
         with m.If(self.start):
-            m.d.sync += lane.eq(0)
-            for start, counter in zip(starts, counters):
-                m.d.sync += [start.high.eq(0), start.low.eq(0), counter.eq(0)]
-        with m.Elif(lane != self.lanes):
-            m.d.sync += lane.eq(lane + 1)
+            m.d.sync += [active.eq(1), Cat(here).eq(1)]
+            for k, (start, loop) in enumerate(zip(starts, self.loops)):
+                m.d.sync += [start.high.eq(0), start.low.eq(0)]
+                m.d.sync += [left[k].eq(loop.count), ends[k].eq(loop.count == 0)]
+        with m.Elif(active):
+            m.d.sync += [Cat(here).eq(Cat(here) << 1), active.eq(~here[-1])]
             for number in range(self.lanes):
-                with m.If(lane == number):
+                with m.If(here[number]):
                     m.d.sync += coming[number].eq(starts[2].high)
-            following = [
-                stepped(start, loop.stride, self.banks) for start, loop in zip(starts, self.loops)
-            ]
-            advance(m, ends, counters, starts, following)
+            for k, (start, loop) in enumerate(zip(starts, self.loops)):
+                following = stepped(start, loop.stride, self.banks)
+                with m.If(choice[k]):
+                    m.d.sync += [left[k].eq(left[k] - 1), ends[k].eq(left[k] == 1)]
+                    for j in range(k + 1, 3):
+                        m.d.sync += [left[j].eq(self.loops[j].count), ends[j].eq(none[j])]
+                    for inner in starts[k:]:
+                        m.d.sync += inner.eq(following)
         with m.If(self.takes):
             m.d.sync += self.highs.eq(coming)
         return m
@@ -93,9 +102,22 @@ class Products(CoreEngine):
         Technology of the array.
     places
         Locations of the array's multipliers: see `hdl.Array`.
+
+    Members
+    -------
+    loaded : In(1)
+        The last word of the next instruction has been stored.
+    beyond : Out(1)
+        A tile has been issued whose sums are beyond the bound of its instruction. They are not
+        written, and no chunk is counted from then on.
+    s_write, s_to, s_value : Out
+        A row of sums is written.
+    x_address, x_data and so on
+        The stores' first ports.
     """
 
     loaded: Signal
+    beyond: Signal
     s_write: Signal
     s_to: Signal
     s_value: data.View
@@ -120,6 +142,7 @@ class Products(CoreEngine):
         self.address = config.product_nest.address_bits
         members: dict[str, Member] = {
             "loaded": In(1),
+            "beyond": Out(1),
             "s_write": Out(1),
             "s_to": Out(range(config.s_rows)),
             "s_value": Out(data.ArrayLayout(signed(config.sum_bits), config.columns)),
@@ -210,8 +233,12 @@ class Products(CoreEngine):
         ]
 
         # Rows of sums. What is known of a tile at its last term waits for its rows.
-        tile = data.StructLayout({"s": s_bits, "rows": 8, "ends": 1})
+        tile = data.StructLayout({"s": s_bits, "rows": 8, "ends": 1, "beyond": 1})
         depth = (config.product_latency + rows) // rows + 2
+        last_row = nest.s + Mux(nest.rows < rows, nest.rows, rows - 1)
+        beyond, failed = Signal(), Signal()
+        m.d.comb += beyond.eq(nest.valid & (last_row >= nest.now.s_end))
+        m.d.sync += self.beyond.eq(beyond)
         m.submodules.tiles = tiles = SyncFIFO(width=tile.size, depth=depth)
         ahead, behind = data.View(tile, tiles.w_data), data.View(tile, tiles.r_data)
         m.d.comb += [
@@ -219,20 +246,22 @@ class Products(CoreEngine):
             ahead.s.eq(nest.s),
             ahead.rows.eq(nest.rows),
             ahead.ends.eq(nest.ends),
+            ahead.beyond.eq(beyond),
             tiles.r_en.eq(array.o.valid & array.o.payload.last),
         ]
         row = Signal(range(rows), init=rows - 1)
         ended = Signal()
         m.d.sync += [
-            self.s_write.eq(array.o.valid & (row <= behind.rows)),
+            self.s_write.eq(array.o.valid & (row <= behind.rows) & ~behind.beyond),
             self.s_to.eq(behind.s + row),
             self.s_value.eq(Cat(code[: config.sum_bits] for code in array.o.payload.data)),
-            ended.eq(array.o.valid & array.o.payload.last & behind.ends),
+            ended.eq(array.o.valid & array.o.payload.last & behind.ends & ~behind.beyond & ~failed),
+            failed.eq(failed | (array.o.valid & behind.beyond)),
         ]
         with m.If(array.o.valid):
             m.d.sync += row.eq(Mux(row == 0, rows - 1, row - 1))
         self.counted(m, ended)
-        m.d.comb += self.busy.eq(nest.valid | tiles.r_rdy)
+        m.d.comb += self.flight.eq(nest.valid | tiles.r_rdy | ended)
         return m
 
     def _forward(self, m: Module, code: Value, lane: int) -> Value:

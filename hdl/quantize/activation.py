@@ -39,16 +39,16 @@ class ActivationPipeline(Pipeline):
             registered(m, self.operand.valid, "valid", 3, reset_less=False)
         )
         most, top = config.most_shift, largest_code(config.bits)
-        shift = registered(
-            m, Mux(self.shift > most, most, self.shift)[: len(self.shift)], "shift_taken"
-        )
+        shift = Mux(self.shift > most, most, self.shift)[: len(self.shift)]
         for lane in range(config.lanes):
             acc = registered(m, self.operand.payload.data[lane], f"acc_{lane}")
 
             # The positive part, with `most` fraction bits below it, so that no shift loses bits.
             positive = Signal(config.width - 1, name=f"positive_{lane}")
             m.d.comb += positive.eq(Mux(acc[-1], 0, acc[:-1]))
-            shifted = registered(m, Cat(C(0, most), positive) >> shift, f"shifted_{lane}")
+            # Each lane has a register of its own for the shift, as it drives many multiplexers.
+            taken = registered(m, shift, f"shift_{lane}", keep=True)
+            shifted = registered(m, Cat(C(0, most), positive) >> taken, f"shifted_{lane}")
             active = registered(m, positive != 0, f"active_{lane}")
 
             kept, half, rest = shifted[most:], shifted[most - 1], shifted[: most - 1]

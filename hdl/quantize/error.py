@@ -1,6 +1,6 @@
 """Q_E: errors, by `scaled` and clipping. Five pipeline stages."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import C, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
@@ -9,7 +9,7 @@ from golden.fixed import Rounding
 from golden.quantize import ErrorQuantizerConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
-from hdl.quantize.scale import largest_code, scaled
+from hdl.quantize.scale import largest_code, scaled, shift_of
 
 
 class ErrorPipeline(Pipeline):
@@ -41,10 +41,15 @@ class ErrorPipeline(Pipeline):
         exponent = Signal(range(config.width))
         m.d.comb += exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent))
         top = largest_code(config.bits)
+        draws = self.draws
+        word_bits = len(Value.cast(self.random[0])) if draws else 0
+        left = config.bits - 1
+        most = max(0, config.width - 1 - left)
+        shift = shift_of(m, exponent, C(left), most, left, word_bits)
         for lane in range(config.lanes):
             value = self.operand.payload.data[lane]
-            word = Value.cast(self.random[lane]) if self.draws else None
-            magnitude, negative = scaled(m, value, word, exponent, config.bits - 1, lane)
+            word = Value.cast(self.random[lane]) if draws else None
+            magnitude, negative = scaled(m, value, word, shift, lane)
             keep = registered(m, self.operand.payload.keep[lane] & ~self.zero, f"keep_{lane}", 4)
             code = Mux(magnitude > top, top, magnitude)[: config.bits - 1]
             code = Mux(keep, Mux(negative, -code, code), 0)[: config.bits]

@@ -1,8 +1,8 @@
 """Shift: the maximum magnitude of a tensor and its exponent.
 
 Pipeline stages: magnitudes of the lanes, a tree of comparisons with a stage for each level, the
-running maximum over the vectors of the tensor, the leading one, and a comparison that rounds the
-exponent.
+running maximum over the vectors of the tensor, the leading one, a shift that brings it to the top,
+and a comparison that rounds the exponent.
 """
 
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
@@ -75,19 +75,14 @@ class ExponentPipeline(Pipeline):
         found = registered(m, maximum, "found")
 
         # With its leading one shifted to the top, every maximum is compared with one constant.
-        moved = Signal(width)
-        above = Signal()
+        moved = registered(m, (found << (width - 1 - leading).as_unsigned())[:width], "moved")
         threshold = 1 << (width - 1) if config.ceil else _root(1 << (2 * width - 1))
+        exponent = registered(m, leading, "leading_taken") + (moved > threshold)
         m.d.comb += [
-            moved.eq(found << (width - 1 - leading).as_unsigned()),
-            above.eq(moved > threshold),
-        ]
-        exponent = registered(m, (leading + above)[: len(leading)], "exponent")
-        m.d.comb += [
-            self.result.valid.eq(registered(m, ends, "valid", 3, reset_less=False)),
-            self.result.payload.maximum.eq(registered(m, found, "maximum_out")),
-            self.result.payload.exponent.eq(exponent),
-            self.result.payload.zero.eq(registered(m, found == 0, "zero")),
+            self.result.valid.eq(registered(m, ends, "valid", 4, reset_less=False)),
+            self.result.payload.maximum.eq(registered(m, found, "maximum_out", 2)),
+            self.result.payload.exponent.eq(registered(m, exponent[: len(leading)], "exponent")),
+            self.result.payload.zero.eq(registered(m, moved == 0, "zero")),
         ]
         return m
 
@@ -118,7 +113,7 @@ class ShiftExponent(Streamed):
     >>> from golden import ShiftExponentConfig
     >>> shift = ShiftExponent(ShiftExponentConfig(width=24, lanes=8))
     >>> print(shift.o.payload.shape()["exponent"].shape, shift.config.latency)
-    range(0, 24) 9
+    range(0, 24) 10
     """
 
     def __init__(self, config: ShiftExponentConfig):

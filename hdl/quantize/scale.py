@@ -1,5 +1,7 @@
 """Arithmetic that the quantizers share."""
 
+from typing import NamedTuple
+
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 
 from hdl.delay import registered
@@ -10,12 +12,75 @@ def largest_code(bits: int) -> int:
     return (1 << (bits - 1)) - 1
 
 
-def scaled(
-    m: Module, value: Value, word: Value | None, shift: Value, most_left: int, lane: int
-) -> tuple[Value, Value]:
-    """Compute |value| / 2^(shift - most_left), rounded. Four pipeline stages.
+class Shift(NamedTuple):
+    """How far values are shifted, for `scaled`: registers of its first stages, for all lanes.
 
-    The magnitude is rounded as `hdl.rounder` does: an addend, then a shift.
+    Parameters
+    ----------
+    dropped
+        Number of bits to drop, 0 or more.
+    missing
+        Number of these below a random word; a clock before `dropped`.
+    most_dropped, most_left
+        Maximum number of bits to drop and to append.
+    late
+        Number of bits to drop, plus `most_left`, of the last stage: below `most_left`, bits are
+        appended.
+    """
+
+    dropped: Value
+    missing: Value
+    most_dropped: int
+    most_left: int
+    late: Value
+
+
+def shift_of(
+    m: Module, exponent: Value, rate: Value, most_dropped: int, most_left: int, word: int
+) -> Shift:
+    """Return a shift by `exponent` - `rate` bits for values of the same clock.
+
+    Parameters
+    ----------
+    m
+        Module that gets the registers.
+    exponent
+        Unsigned exponent.
+    rate
+        Signed or unsigned value.
+    most_dropped, most_left
+        Maximum and negated minimum of the difference.
+    word
+        Bits of the random words; 0 without.
+    """
+    difference = exponent - rate
+    taken = Signal(range(most_dropped + 1), name="dropped")
+    below = Signal(range(max(most_dropped - word, 0) + 1), name="missing")
+    m.d.comb += taken.eq(Mux(difference < 0, 0, difference))
+    if word:
+        # Only the bits above the zeros of `word` need a subtraction.
+        zeros = (word & -word).bit_length() - 1
+        rest = Cat(taken[:zeros], (taken[zeros:] - (word >> zeros))[: len(taken) - zeros])
+        m.d.comb += below.eq(Mux(taken >= word, rest, 0))
+    late = registered(m, difference, "difference")
+    shift = Signal(range(most_dropped + most_left + 1), name="shift")
+    m.d.comb += shift.eq(late + most_left)
+    return Shift(
+        registered(m, taken, "dropped_taken"),
+        below,
+        most_dropped,
+        most_left,
+        registered(m, shift, "shift_late"),
+    )
+
+
+def scaled(
+    m: Module, value: Value, word: Value | None, shift: Shift, lane: int
+) -> tuple[Value, Value]:
+    """Compute |value| / 2^(number of bits to drop), rounded. Four pipeline stages.
+
+    The magnitude is rounded as `hdl.rounder` does: an addend, then a shift. Each lane has registers
+    of its own for the numbers of bits, as they drive many multiplexers.
 
     Parameters
     ----------
@@ -26,10 +91,7 @@ def scaled(
     word
         Random word for stochastic rounding; None rounds to nearest, ties to even.
     shift
-        Number of bits to drop, plus `most_left`, so that it is unsigned: below `most_left`, bits
-        are appended instead.
-    most_left
-        Maximum number of bits to append.
+        Number of bits to drop or to append.
     lane
         Number of the lane, for names.
 
@@ -40,35 +102,28 @@ def scaled(
     negative : Value
         Sign of `value`, delayed as the magnitude is.
     """
-    # Stage 1: registers of the operands.
-    value = registered(m, value, f"value_{lane}")
-    shift = registered(m, shift, f"shift_{lane}")
-    most_dropped = (1 << len(shift)) - 1 - most_left
-    dropped = Signal(range(most_dropped + 1), name=f"dropped_{lane}")
-    m.d.comb += dropped.eq(Mux(shift > most_left, shift - most_left, 0))
+    dropped, most_dropped = shift.dropped, shift.most_dropped
+    # Stage 1: magnitude.
+    magnitude = registered(m, Mux(value[-1], -value, value)[: len(value)], f"magnitude_{lane}")
+    negative = registered(m, value[-1], f"sign_{lane}")
 
-    # Stage 2: magnitude and addend.
-    magnitude = Signal(len(value), name=f"magnitude_{lane}")
-    m.d.comb += magnitude.eq(Mux(value[-1], -value, value))
+    # Stage 2: addend. Bit k of a mask is set if more than k bits are dropped.
     if word is None:
-        under_half = (C(1) << dropped)[1:] - (dropped != 0)
-        addend = under_half + (((magnitude >> dropped) & (dropped != 0))[0])
+        addend: Value = Cat(dropped > k + 1 for k in range(most_dropped - 1))
+        odd: Value = ((magnitude >> dropped) & (dropped != 0))[0]
     else:
         word = registered(m, word, f"word_{lane}")
-        masked = word & ((C(1) << dropped) - 1)[: len(word)]
-        missing = Signal(range(max(most_dropped - len(word), 0) + 1), name=f"missing_{lane}")
-        with m.If(dropped > len(word)):
-            m.d.comb += missing.eq(dropped - len(word))
+        masked = word & Cat(dropped > k for k in range(len(word)))
+        missing = registered(m, shift.missing, f"missing_{lane}", keep=True)
         addend = (Cat(C(1, 1), masked) << missing)[1:]
+        odd = C(0, 1)
     addend = registered(m, addend[:most_dropped], f"addend_{lane}")
+    odd = registered(m, odd, f"odd_{lane}") if word is None else odd
+    taken = registered(m, magnitude, f"magnitude_taken_{lane}")
 
-    # Stages 3 and 4: sum and shift.
-    total = registered(
-        m, registered(m, magnitude, f"magnitude_taken_{lane}") + addend, f"total_{lane}"
-    )
-    quotient = registered(
-        m,
-        Cat(C(0, most_left), total) >> registered(m, shift, f"shift_late_{lane}", 2),
-        f"scaled_{lane}",
-    )
-    return quotient, registered(m, value[-1], f"negative_{lane}", 3)
+    # Stages 3 and 4: sum and shift. The odd bit is a carry into the sum.
+    total = taken + addend if word is not None else (Cat(C(1, 1), taken) + Cat(odd, addend))[1:]
+    total = registered(m, total, f"total_{lane}")
+    amount = registered(m, shift.late, f"shift_{lane}", keep=True)
+    quotient = registered(m, Cat(C(0, shift.most_left), total) >> amount, f"scaled_{lane}")
+    return quotient, registered(m, negative, f"negative_{lane}", 3)

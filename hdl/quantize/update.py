@@ -2,7 +2,7 @@
 subtraction. Six pipeline stages.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
@@ -10,11 +10,19 @@ from golden import check
 from golden.quantize import RATE_BITS, WeightUpdateConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
-from hdl.quantize.scale import scaled
+from hdl.quantize.scale import scaled, shift_of
 
 
 class UpdatePipeline(Pipeline):
-    """Q_G and the update without streams, six pipeline stages. Ports as in `WeightUpdate`."""
+    """Q_G and the update without streams, six pipeline stages. Ports as in `WeightUpdate`.
+
+    Parameters
+    ----------
+    config
+        Widths, saturation, lanes and generator.
+    weights_late
+        Clocks by which weights come after their gradients, at most 5.
+    """
 
     kind = "Pipeline"
 
@@ -22,7 +30,8 @@ class UpdatePipeline(Pipeline):
     zero: Signal
     rate: Signal
 
-    def __init__(self, config: WeightUpdateConfig):
+    def __init__(self, config: WeightUpdateConfig, weights_late: int = 0):
+        self.weights_late = weights_late
         weights = data.ArrayLayout(signed(config.bits), config.lanes)
         super().__init__(
             config,
@@ -47,26 +56,28 @@ class UpdatePipeline(Pipeline):
         )
 
         # exponent - rate is at least -7, so up to 7 bits can be appended.
+        exponent = Signal(range(config.width))
+        m.d.comb += exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent))
         most_left = (1 << (RATE_BITS - 1)) - 1
         most_dropped = config.width - 1 + (1 << (RATE_BITS - 1))
-        exponent = Signal(range(config.width))
-        shift = Signal(range(most_dropped + most_left + 1))
-        m.d.comb += [
-            exponent.eq(Mux(self.exponent >= config.width, config.width - 1, self.exponent)),
-            shift.eq(exponent + most_left - self.rate),
-        ]
+        word_bits = len(Value.cast(self.random[0]))
+        shift = shift_of(m, exponent, self.rate, most_dropped, most_left, word_bits)
+        wait = 5 - self.weights_late
         top = config.saturation
         far = top + (1 << (config.bits - 1))  # moves any code to the opposite limit
         for lane in range(config.lanes):
             gradient = self.operand.payload.gradient[lane]
             word = Value.cast(self.random[lane])
-            magnitude, negative = scaled(m, gradient, word, shift, most_left, lane)
+            magnitude, negative = scaled(m, gradient, word, shift, lane)
             moves = registered(m, (gradient != 0) & ~self.zero, f"moves_{lane}", 4)
             limited = Mux(magnitude > far, far, magnitude)[: far.bit_length()]
-            step = registered(m, Mux(moves, Mux(negative, -limited, limited), 0), f"step_{lane}")
-            weight = registered(m, self.operand.payload.weight[lane], f"weight_{lane}", 5)
-            updated = Signal(signed(len(step) + 1), name=f"updated_{lane}")
-            m.d.comb += updated.eq(weight - step)
+            step = registered(m, Mux(moves, limited, 0), f"step_{lane}")
+            weight = registered(m, self.operand.payload.weight[lane], f"weight_{lane}", wait)
+            updated = Signal(signed(len(step) + 2), name=f"updated_{lane}")
+            # weight + step, or weight - step as weight + ~step + 1, in one adder.
+            adds = registered(m, negative, f"adds_{lane}")
+            term = Cat(C(1, 1), step ^ (~adds).replicate(len(step)), ~adds).as_signed()
+            m.d.comb += updated.eq((Cat(~adds, weight).as_signed() + term)[1:].as_signed())
             clipped = Mux(updated > top, top, Mux(updated < -top, -top, updated))[: config.bits]
             m.d.comb += self.result.payload.weight[lane].eq(
                 registered(m, clipped.as_signed(), f"weight_out_{lane}")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_cores import random_images, small
 
 from golden.core.index import Index
 from golden.core.isa import Engine
@@ -14,34 +15,12 @@ from golden.core.lower import compiled
 from golden.core.lowering import Gradients
 from golden.core.program import Program
 from golden.core.schedule import schedule
-from golden.datasets import Dataset
-from golden.training import Bits, load, new_trainer
+from golden.training import Bits, new_trainer
 from golden.training.step.ops import OutputError
 from gradloom.core.check import differences
 from gradloom.core.machine import Machine, batch_of, matrices, sample_beats, weight_beats
 from gradloom.core.session import compare_steps
 from gradloom.sim import pauses
-
-
-def random_images(shape, classes, count=64, seed=0):
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (count, *shape), np.uint8)
-    labels = rng.integers(0, classes, count).astype(np.uint8)
-    return Dataset(
-        name="random images",
-        train_images=images,
-        train_labels=labels,
-        test_images=images[:8],
-        test_labels=labels[:8],
-        pixel_max=255,
-        classes=classes,
-    )
-
-
-def small(**changes):
-    recipe = load("digits-wage", ["network=9FC", "batch=6"])
-    return replace(recipe, **({"rows": 3, "columns": 4} | changes))
-
 
 #: Layers and sizes that divide by nothing, with all that WAGE has to choose.
 ODD = small(network="7FC-5FC", rows=4, columns=3, batch=5, error_rounding="stochastic")

@@ -1,7 +1,8 @@
 """Reads a module in Yosys's Verilog: names without escapes, declarations, statements, instances.
 
-Two attributes are kept: `keep`, on registers that tools must not merge with equal ones, and `BEL`,
-the place of an instance in the device.
+Three attributes are kept: `keep`, on registers that tools must not merge with equal ones; `BEL`,
+the place of an instance in the device; and `no_rw_check`, on memories of which no word is read in
+the clock in which it is written.
 """
 
 import re
@@ -81,6 +82,9 @@ def _read_statements(module: VerilogModule, lines: list[str]) -> None:
             _declare(module, match, line)
             if "keep" in attributes:
                 module.kept.add(match[3])
+            if "no_rw_check" in attributes:
+                name = match[3]
+                module.declarations[name] = f"(* no_rw_check *) {module.declarations[name]}"
             attributes = {}
             continue
         if match := re.match(r"  (?:wire|reg) \[-1:0\] (\w+)", line):

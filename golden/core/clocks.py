@@ -1,0 +1,82 @@
+"""What the clock counters of a core hold after a program, from its schedule."""
+
+from collections.abc import Iterable
+
+from golden.core.config import HANDOVER
+from golden.core.isa import Engine
+from golden.core.program import Program
+from golden.core.register import State
+from golden.core.schedule import Span
+
+#: Clocks from the last write of a program's last chunk until the core does not run any more.
+ENDING = 3
+#: Clocks from the last write before a deadlock until it is found: one more, in which a chunk would
+#: begin that waited for that write.
+DEADLOCK = ENDING + 1
+
+
+def running(spans: Iterable[Span]) -> int:
+    """Return for how many clocks a program runs, whose last chunk is one with a write."""
+    return max(span.done for span in spans) + ENDING
+
+
+def clocks(program: Program, spans: Iterable[Span]) -> dict[Engine, dict[State, int]]:
+    """Return how many clocks each engine is in each state, while a program runs.
+
+    An engine that waits for several others waits for the first one of them, in their order.
+
+    Parameters
+    ----------
+    program
+        The program.
+    spans
+        All of its chunks, in the order of `schedule`.
+
+    Examples
+    --------
+    >>> from golden.core.lower import compiled
+    >>> from golden.core.schedule import schedule
+    >>> from golden.training import load
+    >>> core = compiled(load("digits-wage"), (8, 8, 1), 10)
+    >>> spans = list(schedule(core.config, core.train, 2))
+    >>> found = clocks(core.train, spans)
+    >>> {sum(of_engine.values()) for of_engine in found.values()} == {running(spans)}
+    True
+    """
+    chunks = list(spans)
+    done: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    total = {engine: program.chunks(engine) for engine in Engine}
+    for span in chunks:
+        done[span.engine].append(span.done)
+    found = {engine: dict.fromkeys(State, 0) for engine in Engine}
+    ends = dict.fromkeys(Engine, 0)
+    for span in chunks:
+        states = found[span.engine]
+        states[State.FETCH] += span.free - ends[span.engine]
+        now = span.free
+        for engine, end in _waits(span, done, total):
+            if end > now:
+                states[State.waits(engine)] += end - now
+                now = end
+        states[State.FETCH] += span.start - now  # an update waits for an even clock
+        states[State.BUSY] += span.end - span.start
+        ends[span.engine] = span.end
+    for engine, end in ends.items():
+        found[engine][State.IDLE] += running(chunks) - end
+    return found
+
+
+def _waits(
+    span: Span, done: dict[Engine, list[int]], total: dict[Engine, int]
+) -> list[tuple[Engine, int]]:
+    """Return for which engines a chunk waits, in their order, and until which clock."""
+    found = []
+    for other, wait in zip(span.engine.others, span.task.instruction.waits, strict=True):
+        count = wait.count + wait.slope * span.chunk + span.step * total[other]
+        if wait.on and count > 0:
+            found.append((other, done[other][count - 1] + HANDOVER))
+    if span.chunk == 0 and span.task.settle:
+        earlier = [clock for clock in done[span.engine] if clock < span.start]
+        if earlier:
+            found.append((span.engine, earlier[-1] + HANDOVER))
+    return sorted(found)

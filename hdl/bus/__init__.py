@@ -1,0 +1,1 @@
+"""Buses: how the registers of a design are reached from outside."""

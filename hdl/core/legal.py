@@ -1,0 +1,123 @@
+"""Refusal of instructions that an engine cannot carry out, before they are taken."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.core.config import CoreConfig
+from golden.core.isa import INSTRUCTIONS, Engine, Function, Move, Opcode, Store, Target
+from golden.core.register import Fault
+from golden.core.registers import layers
+from hdl.core.fields import layout
+
+#: Bits of a fault's number.
+FAULT = 4
+
+
+class Legal(wiring.Component):
+    """Whether an engine carries out an instruction, without a register.
+
+    Parameters
+    ----------
+    config
+        The core.
+    engine
+        The engine.
+
+    Members
+    -------
+    instruction : In(instruction)
+        The instruction.
+    fault : Out(4)
+        Why it is refused, as `golden.core.register.Fault`; 0 if it is not.
+    """
+
+    instruction: data.View
+    fault: Signal
+
+    def __init__(self, config: CoreConfig, engine: Engine):
+        self.config = config
+        self.engine = engine
+        super().__init__(
+            {"instruction": In(layout(INSTRUCTIONS[engine])), "fault": Out(FAULT)},
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        checks = {Engine.ARRAY: self._product, Engine.VECTOR: self._pass}
+        wrong, beyond = checks.get(self.engine, self._move)(self.instruction)
+        m.d.comb += self.fault.eq(
+            Mux(
+                self.instruction.opcode != Opcode.RUN,
+                Fault.OPCODE,
+                Mux(
+                    Cat(wrong).any(),
+                    Fault.FIELD,
+                    Mux(Cat(beyond).any(), Fault.BOUND, Fault.NONE),
+                ),
+            )
+        )
+        return m
+
+    def _words(self, of: Value, names: Mapping[Target, Store] | Mapping[Store, Store]) -> Value:
+        """Return the words of each bank of a store that is named by a field."""
+        words: Value = C(0, 1)
+        for number, store in names.items():
+            words = Mux(of == number, self.config.words(store), words)
+        return words
+
+    def _layer(self, layer: Value) -> Value:
+        """Return whether the core has no such layer."""
+        return (layer == 0) | (layer > layers(self.config))
+
+    def _product(self, made: Any) -> tuple[list[Value], list[Value]]:
+        """Return what is wrong with a product, and which bounds are beyond a store."""
+        stores = {store: store for store in Store}
+        sides = ((made.a_from, made.a_end), (made.b_from, made.b_end))
+        wrong = [source > max(Store) for source, _ in sides]
+        wrong += [clip.on for clip in made.clips]
+        beyond = [end > self._words(source, stores) for source, end in sides]
+        return wrong, [*beyond, made.s_end > self.config.s_rows]
+
+    def _pass(self, made: Any) -> tuple[list[Value], list[Value]]:
+        config = self.config
+        pairs = {
+            Function.COPY: Target.OUT,
+            Function.ACTIVATE: Target.X,
+            Function.MAXIMUM: Target.NONE,
+            Function.ERROR: Target.E,
+            Function.UPDATE: Target.W,
+            Function.CLASSIFY: Target.NONE,
+        }
+        right = [(made.function == one) & (made.target == other) for one, other in pairs.items()]
+        banked = {Target.X: Store.X, Target.E: Store.E, Target.W: Store.W}
+        written = Cat(made.target == target for target in banked).any()
+        wrong = [
+            ~Cat(right).any(),
+            made.scalar >= config.scalars,
+            (made.target == Target.W) & self._layer(made.layer),
+        ]
+        beyond = [
+            made.s_end > config.s_rows,
+            made.k_end > config.k_rows,
+            written & (made.to_end > self._words(made.target, banked)),
+        ]
+        return wrong, beyond
+
+    def _move(self, made: Any) -> tuple[list[Value], list[Value]]:
+        config = self.config
+        other = Move.SAMPLES if self.engine is Engine.IN else Move.SCORES
+        weights = made.move == Move.WEIGHTS
+        wrong = [~weights & (made.move != other), weights & self._layer(made.layer)]
+        beyond = [weights & (made.end > config.w_words)]
+        if other is Move.SAMPLES:
+            samples = made.move == other
+            # The count is stored less one.
+            beyond += [
+                samples & (made.end > config.x_words),
+                samples & (made.loops[0].count >= config.labels),
+            ]
+        return wrong, beyond
