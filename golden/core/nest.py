@@ -168,6 +168,29 @@ def bounds(instruction: ArrayInstruction, tile: Sequence[int]) -> tuple[tuple[in
     return tuple(found)
 
 
+def padding(rows: int, clocks: int, idle: int) -> int:
+    """Return the clocks before a tile's first term.
+
+    With them its last term is as many clocks after the last one of any other tile as the array has
+    rows, which leave one by one.
+
+    Parameters
+    ----------
+    rows
+        Rows of the array.
+    clocks
+        Clocks of the tile from its first term on.
+    idle
+        Those of them that are behind its last term.
+
+    Examples
+    --------
+    >>> padding(8, 20, 0), padding(8, 5, 2)
+    (0, 5)
+    """
+    return max(rows - (clocks - idle), 0)
+
+
 def clocks_of(instruction: ArrayInstruction, tile: Sequence[int], rows: int) -> tuple[int, int]:
     """Return the clocks of a tile from its first term on, and those before it.
 
@@ -177,8 +200,9 @@ def clocks_of(instruction: ArrayInstruction, tile: Sequence[int], rows: int) -> 
     inner = found[-1][1]
     every = prod(end - first for first, end in found[:-1]) * max(inner, LEAST_RUN)
     if any(end <= first for first, end in found):
-        every = LEAST_RUN
-    return every, max(rows - every, 0) if is_clipped(instruction) else instruction.pad
+        inner, every = 1, LEAST_RUN
+    idle = max(LEAST_RUN - inner, 0)
+    return every, padding(rows, every, idle) if is_clipped(instruction) else instruction.pad
 
 
 @dataclass(frozen=True)
@@ -526,5 +550,5 @@ def some_product(rng: np.random.Generator, config: ProductNestConfig) -> ArrayIn
         rows=last(),
         columns=last(),
     )
-    taken, _ = clocks_of(made, (0,) * TILE_LOOPS, config.rows)
-    return replace(made, pad=max(config.rows - taken, 0))
+    every = prod(sizes[:-1]) * max(inner, LEAST_RUN)
+    return replace(made, pad=padding(config.rows, every, max(LEAST_RUN - inner, 0)))

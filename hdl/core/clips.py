@@ -21,8 +21,9 @@ from hdl.delay import registered
 
 #: Number of clipped loops: the second and the third loop over terms.
 CLIPPED = 2
-#: Bits of a bound at any place, and of a number of clocks that may be less than the array's rows.
-BOUND, SHORT = 25, 8
+#: Bits of a bound at any place; of a number of clocks that may be less than the array's rows, and
+#: some more.
+BOUND, SHORT = 25, 9
 #: Bits of the bounds of an instruction.
 GIVEN = 16
 
@@ -318,15 +319,21 @@ class _Tile:
         self.clocks.append(clocks)
 
     def show(self, instruction: Any) -> None:
-        """Make the registers. Where no loop is clipped, the instruction has the padding."""
+        """Make the registers. Where no loop is clipped, the instruction has the padding.
+
+        The last term is as many clocks after the one before as the array has rows, or more.
+        """
         m, shown = self.m, self.shown
         empty = Signal(name=f"{self.name}_empty")
         clocks = Signal(SHORT, name=f"{self.name}_taken")
         pad = Signal(SHORT, name=f"{self.name}_pad", reset_less=True)
         every = _short(m, self.clocks[0] * self.clocks[1], f"{self.name}_clocks")
+        # Clocks of the last run behind its last term.
+        inner = instruction.terms[TERM_LOOPS - 1].count + 1
+        idle = _short(m, Mux(inner < LEAST_RUN, LEAST_RUN - inner, 0), f"{self.name}_idle")
         m.d.comb += [
             empty.eq(Cat(self.empty).any()),
-            clocks.eq(Mux(empty, LEAST_RUN, every)),
+            clocks.eq(Mux(empty, 1, every - idle)),
             shown.empty.eq(empty),
             shown.gap.eq(self.gap),
             shown.pad.eq(
