@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from golden.core.program import Program
 from golden.datasets import Dataset
 from golden.training import load
 
@@ -26,3 +27,13 @@ def random_images(shape, classes, count=64, seed=0):
 def small(**changes):
     recipe = load("digits-wage", ["network=9FC", "batch=6"])
     return replace(recipe, **({"rows": 3, "columns": 4} | changes))
+
+
+def changed(program, engine, number, **changes):
+    """A program with one instruction changed; its chunks and meaning stay."""
+    tasks = list(program.tasks)
+    of_engine = list(tasks[engine])
+    task = of_engine[number]
+    of_engine[number] = replace(task, instruction=replace(task.instruction, **changes))
+    tasks[engine] = tuple(of_engine)
+    return Program(name=program.name, tasks=tuple(tasks))

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable
 
-from golden.core.config import HANDOVER
+from golden.core.config import HANDOVER, CoreConfig
 from golden.core.isa import Engine
 from golden.core.program import Program
 from golden.core.register import State
-from golden.core.schedule import Span
+from golden.core.schedule import Span, schedule
 
 #: Clocks from the last write of a program's last chunk until the core does not run any more.
 ENDING = 3
-#: Clocks from the last write before a deadlock until it is found: one more, in which a chunk would
-#: begin that waited for that write.
-DEADLOCK = ENDING + 1
 
 
 def running(spans: Iterable[Span]) -> int:
@@ -64,6 +61,38 @@ def clocks(program: Program, spans: Iterable[Span]) -> dict[Engine, dict[State, 
     for engine, end in ends.items():
         found[engine][State.IDLE] += running(chunks) - end
     return found
+
+
+def deadlock(config: CoreConfig, program: Program, steps: int) -> int | None:
+    """Return the clock in which a core shows that a program's engines wait for each other.
+
+    All of them are free and have their next instruction; and a clock has passed in which a chunk
+    would begin that waits for the last write.
+
+    Parameters
+    ----------
+    config, program, steps
+        See `schedule`.
+
+    Returns
+    -------
+    int or None
+        The clock; None if the engines do not wait for each other.
+    """
+    # When each engine is free for its next chunk, and has its next instruction.
+    free = {engine: config.fetch(engine) for engine in Engine if program[engine]}
+    fetched = dict(free)
+    found = 0
+    try:
+        for span in schedule(config, program, steps):
+            if span.chunk == 0:
+                fetched[span.engine] = span.start + config.fetch(span.engine)
+            ends = span.chunk + 1 == len(span.task.chunks)
+            free[span.engine] = max(span.end, fetched[span.engine]) if ends else span.end
+            found = max(found, span.done + ENDING + 1)
+    except RuntimeError:
+        return max(found, *(clock + ENDING - 1 for clock in free.values()))
+    return None
 
 
 def _waits(

@@ -67,6 +67,20 @@ class Words:
         address, bank = np.divmod(self.base + rows * self.pitch + columns, self.banks)
         return bank, address
 
+    def coordinates(self, bank: int, address: int) -> tuple[int, int] | None:
+        """Return row and column of the value that a word is; None if there is none.
+
+        Examples
+        --------
+        >>> words = Words(store=Store.W, banks=8, base=0, pitch=17, rows=128, columns=10)
+        >>> bank, address = words.places(5, 7)
+        >>> words.coordinates(bank, address), words.coordinates(bank, address + 1)
+        ((5, 7), None)
+        """
+        row, column = divmod(int(address) * self.banks + int(bank) - self.base, self.pitch)
+        there = 0 <= row < self.rows and column < self.columns
+        return (row, column) if there else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
@@ -104,6 +118,18 @@ class Rows:
             part, within = np.divmod(rows, self.part)
             rows = part % self.ring * self.part + within
         return np.asarray(self.base + block * self.pitch + rows)
+
+    def coordinates(self, place: int) -> list[tuple[int, int]]:
+        """Return matrix rows and column blocks that a row of the store holds; of a ring several.
+
+        Examples
+        --------
+        >>> Rows(base=10, pitch=4, rows=4, blocks=2).coordinates(15)
+        [(1, 1)]
+        """
+        row, block = np.indices((self.rows, self.blocks))
+        found = np.argwhere(self.places(row, block) == place)
+        return [(int(one), int(other)) for one, other in found]
 
     @property
     def parts(self) -> int:

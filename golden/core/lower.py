@@ -30,6 +30,8 @@ class Compiled:
         Where its words are.
     gradients
         What becomes of each layer's gradient.
+    scores
+        Whether a training step carries out its scores.
     train
         A training step.
     infer
@@ -46,6 +48,7 @@ class Compiled:
     config: CoreConfig
     layout: Layout
     gradients: tuple[Gradients, ...]
+    scores: bool
     train: Program
     infer: Program
     test: Program
@@ -86,6 +89,7 @@ def compiled(
     *,
     inputs: int = 1,
     gradients: Gradients | Sequence[Gradients] = Gradients.STORED,
+    scores: bool = False,
 ) -> Compiled:
     """Return a network on a core that just holds it.
 
@@ -101,6 +105,9 @@ def compiled(
         Buffers for the samples of a step, 1 or 2.
     gradients
         What becomes of the gradients: of all layers, or of each.
+    scores
+        Whether a training step carries out the scores of its samples, from before the update, as
+        the program for inference does.
 
     Raises
     ------
@@ -121,7 +128,7 @@ def compiled(
     if isinstance(gradients, Gradients):
         gradients = [gradients] * len(layers)
     placed = layout(layers, recipe.batch, recipe.rows, recipe.columns, inputs)
-    lowering = Lowering(recipe, layers, placed, tuple(gradients))
+    lowering = Lowering(recipe, layers, placed, tuple(gradients), scores)
     operations = plan(recipe, shape, classes)
     programs, s_rows = [], 1
     for name, drafts in (
@@ -171,6 +178,7 @@ def compiled(
         config=config,
         layout=placed,
         gradients=tuple(gradients),
+        scores=scores,
         train=train,
         infer=infer,
         test=test,

@@ -67,7 +67,7 @@ class Lowering:
 
     Parameters
     ----------
-    recipe, layers, placed, gradients
+    recipe, layers, placed, gradients, scores
         See `compiled`.
     """
 
@@ -77,11 +77,13 @@ class Lowering:
         layers: tuple[Stage, ...],
         placed: Layout,
         gradients: tuple[Gradients, ...],
+        scores: bool = False,
     ):
         self.recipe = recipe
         self.layers = layers
         self.layout = placed
         self.gradients = gradients
+        self.scores = scores
         self.size = recipe.rows, recipe.columns
 
     @property
@@ -310,6 +312,8 @@ class Lowering:
                 # What is subtracted or masked before the maximum is so again before Q_E.
                 errors[op.layer] = self._error((*difference[:-1], op), product)
                 passes.append(errors[op.layer])
+                if self.scores and op.layer == len(self.layers):  # the errors come first
+                    self._carry_out(product, lists)
             elif isinstance(op, WageUpdate):
                 update = self._update(op, product)
                 passes.append(update)
@@ -396,27 +400,29 @@ class Lowering:
         products, passes = lists[Engine.ARRAY], lists[Engine.VECTOR]
         lists[Engine.IN].append(self._samples(products))
         scores = function is Function.COPY
-        what = Pass(
-            function=function,
-            target=Target.OUT if scores else Target.NONE,
-            chunks=Chunks.ROWS if scores else Chunks.ONE,
-        )
-        passes.append(
-            self._pass("scores" if scores else "classify", products[-1].operations, what, product)
-        )
         samples = lists[Engine.IN][0]
-        if not scores:  # the labels are read last
+        if scores:
+            self._carry_out(product, lists)
+        else:
+            what = Pass(function=function, target=Target.NONE, chunks=Chunks.ONE)
+            passes.append(self._pass("classify", product.operations, what, product))
+            # The labels are read last.
             samples.waits.append(After(draft=passes[-1], back=samples.waits[0].back))
         products[0].waits.append(After(draft=samples))
         # The sums of the step before are read before others take their place.
         products[0].waits.append(After(draft=passes[-1], back=1))
-        if scores:
-            words = replace(self.layout.e[-1], columns=self.layers[-1].outputs)
-            number, beat = len(self.layers), self.recipe.columns
-            out = move("scores", number, Engine.OUT, Move.SCORES, words, beat)
-            out.waits.append(After(draft=passes[-1], count=1, slope=1))
-            lists[Engine.OUT].append(out)
         return lists
+
+    def _carry_out(self, product: Draft, lists: Lists) -> None:
+        """Append the pass and the move that carry out the sums of the last layer, the scores."""
+        what = Pass(function=Function.COPY, target=Target.OUT, chunks=Chunks.ROWS)
+        scores = self._pass("scores", product.operations, what, product)
+        lists[Engine.VECTOR].append(scores)
+        words = replace(self.layout.e[-1], columns=self.layers[-1].outputs)
+        number, beat = len(self.layers), self.recipe.columns
+        out = move("scores", number, Engine.OUT, Move.SCORES, words, beat)
+        out.waits.append(After(draft=scores, count=1, slope=1))
+        lists[Engine.OUT].append(out)
 
     def weights(self, engine: Engine) -> Lists:
         """Return the drafts that carry all weights."""

@@ -4,6 +4,7 @@ from gradloom.cli import (  # noqa: F401
     build,
     compare,
     core,
+    core_compare,
     data,
     generate,
     mutate,

@@ -1,16 +1,14 @@
-"""`gradloom compare core` and `gradloom estimate core`: a network on the training core."""
+"""`gradloom estimate core`, and the options of all commands for a network on the training core."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradloom.cli.base import bar, cli
+from gradloom.cli.base import cli
 from gradloom.cli.build import OPTIONS, build_group, run_build
-from gradloom.cli.compare import compare_group
 from gradloom.cli.train import DATA, SETTINGS
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ _NETWORK = (
 )
 
 
-def _of_network(command: Callable[..., None]) -> Callable[..., None]:
+def of_network(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the recipe and the options of a network on the core (decorator)."""
     for option in reversed(_NETWORK):
         command = option(command)
@@ -91,7 +89,7 @@ def _dataset(data: Path | None, image: str | None, classes: int | None) -> "Data
     )
 
 
-def _network(
+def network_of(
     recipe: str,
     data: Path | None,
     image: str | None,
@@ -117,78 +115,6 @@ def _network(
     return made, dataset
 
 
-@compare_group.command(
-    name="core",
-    help=(
-        "Compare training steps of RECIPE on the simulated core with the golden trainer's.\n\n"
-        "Every write into every store is compared: its clock, bank, address and value."
-    ),
-    short_help="Compare training steps on the core with the golden trainer's.",
-)
-@_of_network
-@click.option(
-    "--steps", type=click.IntRange(1), default=10, show_default=True, help="Number of steps."
-)
-@click.option(
-    "--stalls",
-    type=click.IntRange(0),
-    metavar="SEED",
-    help="Let the input and the output stream wait at random.",
-)
-@click.option(
-    "--simulator",
-    type=click.Choice(["pysim", "cxxrtl"]),
-    default="cxxrtl",
-    show_default=True,
-    help="Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def compare_core(
-    recipe: str,
-    steps: int,
-    stalls: int | None,
-    simulator: str,
-    as_json: bool,
-    **given: Any,
-) -> None:
-    """The command `gradloom compare core`."""
-    from gradloom.core.session import compare_steps
-    from gradloom.sim import pauses
-
-    network, dataset = _network(recipe, **given)
-    idle: dict[str, Any] = {}
-    if stalls is not None:
-        idle = {"gaps": pauses(0.3, stalls), "stalls": pauses(0.3, stalls + 1)}
-    with bar() as progress:
-        task = progress.add_task(f"core {recipe}", total=steps)
-        result = compare_steps(
-            network,
-            dataset,
-            steps,
-            simulator=simulator,  # type: ignore[arg-type]
-            progress=lambda done: progress.update(task, completed=done),
-            **idle,
-        )
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "recipe": recipe,
-                    "simulator": simulator,
-                    "steps": result.steps,
-                    "clocks": result.clocks,
-                    "writes": result.writes,
-                    "chunks": result.chunks,
-                    "differences": [str(each) for each in result.differences],
-                }
-            )
-        )
-    else:
-        click.echo(f"core {recipe}: {result.report()}")
-    if not result:
-        sys.exit(1)
-
-
 @cli.group(
     name="estimate",
     help="Estimate clocks and memory before any synthesis.",
@@ -203,7 +129,7 @@ def estimate_group() -> None:
     help="Estimate the training core of RECIPE: clocks of a step, use of the array, memory.",
     short_help="Estimate a network's training core.",
 )
-@_of_network
+@of_network
 @click.option(
     "--clock",
     type=click.FloatRange(0, min_open=True),
@@ -235,7 +161,7 @@ def estimate_core(
     from gradloom.core.estimate import estimate
 
     fitted = find(target) if target else None
-    network, _ = _network(recipe, **given, target=fitted)
+    network, _ = network_of(recipe, **given, target=fitted)
     found = estimate(network, clock, fitted)
     if timeline is not None:
         from golden.core.schedule import schedule
@@ -257,7 +183,7 @@ def estimate_core(
     short_help="The training core of a network.",
     params=list(OPTIONS),
 )
-@_of_network
+@of_network
 def build_core(recipe: str, **given: Any) -> None:
     """The command `gradloom build core`."""
     from gradloom.core.build import CoreDesign, training
@@ -265,7 +191,7 @@ def build_core(recipe: str, **given: Any) -> None:
     options = {option.name: given.pop(option.name) for option in OPTIONS if option.name}
 
     def configure(target: "Target") -> tuple[Any, dict[str, Any]]:
-        network, _ = _network(recipe, **given, target=target)
+        network, _ = network_of(recipe, **given, target=target)
         return network.config, {"training": training(network)}
 
     run_build(CoreDesign(), configure, **options)

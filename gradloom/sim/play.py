@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from golden import check
 from golden.port import Port, checked
 from golden.twin import Trace
-from gradloom.sim.environment import Layout, Memory, Numbers, Part
+from gradloom.sim.environment import Layout, Memory, Numbers, Part, Source
 from gradloom.sim.packing import Packing
 from gradloom.sim.simulation import Progress, Simulation, State, Surrounded
 
@@ -94,7 +94,7 @@ class Environment:
             check.instance("a part", part, Part)
         self.simulation = simulation
         self.parts = parts
-        layout = Layout(simulation.packed_inputs, simulation.packed_outputs)
+        self._layout = layout = Layout(simulation.packed_inputs, simulation.packed_outputs)
         numbers: Numbers = [len(parts)]
         for part in parts:
             numbers += [part.kind, *part.text(layout)]
@@ -114,6 +114,11 @@ class Environment:
             part.name: (number, part.data(layout))
             for number, part in enumerate(parts)
             if isinstance(part, Memory)
+        }
+        self._sources = {
+            part.name: (number, part)
+            for number, part in enumerate(parts)
+            if isinstance(part, Source)
         }
 
     def initial(self) -> EnvironmentState:
@@ -200,6 +205,54 @@ class Environment:
             },
             all(state.surroundings.done(number) for number in range(len(self.parts))),
         )
+
+    def send(self, state: EnvironmentState, stream: str, beats: Mapping[str, ArrayLike]) -> None:
+        """Give a source further beats, from a state on. So a run of any length needs little memory.
+
+        Parameters
+        ----------
+        state
+            The state that is advanced next.
+        stream
+            Name of the source's stream.
+        beats
+            See `Source`.
+
+        Raises
+        ------
+        ValueError
+            There is no source of this name, or the beats do not fit its ports.
+
+        Examples
+        --------
+        >>> import numpy as np, golden, hdl
+        >>> from gradloom import prepare
+        >>> from gradloom.sim import Environment, Sink, Source, Watch
+        >>> environment = Environment(
+        ...     prepare(hdl.WeightQuantizer(golden.WeightQuantizerConfig())),
+        ...     Source(stream="i", beats={"data": [[100]]}),
+        ...     Sink(stream="o"),
+        ...     Watch(name="results", when=("o_valid", "o_ready"), data=("o_data",)),
+        ... )
+        >>> state, first = environment.advance(environment.initial(), 20)
+        >>> environment.send(state, "i", {"data": [[-3], [-100]]})
+        >>> state, second = environment.advance(state, 20)
+        >>> second.done, second.events["results"]["o_data"].tolist()
+        (True, [[0], [-1]])
+        """
+        if stream not in self._sources:
+            known = ", ".join(self._sources) or "none"
+            raise ValueError(f"there is no source {stream}; there is {known}")
+        number, source = self._sources[stream]
+        state.surroundings.send(number, source.rows(self._layout, beats))
+
+    def begun_again(self, state: EnvironmentState) -> EnvironmentState:
+        """Return the design of a state with all parts as at the beginning, at clock 0 of theirs.
+
+        Beats that a source has not sent are gone. The state that is given cannot be used any more.
+        """
+        surroundings = self.simulation.surround(self._text, self._names)
+        return EnvironmentState(state.simulation, surroundings)
 
     def words(self, state: EnvironmentState, name: str) -> NDArray[np.int64]:
         """Return the contents of a memory, given the name of its stream of requests.

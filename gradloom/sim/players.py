@@ -1,4 +1,4 @@
-"""Parts of an environment in Python, clock by clock. environment.h is the same in C++."""
+"""Parts of an environment in Python, clock by clock. environment.cc is the same in C++."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -118,6 +118,12 @@ class SourcePlayer(Player):
 
     def done(self) -> bool:
         return self.at == self.count
+
+    def send(self, rows: NDArray[np.uint32]) -> None:
+        """Take further beats. Those that were taken are forgotten."""
+        del self.beats[: self.at * len(self.payload)]
+        self.beats += rows.reshape(-1).tolist()
+        self.at, self.count = 0, self.count - self.at + len(rows)
 
 
 class SinkPlayer(Player):
@@ -314,6 +320,12 @@ class Surroundings:
     def words(self, part: int) -> NDArray[np.uint32]:
         """Return the words of a memory."""
         return np.array(self._players[part].words, np.uint32)
+
+    def send(self, part: int, rows: NDArray[np.uint32]) -> None:
+        """Give a source further beats, one row of words each."""
+        source = self._players[part]
+        assert isinstance(source, SourcePlayer)
+        source.send(rows)
 
     def done(self, part: int) -> bool:
         """Return whether a part is done."""

@@ -57,6 +57,9 @@ class Surrounded(Protocol):
     def words(self, part: int) -> NDArray[np.uint32]:
         """Return the words of a memory."""
 
+    def send(self, part: int, rows: Rows) -> None:
+        """Give a source further beats, one row of words each."""
+
     def done(self, part: int) -> bool:
         """Return whether a part is done."""
 

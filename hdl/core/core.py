@@ -85,6 +85,7 @@ class Core(wiring.Component):
             for engine in Engine
         }
         self.control = Control()
+        self.undefined = Undefined(config)
         super().__init__(
             {
                 "i": In(stream.Signature(self.move_in.i.payload.shape())),
@@ -279,7 +280,7 @@ class Core(wiring.Component):
         ]
 
         # A reset keeps account of what it leaves behind.
-        m.submodules.undefined = undefined = Undefined(self.config)
+        m.submodules.undefined = undefined = self.undefined
         m.d.comb += [
             undefined.reset.eq(soft),
             undefined.update_begins.eq(passes.update_begins),

@@ -184,6 +184,7 @@ class Fetch(wiring.Component):
 
         # Which instruction comes next.
         at_last, within, last_step = Signal(), Signal(), Signal()
+        following = Signal(STEPS, init=1)  # the step after this one
         bases = [Signal(COUNT, name=f"base_{k}") for k in range(3)]
         m.d.comb += [
             at_last.eq(self.next_at == self.last),
@@ -193,7 +194,7 @@ class Fetch(wiring.Component):
         ]
         m.d.sync += [
             within.eq(self.used & (self.step != self.limit)),
-            last_step.eq(self.step + 1 == self.limit),
+            last_step.eq(following == self.limit),
         ]
         with m.If(self.start):
             m.d.sync += [
@@ -203,6 +204,7 @@ class Fetch(wiring.Component):
                 self.next_at.eq(self.first),
                 place.eq(0),
                 self.step.eq(0),
+                following.eq(1),
                 self.begun.eq(0),
                 *(base.eq(0) for base in bases),
             ]
@@ -220,7 +222,8 @@ class Fetch(wiring.Component):
                     within.eq(self.used & ~last_step),
                     address.eq(self.first),
                     self.next_at.eq(self.first),
-                    self.step.eq(self.step + 1),
+                    self.step.eq(following),
+                    following.eq(following + 1),
                     *(base.eq(base + total) for base, total in zip(bases, self.totals)),
                 ]
             with m.Else():
@@ -251,11 +254,14 @@ class Fetch(wiring.Component):
         m.d.sync += self.fault.eq(legal.fault)
         checked = registered(m, self.loaded, "checked", 2, reset_less=False)
         m.d.comb += self.refused.eq(checked & (self.fault != Fault.NONE))
-        halted = Signal()
-        m.d.comb += halted.eq(self.halt | (there & (self.fault != Fault.NONE)))
+        halted, bad = Signal(), Signal()
+        m.d.sync += bad.eq(self.fault != Fault.NONE)
+        m.d.comb += halted.eq(self.halt | (there & bad))
 
         # Waits. A count passes a limit if their difference modulo 2^16 is below 2^15.
         first_pass, next_pass = [], []
+        passed_all: list[Value] = []  # of these three, as they will be
+        further_all: list[tuple[Value, Value, Value]] = []
         for k in range(3):
             wait = commands.next.waits[k]
             limit = Signal(COUNT, name=f"limit_{k}", reset_less=True)
@@ -267,7 +273,8 @@ class Fetch(wiring.Component):
                 third.eq(second + wait.slope),
             ]
             passed = Signal(name=f"passed_{k}")
-            m.d.sync += passed.eq(~wait.on | ~(self.counts[k] - limit)[COUNT - 1])
+            passed_all.append(~wait.on | ~(self.counts[k] - limit)[COUNT - 1])
+            m.d.sync += passed.eq(passed_all[-1])
             first_pass.append(passed)
 
             # Of the running instruction: the next chunk and the one after it.
@@ -283,21 +290,24 @@ class Fetch(wiring.Component):
             at_second, at_two, at_one = (
                 ~(self.counts[k] - limit)[COUNT - 1] for limit in (second, two, one)
             )
+            further_all.append((~wait.on | at_second, ~on | at_two, ~on | at_one))
             further = Signal(name=f"further_{k}")
-            with m.If(commands.takes):
-                m.d.sync += further.eq(~wait.on | at_second)
-            with m.Elif(commands.begins):
-                m.d.sync += further.eq(~on | at_two)
-            with m.Else():
-                m.d.sync += further.eq(~on | at_one)
+            m.d.sync += further.eq(_latest(commands, further_all[-1]))
             next_pass.append(further)
         settles: Any = commands.next.settle if self.engine is Engine.VECTOR else C(0, 1)
         settled = Signal()
         m.d.sync += settled.eq(self.settled)
         own = ~settles | settled
+        # Of all three waits at once.
+        firsts, furthers = Signal(), Signal()
+        together = [Cat(each).all() for each in zip(*further_all)]
+        m.d.sync += [
+            firsts.eq(Cat(passed_all).all() & (~settles | self.settled)),
+            furthers.eq(_latest(commands, together)),
+        ]
         m.d.comb += [
-            commands.ready.eq(there & within & ~halted & Cat(first_pass).all() & own),
-            commands.passes.eq(~halted & Cat(next_pass).all()),
+            commands.ready.eq(there & within & firsts & ~halted),
+            commands.passes.eq(furthers & ~halted),
         ]
         self._state(m, there, halted, first_pass, next_pass, own)
         return m
@@ -341,3 +351,11 @@ class Fetch(wiring.Component):
         m.d.comb += self.stuck.eq(
             (asks & halted) | ((state != State.BUSY) & (state != State.FETCH))
         )
+
+
+def _latest(commands: Any, choices: Sequence[Value]) -> Value:
+    """Return the first choice if an instruction is taken, the second if a chunk begins, or the
+    third one.
+    """
+    first, second, third = choices
+    return Mux(commands.takes, first, Mux(commands.begins, second, third))

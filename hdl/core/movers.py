@@ -208,7 +208,9 @@ class MoveIn(CoreEngine):
         config = self.config
         m.submodules.nest = nest = MoveNest(config.banks, self.address)
         connect(m, flipped(self.commands), nest.commands)
-        samples = nest.now.move == Move.SAMPLES
+        samples = Signal()
+        with m.If(self.commands.wants):
+            m.d.sync += samples.eq(self.commands.next.move == Move.SAMPLES)
         labels = Signal()  # the next beat is a label
         accepted = Signal()
         row_ends, stream_ends = Signal(), Signal()
@@ -342,7 +344,9 @@ class MoveOut(CoreEngine):
         shape = self.o.payload.words.shape()
         m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth - 1)
         head, full_head = Signal(shape.size + 2, reset_less=True), Signal()
-        weights = nest.now.move == Move.WEIGHTS
+        weights = Signal()
+        with m.If(self.commands.wants):
+            m.d.sync += weights.eq(self.commands.next.move == Move.WEIGHTS)
 
         # Beats that are in the queue or on their way to it.
         taken = Signal(range(self.depth + self.blocks + 1))

@@ -110,8 +110,6 @@ class ProductNest(Nest):
         m = Module()
         now, commands = self.now, self.commands
         coming = commands.next
-        finished = Signal(init=1)  # the running instruction has no further run
-        ready = Signal()  # the next run is known
         left = Signal(16)  # terms of the run after this one
         padding = Signal()
         pads = Signal(8)
@@ -183,7 +181,6 @@ class ProductNest(Nest):
             adds.eq(fetches),
             stores.eq(adds),
             decides.eq(stores),
-            ready.eq((ready & ~run) | stores),
         ]
         choice = Signal(OUTER + 1, reset_less=True)
         with m.If(chooses):
@@ -231,7 +228,6 @@ class ProductNest(Nest):
                 m.d.sync += found.eq(stepped(base, stride, self.banks))
             with m.If(tile_choice[:-1].any()):
                 m.d.sync += next_s.eq(base_s + stride_s)
-        new_tile, new_chunk, over = Signal(), Signal(), Signal()
         tile_steps = tile_choice[:-1].any()
         if clips is not None:
             m.d.comb += clips.steps.eq(Mux(fetches, tile_choice[:-1][::-1], 0))
@@ -240,6 +236,12 @@ class ProductNest(Nest):
                     next_a.eq(stepped(next_a, clips.tile.a, self.banks)),
                     next_b.eq(stepped(next_b, clips.tile.b, self.banks)),
                 ]
+        # What the next run is: of this tile, of the next one, of the next chunk; or there is none.
+        same, next_tile, next_chunk, finished = (
+            Signal(name=name) for name in ("same", "next_tile", "next_chunk", "finished")
+        )
+        with m.If(run):
+            m.d.sync += [same.eq(0), next_tile.eq(0), next_chunk.eq(0)]
         with m.If(stores):
             for k in range(OUTER):
                 m.d.sync += at_end[k].eq(next_end[k])
@@ -253,53 +255,50 @@ class ProductNest(Nest):
                         m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
                         m.d.sync += bases_s[k - OUTER_TERMS].eq(next_s)
             outermost = [choice[OUTER - 1 - k] for k in range(TILE_LOOPS)]
+            new_chunk = Cat(step & (now.levels > k) for k, step in enumerate(outermost[:3])).any()
             m.d.sync += [
-                new_tile.eq(tile_steps),
-                new_chunk.eq(
-                    Cat(step & (now.levels > k) for k, step in enumerate(outermost[:3])).any()
-                ),
-                over.eq(choice[OUTER]),
+                same.eq(~tile_steps & ~choice[OUTER]),
+                next_tile.eq(tile_steps & ~new_chunk),
+                next_chunk.eq(new_chunk),
+                finished.eq(choice[OUTER]),
             ]
         with m.If(decides):  # by now the next run is moved to the bounds of its tile
             for k in range(OUTER_TERMS):
                 with m.If(choice[k] | inside[k]):
                     m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
-        m.d.comb += finished.eq(ready & over)
         idle = Signal(init=1)
 
         # What the next clock does.
         at_last = Signal(init=1)  # the running run's last term, or none
-        ends_now, tile = Signal(), Signal()
+        ends_now = Signal()
         free = commands.wants
-        settled: Value = C(1, 1) if clips is None else clips.known
+        ready = commands.ready if clips is None else commands.ready & clips.known
         m.d.comb += [
             ends_now.eq(~padding & at_last),
             commands.wants.eq(ends_now & (idle | finished)),
-            commands.takes.eq(commands.wants & commands.ready & settled),
-            commands.continues.eq(ends_now & ready & ~over & new_chunk),
+            commands.takes.eq(commands.wants & ready),
+            commands.continues.eq(ends_now & next_chunk),
             commands.begins.eq(commands.continues & commands.passes),
-            tile.eq(
-                commands.takes
-                | commands.begins
-                | (ends_now & ready & ~over & new_tile & ~new_chunk)
-            ),
         ]
         self.hold(m, free)
         pad_coming, pad_now = (
             (coming.pad, now.pad) if clips is None else (clips.first.pad, clips.tile.pad)
         )
         first_pad = registered(m, pad_coming != 0, "first_pad")
-        padded: Value = Signal(name="padded")  # the running instruction's tiles
+        padded: Value = Signal(name="padded")  # the next tile of the running instruction
         if clips is None:
             with m.If(free):
                 m.d.sync += padded.eq(pad_coming != 0)
         else:
             padded = pad_now != 0
-        pads_now = Mux(commands.takes, first_pad, padded)
+        # Written out, as what is known late comes last.
+        taken = (idle | finished) & ready
+        goes_on = next_tile | (next_chunk & commands.passes)
         m.d.comb += run.eq(
-            (tile & ~pads_now) | (padding & (pads == 1)) | (ends_now & ready & ~over & ~new_tile)
+            (ends_now & (same | (goes_on & ~padded) | (taken & ~first_pad)))
+            | (padding & (pads == 1))
         )
-        with m.If(tile & pads_now):
+        with m.If(ends_now & ((goes_on & padded) | (taken & first_pad))):
             m.d.sync += [padding.eq(1), pads.eq(Mux(commands.takes, pad_coming, pad_now))]
         with m.Elif(padding):
             m.d.sync += pads.eq(pads - 1)
@@ -309,10 +308,7 @@ class ProductNest(Nest):
         with m.If(commands.takes):
             m.d.sync += [
                 idle.eq(0),
-                ready.eq(first_pad),
-                over.eq(0),
-                new_tile.eq(1),
-                new_chunk.eq(0),
+                finished.eq(0),
                 next_a.eq(moved_a),
                 next_b.eq(moved_b),
                 next_s.eq(first_s),

@@ -88,16 +88,19 @@ class PassNest(Nest):
             self.lanes.eq(lanes_there(now.lanes, ends)),
         ]
         running, second = Signal(), Signal()
-        slow = Signal()  # a vector takes two clocks
         here = Signal()  # this clock is the last one of the vector's
-        next_slow = coming.target == Target.W
+        # A vector takes two clocks; it goes to the output queue.
+        slow, out = Signal(), Signal()
+        next_slow = registered(m, coming.target == Target.W, "next_slow")
+        next_out = registered(m, coming.target == Target.OUT, "next_out")
+        with m.If(commands.wants):
+            m.d.sync += [slow.eq(coming.target == Target.W), out.eq(coming.target == Target.OUT)]
         m.d.comb += [
-            slow.eq(now.target == Target.W),
             self.valid.eq(running & ~second),
             here.eq(running & (second | ~slow)),
         ]
-        queue = (now.target == Target.OUT) & ~self.room
-        next_queue = (coming.target == Target.OUT) & ~self.room
+        queue = out & ~self.room
+        next_queue = next_out & ~self.room
         free = commands.wants
         step = Signal()
         waiting = Signal()  # for a further chunk

@@ -243,8 +243,11 @@ class Passes(CoreEngine):
 
         m.submodules.activation = activation = ActivationPipeline(config.activation)
         m.submodules.exponent = exponent = ExponentPipeline(config.exponent)
-        m.submodules.error = error = ErrorPipeline(config.error)
-        m.submodules.update = update = UpdatePipeline(config.update, weights_late=INDEX_DELAY)
+        # Their exponents stay as they are for a whole pass.
+        m.submodules.error = error = ErrorPipeline(config.error, early=True)
+        m.submodules.update = update = UpdatePipeline(
+            config.update, weights_late=INDEX_DELAY, early=True
+        )
         m.submodules.lanes = lanes = Bank(config.lanes)
         scale = Signal.like(exponent.result.payload.exponent, name="scale")
         zero = Signal()
@@ -341,7 +344,12 @@ class Passes(CoreEngine):
         # Words to the banks: results of a pass, and words of a mover. Both take four clocks. A
         # mover waits while a pass writes into the same store.
         writes = {
-            target: line[RESULT - 1] & (targets[RESULT - 1] == target)
+            target: registered(
+                m,
+                line[RESULT - 2] & (targets[RESULT - 2] == target),
+                f"writes_{target.name.lower()}",
+                reset_less=False,
+            )
             for target in (Target.X, Target.E, Target.W)
         }
         busy = Mux(self.move_to == Target.X, writes[Target.X], writes[Target.W])

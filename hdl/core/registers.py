@@ -21,7 +21,7 @@ from hdl.core.fetch import STEPS
 from hdl.delay import registered
 
 #: Registers whose values are chosen in the first stage of a read.
-GROUP = 16
+GROUP = 8
 #: Registers that are plain numbers for the next program: writes are refused while one runs.
 SET_UP = ("steps", "engines", "program_at", "first", "last", "total")
 

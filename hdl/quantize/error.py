@@ -13,14 +13,23 @@ from hdl.quantize.scale import largest_code, scaled, shift_of
 
 
 class ErrorPipeline(Pipeline):
-    """Q_E without streams, five pipeline stages. Ports as in `ErrorQuantizer`."""
+    """Q_E without streams, five pipeline stages. Ports as in `ErrorQuantizer`.
+
+    Parameters
+    ----------
+    config
+        Widths, rounding, lanes and generator.
+    early
+        The exponent comes a clock before its errors.
+    """
 
     kind = "Pipeline"
 
     exponent: Signal
     zero: Signal
 
-    def __init__(self, config: ErrorQuantizerConfig):
+    def __init__(self, config: ErrorQuantizerConfig, *, early: bool = False):
+        self.early = early
         super().__init__(
             config,
             operand={
@@ -45,7 +54,13 @@ class ErrorPipeline(Pipeline):
         word_bits = len(Value.cast(self.random[0])) if draws else 0
         left = config.bits - 1
         most = max(0, config.width - 1 - left)
-        shift = shift_of(m, exponent, C(left), most, left, word_bits)
+        shift = shift_of(
+            *(m, exponent, C(left)),
+            most_dropped=most,
+            most_left=left,
+            word=word_bits,
+            early=self.early,
+        )
         for lane in range(config.lanes):
             value = self.operand.payload.data[lane]
             word = Value.cast(self.random[lane]) if draws else None

@@ -13,30 +13,39 @@ def largest_code(bits: int) -> int:
 
 
 class Shift(NamedTuple):
-    """How far values are shifted, for `scaled`: registers of its first stages, for all lanes.
+    """How far values are shifted, for `scaled`, for all lanes.
 
     Parameters
     ----------
     dropped
-        Number of bits to drop, 0 or more.
+        Number of bits to drop, 0 or more, a clock after the values.
+    mask
+        Bit k is set if more than k bits are dropped; at the same clock.
     missing
-        Number of these below a random word; a clock before `dropped`.
-    most_dropped, most_left
-        Maximum number of bits to drop and to append.
+        Number of dropped bits below a random word, at the clock of the values.
+    most_left
+        Maximum number of bits to append.
     late
-        Number of bits to drop, plus `most_left`, of the last stage: below `most_left`, bits are
-        appended.
+        Number of bits to drop, plus `most_left`, two clocks after the values: below `most_left`,
+        bits are appended.
     """
 
     dropped: Value
+    mask: Value
     missing: Value
-    most_dropped: int
     most_left: int
     late: Value
 
 
 def shift_of(
-    m: Module, exponent: Value, rate: Value, most_dropped: int, most_left: int, word: int
+    m: Module,
+    exponent: Value,
+    rate: Value,
+    *,
+    most_dropped: int,
+    most_left: int,
+    word: int,
+    early: bool,
 ) -> Shift:
     """Return a shift by `exponent` - `rate` bits for values of the same clock.
 
@@ -52,23 +61,27 @@ def shift_of(
         Maximum and negated minimum of the difference.
     word
         Bits of the random words; 0 without.
+    early
+        The exponent and the rate are here a clock before the values.
     """
-    difference = exponent - rate
-    taken = Signal(range(most_dropped + 1), name="dropped")
-    below = Signal(range(max(most_dropped - word, 0) + 1), name="missing")
-    m.d.comb += taken.eq(Mux(difference < 0, 0, difference))
+    difference: Value = exponent - rate
+    if early:
+        difference = registered(m, difference, "difference")
+    dropped = Signal(range(most_dropped + 1), name="dropped")
+    missing = Signal(range(max(most_dropped - word, 0) + 1), name="missing")
+    m.d.comb += dropped.eq(Mux(difference < 0, 0, difference))
     if word:
         # Only the bits above the zeros of `word` need a subtraction.
         zeros = (word & -word).bit_length() - 1
-        rest = Cat(taken[:zeros], (taken[zeros:] - (word >> zeros))[: len(taken) - zeros])
-        m.d.comb += below.eq(Mux(taken >= word, rest, 0))
-    late = registered(m, difference, "difference")
+        rest = Cat(dropped[:zeros], (dropped[zeros:] - (word >> zeros))[: len(dropped) - zeros])
+        m.d.comb += missing.eq(Mux(dropped >= word, rest, 0))
+    late = registered(m, difference, "difference_taken")
     shift = Signal(range(most_dropped + most_left + 1), name="shift")
     m.d.comb += shift.eq(late + most_left)
     return Shift(
-        registered(m, taken, "dropped_taken"),
-        below,
-        most_dropped,
+        registered(m, dropped, "dropped_taken"),
+        registered(m, Cat(dropped > k for k in range(most_dropped)), "mask"),
+        missing,
         most_left,
         registered(m, shift, "shift_late"),
     )
@@ -102,22 +115,21 @@ def scaled(
     negative : Value
         Sign of `value`, delayed as the magnitude is.
     """
-    dropped, most_dropped = shift.dropped, shift.most_dropped
     # Stage 1: magnitude.
     magnitude = registered(m, Mux(value[-1], -value, value)[: len(value)], f"magnitude_{lane}")
     negative = registered(m, value[-1], f"sign_{lane}")
 
-    # Stage 2: addend. Bit k of a mask is set if more than k bits are dropped.
+    # Stage 2: addend.
     if word is None:
-        addend: Value = Cat(dropped > k + 1 for k in range(most_dropped - 1))
-        odd: Value = ((magnitude >> dropped) & (dropped != 0))[0]
+        addend: Value = shift.mask[1:]
+        odd: Value = ((magnitude >> shift.dropped) & shift.mask[:1])[0]
     else:
         word = registered(m, word, f"word_{lane}")
-        masked = word & Cat(dropped > k for k in range(len(word)))
+        masked = word & shift.mask[: len(word)]
         missing = registered(m, shift.missing, f"missing_{lane}", keep=True)
         addend = (Cat(C(1, 1), masked) << missing)[1:]
         odd = C(0, 1)
-    addend = registered(m, addend[:most_dropped], f"addend_{lane}")
+    addend = registered(m, addend[: len(shift.mask)], f"addend_{lane}")
     odd = registered(m, odd, f"odd_{lane}") if word is None else odd
     taken = registered(m, magnitude, f"magnitude_taken_{lane}")
 

@@ -22,6 +22,8 @@ class UpdatePipeline(Pipeline):
         Widths, saturation, lanes and generator.
     weights_late
         Clocks by which weights come after their gradients, at most 5.
+    early
+        The exponent and the rate come a clock before their gradients.
     """
 
     kind = "Pipeline"
@@ -30,8 +32,9 @@ class UpdatePipeline(Pipeline):
     zero: Signal
     rate: Signal
 
-    def __init__(self, config: WeightUpdateConfig, weights_late: int = 0):
+    def __init__(self, config: WeightUpdateConfig, *, weights_late: int = 0, early: bool = False):
         self.weights_late = weights_late
+        self.early = early
         weights = data.ArrayLayout(signed(config.bits), config.lanes)
         super().__init__(
             config,
@@ -61,7 +64,13 @@ class UpdatePipeline(Pipeline):
         most_left = (1 << (RATE_BITS - 1)) - 1
         most_dropped = config.width - 1 + (1 << (RATE_BITS - 1))
         word_bits = len(Value.cast(self.random[0]))
-        shift = shift_of(m, exponent, self.rate, most_dropped, most_left, word_bits)
+        shift = shift_of(
+            *(m, exponent, self.rate),
+            most_dropped=most_dropped,
+            most_left=most_left,
+            word=word_bits,
+            early=self.early,
+        )
         wait = 5 - self.weights_late
         top = config.saturation
         far = top + (1 << (config.bits - 1))  # moves any code to the opposite limit

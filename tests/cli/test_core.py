@@ -1,6 +1,7 @@
 """The commands of the training core."""
 
 import json
+import re
 
 import pytest
 from command import call
@@ -18,7 +19,10 @@ def test_estimate_in_lines(monkeypatch, capsys):
     assert (status, err) == (0, "")
     assert lines[0].startswith("128FC on 8 x 8: 22,436 clocks a step, 90.1 % useful; 285,256 sampl")
     assert lines[4].split() == ["forward", "1", "7,680", "0", "100.0%"]
-    assert lines[-1] == "44 of the 208 block RAMs of ecp5-85f: they fit"
+    assert lines[-2] == "42 of the 208 block RAMs of ecp5-85f: they fit"
+    number = r"[\d,]+ of 83,640 {} \(to \d+%\)"
+    luts, registers = number.format("LUTs"), number.format("flip-flops")
+    assert re.fullmatch(f"about {luts} and {registers}, fitted", lines[-1])
 
 
 def test_estimate_as_json_and_as_a_timetable(monkeypatch, capsys, tmp_path):

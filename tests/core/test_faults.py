@@ -23,7 +23,7 @@ FAULTS = {
     "a memory": ("banks", "w.en.eq(self.b_write[bank])", "w.en.eq(self.b_write[0])"),
     "a count": (
         "core",
-        "fetch.counts[k].eq(engines[other].count)",
+        "fetch.counts[k].eq(self.engines[other].count)",
         "fetch.counts[k].eq(unit.count)",
     ),
 }

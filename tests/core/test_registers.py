@@ -2,13 +2,20 @@
 
 import numpy as np
 import pytest
-from small_cores import small
+from small_cores import random_images, small
 
+from golden.core.clocks import clocks
 from golden.core.config import CoreConfig
+from golden.core.isa import Engine
 from golden.core.lower import compiled
+from golden.core.register import Access, State
 from golden.core.registers import ADDRESS, Registers, design_hash, layers
+from golden.core.schedule import schedule
 from golden.lfsr import Generator, Lanes
-from gradloom.core.machine import Machine
+from golden.training import new_trainer
+from golden.training.step.operation import Kind
+from golden.training.step.ops import ShiftExponent
+from gradloom.core.machine import Machine, batch_of, sample_beats, weight_beats
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +56,11 @@ def test_lanes_are_set_and_read(bits):
     """From their seeds on, and from states that are loaded."""
     recipe = small(generator=Generator(bits=bits))
     core = compiled(recipe, (2, 3, 1), 5)
-    beats = np.zeros((1, core.config.banks + 1), np.int64)
-    machine = Machine(core, beats, simulator="pysim")
+    machine = Machine(core, simulator="pysim")
     columns = core.config.columns
     lanes = Lanes(core.config.generator, columns, columns)
     assert machine.lanes() == lanes.states
+    assert machine.read("undefined") == [0b11]  # after power-up no weights are defined
     lanes.take(7)
     machine.load_lanes(lanes.states)
     assert machine.lanes() == lanes.states
@@ -62,3 +69,110 @@ def test_lanes_are_set_and_read(bits):
     for wrong in (lanes.states[1:], [0] * columns, [1 << bits] * columns):
         with pytest.raises(ValueError, match=r"states|state of lane 0"):
             machine.load_lanes(wrong)
+
+
+@pytest.fixture(scope="module")
+def ran():
+    """A machine after two steps, with their record, and the clock counters of two intervals."""
+    core, data = compiled(small(), (2, 3, 1), 5), random_images((2, 3, 1), 5)
+    trainer, records = new_trainer(core.recipe, data), []
+    beats = [weight_beats(core, trainer.weights)]
+    walk = trainer.walk(data, records.append)
+    for _ in range(2):
+        next(walk)
+    beats += [sample_beats(core, *batch_of(record)) for record in records]
+    machine = Machine(core, simulator="pysim", batch=64)
+    machine.send(np.concatenate(beats))
+    machine.run(core.load, 1)
+    machine.prepare(core.train, 2)
+    machine.start()
+    machine.advance(400)
+    refusals = {}
+    for name in ("steps", "engines", "program_at", "program", "first_in", "lane_low", "control"):
+        shown = "lane" if name == "lane_low" else name  # the lane itself leaps
+        before = machine.read(shown)
+        machine.write((name, 1))
+        refusals[name] = refused(machine), machine.read(shown) == before
+        machine.write(("status", 1 << 5))
+    clocks = [machine.clocks()]
+    while machine.running():
+        machine.advance(64)
+    clocks.append(machine.clocks())
+    return core, machine, records, clocks, refusals
+
+
+def refused(machine):
+    (status,) = machine.read("status")
+    return bool(machine.registers.named("status")["refused"].of(status))
+
+
+def test_the_next_program_cannot_be_changed_while_one_runs(ran):
+    _, _, _, _, refusals = ran
+    assert refusals == dict.fromkeys(refusals, (True, True))
+
+
+def test_clocks_are_those_of_the_schedule(ran):
+    """Latched twice: all clocks of every engine are in one of the two, in one of its states."""
+    core, machine, _, (first, second), _ = ran
+    spans = list(schedule(core.config, core.train, 2))
+    both = {e: {s: first[e][s] + second[e][s] for s in State} for e in Engine}
+    assert both == clocks(core.train, spans)
+    assert len({sum(states.values()) for states in first.values()}) == 1
+    assert min(sum(states.values()) for found in (first, second) for states in found.values()) > 99
+    assert not any(any(states.values()) for states in machine.clocks().values())
+
+
+def test_scalars_are_those_of_the_last_step(ran):
+    core, machine, records, _, _ = ran
+    entries = [entry for entry in records[-1] if isinstance(entry.operation, ShiftExponent)]
+    assert len(entries) == core.config.scalars
+    found = []
+    for number in range(core.config.scalars):
+        machine.write(("scalar", number))
+        low, high, exponent = machine.read("scalar_low", "scalar_high", "scalar_exponent")
+        register = machine.registers.named("scalar_exponent")
+        assert not high and not register["zero"].of(exponent)
+        found.append((low, register["exponent"].of(exponent)))
+    wanted = {}
+    for entry in entries:
+        gradient = entry.operation.reads[0].kind is Kind.GRADIENT
+        number = 2 * (entry.operation.layer - 1) + gradient
+        wanted[number] = entry.scalars["maximum"], entry.scalars["exponent"]
+    assert found == [wanted[number] for number in range(core.config.scalars)]
+    machine.write(("scalar", core.config.scalars))
+    assert machine.read("scalar_low", "scalar_exponent") == [0, 0]
+
+
+def test_registers_read_as_the_table_says(ran):
+    """What is constant, what is written; nothing where there is no register."""
+    _, machine, _, _, _ = ran
+    table = machine.registers
+    names = ("id", "design_low", "design_high")
+    assert machine.read(*names) == [table.named(name).reset for name in names]
+    for register in table:
+        if any(f.access is not Access.BOTH for f in register.fields) or "lane" in register.name:
+            continue
+        mask = sum(field.mask for field in register.fields)
+        for word in (0xA5A5_5A5A, 0x5A5A_A5A5, 0):
+            machine.write((register.name, word))
+            assert machine.read(register.name) == [word & mask], register.name
+    known = {register.address for register in table}
+    free = [address for address in range(1 << ADDRESS) if address not in known]
+    reads = {
+        "bus_address": np.array([*free, 0, 0, 0, 0]),
+        "bus_read": np.array([*(1 for _ in free), 0, 0, 0, 0]),
+    }
+    assert not machine._advance(len(free) + 4, reads, trace=True).outputs["bus_data"].any()
+
+
+def test_words_beyond_a_list_are_refused(ran):
+    core, machine, _, _, _ = ran
+    table = machine.registers
+    for engine in Engine:
+        words = core.config.programs[engine]
+        at = table.named("program_at")["list"].within(engine)
+        machine.write(("status", 1 << 5), ("program_at", at + words - 1), ("program", 7))
+        assert not refused(machine)
+        assert machine.read("program_at") == [at + words]
+        machine.write(("program", 7))
+        assert refused(machine) and machine.read("program_at") == [at + words]

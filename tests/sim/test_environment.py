@@ -104,13 +104,13 @@ WATCHES = {
 PROBES = {"queued": "queue.w_en", "word": ("added", WORD), "level": "queue.level"}
 
 
-def spilling(simulator, late=0):
+def spilling(simulator, late=0, beats=BEATS):
     """The design and what surrounds it; `late` makes everything slower at random."""
     component = Spill()
     simulation = prepare(component, simulator, {**PROBES, "sent": component.sent})
     often = 0.9 * late
     parts = [
-        Source(stream="i", beats={"data": BEATS}, gaps=pauses(often, 1)),
+        Source(stream="i", beats={"data": beats}, gaps=pauses(often, 1)),
         Sink(stream="o", stalls=pauses(often, 2)),
         Memory(
             request="m",
@@ -220,6 +220,28 @@ def test_a_run_that_is_cut_gives_the_same(both, length):
         for name, events in whole.events.items():
             joined = np.concatenate([part.events[name] for part in parts])
             assert_same_events(joined, events[events["clock"] < 400], name)
+
+
+@pytest.mark.parametrize("simulator", ["pysim", "cxxrtl"])
+def test_beats_that_are_sent_later_follow_the_others(simulator):
+    wanted = spilling(simulator).run(CLOCKS)
+    environment = spilling(simulator, beats=BEATS[:0])
+    state, events = environment.initial(), []
+    for first in range(0, len(BEATS), 48):
+        environment.send(state, "i", {"data": BEATS[first : first + 20]})
+        environment.send(state, "i", {"data": BEATS[first + 20 : first + 48]})
+        state, played = environment.advance(state, 100, trace=False)
+        events.append(played.events["results"]["o_data"])
+    state, played = environment.advance(state, CLOCKS, trace=False)
+    assert played.done
+    results = np.concatenate([*events, played.events["results"]["o_data"]])
+    # The addend comes from a host, and a beat may be earlier or later than that.
+    assert len(results) == len(BEATS)
+    np.testing.assert_array_equal(np.diff(results), np.diff(wanted.events["results"]["o_data"]))
+    with pytest.raises(ValueError, match="there is no source o; there is i"):
+        environment.send(state, "o", {"data": BEATS})
+    with pytest.raises(ValueError, match="beats of word: those before have data"):
+        environment.send(state, "i", {"word": BEATS})
 
 
 def test_the_memory_can_be_read(both):

@@ -326,3 +326,55 @@ def test_generated_text_that_is_not_known_is_refused(old, new):
     assert SOURCE.count(old) == 1
     with pytest.raises(cxxrtl.BuildError):
         cxxrtl._registers_together(SOURCE.replace(old, new))
+
+
+@pytest.mark.parametrize("toy", [Queue, Store, Wires])
+def test_an_evaluation_in_parts_is_the_same(fresh_cache, monkeypatch, toy):
+    monkeypatch.setattr(cxxrtl, "_PART", 5)
+    parts = prepare(toy(), "cxxrtl")
+    inputs = random_inputs(parts.inputs, 200, seed=2)
+    assert_same(parts.run(inputs), prepare(toy(), "pysim").run(inputs))
+
+
+EVALUATION = """struct p_top : public module {
+};
+bool p_top::eval(performer *performer) {
+\tbool converged = true;
+\tbool posedge_p_clk = this->posedge_p_clk();
+\tvalue<4> p_sum;
+\t// cell $1
+\tp_sum = p_a;
+\t// cell $2
+\tif (posedge_p_clk) {
+\t\tnext.p_o = p_sum;
+\t}
+\treturn converged;
+}
+"""
+
+
+def test_a_long_evaluation_is_cut_between_statements(monkeypatch):
+    assert cxxrtl._in_parts(EVALUATION) == EVALUATION
+    monkeypatch.setattr(cxxrtl, "_PART", 2)
+    text = cxxrtl._in_parts(EVALUATION)
+    head = text[: text.index("};")]
+    assert "\tvalue<4> p_sum;\n" in head and "\tvoid part_1(bool);\n" in head
+    assert "p_top::part_0(bool posedge_p_clk) {\n\t// cell $1\n\tp_sum = p_a;\n}" in text
+    assert "p_top::part_1(bool posedge_p_clk) {\n\t// cell $2\n\tif (posedge_p_clk) {" in text
+    assert text.endswith(
+        "\tpart_0(posedge_p_clk());\n\tpart_1(posedge_p_clk());\n\treturn true;\n}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("bool converged = true;", "bool converged{};"),
+        ("return converged;", "return changed;"),
+        ("\tp_sum = p_a;\n", "\tconverged = false;\n"),
+    ],
+)
+def test_an_evaluation_that_is_not_known_is_refused(old, new):
+    assert EVALUATION.count(old) == 1
+    with pytest.raises(cxxrtl.BuildError, match="unknown way"):
+        cxxrtl._in_parts(EVALUATION.replace(old, new))

@@ -2,8 +2,9 @@
 
 A run's folder has `recipe.toml` (all settings, and a description of the data set), `metrics.csv`
 (one row per epoch), `layers.csv` (one row per epoch and layer), `histograms.npz` (weights and
-updates of the latest epoch), `remarks.txt` (if there are any) and two checkpoints. A run that is
-resumed from a checkpoint has the same results, to the bit.
+updates of the latest epoch), `remarks.txt` (if there are any), `backends.csv` (if other than golden
+carried out any step) and two checkpoints. A run that is resumed from a checkpoint has the same
+results, to the bit.
 """
 
 import csv
@@ -25,7 +26,7 @@ from golden.datasets import remarks as of_data
 from golden.files import replaced
 from golden.training import toml
 from golden.training.recipe import Recipe
-from golden.training.runs import watch
+from golden.training.runs import backends, watch
 from golden.training.runs.checkpoint import LATEST, PREVIOUS, Checkpoint, DamagedError
 from golden.training.runs.description import described
 from golden.training.runs.score import Epoch, LayerReport, Score
@@ -63,6 +64,9 @@ class Run:
         Seconds from one checkpoint to the next within an epoch. Each epoch ends with a checkpoint.
     remarks
         Further remarks for the folder.
+    new
+        Makes the trainer; the default is golden's own. All trainers of a recipe have the same
+        results, and the run may have been begun with another one.
 
     Attributes
     ----------
@@ -105,12 +109,14 @@ class Run:
         resume: bool = False,
         every: float = EVERY,
         remarks: Iterable[str] = (),
+        new: Callable[[Recipe, Dataset], Trainer[Any]] = new_trainer,
     ):
         self.recipe = recipe
         self.dataset = dataset
         self.folder = None if folder is None else Path(folder)
         self.every = every
-        self.trainer: Trainer[Any] = new_trainer(recipe, dataset)
+        self.trainer: Trainer[Any] = new(recipe, dataset)
+        self._backends: tuple[backends.Stretch, ...] = ()
         self.history: list[Epoch] = []
         self.remark = ""
         self._given = [*remarks, *of_data(dataset)]
@@ -180,6 +186,7 @@ class Run:
         written = time.monotonic()
         with _between_steps() as wanted:
             for report in self.trainer.walk(self.dataset):
+                self._count(report)
                 if report is not None:
                     self.history.append(report)
                 late = time.monotonic() - written >= self.every
@@ -191,6 +198,15 @@ class Run:
                     if not fresh:
                         self._save(None)
                     raise Interrupted(f"interrupted {self.place}{self._hint}")
+
+    def _count(self, report: Epoch | None) -> None:
+        """Note what carried out the step that is complete now."""
+        trainer = self.trainer
+        if report is None:
+            epoch, step = trainer.epoch + 1, trainer.position
+        else:
+            epoch, step = trainer.epoch, report.train.images // self.recipe.batch
+        self._backends = backends.extended(self._backends, epoch, step, trainer.BACKEND)
 
     @property
     def place(self) -> str:
@@ -234,6 +250,9 @@ class Run:
                 raise ValueError(
                     f"{path}: epoch {done} has begun: the recipe says epochs = {self.recipe.epochs}"
                 )
+            self._backends = backends.read(
+                self.folder, self.history, self.trainer.position, self.recipe.batch
+            )
         with replaced(self.folder / RECIPE) as temporary:
             temporary.write_text(toml.written(self.recipe, self.data), "utf-8")
         self._write_tables()
@@ -268,6 +287,7 @@ class Run:
             self._write_tables()
             with replaced(self.folder / HISTOGRAMS) as temporary:
                 np.savez(temporary, **_bars(report.layers))
+        backends.write(self.folder, self._backends)
         Checkpoint(
             recipe=toml.written(self.recipe),
             data=self.data,

@@ -84,6 +84,8 @@ class Trainer(ABC, Generic[R]):
     (2,)
     """
 
+    #: What carries out the steps.
+    BACKEND = "golden"
     #: Tensors of the state: names of attributes that are lists of arrays, one per layer.
     STATE: tuple[str, ...] = ("weights",)
 
@@ -181,16 +183,35 @@ class Trainer(ABC, Generic[R]):
         outputs = (outputs for outputs, _ in self._evaluated(self._images(images)))
         return np.concatenate([winners(one) for one in outputs])
 
-    def _evaluated(self, images: NDArray[Any]) -> Iterator[tuple[Tensor, slice]]:
-        """Yield the outputs of a batch, (images, classes), and the slice of its images."""
-        lanes, batch = self._evaluation_lanes(), self.recipe.batch
+    def batches(self, images: ArrayLike) -> Iterator[tuple[Tensor, slice]]:
+        """Yield whole batches for an evaluation.
+
+        Parameters
+        ----------
+        images
+            As in `evaluate`.
+
+        Yields
+        ------
+        inputs : Tensor
+            Inputs, (batch, height, width, channels); images of zeros fill the last batch.
+        part : slice
+            The images that they are of.
+        """
+        images, batch = self._images(images), self.recipe.batch
         for start in range(0, len(images), batch):
             part = slice(start, min(start + batch, len(images)))
             chosen = images[part]
             missing = batch - len(chosen)
             if missing:
                 chosen = np.concatenate([chosen, np.zeros((missing, *chosen.shape[1:]), np.uint8)])
-            yield self._outputs(self._pixels(chosen), lanes)[: len(chosen) - missing], part
+            yield self._pixels(chosen), part
+
+    def _evaluated(self, images: NDArray[Any]) -> Iterator[tuple[Tensor, slice]]:
+        """Yield the outputs of a batch, (images, classes), and the slice of its images."""
+        lanes = self._evaluation_lanes()
+        for pixels, part in self.batches(images):
+            yield self._outputs(pixels, lanes)[: part.stop - part.start], part
 
     def walk(
         self, dataset: Dataset, note: Callable[[Record], None] | None = None

@@ -87,6 +87,7 @@ struct Part {
     virtual void drive(const Row &) {}
     virtual void observe(const Row &row, uint64_t clock) = 0;
     virtual bool done() const { return true; }
+    virtual void send(const uint32_t *, uint64_t, uint64_t) {}
     void event(uint64_t clock) {
         events.push_back(uint32_t(clock));
         events.push_back(uint32_t(clock >> 32));
@@ -118,6 +119,13 @@ struct Source : Part {
         }
     }
     bool done() const override { return at == count; }
+    // Further beats. Those that were taken are forgotten.
+    void send(const uint32_t *words, uint64_t size, uint64_t more) override {
+        beats.erase(beats.begin(), beats.begin() + at * payload.size());
+        beats.insert(beats.end(), words, words + size);
+        count += more - at;
+        at = 0;
+    }
 };
 
 struct Sink : Part {
@@ -306,6 +314,13 @@ extern "C" {
 void *gradloom_environment_new(const uint32_t *text) {
     return new environment::Environment(environment::Text{text});
 }
+void gradloom_drive(void *self, uint32_t *in, uint32_t *out, uint32_t words_in) {
+    static_cast<environment::Environment *>(self)->drive(environment::Row{in, out, words_in});
+}
+// Whether all went well.
+int gradloom_observe(void *self, uint32_t *in, uint32_t *out, uint32_t words_in) {
+    return static_cast<environment::Environment *>(self)->observe(environment::Row{in, out, words_in});
+}
 void gradloom_environment_delete(void *self) {
     delete static_cast<environment::Environment *>(self);
 }
@@ -323,6 +338,9 @@ uint64_t gradloom_words(void *self, uint64_t number, const uint32_t **words) {
     const environment::Words &memory = gradloom_part(self, number).words;
     *words = memory.data();
     return memory.size();
+}
+void gradloom_send(void *self, uint64_t number, const uint32_t *words, uint64_t size, uint64_t beats) {
+    gradloom_part(self, number).send(words, size, beats);
 }
 int gradloom_done(void *self, uint64_t number) { return gradloom_part(self, number).done(); }
 const char *gradloom_fault(void *self, uint64_t number) { return gradloom_part(self, number).fault.c_str(); }

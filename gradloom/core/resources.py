@@ -1,0 +1,89 @@
+"""LUTs and flip-flops of a core on ECP5, from its configuration alone: a fit of synthesised cores.
+
+Both grow with the nodes of the array, with the bits of its elementwise lanes, and with the banks
+times the stages of their rotators.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2
+
+from golden.core.config import CoreConfig
+
+#: Coefficients of `features` for LUTs and for flip-flops, and how far a core that was left out of
+#: the fit was from it, at most. They are printed by
+#:     python bench/core_builds.py fit
+LUT_FIT: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+FF_FIT: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+LUT_ERROR, FF_ERROR = 0.0, 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """LUTs and flip-flops.
+
+    Parameters
+    ----------
+    lut, ff
+        Their estimated numbers.
+    lut_error, ff_error
+        Relative errors to be expected.
+    """
+
+    lut: int
+    ff: int
+    lut_error: float
+    ff_error: float
+
+
+def features(config: CoreConfig) -> list[float]:
+    """Return what LUTs and flip-flops are fitted to.
+
+    Parameters
+    ----------
+    config
+        The core.
+
+    Returns
+    -------
+    list of float
+        1; nodes; bits of a row of sums; banks times the levels of a rotator.
+
+    Examples
+    --------
+    >>> features(CoreConfig(rows=4, columns=4, sum_bits=20))
+    [1.0, 16.0, 80.0, 8.0]
+    """
+    banks = config.banks
+    return [
+        1.0,
+        float(config.rows * config.columns),
+        float(config.columns * config.sum_bits),
+        banks * max(1.0, log2(banks)),
+    ]
+
+
+def resources(config: CoreConfig) -> Resources:
+    """Estimate LUTs and flip-flops of a core on ECP5, after synthesis.
+
+    Parameters
+    ----------
+    config
+        The core.
+
+    Examples
+    --------
+    >>> found = resources(CoreConfig())
+    >>> found.lut > 0 and found.ff > 0
+    True
+    """
+    return Resources(
+        lut=_sum(LUT_FIT, config),
+        ff=_sum(FF_FIT, config),
+        lut_error=LUT_ERROR,
+        ff_error=FF_ERROR,
+    )
+
+
+def _sum(fit: Sequence[float], config: CoreConfig) -> int:
+    return round(sum(one * value for one, value in zip(fit, features(config), strict=True)))

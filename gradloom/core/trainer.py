@@ -1,0 +1,194 @@
+"""A trainer whose steps are carried out by a core in a simulator."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.core.lower import Compiled, compiled
+from golden.core.twin import MASKS
+from golden.datasets import Dataset
+from golden.fixed import Codes
+from golden.training.layers.windows import Tensor
+from golden.training.recipe import Recipe
+from golden.training.runs.score import Draws, Score
+from golden.training.step.record import Record
+from golden.training.systems.registry import plan
+from golden.training.systems.wage.trainer import WageTrainer
+from golden.training.trainers.trainer import winners
+from gradloom.core.machine import (
+    Machine,
+    Ran,
+    matrices,
+    sample_beats,
+    weight_beats,
+)
+from gradloom.core.start import lane_states
+from gradloom.sim.simulators import SimulatorName
+
+
+class CoreTrainer(WageTrainer):
+    """Trains on a core in a simulator, with the results of `WageTrainer` to the bit.
+
+    The core has the weights and the elementwise lanes while it trains. They are read from it when
+    somebody asks for the weights, and written into it before the next step if they were set.
+
+    Parameters
+    ----------
+    compiled
+        The network on a core whose steps carry out their scores.
+    pixel_max
+        Pixel value of 1.
+    simulator
+        Name of the simulator.
+    """
+
+    BACKEND = "simulation"
+
+    def __init__(self, compiled: Compiled, *, pixel_max: int, simulator: SimulatorName = "cxxrtl"):
+        if not compiled.scores:
+            raise ValueError("the core's steps do not carry out their scores")
+        self.compiled = compiled
+        self.simulator = simulator
+        self._machine: Machine | None = None
+        self._known: list[Codes] | None = None
+        self._placed = False
+        super().__init__(
+            compiled.recipe, shape=compiled.shape, classes=compiled.classes, pixel_max=pixel_max
+        )
+        self._leaps = sum(
+            operation.leaps
+            for operation in plan(compiled.recipe, compiled.shape, compiled.classes)
+            if operation.draws and operation.order is not None
+        )
+
+    @property
+    def machine(self) -> Machine:
+        """The core; the first access builds the simulator, which may take minutes."""
+        if self._machine is None:
+            self._machine = Machine(self.compiled, simulator=self.simulator)
+        return self._machine
+
+    @property
+    def weights(self) -> list[Codes]:
+        """Stored weights of every layer, (inputs, outputs)."""
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    @weights.setter
+    def weights(self, weights: list[Codes]) -> None:
+        self._known, self._placed = weights, False
+
+    def _move(self, draws: Draws) -> None:
+        super()._move(draws)
+        self._placed = False
+
+    def _read(self) -> list[Codes]:
+        """Return the weights that are in the core, whose lanes must be where they ought to be."""
+        machine, core = self.machine, self.compiled
+        ran = machine.run(core.dump, 1)
+        if machine.lanes() != lane_states(self):
+            raise RuntimeError(
+                f"the core's lanes are not in the states after {self.draws.elementwise} draws"
+            )
+        return matrices(core.layout.w, ran.events["out"], core.config.banks)
+
+    def _ready(self) -> Machine:
+        """Return the core, with weights and lanes in it."""
+        machine = self.machine
+        if not self._placed:
+            assert self._known is not None
+            machine.send(weight_beats(self.compiled, self._known))
+            machine.run(self.compiled.load, 1)
+            machine.load_lanes(lane_states(self))
+            self._placed = True
+        return machine
+
+    def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
+        if record is not None:
+            raise ValueError("steps on a core have no record: the golden trainer's have")
+        machine = self._ready()
+        machine.send(sample_beats(self.compiled, _codes(pixels), labels))
+        self._known = None
+        ran = machine.run(self.compiled.train, 1, self.recipe.rate(self.epoch))
+        self.draws = replace(self.draws, elementwise=self.draws.elementwise + self._leaps)
+        if self.watching:
+            self._watch(ran)
+        return self._scored(self._scores(ran), labels)
+
+    def _scores(self, ran: Ran) -> Codes:
+        """Return the scores that a program has carried out, (batch, classes)."""
+        words = ran.events["out"]["o_words"][:, : self.recipe.columns]
+        return words.reshape(self.recipe.batch, -1)[:, : self.classes].astype(np.int64)
+
+    def _watch(self, ran: Ran) -> None:
+        """Take the share of values that are clipped from the masks that a step has written."""
+        masks, columns = ran.events[MASKS], self.recipe.columns
+        store = np.zeros((self.compiled.config.k_rows, 2 * columns), np.int64)
+        store[masks["k_to"]] = masks["k_value"]
+        for layer, rows in enumerate(self.compiled.layout.k):
+            row, block = np.indices((rows.rows, rows.blocks))
+            unclipped = store[rows.places(row, block)][..., columns:].reshape(rows.rows, -1)
+            self.saturated[layer] = float(np.mean(unclipped[:, : self.stages[layer].outputs] == 0))
+
+    def _outputs(self, pixels: Tensor, lanes: Any) -> Tensor:
+        return self._scores(self._forward(self.compiled.infer, pixels, np.zeros(len(pixels))))
+
+    def _forward(self, program: Any, pixels: Tensor, labels: ArrayLike) -> Ran:
+        """Carry out one of the programs without a step."""
+        machine = self._ready()
+        machine.send(sample_beats(self.compiled, _codes(pixels), labels))
+        return machine.run(program, 1)
+
+    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> Score:
+        """Return the score of images; the core itself counts the wrong classes.
+
+        Raises
+        ------
+        RuntimeError
+            The core's count is not that of the scores that it carries out.
+        """
+        images, classes = self._images(images), self._labels(labels)
+        if len(images) != len(classes):
+            raise ValueError(f"{len(images)} images and {len(classes)} labels: as many are wanted")
+        score, wrong = Score(), 0
+        for pixels, part in self.batches(images):
+            outputs, count = self._outputs(pixels, None), part.stop - part.start
+            score += self._scored(outputs[:count], classes[part])
+            # The images that fill the last batch are of the class that they are taken for.
+            given = np.concatenate([classes[part], winners(outputs[count:])])
+            wrong += self._forward(self.compiled.test, pixels, given).wrong
+        if wrong != score.wrong:
+            raise RuntimeError(
+                f"the core counts {wrong} wrong classes; its scores have {score.wrong}"
+            )
+        return score
+
+
+def _codes(pixels: Tensor) -> NDArray[np.int64]:
+    """Return inputs as codes, (batch, inputs)."""
+    return pixels.reshape(len(pixels), -1).astype(np.int64)
+
+
+def core_trainer(
+    simulator: SimulatorName = "cxxrtl",
+) -> Callable[[Recipe, Dataset], CoreTrainer]:
+    """Return what makes a trainer on a core, for `golden.training.Run`.
+
+    Examples
+    --------
+    >>> from golden.datasets import digits
+    >>> from golden.training import load
+    >>> trainer = core_trainer("pysim")(load("digits-wage"), digits())
+    >>> trainer.BACKEND, [weight.shape for weight in trainer.weights]
+    ('simulation', [(64, 128), (128, 10)])
+    """
+
+    def new(recipe: Recipe, dataset: Dataset) -> CoreTrainer:
+        core = compiled(recipe, dataset.shape, dataset.classes, scores=True)
+        return CoreTrainer(core, pixel_max=dataset.pixel_max, simulator=simulator)
+
+    return new
