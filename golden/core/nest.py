@@ -321,7 +321,7 @@ class ProductNest(Twin[NestState]):
         if running is not None:
             # How long ago a tile was over does not matter.
             taken, pad = clocks_of(running.instruction, running.tile, self.config.rows)
-            running = replace(running, begun=max(running.begun - clocks, -taken - pad))
+            running = replace(running, begun=max(running.begun - clocks, -taken - pad - 1))
         return NestState(running, min(int(since[-1]), CLIPPED_START), shown), outputs
 
     def _taken(self, inputs: Trace, since: Codes, free: int) -> Running | None:
