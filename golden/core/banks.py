@@ -283,12 +283,14 @@ def _read(
     A word is that of the latest write before the clock; what is not there is 0. The writes are
     sorted by address, then by clock.
     """
+    to, values = to.astype(np.int64), values.astype(np.int64)
     size, clocks = len(words), len(write)
     wrote = np.flatnonzero(write & (to < size))
     order = wrote[np.argsort(to[wrote], kind="stable")]
     keys = to[order] * (clocks + 1) + order
     found = []
     for address in addresses:
+        address = address.astype(np.int64)
         place = np.searchsorted(keys, address * (clocks + 1) + np.arange(clocks)) - 1
         there = np.minimum(address, size - 1)
         data = words[there].copy()
