@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the stubs
-from amaranth.hdl import Cat, ClockSignal, Fragment, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import (
+    Cat,
+    ClockSignal,
+    Fragment,
+    Instance,
+    Module,
+    ResetInserter,
+    ResetSignal,
+    Signal,
+    Value,
+)
 from amaranth.lib import wiring
 
 from gradloom.rtl.names import inner, snake
@@ -65,6 +75,42 @@ def _is_own(submodule: Any) -> bool:
     return isinstance(submodule, wiring.Component) and not library
 
 
+def _with_reset(submodule: Any) -> tuple[Any, Value]:
+    """Return a submodule without the resets that were inserted around it, and its reset."""
+    reset: Value = ResetSignal()
+    inserted: list[Any] = list(getattr(submodule, "_transforms_", ()))
+    if not inserted or not all(isinstance(each, ResetInserter) for each in inserted):
+        return submodule, reset
+    for controls in (each.controls for each in inserted):
+        if set(controls) != {"sync"}:
+            return submodule, ResetSignal()
+        reset = reset | controls["sync"]
+    submodule._MustUse__used = True
+    return submodule._elaboratable_, reset
+
+
+def _made_of(component: Any) -> Hashable:
+    """Return what a component's hardware depends on: its class, and its attributes but for ports.
+
+    A component without a configuration is one of its kind, and so is one with an attribute that is
+    not a plain value.
+    """
+    if getattr(component, "config", None) is None:
+        return id(component)
+    ports = component.signature.members
+    attributes = {
+        name: value
+        for name, value in vars(component).items()
+        if name not in ports and not name.startswith("_") and name != "signature"
+    }
+    try:
+        key = type(component), tuple(attributes.items())
+        hash(key)
+    except TypeError:
+        return id(component)
+    return key
+
+
 class _Splitter:
     """Converts components to modules whose names begin with `prefix`."""
 
@@ -79,7 +125,7 @@ class _Splitter:
     def convert(self, component: Any, name: str) -> None:
         """Convert `component` to the module `name`, and the components that it contains."""
         position = len(self.parts)
-        top = TopLevel(component)
+        top = TopLevel(component, inner=name != self._prefix)
         logic: Any = component.elaborate(None)
         outer: Any = top.elaborate(None)
         # They are used, but not through Fragment.get: this avoids Amaranth's warning.
@@ -110,15 +156,13 @@ class _Splitter:
         """Replace the components in `module` by instances."""
         submodules: dict[str, tuple[Any, Any]] = module._named_submodules
         for name, (submodule, where) in submodules.items():
-            if _is_own(submodule):
-                submodules[name] = self._instance(submodule, name), where
+            component, reset = _with_reset(submodule)
+            if _is_own(component):
+                submodules[name] = self._instance(component, name, reset), where
 
-    def _instance(self, component: Any, name: str) -> Instance:
+    def _instance(self, component: Any, name: str, reset: Value) -> Instance:
         """Return an instance of a component. Its module is made if it is the first of its kind."""
-        # A unit's hardware depends on its configuration, its cells and their place.
-        config = getattr(component, "config", None)
-        made_of = (getattr(component, name, None) for name in ("cells", "place"))
-        key = (type(component), id(component) if config is None else config, *made_of)
+        key = _made_of(component)
         if key not in self._names:
             self._names[key] = self._module_name(component)
             self.convert(component, self._names[key])
@@ -130,9 +174,9 @@ class _Splitter:
             _rename(value, "" if member.flow == wiring.In else f"{name}_{stem}")
         ports: list[tuple[str, str, Any]] = [
             ("i", "clk", ClockSignal()),
-            ("i", "rst", ResetSignal()),
+            ("i", "rst", reset),
         ]
-        for port, values in leaves(component):
+        for port, values in leaves(component, inner=True):
             whole = values[0] if port.lanes is None else Cat(*values)
             ports.append(("i" if port.direction == "in" else "o", port.name, whole))
         return Instance(self._names[key], *ports)
@@ -140,13 +184,21 @@ class _Splitter:
     def _module_name(self, component: Any) -> str:
         """Return an unused name for a component's module."""
         # Modules that differ only in constants are merged later, by the names before the numbers.
-        kind = getattr(component, "kind", type(component).__name__)
+        kind = getattr(component, "kind", None)
+        kind = kind if isinstance(kind, str) else type(component).__name__
         return self._unused(inner(self._prefix, snake(kind)))
 
     def _with_inner_names(self, text: str, name: str) -> str:
         """Return RTLIL of the module `name`, whose submodules that are not components, such as a
         FIFO of Amaranth's library, have names that no other module has.
+
+        Their ports get plain names here, where module and cell are seen together: Amaranth gives
+        numbers to those that it cannot name, as in port$83$0.
         """
+        escaped = re.findall(r"^ *wire .*(?:input|output) \d+ +(\\\S*\$\S*)$", text, re.M)
+        for number, port in enumerate(dict.fromkeys(escaped), 1):
+            stem = re.sub(r"\$\d+", "", port)
+            text = re.sub(rf"{re.escape(port)}(?=\s)", rf"\{stem}_p{number}", text)
         paths = re.findall(rf"^module (\\{name}\.\S+)$", text, re.M)
         names = {
             path: self._unused(inner(name, re.sub(r"\W", "_", path.partition(".")[2])))
