@@ -233,7 +233,7 @@ def test_a_fault_of_the_verilog_fails_in_icarus(files, tmp_path):
 @pytest.mark.long
 def test_another_design_is_told(files, tmp_path):
     right = f"32'h{design_hash(CoreConfig()) & 0xFFFFFFFF:08x}"
-    wrong = re.sub(r"32'h[0-9a-f]{8}(?=\);  // design_low)", right, files["mlp_tb.v"])
+    wrong = re.sub(r"(?<=TB_DESIGN_LOW, )32'h[0-9a-f]{8}", right, files["mlp_tb.v"])
     assert wrong != files["mlp_tb.v"]
     write({**files, "mlp_tb.v": wrong}, tmp_path)
     status, output = icarus("mlp", tmp_path)
