@@ -86,3 +86,66 @@ def test_compare(monkeypatch, capsys):
 def test_wrong_input_is_one_line(monkeypatch, capsys, command, words, text):
     status, out, err = call(monkeypatch, capsys, command, "core", *words)
     assert status == 2 and out == "" and text in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("gupta-dnn", "--on", "simulation"), "system = gupta: the training core trains wage"),
+        (("digits-wage", "--simulator", "pysim"), "--simulator: this is for --on simulation"),
+        (
+            ("digits-wage", "--set", "network=4C3-8FC", "--on", "simulation"),
+            "4C3 is a convolution; the training core has dense layers",
+        ),
+    ],
+)
+def test_what_no_core_trains_is_one_line(monkeypatch, capsys, tmp_path, words, text):
+    out_folder = tmp_path / "run"
+    status, out, err = call(monkeypatch, capsys, "train", *words, "-o", out_folder)
+    assert status == 2 and out == "" and text in err and len(err.splitlines()) == 1
+    assert not any(out_folder.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--infer", "--resets", "1"), "--resets: not with --infer"),
+        (("--from", "no-run"), "no-run"),
+        (("--waves", "core.fst"), "core.fst looks like a file"),
+    ],
+)
+def test_comparisons_that_cannot_be_are_one_line(monkeypatch, capsys, tmp_path, words, text):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(monkeypatch, capsys, "compare", "core", "digits-wage", *SMALL, *words)
+    assert status == 2 and out == "" and text in err and len(err.splitlines()) == 1
+
+
+def test_a_run_of_other_images_is_refused(monkeypatch, capsys, tmp_path):
+    settings = ("--set", "network=8FC", "--set", "epochs=1", "--set", "batch=719")
+    status, _, _ = call(monkeypatch, capsys, "train", "digits-wage", *settings, "-o", tmp_path)
+    assert status == 0
+    words = ("compare", "core", "digits-wage", *settings, "--steps", 1, "--from", tmp_path)
+    status, out, err = call(monkeypatch, capsys, *words, "--image", "8x8x1", "--classes", "10")
+    assert (status, out) == (2, "") and "made on" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.long
+def test_a_training_on_the_core_says_and_leaves_what_golden_does(monkeypatch, capsys, tmp_path):
+    """Both are resumed from a run of golden."""
+    sizes = ("network=2FC", "batch=719", "rows=2", "columns=2")
+    words = ("train", "digits-wage", *(word for size in sizes for word in ("--set", size)))
+    lines, names = {}, {}
+    for backend in ("golden", "simulation"):
+        folder = tmp_path / backend
+        status, _, _ = call(monkeypatch, capsys, *words, "--set", "epochs=1", "-o", folder)
+        assert status == 0
+        on = ("--set", "epochs=2", "--resume", "--on", backend, "-o", folder)
+        status, out, err = call(monkeypatch, capsys, *words, *on)
+        assert status == 0
+        assert ("the core's simulator is built" in err) == (backend == "simulation")
+        lines[backend] = re.findall(r"^epoch +2: .*test error +[\d.]+ %", out, re.M)
+        names[backend] = {path.name for path in folder.glob("[!.]*")}
+    assert lines["golden"] == lines["simulation"] and len(lines["golden"]) == 1
+    assert names["simulation"] - names["golden"] == {"backends.csv"}
+    rows = (tmp_path / "simulation" / "backends.csv").read_text("utf-8").splitlines()
+    assert rows[1:] == ["1,1,2,golden", "2,1,2,simulation"]

@@ -14,7 +14,7 @@ SMALL = (
 )
 
 
-def told(monkeypatch, capsys, tmp_path, *arguments):
+def said(monkeypatch, capsys, tmp_path, *arguments):
     """What is said of arguments that are refused; nothing is written."""
     output = tmp_path / "out"
     status, out, err = call(*(monkeypatch, capsys, "generate", "core"), *arguments, "-o", output)
@@ -25,7 +25,7 @@ def told(monkeypatch, capsys, tmp_path, *arguments):
 
 def test_what_cannot_be_generated_is_one_line(monkeypatch, capsys, tmp_path):
     def refused(*arguments):
-        return told(monkeypatch, capsys, tmp_path, *arguments)
+        return said(monkeypatch, capsys, tmp_path, *arguments)
 
     assert "the training core trains wage" in refused("digits-gupta")
     assert "a keyword of" in refused("digits-wage", "--name", "module")
@@ -62,9 +62,8 @@ def test_the_same_folder_from_any_folder_and_hash_seed(tmp_path):
         assert made.returncode == 0, made.stderr
         files = sorted((folder / "out").iterdir())
         assert [file.name for file in files] == sorted(names("mlp"))
-        assert [line.split(":")[0] for line in made.stdout.splitlines()] == [
-            f"out/{name}" for name in names("mlp")
-        ]
+        told = {line.split(":")[0] for line in made.stdout.splitlines()}
+        assert told == {f"out/{name}" for name in names("mlp")}
         texts = [(file.name, file.read_bytes()) for file in files]
         assert not any(str(tmp_path).encode() in text for _, text in texts)
         digests.append(hashlib.sha256(repr(texts).encode()).hexdigest())

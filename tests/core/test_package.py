@@ -233,7 +233,7 @@ def test_a_fault_of_the_verilog_fails_in_icarus(files, tmp_path):
 @pytest.mark.long
 def test_another_design_is_told(files, tmp_path):
     right = f"32'h{design_hash(CoreConfig()) & 0xFFFFFFFF:08x}"
-    wrong = re.sub(r"32'h[0-9a-f]{8}(?=\);  // design_low)", right, files["mlp_tb.v"])
+    wrong = re.sub(r"(?<=TB_DESIGN_LOW, )32'h[0-9a-f]{8}", right, files["mlp_tb.v"])
     assert wrong != files["mlp_tb.v"]
     write({**files, "mlp_tb.v": wrong}, tmp_path)
     status, output = icarus("mlp", tmp_path)
@@ -290,6 +290,28 @@ def test_a_host_on_axi_trains(seed, files, tmp_path, monkeypatch):
     cases = list(ElementTree.parse(results).iter("testcase"))
     assert [case.get("name") for case in cases] == ["a_host_trains"]
     assert not {"failure", "error", "skipped"} & {child.tag for child in cases[0]}
+
+
+@pytest.mark.long
+def test_fusesoc_runs_it(files, tmp_path):
+    tool("iverilog")
+    write(files, tmp_path)
+    command = ["--cores-root", ".", "run", "--target=sim", "gradloom:generated:mlp"]
+    result = run(
+        [tool("fusesoc"), *command], tmp_path, XDG_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path)
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "PASS: mlp, 2 steps" in result.stdout
+
+
+@pytest.mark.long
+def test_the_template_is_a_working_instance(files, tmp_path):
+    write(files, tmp_path)
+    outer = 'module outer;\n`include "mlp.vh"\nendmodule\n'
+    (tmp_path / "outer.v").write_text(outer, encoding="utf-8")
+    command = ["-g2005", "-s", "outer", "-o", "outer.vvp", "outer.v", "mlp.v"]
+    result = run([tool("iverilog"), *command], tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.long

@@ -180,12 +180,10 @@ def header_lines(table: Registers, prefix: str) -> Iterator[str]:
 
 
 def _comment(text: str) -> list[str]:
-    return textwrap.wrap(
-        f"/* {text} */",
-        _WIDEST,
-        subsequent_indent=" * ",
-        break_on_hyphens=False,
+    lines = textwrap.wrap(
+        f"/* {text}", _WIDEST - 3, subsequent_indent=" * ", break_on_hyphens=False
     )
+    return [*lines[:-1], lines[-1] + " */"]
 
 
 def _define(name: str, value: str, about: str = "") -> str:

@@ -5,15 +5,15 @@ weights and samples, waits, reads what happened, and compares the weights that t
 with those that the golden trainer has after the same steps.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from golden.core.config import CoreConfig
 from golden.core.edge import Edge, ports
-from golden.core.isa import Engine
-from golden.core.registers import ADDRESS, READ_LATENCY, Registers
+from golden.core.registers import Registers
 from golden.port import inputs_of, outputs_of
 from gradloom.core.package.listing import Part
+from gradloom.core.package.tasks import accesses, common, constants, programs
 from gradloom.rtl.package import FAILURE, instance, span
 from gradloom.rtl.verilog import TIMESCALE, comment, made_by
 
@@ -106,7 +106,7 @@ def testbench(
     models
         Whether there are models of a device's cells.
     """
-    own = ports(config, edge)
+    own, table = ports(config, edge), Registers(config)
     by_name = {port.name: port for port in own}
     plain = edge is Edge.NONE
     data_in, valid_in, ready_in, last_in = _PLAIN_IN if plain else _IN
@@ -143,11 +143,11 @@ def testbench(
         TIMESCALE,
         "",
         f"module {name}_tb;",
-        f"  localparam TB_WORDS = {words};     // of all programs",
+        f"  localparam TB_WORDS = {words};  // of all programs",
         f"  localparam TB_WEIGHTS = {lesson.weights};  // beats that are weights",
-        f"  localparam TB_BEATS = {lesson.beats_in};    // beats that are sent",
-        f"  localparam TB_OUT = {lesson.beats_out};      // beats that are carried out",
-        f"  localparam TB_MOST = {most};    // clocks after which all must be done",
+        f"  localparam TB_BEATS = {lesson.beats_in};  // beats that are sent",
+        f"  localparam TB_OUT = {lesson.beats_out};  // beats that are carried out",
+        f"  localparam TB_MOST = {most};  // clocks after which all must be done",
         "",
         "  reg [31:0] tb_program [0:TB_WORDS-1];",
         f"  reg [63:0] tb_lanes [0:{config.columns - 1}];",
@@ -197,9 +197,9 @@ def testbench(
         "      if (tb_got >= TB_OUT) begin",
         '        if (!tb_failed) $display("more than %0d beats are carried out", TB_OUT);',
         "        tb_failed = 1;",
-        "      end else if (!tb_failed && ("
-        f"{data_out} !== tb_expected[tb_got][{bits_out - 1}:0] || "
-        f"{last_out} !== tb_expected[tb_got][{wide_out}])) begin",
+        "      end else if (!tb_failed &&",
+        f"          ({data_out} !== tb_expected[tb_got][{bits_out - 1}:0] ||",
+        f"          {last_out} !== tb_expected[tb_got][{wide_out}])) begin",
         '        $display("beat %0d of the weights: expected %h, last %b, got %h, last %b", '
         "tb_got,",
         f"          tb_expected[tb_got][{bits_out - 1}:0], tb_expected[tb_got][{wide_out}], "
@@ -213,9 +213,9 @@ def testbench(
         "  integer tb_clocks = 0;",
         "  always @(posedge clk) tb_clocks <= tb_clocks + 1;",
         "",
-        *_access(edge),
-        *_tasks(Registers(config)),
-        *_loads(parts, Registers(config)),
+        *accesses(edge),
+        *common(table),
+        *programs([part for part in parts if part.program in ("load", "train", "dump")]),
         "  reg [8*512-1:0] tb_folder;",
         "  integer tb_lane;",
         "",
@@ -256,226 +256,32 @@ def testbench(
         "  end",
         "endmodule",
     ]
+    where = lines.index("")  # the first empty line inside the module
+    where = lines.index("", where + 1)
+    lines[where:where] = ["", "  // Addresses of registers, which count words."] + constants(
+        table, "\n".join(lines)
+    )
     return comment(head) + "\n" + "\n".join(lines) + "\n"
-
-
-#: A task that accesses a register: what it drives, what it looks at in each clock, and what follows
-#: from that. All it drives changes between rising edges.
-Accesses = dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
-_PLAIN: Accesses = {
-    "write": (
-        ("bus_address = address;", "bus_value = value;", "bus_write = 1;"),
-        (),
-        ("bus_write = 0;", "tb_answered = 1;"),
-    ),
-    "read": (
-        ("bus_address = address;", "bus_read = 1;"),
-        (),
-        (
-            "bus_read = 0;",
-            f"repeat ({READ_LATENCY}) @(posedge clk);",
-            "tb_read = bus_data;",
-            "#1;",
-            "tb_answered = 1;",
-        ),
-    ),
-}
-_AXI: Accesses = {
-    "write": (
-        (
-            "s_axi_awaddr = {address, 2'b00};",
-            "s_axi_awvalid = 1;",
-            "s_axi_wdata = value;",
-            "s_axi_wstrb = 4'hf;",
-            "s_axi_wvalid = 1;",
-            "s_axi_bready = 1;",
-        ),
-        (
-            "tb_address_taken = s_axi_awready;",
-            "tb_value_taken = s_axi_wready;",
-            "tb_answered = s_axi_bvalid;",
-            "tb_refused = s_axi_bresp != 2'd0;",
-        ),
-        (
-            "if (tb_address_taken) s_axi_awvalid = 0;",
-            "if (tb_value_taken) s_axi_wvalid = 0;",
-            "if (tb_answered) s_axi_bready = 0;",
-        ),
-    ),
-    "read": (
-        ("s_axi_araddr = {address, 2'b00};", "s_axi_arvalid = 1;", "s_axi_rready = 1;"),
-        (
-            "tb_address_taken = s_axi_arready;",
-            "tb_answered = s_axi_rvalid;",
-            "tb_refused = s_axi_rresp != 2'd0;",
-            "tb_read = s_axi_rdata;",
-        ),
-        (
-            "if (tb_address_taken) s_axi_arvalid = 0;",
-            "if (tb_answered) s_axi_rready = 0;",
-        ),
-    ),
-}
-_WISHBONE: Accesses = {
-    kind: (
-        (
-            "wb_cyc = 1;",
-            "wb_stb = 1;",
-            f"wb_we = {int(kind == 'write')};",
-            "wb_adr = address;",
-            "wb_sel = 4'hf;",
-            *(["wb_dat_w = value;"] if kind == "write" else []),
-        ),
-        ("tb_answered = wb_ack || wb_err;", "tb_refused = wb_err;", "tb_read = wb_dat_r;"),
-        ("if (tb_answered) wb_cyc = 0;", "if (tb_answered) wb_stb = 0;"),
-    )
-    for kind in ("write", "read")
-}
-#: By edge.
-_ACCESSES: dict[Edge, Accesses] = {Edge.NONE: _PLAIN, Edge.AXI: _AXI, Edge.WISHBONE: _WISHBONE}
-
-
-def _access(edge: Edge) -> Iterator[str]:
-    """Yield the tasks that write and read a register over the edge's bus."""
-    yield "  // A register is written or read; addresses count words."
-    yield "  reg [31:0] tb_read;"
-    yield "  reg tb_address_taken, tb_value_taken, tb_answered, tb_refused;"
-    for kind, (drives, sees, follows) in _ACCESSES[edge].items():
-        value = ", input [31:0] value" if kind == "write" else ""
-        yield f"  task {kind}_register(input [{ADDRESS - 1}:0] address{value});"
-        yield from (
-            "    begin",
-            *(f"      {line}" for line in drives),
-            "      tb_answered = 0;",
-            "      tb_refused = 0;",
-            "      while (!tb_answered) begin",
-            "        @(posedge clk);",
-            *(f"        {line}" for line in sees),
-            "        #1;",
-            *(f"        {line}" for line in follows),
-            "      end",
-            "      if (tb_refused && !tb_failed) begin",
-            f'        $display("{kind} of register %h: refused", address);',
-            "        tb_failed = 1;",
-            "      end",
-            "    end",
-            "  endtask",
-            "",
-        )
-
-
-def _tasks(table: Registers) -> Iterator[str]:
-    """Yield what is done with registers in general."""
-
-    def at(name: str) -> str:
-        return _address(table, name)
-
-    lane = at("lane"), at("lane_high"), at("lane_low")
-    running, fault = table.named("status")["running"], table.named("status")["fault"]
-    start = table.named("control")["start"]
-    yield from (
-        "  // What is read must be this.",
-        f"  task expect_register(input [{ADDRESS - 1}:0] address, input [31:0] value);",
-        "    begin",
-        "      read_register(address);",
-        "      if (tb_read !== value) begin",
-        "        if (!tb_failed)",
-        '          $display("register %h: expected %h, got %h", address, value, tb_read);',
-        "        tb_failed = 1;",
-        "      end",
-        "    end",
-        "  endtask",
-        "",
-        "  // Words of an engine's list.",
-        "  integer tb_word;",
-        "  task load_list(input [1:0] list, input integer first, input integer words);",
-        "    begin",
-        f"      write_register({at('program_at')}, {{6'd0, list, 24'd0}});",
-        "      for (tb_word = 0; tb_word < words; tb_word = tb_word + 1)",
-        f"        write_register({at('program')}, tb_program[first + tb_word]);",
-        "    end",
-        "  endtask",
-        "",
-        "  // States of the generators of the elementwise lanes.",
-        "  task load_lane(input integer number);",
-        "    begin",
-        f"      write_register({lane[0]}, number);",
-        f"      write_register({lane[1]}, tb_lanes[number][63:32]);",
-        f"      write_register({lane[2]}, tb_lanes[number][31:0]);",
-        "    end",
-        "  endtask",
-        "",
-        "  // A program runs, from its start to its end.",
-        "  task run(input [31:0] steps);",
-        "    begin",
-        f"      write_register({at('steps')}, steps);",
-        f"      write_register({at('control')}, 32'd{start.mask});",
-        f"      tb_read = {running.mask};",
-        f"      while (tb_read[{running.first}] && !tb_failed) begin",
-        f"        read_register({at('status')});",
-        f"        if (tb_read[{fault.first}] || tb_clocks > TB_MOST) begin",
-        '          if (!tb_failed) $display("not done after %0d clocks, status %h", '
-        "tb_clocks, tb_read);",
-        "          tb_failed = 1;",
-        "        end",
-        "      end",
-        f"      expect_register({at('steps_done')}, steps);",
-        "    end",
-        "  endtask",
-        "",
-    )
-
-
-def _loads(parts: Iterable[Part], table: Registers) -> Iterator[str]:
-    """Yield a task for each program, which makes it the next one."""
-    programs: dict[str, list[Part]] = {}
-    for part in parts:
-        programs.setdefault(part.program, []).append(part)
-    for name, own in programs.items():
-        yield f"  task load_{name};"
-        yield "    begin"
-        for part in own:
-            yield f"      load_list({int(part.engine)}, {part.at}, {len(part.words)});"
-        engines = {part.engine: part for part in own}
-        mask = sum(1 << engine for engine in engines)
-        yield f"      write_register({_address(table, 'engines')}, 32'd{mask});"
-        for engine in Engine:
-            found = engines.get(engine)
-            values = (0, found.last, found.total) if found else (0, 0, 0)
-            for kind, value in zip(("first", "last", "total"), values, strict=True):
-                register = _address(table, f"{kind}_{engine.name.lower()}")
-                yield f"      write_register({register}, 32'd{value});"
-        yield "    end"
-        yield "  endtask"
-        yield ""
 
 
 def _script(config: CoreConfig, lesson: Lesson) -> Iterator[str]:
     """Yield the lesson, in statements."""
     table = Registers(config)
-
-    def at(name: str) -> str:
-        return _address(table, name)
-
     for name in ("id", "design_low", "design_high"):
-        yield f"expect_register({at(name)}, 32'h{table.named(name).reset:08x});  // {name}"
+        yield f"expect_register(TB_{name.upper()}, 32'h{table.named(name).reset:08x});"
     yield "tb_go = 1;"
-    yield "load_load;"
+    yield "choose_load;"
     yield "run(1);"
     yield f"for (tb_lane = 0; tb_lane < {config.columns}; tb_lane = tb_lane + 1)"
     yield "  load_lane(tb_lane);"
-    yield "load_train;"
+    yield "choose_train;"
     rate = table.named("rate")["value"]
     for steps, value in lesson.rates:
-        yield f"write_register({at('rate_step')}, 0);"
-        yield f"write_register({at('rate')}, 32'd{rate.within(value)});  // 2^{value}"
+        yield "write_register(TB_RATE_STEP, 0);"
+        yield f"write_register(TB_RATE, {rate.within(value)});  // 2^{value}"
         yield f"run({steps});"
-    yield f"expect_register({at('undefined')}, 0);"
-    yield "load_dump;"
+    yield "expect_register(TB_UNDEFINED, 0);"
+    yield "choose_dump;"
     yield "run(1);"
-    yield f"expect_register({at('fault')}, 0);"
+    yield "expect_register(TB_FAULT, 0);"
     yield "repeat (16) @(posedge clk);"
-
-
-def _address(table: Registers, name: str) -> str:
-    return f"{ADDRESS}'h{table.named(name).address:02x}"
