@@ -75,6 +75,7 @@ def tidied(module: VerilogModule) -> VerilogModule:
     folding.fold_memories(module)
     folding.drop_unread(module)
     folding.fold_repetitions(module)
+    folding.fold_slices(module)
     folding.renumber(module)
     return module
 
