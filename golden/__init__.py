@@ -5,6 +5,8 @@ hardware units.
 from golden.array import Array, ArrayConfig
 from golden.bank import Bank, BankConfig
 from golden.buffer import Buffer
+from golden.core.banks import Banks, BanksConfig, RowStore, RowStoreConfig
+from golden.core.nest import ProductNest, ProductNestConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
@@ -29,6 +31,8 @@ __all__ = [
     "ArrayConfig",
     "Bank",
     "BankConfig",
+    "Banks",
+    "BanksConfig",
     "Buffer",
     "Conversion",
     "ErrorQuantizer",
@@ -39,9 +43,13 @@ __all__ = [
     "LfsrConfig",
     "Macc",
     "MaccConfig",
+    "ProductNest",
+    "ProductNestConfig",
     "Rounder",
     "RounderConfig",
     "Rounding",
+    "RowStore",
+    "RowStoreConfig",
     "ShiftExponent",
     "ShiftExponentConfig",
     "WeightQuantizer",

@@ -166,3 +166,15 @@ class Twin(ABC, Generic[State]):
         outputs : Trace
             Values of every output port, int64, (clocks,) or (clocks, lanes).
         """
+
+    def legal(self, rng: np.random.Generator, clocks: int) -> Trace | None:
+        """Return random inputs that the unit allows, with resets; None if it allows all.
+
+        Parameters
+        ----------
+        rng
+            Where their numbers come from.
+        clocks
+            Number of clocks. The first one is in the reset state.
+        """
+        return None

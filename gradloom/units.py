@@ -220,6 +220,29 @@ _ALL = (
         golden.WeightUpdateConfig,
         "quantize.update",
     ),
+    Unit(
+        "banks",
+        "Memory in banks of words: each has a port that reads and one that reads or writes.",
+        hdl.Banks,
+        golden.Banks,
+        golden.BanksConfig,
+        "core.banks",
+    ),
+    Unit(
+        "row-store",
+        "Memory of rows: one is written and one is read per clock.",
+        hdl.RowStore,
+        golden.RowStore,
+        golden.RowStoreConfig,
+        "core.rows",
+    ),
+    Unit(
+        "product-nest",
+        "The loops of a product: two flat indices per clock, with clipped loops.",
+        hdl.ProductNest,
+        golden.ProductNest,
+        golden.ProductNestConfig,
+    ),
 )
 
 #: Registry of all units, by name.

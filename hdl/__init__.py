@@ -3,6 +3,8 @@
 from hdl.array import Array
 from hdl.bank import Bank
 from hdl.buffer import Buffer
+from hdl.core.banks import Banks, RowStore
+from hdl.core.nest import ProductNest
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
 from hdl.quantize import (
@@ -18,11 +20,14 @@ __all__ = [
     "ActivationQuantizer",
     "Array",
     "Bank",
+    "Banks",
     "Buffer",
     "ErrorQuantizer",
     "Lfsr",
     "Macc",
+    "ProductNest",
     "Rounder",
+    "RowStore",
     "ShiftExponent",
     "WeightQuantizer",
     "WeightUpdate",

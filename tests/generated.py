@@ -58,6 +58,12 @@ CASES = [
     ("wage-error", "--width 18 --bits 6 --lanes 2 --rounding stochastic"),
     ("wage-update", ""),
     ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
+    ("banks", ""),
+    ("banks", "--banks 3 --words 11 --width 5"),
+    ("row-store", ""),
+    ("row-store", "--rows 11 --lanes 1 --width 5"),
+    ("product-nest", ""),
+    ("product-nest", "--rows 5 --banks 1 --address-bits 3 --row-bits 4 --no-clips"),
 ]
 
 

@@ -32,6 +32,9 @@ UNITS = {
     "ShiftExponent": golden.ShiftExponentConfig(),
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
+    "Banks": golden.BanksConfig(banks=2),
+    "RowStore": golden.RowStoreConfig(),
+    "ProductNest": golden.ProductNestConfig(),
 }
 UNIT_KINDS = [type(config) for config in UNITS.values()]
 #: What a twin need not read, since its inputs have that shape.

@@ -6,8 +6,10 @@ from typing import ClassVar
 
 from golden.array import ArrayConfig
 from golden.bank import BankConfig
+from golden.core.banks import BanksConfig, RowStoreConfig
 from golden.core.field import words_of
-from golden.core.isa import INSTRUCTIONS, Engine, Store
+from golden.core.isa import INSTRUCTIONS, ROW_BITS, Engine, Store
+from golden.core.nest import CLIPPED_START, ProductNestConfig
 from golden.fixed import Fixed, Rounding
 from golden.lfsr import Generator
 from golden.macc import MaccConfig
@@ -27,9 +29,6 @@ HANDOVER = 3
 PASS_LATENCY = 17
 #: Clocks from the first clock after a row's last beat to the write of its words.
 MOVE_LATENCY = 4
-#: The least number of iterations of an innermost loop that takes one clock for each; a shorter one
-#: takes as many clocks.
-LEAST_RUN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +73,8 @@ class CoreConfig:
         Number of classes, 1 to 65536.
     scalars
         Registers that keep maxima and exponents, 1 to 64.
+    clips
+        Whether products may have clipped loops.
     programs
         Words of the lists of the array engine, the vector engine, and the movers in and
         out.
@@ -109,6 +110,7 @@ class CoreConfig:
     labels: int = setting(64, "Labels of a buffer", low=1, high=1 << 16)
     classes: int = setting(10, "Number of classes", low=1, high=1 << 16)
     scalars: int = setting(4, "Registers that keep maxima and exponents", low=1, high=64)
+    clips: bool = setting(False, "Whether products may have clipped loops")
     programs: tuple[int, ...] = setting(
         (256, 256, 32, 32),
         "Words of the lists of the array engine, the vector engine, and the movers in and out",
@@ -137,6 +139,22 @@ class CoreConfig:
         bits = self.bits
         return {Store.X: bits.activation, Store.E: bits.error, Store.W: bits.gradient}[store]
 
+    def store(self, store: Store) -> BanksConfig:
+        """Return a store of words."""
+        return BanksConfig(
+            banks=self.banks, words=max(self.words(store), 2), width=self.width(store)
+        )
+
+    @property
+    def sums(self) -> RowStoreConfig:
+        """The store of sums."""
+        return RowStoreConfig(rows=max(self.s_rows, 2), lanes=self.columns, width=self.sum_bits)
+
+    @property
+    def masks(self) -> RowStoreConfig:
+        """The store of masks, two bits for each activation."""
+        return RowStoreConfig(rows=max(self.k_rows, 2), lanes=2 * self.columns, width=1)
+
     @cached_property
     def array(self) -> ArrayConfig:
         """The array: one size of operands for all products, sums that drain raw."""
@@ -150,6 +168,18 @@ class CoreConfig:
                 depth=self.terms,
             ),
             conversions=(),
+        )
+
+    @cached_property
+    def product_nest(self) -> ProductNestConfig:
+        """The loops of a product."""
+        words = max(self.words(store) for store in Store)
+        return ProductNestConfig(
+            rows=self.rows,
+            banks=self.banks,
+            address_bits=max((words - 1).bit_length(), 1),
+            row_bits=ROW_BITS,
+            clips=self.clips,
         )
 
     @cached_property
@@ -210,3 +240,8 @@ class CoreConfig:
         """Return the least number of clocks between the starts of an engine's instructions."""
         words = words_of(INSTRUCTIONS[engine])
         return words + 4 + (self.banks if engine is Engine.ARRAY else 0)
+
+    @property
+    def clipped_fetch(self) -> int:
+        """Clocks by which the start of a product with clipped loops is later at least."""
+        return max(CLIPPED_START + 1 - (self.banks + 3), 0)

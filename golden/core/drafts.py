@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeVar
 
-from golden.core.config import LEAST_RUN
 from golden.core.index import Index
 from golden.core.isa import (
     PASS_LOOPS,
@@ -32,6 +31,7 @@ from golden.core.isa import (
     Wait,
 )
 from golden.core.layout import Rows, Words
+from golden.core.nest import LEAST_RUN, padding
 from golden.core.program import Chunk
 from golden.order import blocks
 from golden.training.step.operation import Operation
@@ -202,7 +202,8 @@ def product(
     taken = taken or every
     per_part = 1 if row_by_row else sums.part // rows or down  # row blocks
     run = max(a.terms, LEAST_RUN)
-    clocks = max(run, rows)  # the rows of sums leave one by one
+    pad = padding(rows, run, run - a.terms)
+    clocks = pad + run
 
     def make(sums: Rows, waits: tuple[Wait, ...]) -> ArrayInstruction:
         zero = a.index(0)
@@ -222,7 +223,7 @@ def product(
             b_from=b.words.store,
             quantize=b.quantize,
             levels=len(loops) - 1,
-            pad=clocks - run,
+            pad=pad,
             a=a.index(a.words.base),
             b=b.index(b.words.base + taken.start * step),
             second=a.index(a.second),

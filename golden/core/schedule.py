@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from golden.core.config import HANDOVER, MOVE_LATENCY, PASS_LATENCY, CoreConfig
 from golden.core.isa import Engine, Move, MoveInstruction
+from golden.core.nest import is_clipped
 from golden.core.program import Program, Task
 
 
@@ -122,8 +123,9 @@ def _walk(
     for step in range(steps):
         for number, task in enumerate(program[engine]):
             waits = task.instruction.waits
+            late = config.clipped_fetch * is_clipped(task.instruction)
             for chunk in range(len(task.chunks)):
-                begin = max(free, fetched) if chunk == 0 else free
+                begin = max(free, fetched + late) if chunk == 0 else free
                 start, waited = begin, None
                 for other, wait in zip(engine.others, waits, strict=True):
                     count = wait.count + wait.slope * chunk + step * total[other]

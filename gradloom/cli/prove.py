@@ -27,8 +27,12 @@ from gradloom.units import UNITS, Unit
 #: Exit status of a verdict.
 _STATUS = {"proved": 0, "bounded": 0, "failed": 1, "vacuous": 1, "undecided": 3}
 
-#: Default parameters of a proof: an array of 64 nodes is not feasible.
-_SMALL = {"array": {"rows": 2, "columns": 2, "a": "1,2", "b": "1,2", "depth": 7}}
+#: Default parameters of a proof: an array of 64 nodes is not feasible, nor are thousands of words.
+_SMALL: dict[str, dict[str, Any]] = {
+    "array": {"rows": 2, "columns": 2, "a": "1,2", "b": "1,2", "depth": 7},
+    "banks": {"banks": 2, "words": 11, "width": 4},
+    "row-store": {"rows": 11, "lanes": 2, "width": 4},
+}
 
 _OPTIONS = (
     click.Option(

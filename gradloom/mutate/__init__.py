@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from boards.flow.tools import find_tool
 from golden.port import inputs_of, outputs_of
 from golden.settings import mapping
@@ -221,13 +223,15 @@ def _examine(
     Returns
     -------
     dict
-        Number of a mutant to its `fate`, `clock` and `why`: see `Mutant`.
+        Number of a mutant to its `fate`, `clock` and `why`: see `Mutant`. A mutant that differs for
+        inputs that the unit does not allow is undecided.
     """
     unit = UNITS[name]
     ports = config.ports
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     runs = [usual_inputs(unit, config, WATCHED[1], seed) for seed in range(WATCHED[0])]
     machine = equivalence.Machine(gates, inputs, outputs, runs)
+    free = unit.twin(config).legal(np.random.default_rng(0), 1) is None
     fates: dict[int, tuple[Fate, int | None, str]] = {}
     for place, number in enumerate(numbers):
         say(f"{place} of {len(numbers)} survivors")
@@ -239,6 +243,10 @@ def _examine(
         if answer.inputs:
             expected = unit.twin(config).run(answer.inputs)
             seen = lanes.killed(gates, [0, number], inputs, outputs, answer.inputs, expected)
+            if 0 in seen and not free:
+                # Inputs that the unit does not allow show nothing.
+                fates[number] = "undecided", None, ""
+                continue
             if seen.keys() != {number}:
                 raise RuntimeError(
                     f"{unit.name}, mutant {number}: the inputs that ABC found show no difference"

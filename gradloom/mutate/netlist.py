@@ -266,6 +266,9 @@ def _read(module: Any, initial: dict[str, list[str]]) -> Gates:
                 firsts.append(int(known[k] if known else late.get(q, "0")))
             continue
         cells[ways["Y"][0]] = cell["type"], [ways[key][0] for key in "ABS" if key in ways]
+    # A memory has no words for some addresses if their number is no power of two.
+    needed = {bit for _, inputs in cells.values() for bit in inputs} | {d for _, d in pending}
+    operands |= {bit: 0 for bit in needed if bit not in cells and bit not in operands}
     rows: list[tuple[int, int, int, int, int]] = []
 
     def emit(bit: Any, kind: str, inputs: list[Any]) -> None:

@@ -180,6 +180,12 @@ class UsualInputs:
         for batch in range(-(-self.clocks // BATCH)):
             rng = np.random.default_rng([self.seed, batch] if batch else self.seed)
             clocks = min(BATCH, self.clocks - batch * BATCH)
+            if (legal := twin.legal(rng, clocks)) is not None:
+                # Each batch is legal by itself, from the reset state on.
+                if batch:
+                    legal["rst"][0] = 1
+                yield legal
+                continue
             inputs = _random(rng, ports, clocks, FURTHER_RESET_PART if batch else RESET_PART)
             if courses:
                 _place_courses(rng, inputs, courses)

@@ -8,6 +8,8 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from golden import check
+from golden.core.banks import BanksConfig, RowStoreConfig
 from hdl.cells import CELLS, Cells
 
 
@@ -16,12 +18,8 @@ class Banks(wiring.Component):
 
     Parameters
     ----------
-    banks
-        Number of banks.
-    words
-        Words of each.
-    width
-        Bits of a word.
+    config
+        Number and size of the banks.
     cells
         Technology of the memories.
 
@@ -43,23 +41,24 @@ class Banks(wiring.Component):
     a_address: data.View
     a_data: data.View
     b_address: data.View
-    b_write: Signal
+    b_write: data.View
     b_value: data.View
     b_data: data.View
 
-    def __init__(self, banks: int, words: int, width: int, *, cells: Cells = CELLS["generic"]):
+    def __init__(self, config: BanksConfig, *, cells: Cells = CELLS["generic"]):
+        check.instance("config", config, BanksConfig)
+        check.instance("cells", cells, Cells)
+        self.config = config
         self.cells = cells
-        self.banks = banks
-        self.words = words
-        self.width = width
-        address = data.ArrayLayout(range(words), banks)
-        value = data.ArrayLayout(width, banks)
+        banks = config.banks
+        address = data.ArrayLayout(config.address_bits, banks)
+        value = data.ArrayLayout(config.width, banks)
         super().__init__(
             {
                 "a_address": In(address),
                 "a_data": Out(value),
                 "b_address": In(address),
-                "b_write": In(banks),
+                "b_write": In(data.ArrayLayout(1, banks)),
                 "b_value": In(value),
                 "b_data": Out(value),
             }
@@ -67,12 +66,12 @@ class Banks(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for bank in range(self.banks):
+        for bank in range(self.config.banks):
             found = self.cells.bank(
                 m,
                 f"bank_{bank}",
-                self.words,
-                self.width,
+                self.config.words,
+                self.config.width,
                 a=self.a_address[bank],
                 b=self.b_address[bank],
                 write=self.b_write[bank],
@@ -87,12 +86,8 @@ class RowStore(wiring.Component):
 
     Parameters
     ----------
-    rows
-        Number of rows.
-    lanes
-        Values of a row.
-    width
-        Bits of a value.
+    config
+        Number and size of the rows.
     cells
         Technology of the memory.
 
@@ -111,18 +106,18 @@ class RowStore(wiring.Component):
     row: Signal
     data: data.View
 
-    def __init__(self, rows: int, lanes: int, width: int, *, cells: Cells = CELLS["generic"]):
+    def __init__(self, config: RowStoreConfig, *, cells: Cells = CELLS["generic"]):
+        check.instance("config", config, RowStoreConfig)
+        check.instance("cells", cells, Cells)
+        self.config = config
         self.cells = cells
-        self.rows = rows
-        self.lanes = lanes
-        self.width = width
-        row = data.ArrayLayout(width, lanes)
+        row = data.ArrayLayout(config.width, config.lanes)
         super().__init__(
             {
                 "write": In(1),
-                "to": In(range(rows)),
+                "to": In(config.row_bits),
                 "value": In(row),
-                "row": In(range(rows)),
+                "row": In(config.row_bits),
                 "data": Out(row),
             }
         )
@@ -132,7 +127,7 @@ class RowStore(wiring.Component):
         found = self.cells.rows(
             m,
             "rows",
-            self.rows,
+            self.config.rows,
             len(Value.cast(self.value)),
             write=self.write,
             to=self.to,

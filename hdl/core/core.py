@@ -103,16 +103,11 @@ class Core(wiring.Component):
         soft = Signal()
         m.d.sync += soft.eq(registers.reset)
         reset = ResetInserter(soft)
-        stores = {
-            store: Banks(banks, config.words(store), config.width(store), cells=self.cells)
-            for store in Store
-        }
+        stores = {store: Banks(config.store(store), cells=self.cells) for store in Store}
         for store, each in stores.items():
             m.submodules[store.name.lower()] = each
-        m.submodules.s = sums = RowStore(
-            config.s_rows, config.columns, config.sum_bits, cells=self.cells
-        )
-        m.submodules.k = masks = RowStore(config.k_rows, 2 * config.columns, 1, cells=self.cells)
+        m.submodules.s = sums = RowStore(config.sums, cells=self.cells)
+        m.submodules.k = masks = RowStore(config.masks, cells=self.cells)
         products, passes = self.products, self.passes
         move_in, move_out = self.move_in, self.move_out
         for engine, unit in self.engines.items():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Member, Out
 
 from golden.core.field import WORD
@@ -125,15 +125,19 @@ class Nest(wiring.Component):
     -------
     commands : In(Commands)
         The engine's instructions.
-    now : Out(instruction)
-        The one that runs.
+
+    Attributes
+    ----------
+    now
+        The instruction that runs.
     """
 
     commands: Any
-    now: data.View
+    now: Any
 
     def __init__(self, kind: Any, members: Mapping[str, Member]):
-        super().__init__({"commands": In(Commands(kind)), "now": Out(layout(kind)), **members})
+        super().__init__({"commands": In(Commands(kind)), **members})
+        self.now = Signal(layout(kind), name="now")
 
     def hold(self, m: Module, free: Value) -> None:
         """Keep an instruction from the clock on in which it is taken.

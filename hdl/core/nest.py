@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Member, Out
 
+from golden import check
 from golden.core.isa import TERM_LOOPS, TILE_LOOPS, ArrayInstruction
+from golden.core.nest import ProductNestConfig
+from hdl.core.clips import CLIPPED, Clips
 from hdl.core.engine import Nest
 from hdl.core.indices import Pair, chosen, pair, stepped
 from hdl.core.loops import chunk_ends, lanes_there
@@ -29,21 +32,25 @@ class ProductNest(Nest):
 
     Parameters
     ----------
-    banks
-        Banks of the stores.
-    address
-        Bits of an address.
-    row
-        Bits of a row of sums.
+    config
+        Its widths, and whether instructions may have clipped loops.
 
     Members
     -------
+    start : In(1)
+        The next instruction is there from the next clock on; only with clips.
     valid : Out(1)
-        A term is here.
+        A term is here. The others below belong to it, and stay until the next one.
+    a_from, b_from : Out(Store)
+        Where its operands are.
+    quantize : Out(1)
+        Q_W makes a forward weight of B.
     a_high, a_low, b_high, b_low : Out
         Its indices.
     last : Out(1)
         It is its tile's last one.
+    gap : Out(1)
+        The tile has no terms, and this one counts as 0; only with clips.
     ends : Out(1)
         Its tile is its chunk's last one.
     rows, columns : Out
@@ -54,37 +61,47 @@ class ProductNest(Nest):
     The others are those of `Nest`.
     """
 
+    start: Signal
     valid: Signal
+    a_from: Signal
+    b_from: Signal
+    quantize: Signal
     a_high: Signal
     a_low: Signal
     b_high: Signal
     b_low: Signal
     last: Signal
+    gap: Signal
     ends: Signal
     rows: Signal
     columns: Signal
     s: Signal
 
-    def __init__(self, banks: int, address: int, row: int):
-        self.banks = banks
-        self.address = address
-        self.row = row
-        low = range(banks)
-        super().__init__(
-            ArrayInstruction,
-            {
-                "valid": Out(1),
-                "a_high": Out(address),
-                "a_low": Out(low),
-                "b_high": Out(address),
-                "b_low": Out(low),
-                "last": Out(1),
-                "ends": Out(1),
-                "rows": Out(8),
-                "columns": Out(8),
-                "s": Out(row),
-            },
-        )
+    def __init__(self, config: ProductNestConfig):
+        check.instance("config", config, ProductNestConfig)
+        self.config = config
+        self.banks = config.banks
+        self.address = config.address_bits
+        self.row = config.row_bits
+        low = range(config.banks)
+        members: dict[str, Member] = {
+            "valid": Out(1),
+            "a_from": Out(2),
+            "b_from": Out(2),
+            "quantize": Out(1),
+            "a_high": Out(self.address),
+            "a_low": Out(low),
+            "b_high": Out(self.address),
+            "b_low": Out(low),
+            "last": Out(1),
+            "ends": Out(1),
+            "rows": Out(8),
+            "columns": Out(8),
+            "s": Out(self.row),
+        }
+        if config.clips:
+            members |= {"start": In(1), "gap": Out(1)}
+        super().__init__(ArrayInstruction, members)
 
     def _pair(self, name: str) -> Pair:
         return pair(self.address, self.banks, name)
@@ -97,6 +114,26 @@ class ProductNest(Nest):
         padding = Signal()
         pads = Signal(8)
         run = Signal()  # the next clock has the first term of a run
+
+        # Where loops are clipped: their iterations, less one, and whether the first is the last.
+        counts: dict[int, tuple[Value, Value]] = {}
+        first_ends: dict[int, Value] = {}
+        empty: Value = C(0, 1)  # the tile that is begun has no terms
+        first_empty: Value = C(0, 1)
+        clips = None
+        if self.config.clips:
+            m.submodules.clips = clips = Clips(self.config.rows, self.banks, self.address)
+            m.d.comb += [
+                Value.cast(clips.next).eq(Value.cast(coming)),
+                Value.cast(clips.now).eq(Value.cast(now)),
+                clips.start.eq(self.start),
+                clips.takes.eq(commands.takes),
+            ]
+            empty, first_empty = clips.tile.empty, clips.first.empty
+            for c in range(CLIPPED):
+                k = OUTER_TERMS - 2 - c
+                counts[k] = clips.tile.counts[c], clips.tile.ends[c]
+                first_ends[k] = clips.first.ends[c]
 
         # The loops, from the inside. Of each: the iterations that are left after this one, a flag
         # for none, and where it began.
@@ -113,6 +150,8 @@ class ProductNest(Nest):
         first_end = [Signal(name=f"first_end_{k}", reset_less=True) for k in range(OUTER)]
         coming_loops = [*reversed(list(coming.terms)[:OUTER_TERMS]), *reversed(list(coming.tiles))]
         nothing = [loop.count == 0 for loop in coming_loops]
+        nothing = [first_ends.get(k, none) for k, none in enumerate(nothing)]
+        nothing[:OUTER_TERMS] = [none | first_empty for none in nothing[:OUTER_TERMS]]
         first_short = self._short(coming, nothing)
         m.d.sync += [
             flag.eq(Mux(short, coming.last_count == 0, none))
@@ -124,16 +163,24 @@ class ProductNest(Nest):
             plain = Pair(coming.a.high[: self.address], coming.a.low[:bits])
             m.d.sync += first_a.eq(stepped(plain, coming.second, self.banks))
         m.d.sync += [first_b.eq(coming.b), first_s.eq(coming.s)]
+        moved_a, moved_b = first_a, first_b  # of its first tile, where clips leave words out
+        if clips is not None:
+            moved_a, moved_b = self._pair("first_moved_a"), self._pair("first_moved_b")
+            m.d.sync += [
+                moved_a.eq(stepped(first_a, clips.first.a, self.banks)),
+                moved_b.eq(stepped(first_b, clips.first.b, self.banks)),
+            ]
 
         # Five clocks: choose, fetch, add, store, decide.
-        chooses, fetches, adds, stores = (
-            Signal(name=name) for name in ("chooses", "fetches", "adds", "stores")
+        chooses, fetches, adds, stores, decides = (
+            Signal(name=name) for name in ("chooses", "fetches", "adds", "stores", "decides")
         )
         m.d.sync += [
             chooses.eq(run),
             fetches.eq(chooses),
             adds.eq(fetches),
             stores.eq(adds),
+            decides.eq(stores),
         ]
         choice = Signal(OUTER + 1, reset_less=True)
         with m.If(chooses):
@@ -162,10 +209,13 @@ class ProductNest(Nest):
         short = [
             registered(m, each, f"short_{k}") for k, each in enumerate(self._short(now, plain_end))
         ]
-        next_end = [
+        next_end: list[Value] = [
             Mux(inside[k] & short[k], none_last, registered(m, plain_end[k], f"next_end_{k}"))
             for k in range(OUTER)
         ]
+        for k, (_, one) in counts.items():
+            next_end[k] = Mux(inside[k], one, next_end[k])
+        next_end[:OUTER_TERMS] = [end | empty for end in next_end[:OUTER_TERMS]]
         tile_choice = choice[OUTER_TERMS:]
         m.d.sync += [
             base_s.eq(_one_of(tile_choice, bases_s)),
@@ -178,6 +228,14 @@ class ProductNest(Nest):
                 m.d.sync += found.eq(stepped(base, stride, self.banks))
             with m.If(tile_choice[:-1].any()):
                 m.d.sync += next_s.eq(base_s + stride_s)
+        tile_steps = tile_choice[:-1].any()
+        if clips is not None:
+            m.d.comb += clips.steps.eq(Mux(fetches, tile_choice[:-1][::-1], 0))
+            with m.If(stores & tile_steps):
+                m.d.sync += [
+                    next_a.eq(stepped(next_a, clips.tile.a, self.banks)),
+                    next_b.eq(stepped(next_b, clips.tile.b, self.banks)),
+                ]
         # What the next run is: of this tile, of the next one, of the next chunk; or there is none.
         same, next_tile, next_chunk, finished = (
             Signal(name=name) for name in ("same", "next_tile", "next_chunk", "finished")
@@ -190,47 +248,58 @@ class ProductNest(Nest):
                 with m.If(choice[k]):
                     m.d.sync += left_of[k].eq(left_of[k] - 1)
                 with m.Elif(inside[k]):
-                    m.d.sync += left_of[k].eq(Mux(short[k], now.last_count, loops[k].count))
-                with m.If(choice[k] | inside[k]):
-                    m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
-                    if k >= OUTER_TERMS:
+                    begun, _ = counts.get(k, (Mux(short[k], now.last_count, loops[k].count), None))
+                    m.d.sync += left_of[k].eq(begun)
+                if k >= OUTER_TERMS:
+                    with m.If(choice[k] | inside[k]):
+                        m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
                         m.d.sync += bases_s[k - OUTER_TERMS].eq(next_s)
             outermost = [choice[OUTER - 1 - k] for k in range(TILE_LOOPS)]
-            new_tile = tile_choice[:-1].any()
             new_chunk = Cat(step & (now.levels > k) for k, step in enumerate(outermost[:3])).any()
             m.d.sync += [
-                same.eq(~new_tile & ~choice[OUTER]),
-                next_tile.eq(new_tile & ~new_chunk),
+                same.eq(~tile_steps & ~choice[OUTER]),
+                next_tile.eq(tile_steps & ~new_chunk),
                 next_chunk.eq(new_chunk),
                 finished.eq(choice[OUTER]),
             ]
+        with m.If(decides):  # by now the next run is moved to the bounds of its tile
+            for k in range(OUTER_TERMS):
+                with m.If(choice[k] | inside[k]):
+                    m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
         idle = Signal(init=1)
 
         # What the next clock does.
         at_last = Signal(init=1)  # the running run's last term, or none
         ends_now = Signal()
         free = commands.wants
+        ready = commands.ready if clips is None else commands.ready & clips.known
         m.d.comb += [
             ends_now.eq(~padding & at_last),
             commands.wants.eq(ends_now & (idle | finished)),
-            commands.takes.eq(commands.wants & commands.ready),
+            commands.takes.eq(commands.wants & ready),
             commands.continues.eq(ends_now & next_chunk),
             commands.begins.eq(commands.continues & commands.passes),
         ]
         self.hold(m, free)
-        first_pad = registered(m, coming.pad != 0, "first_pad")
-        padded = Signal()  # the running instruction's tiles
-        with m.If(free):
-            m.d.sync += padded.eq(coming.pad != 0)
+        pad_coming, pad_now = (
+            (coming.pad, now.pad) if clips is None else (clips.first.pad, clips.tile.pad)
+        )
+        first_pad = registered(m, pad_coming != 0, "first_pad")
+        padded: Value = Signal(name="padded")  # the next tile of the running instruction
+        if clips is None:
+            with m.If(free):
+                m.d.sync += padded.eq(pad_coming != 0)
+        else:
+            padded = pad_now != 0
         # Written out, as what is known late comes last.
-        taken = (idle | finished) & commands.ready
+        taken = (idle | finished) & ready
         goes_on = next_tile | (next_chunk & commands.passes)
         m.d.comb += run.eq(
             (ends_now & (same | (goes_on & ~padded) | (taken & ~first_pad)))
             | (padding & (pads == 1))
         )
         with m.If(ends_now & ((goes_on & padded) | (taken & first_pad))):
-            m.d.sync += [padding.eq(1), pads.eq(Mux(commands.takes, coming.pad, now.pad))]
+            m.d.sync += [padding.eq(1), pads.eq(Mux(commands.takes, pad_coming, pad_now))]
         with m.Elif(padding):
             m.d.sync += pads.eq(pads - 1)
             with m.If(pads == 1):
@@ -240,8 +309,8 @@ class ProductNest(Nest):
             m.d.sync += [
                 idle.eq(0),
                 finished.eq(0),
-                next_a.eq(first_a),
-                next_b.eq(first_b),
+                next_a.eq(moved_a),
+                next_b.eq(moved_b),
                 next_s.eq(first_s),
                 *(flag.eq(first) for flag, first in zip(at_end, first_end)),
             ]
@@ -249,14 +318,14 @@ class ProductNest(Nest):
             m.d.sync += idle.eq(1)
         # Counters and bases begin a clock later: the first step reads them another clock later.
         with m.If(registered(m, commands.takes, "took", reset_less=False)):
-            begun = self._short(now, at_end)
+            for k, is_short in enumerate(self._short(now, at_end)):
+                begun, _ = counts.get(k, (Mux(is_short, now.last_count, loops[k].count), None))
+                m.d.sync += left_of[k].eq(begun)
             m.d.sync += [
-                *(
-                    left.eq(Mux(short, now.last_count, loop.count))
-                    for left, short, loop in zip(left_of, begun, loops)
-                ),
-                *(base.eq(first_a) for base in bases_a),
-                *(base.eq(first_b) for base in bases_b),
+                *(base.eq(moved_a) for base in bases_a[:OUTER_TERMS]),
+                *(base.eq(moved_b) for base in bases_b[:OUTER_TERMS]),
+                *(base.eq(first_a) for base in bases_a[OUTER_TERMS:]),
+                *(base.eq(first_b) for base in bases_b[OUTER_TERMS:]),
                 *(base.eq(first_s) for base in bases_s),
             ]
 
@@ -268,7 +337,11 @@ class ProductNest(Nest):
         one = Signal()  # a run has one term
         with m.If(free):
             m.d.sync += one.eq(first_count == 0)
-        ends_run = Mux(commands.takes, first_one, one)
+        gap = C(0, 1) if clips is None else Mux(commands.takes, clips.first.gap, clips.tile.gap)
+        ends_run = Mux(commands.takes, first_one, one) | gap
+        if clips is not None:
+            with m.If(run):
+                m.d.sync += self.gap.eq(gap)
         a, b = Pair(self.a_high, self.a_low), Pair(self.b_high, self.b_low)
         last_run, ends_chunk = Signal(), Signal()
         rows, columns = Signal(8), Signal(8)
@@ -299,8 +372,16 @@ class ProductNest(Nest):
                 self.rows.eq(rows),
                 self.columns.eq(columns),
                 self.s.eq(Mux(commands.takes, first_s, next_s)),
+                *(
+                    port.eq(Mux(commands.takes, of_next, of_now))
+                    for port, of_next, of_now in (
+                        (self.a_from, coming.a_from, now.a_from),
+                        (self.b_from, coming.b_from, now.b_from),
+                        (self.quantize, coming.quantize, now.quantize),
+                    )
+                ),
             ]
-            for index, following, first in ((a, next_a, first_a), (b, next_b, first_b)):
+            for index, following, first in ((a, next_a, moved_a), (b, next_b, moved_b)):
                 m.d.sync += index.eq(chosen(commands.takes, first, following))
         with m.Elif(~at_last):
             m.d.sync += [

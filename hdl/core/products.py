@@ -8,7 +8,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
 from golden.core.config import CoreConfig
-from golden.core.isa import ROW_BITS, ArrayInstruction, Store
+from golden.core.isa import ArrayInstruction, Store
 from hdl.array import Array
 from hdl.cells import CELLS, Cells
 from hdl.core.engine import CoreEngine
@@ -139,7 +139,7 @@ class Products(CoreEngine):
         self.cells = cells
         self.places = places
         banks = config.banks
-        self.address = max(len(Signal(range(config.words(store)))) for store in Store)
+        self.address = config.product_nest.address_bits
         members: dict[str, Member] = {
             "loaded": In(1),
             "beyond": Out(1),
@@ -159,7 +159,7 @@ class Products(CoreEngine):
         config = self.config
         banks, rows, columns = config.banks, config.rows, config.columns
         s_bits = len(Signal(range(config.s_rows)))
-        m.submodules.nest = nest = ProductNest(banks, self.address, ROW_BITS)
+        m.submodules.nest = nest = ProductNest(config.product_nest)
         m.submodules.array = array = Array(config.array, cells=self.cells, places=self.places)
         m.submodules.lanes_a = table = LaneTable(banks, rows, self.address)
         m.submodules.lanes_b = table_b = LaneTable(banks, columns, self.address)
@@ -172,11 +172,13 @@ class Products(CoreEngine):
         loaded = registered(m, self.loaded, "loaded", reset_less=False)
         for each in (table, table_b):
             m.d.comb += [each.start.eq(loaded), each.takes.eq(self.commands.takes)]
+        if config.clips:
+            m.d.comb += nest.start.eq(loaded)
 
         # Addresses: lanes, then banks.
         operands = {
-            "a": (Pair(nest.a_high, nest.a_low), table, rows, nest.now.a_from),
-            "b": (Pair(nest.b_high, nest.b_low), table_b, columns, nest.now.b_from),
+            "a": (Pair(nest.a_high, nest.a_low), table, rows, nest.a_from),
+            "b": (Pair(nest.b_high, nest.b_low), table_b, columns, nest.b_from),
         }
         addresses: dict[str, list[Value]] = {}
         firsts: dict[str, Value] = {}
@@ -198,6 +200,7 @@ class Products(CoreEngine):
         last = delay_line(m, nest.last, TO_ARRAY, "last")
         shown: dict[str, list[Value]] = {}
         width = max(config.width(store) for store in Store)
+        gap = nest.gap if config.clips else C(0)
         for name, lanes_there in (("a", nest.rows), ("b", nest.columns)):
             bank = registered(m, firsts[name], f"bank_{name}", TO_DATA - TO_MEMORY)
             words: list[Value] = []
@@ -210,9 +213,10 @@ class Products(CoreEngine):
                 words.append(word)
             back, _ = rotated(m, words, bank, f"lanes_{name}", back=True)
             count = rows if name == "a" else columns
-            there = delay_line(m, mask(lanes_there, count), TO_ARRAY - 1, f"there_{name}")[-1]
+            wanted = Mux(gap, 0, mask(lanes_there, count))
+            there = delay_line(m, wanted, TO_ARRAY - 1, f"there_{name}")[-1]
             shown[name] = [Mux(there[k], back[k], 0) for k in range(count)]
-        quantize = delay_line(m, nest.now.quantize, TO_ARRAY - 1, "quantize")[-1]
+        quantize = delay_line(m, nest.quantize, TO_ARRAY - 1, "quantize")[-1]
         operand = array.i.payload
         for name, count in (("a", rows), ("b", columns)):
             for lane in range(count):

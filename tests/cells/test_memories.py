@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from primitives import Lowered, needs_yosys, yosys
 
+from golden.core.banks import BanksConfig, RowStoreConfig
 from gradloom.rtl.verilog import verilog
 from gradloom.sim.device_cells import lowered
 from gradloom.sim.simulators import simulate
@@ -81,6 +82,14 @@ def some(words, clocks, rng):
     return rng.choice(known, clocks)
 
 
+def banks(width, words, cells):
+    return Banks(BanksConfig(banks=1, words=words, width=width), cells=cells)
+
+
+def rows(width, words, cells):
+    return RowStore(RowStoreConfig(rows=words, lanes=1, width=width), cells=cells)
+
+
 def bank_inputs(width, words, clocks=3000, seed=1):
     rng = np.random.default_rng(seed)
     a, b = (some(words, clocks, rng)[:, None] for _ in "ab")
@@ -90,7 +99,7 @@ def bank_inputs(width, words, clocks=3000, seed=1):
     return {
         "a_address": a,
         "b_address": b,
-        "b_write": write[:, 0].astype(int),
+        "b_write": write.astype(int),
         "b_value": rng.integers(0, 1 << width, (clocks, 1)),
     }, ~write
 
@@ -98,7 +107,10 @@ def bank_inputs(width, words, clocks=3000, seed=1):
 def bank_traces(width, words, simulator):
     """Words that are read: those at `b` are not defined where something was written."""
     inputs, reads = bank_inputs(width, words)
-    component = Banks(1, words, width, cells=ECP5 if simulator is Lowered else CELLS["generic"])
+    component = Banks(
+        BanksConfig(banks=1, words=words, width=width),
+        cells=ECP5 if simulator is Lowered else CELLS["generic"],
+    )
     made = simulator(component) if isinstance(simulator, type) else simulator
     found = simulate(component, inputs, made)
     b = np.where(reads[:-2], found["b_data"][2:], -1)
@@ -179,7 +191,10 @@ def row_traces(width, words, simulator, seed=2, clocks=3000):
     write = (rng.random(clocks) < 0.5) & (to != row)
     value = rng.integers(0, 1 << width, clocks)
     inputs = {"write": write.astype(int), "to": to, "value": value[:, None], "row": row}
-    component = RowStore(words, 1, width, cells=ECP5 if simulator is Lowered else CELLS["generic"])
+    component = RowStore(
+        RowStoreConfig(rows=words, lanes=1, width=width),
+        cells=ECP5 if simulator is Lowered else CELLS["generic"],
+    )
     made = simulator(component) if isinstance(simulator, type) else simulator
     memory, expected = np.zeros(words, np.int64), np.zeros(clocks, np.int64)
     for clock in range(clocks):
@@ -219,7 +234,7 @@ def test_a_memory_without_its_output_register_is_seen():
             return lowered(converted.replace('"OUTREG"', '"NOREG"'), self.models)
 
     inputs, _ = bank_inputs(8, 9)
-    component = Banks(1, 9, 8, cells=ECP5)
+    component = banks(8, 9, ECP5)
     found = simulate(component, inputs, Early(component))
     assert not np.array_equal(found["a_data"][2:], expected(8, 9)[0])
 
@@ -245,8 +260,8 @@ def test_swapped_halves_of_a_wide_block_are_seen(monkeypatch):
 
 def test_the_verilog_has_the_blocks_that_are_counted():
     for width, words in BANKS:
-        text = verilog(Banks(1, words, width, cells=ECP5), name="banks")
+        text = verilog(banks(width, words, ECP5), name="banks")
         assert text.count("DP16KD #(") == ECP5.bank_blocks(words, width)
     for width, words in ROWS:
-        text = verilog(RowStore(words, 1, width, cells=ECP5), name="rows")
+        text = verilog(rows(width, words, ECP5), name="rows")
         assert text.count("DP16KD #(") == ECP5.rows_blocks(words, width)

@@ -54,6 +54,12 @@ QUICK = [
     ("wage-error", golden.ErrorQuantizerConfig(width=6, bits=3)),
     ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
     ("array", ARRAY),
+    ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
+    ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
+    (
+        "product-nest",
+        golden.ProductNestConfig(rows=3, banks=3, address_bits=3, row_bits=3, clips=False),
+    ),
 ]
 
 
@@ -202,6 +208,14 @@ def any_unit(draw):
             config = replace(draw(weight_updates()), width=width, bits=4, lanes=1)
         case "array":
             config = draw(small_arrays())
+        case "banks":
+            config = golden.BanksConfig(banks=lanes, words=draw(st.integers(2, 9)), width=width)
+        case "row-store":
+            config = golden.RowStoreConfig(rows=draw(st.integers(2, 9)), lanes=lanes, width=width)
+        case "product-nest":
+            config = golden.ProductNestConfig(
+                rows=lanes, banks=width, address_bits=3, row_bits=4, clips=draw(st.booleans())
+            )
     return name, config
 
 

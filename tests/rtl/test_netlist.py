@@ -52,6 +52,11 @@ DESIGNS = {
     "wage-shift": golden.ShiftExponentConfig(width=16, lanes=2),
     "wage-error": golden.ErrorQuantizerConfig(width=16, lanes=1, rounding="stochastic"),
     "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
+    "banks": golden.BanksConfig(banks=2, words=40, width=5),
+    "row-store": golden.RowStoreConfig(rows=40, lanes=2, width=5),
+    "product-nest": golden.ProductNestConfig(
+        rows=4, banks=3, address_bits=5, row_bits=5, clips=False
+    ),
 }
 #: Nodes of another kind, of cells that any family makes of LUTs.
 OF_UNIT = {

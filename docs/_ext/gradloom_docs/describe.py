@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from golden.settings import leaves
 from gradloom import UNITS, Unit
 from gradloom.descriptions import described
@@ -61,6 +63,9 @@ LATENCY: dict[str, Formula] = {
     "wage-shift": Formula("6 + ⌈log2 `lanes`⌉", lambda config: 6 + (config.lanes - 1).bit_length()),
     "wage-error": _fixed(7),
     "wage-update": _fixed(8),
+    "banks": _fixed(2),
+    "row-store": _fixed(2),
+    "product-nest": _fixed(1),
 }
 
 
@@ -121,6 +126,12 @@ def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
         return "1", "product", 1
     if unit.name == "bank":
         return "sum of `groups`", "word", config.lanes
+    if unit.name == "banks":
+        return "2 · `banks`", "word", 2 * config.banks
+    if unit.name == "row-store":
+        return "2", "row", 2
+    if unit.name == "product-nest":
+        return "1", "term", 1
     return "`lanes`", "word" if unit.name == "lfsr" else "value", config.lanes
 
 
@@ -174,13 +185,17 @@ def python(unit: Unit) -> str:
         for field in fields(config)
         if getattr(config, field.name) != field.default
     )
+    names, inputs = "compare, random_inputs", "random_inputs(config.ports, cycles=5_000, seed=0)"
+    if unit.twin(config).legal(np.random.default_rng(0), 1) is not None:
+        names = "UNITS, compare, usual_inputs"
+        inputs = f'usual_inputs(UNITS["{unit.name}"], config, cycles=5_000, seed=0)'
     return f"""import golden
 import hdl
-from gradloom import compare, random_inputs
+from gradloom import {names}
 
 config = golden.{type(config).__name__}({given})
 component = hdl.{component}(config)
-inputs = random_inputs(config.ports, cycles=5_000, seed=0)
+inputs = {inputs}
 print(compare(component, inputs).report())"""
 
 

@@ -12,7 +12,10 @@ from typing import Any
 import click
 import numpy as np
 
-from golden.port import inputs_of
+from golden.core.commands import put
+from golden.core.index import Index
+from golden.core.isa import ArrayInstruction, Clip, TermLoop, TileLoop
+from golden.port import completed, inputs_of
 from golden.twin import Trace
 from gradloom import UNITS, Port, Unit, prepare
 from gradloom.sim.simulation import Simulation
@@ -24,6 +27,12 @@ Row = dict[str, Any]
 
 #: WaveDrom's fills: white for what belongs to no operand, and those that operands take in turn.
 _PLAIN, _FILLS = "2", "3574689"
+#: Ports from and to whose first value other than 0 the latency counts.
+_EVENTS = {
+    "banks": ("a_address", "a_data"),
+    "row-store": ("row", "data"),
+    "product-nest": ("commands_takes", "valid"),
+}
 _CONTROLS = ("i_valid", "i_ready", "o_valid", "o_ready")
 
 
@@ -48,6 +57,8 @@ class Script:
         Clocks left out of the picture.
     text
         What there is to see.
+    ports
+        Names of the ports in the picture; empty for all.
     scale
         Width of a clock, in WaveDrom's steps.
     """
@@ -58,6 +69,7 @@ class Script:
     stalls: tuple[int, ...] = ()
     clocks: int
     skipped: tuple[int, int] = (0, 0)
+    ports: tuple[str, ...] = ()
     text: str
     scale: int = 1
 
@@ -73,7 +85,7 @@ class Run:
     unit, config
         The unit and its configuration.
     ports
-        The unit's plain ports.
+        The plain ports in the picture.
     inputs, outputs
         Every port at every clock edge.
     start, end
@@ -123,6 +135,27 @@ def _macc() -> tuple[Operand, ...]:
     clocks[9]["hold"] = 1
     clocks[12]["above"] = 17
     return tuple(clocks)
+
+
+def _nest() -> tuple[Operand, ...]:
+    """A row of two places with three taps of five channels: the outer taps are outside of it."""
+    banks = 8
+    place = TileLoop(count=2, a=Index.of(5, banks), s=1)
+    clip = Clip(on=True, low=1, high=3, slope=1, loop=5)
+    taps = TermLoop(count=3, a=Index.of(5, banks), b=Index.of(5, banks))
+    channels = TermLoop(count=5, a=Index.of(1, banks), b=Index.of(1, banks))
+    instruction = ArrayInstruction(
+        a=Index.of(16 - 5, banks),
+        s=4,
+        tiles=(*(TileLoop(),) * 5, place),
+        terms=(TermLoop(), TermLoop(), taps, channels),
+        clips=(Clip(), clip),
+    )
+    inputs = completed(inputs_of(configuration(UNITS["product-nest"]).ports), {}, 101)
+    put(instruction, inputs, slice(None))
+    inputs["commands_ready"][70:76] = 1
+    inputs["start"][0] = 1
+    return tuple({name: values[clock] for name, values in inputs.items()} for clock in range(101))
 
 
 def _scripts() -> tuple[Script, ...]:
@@ -326,6 +359,73 @@ def _scripts() -> tuple[Script, ...]:
                 "times as large a step. The first result is not taken at clocks 9 to 11."
             ),
         ),
+        Script(
+            unit="banks",
+            arguments=("--banks", "2"),
+            operands=(
+                {"b_address": (3, 5), "b_write": (1, 1), "b_value": (71, 72)},
+                {"b_address": (3, 6), "b_write": (0, 1), "b_value": (0, 73)},
+                {"a_address": (3, 6)},
+                {"a_address": (0, 5), "b_address": (0, 6)},
+                {},
+                {},
+                {},
+            ),
+            clocks=7,
+            scale=2,
+            text=(
+                "Two banks. B writes at clocks 0 and 1, and reads in bank 0 at clock 1 what it "
+                "has written: 71 is at `b_data` two clocks later. A reads both banks at clocks 2 "
+                "and 3, each at an address of its own."
+            ),
+        ),
+        Script(
+            unit="row-store",
+            arguments=("--lanes", "3"),
+            operands=(
+                {"write": 1, "to": 9, "value": (11, 12, 13)},
+                {"write": 1, "to": 10, "value": (14, 15, 16)},
+                {"row": 9},
+                {"row": 10, "write": 1, "to": 9, "value": (17, 18, 19)},
+                {"row": 9},
+                {},
+                {},
+                {},
+            ),
+            clocks=8,
+            scale=2,
+            text=(
+                "Rows 9 and 10 are written at clocks 0 and 1 and read at clocks 2 and 3; row 9 "
+                "is written again at clock 3 and read at clock 4."
+            ),
+        ),
+        Script(
+            unit="product-nest",
+            arguments=(),
+            operands=_nest(),
+            clocks=101,
+            skipped=(3, 74),
+            ports=(
+                "start",
+                "commands_ready",
+                "commands_wants",
+                "commands_takes",
+                "valid",
+                "a_high",
+                "a_low",
+                "b_high",
+                "b_low",
+                "last",
+                "s",
+            ),
+            text=(
+                "A row of two places with three taps, of which one is outside of the row at each "
+                "place. The instruction is there from clock 1 on and taken at clock 75. The first "
+                "tile begins at tap 1: B's index is 5, in bank 5 at address 0, and A's is 16, the "
+                "row's first word. The second tile begins at tap 0 and leaves out tap 2. Each tap "
+                "is a run of five channels, and nothing waits between runs and tiles."
+            ),
+        ),
     )
 
 
@@ -351,6 +451,7 @@ def run(name: str) -> Run:
     script, unit = scripts()[name], UNITS[name]
     config = configuration(unit, script.arguments)
     simulation = prepare(unit.component(config))
+    ports = [port for port in simulation.flat if port.name in script.ports or not script.ports]
     offers = [*script.operands, *(None,) * script.clocks][: script.clocks]
     while True:
         inputs = _inputs(simulation, script, offers)
@@ -360,7 +461,7 @@ def run(name: str) -> Run:
             break
         offers = [*offers[: waits + 1], *offers[waits:-1]]
     start, end = _latency(name, inputs, outputs)
-    return Run(script, unit, config, simulation.flat, inputs, outputs, start, end)
+    return Run(script, unit, config, ports, inputs, outputs, start, end)
 
 
 def _inputs(simulation: Simulation, script: Script, offers: Sequence[Operand]) -> Trace:
@@ -401,6 +502,12 @@ def _latency(name: str, inputs: Trace, outputs: Trace) -> tuple[int, int]:
         # From the first sum's last operand to the sum.
         total = np.cumsum(inputs["a"] * inputs["b"])[3]
         return 3, int((outputs["drain"] == total).argmax())
+    if name in _EVENTS:
+        first, second = (
+            (inputs | outputs)[port].reshape(len(inputs["rst"]), -1).any(axis=1)
+            for port in _EVENTS[name]
+        )
+        return int(first.argmax()), int(second.argmax())
     starts = inputs["i_valid"] & outputs["i_ready"] & inputs.get("i_last", np.int64(1))
     return int(starts.argmax()), int(outputs["o_valid"].argmax())
 
@@ -423,6 +530,8 @@ def _owners(run: Run) -> Callable[[Port, int], int | None]:
         )
     if run.unit.name == "macc":
         return lambda port, clock: _sum_of(run, port, clock)
+    if run.unit.name in _EVENTS:
+        return lambda port, clock: None
     last_in = inputs.get("i_last", np.ones_like(inputs["i_valid"]))
     last_out = outputs.get("o_last", np.ones_like(outputs["o_valid"]))
     entered = before(inputs["i_valid"] & outputs["i_ready"] & last_in)

@@ -73,6 +73,7 @@ def tidied(module: VerilogModule) -> VerilogModule:
     folding.fold_names(module)
     operators.fold_operators(module)
     folding.fold_memories(module)
+    folding.start_reads(module)
     folding.drop_unread(module)
     folding.fold_repetitions(module)
     folding.fold_slices(module)

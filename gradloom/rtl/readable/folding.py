@@ -151,6 +151,20 @@ def fold_memories(module: VerilogModule) -> None:
             ]
 
 
+def start_reads(module: VerilogModule) -> None:
+    """Begin registers of words that are read from memories without checks with 0.
+
+    Simulators begin with it, and so do the registers of block RAMs. A tool adds logic where the
+    register of a memory with checks has an initial value.
+    """
+    read = re.compile(r"    (_\d+_) <= (\w+)\[[^\]]*(?:\[[^\]]*\])?\];")
+    for match in filter(None, (read.fullmatch(line) for item in module.body for line in item)):
+        register, memory = match.groups()
+        if "no_rw_check" in module.declarations.get(memory, ""):
+            width, line = module.widths[register], module.declarations[register]
+            module.declarations[register] = f"{line[:-1]} = {width}'h{0:0{-(-width // 4)}x};"
+
+
 def fold_repetitions(module: VerilogModule) -> None:
     """Replace `{ a[7], a[7], a[7], a }` by `{ {3{a[7]}}, a }`."""
     run = re.compile(rf"(?<=[ ,])([\w']+(?:{SPAN})?)((?:, \1(?![\w\['])){{2,}})")
