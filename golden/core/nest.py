@@ -404,13 +404,14 @@ class ProductNest(Twin[NestState]):
             odds = (0.2, 1.0)[int(rng.integers(0, 2))]
             if self.config.clips:
                 inputs["start"][clock + ahead : clock + ahead + 1] = 1
-            there = slice(clock + ahead + 1, clocks)
-            put(instruction, inputs, there)
-            inputs["commands_odd"][there] = rng.integers(0, 2)
-            ready = slice(clock + ahead + settle, clocks)
-            inputs["commands_ready"][ready] = rng.random(len(range(*ready.indices(clocks)))) < odds
-            reach = 256
+            odd, reach = int(rng.integers(0, 2)), 256
             while True:
+                stop = min(clock + reach, clocks)
+                there = slice(clock + ahead + 1, stop)
+                put(instruction, inputs, there)
+                inputs["commands_odd"][there] = odd
+                ready = np.arange(clock + ahead + settle, stop)
+                inputs["commands_ready"][ready] = rng.random(len(ready)) < odds
                 span = {
                     name: values[clock : clock + reach]
                     for name, values in inputs.items()
@@ -418,7 +419,7 @@ class ProductNest(Twin[NestState]):
                 }
                 _, outputs = self.stretch(state, span)
                 taken = np.flatnonzero(outputs["commands_takes"])
-                if len(taken) or clock + reach >= clocks:
+                if len(taken) or stop == clocks:
                     break
                 reach *= 4
             last = clock + int(taken[0]) if len(taken) else clocks - 1
