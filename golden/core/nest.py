@@ -500,14 +500,16 @@ def _enlarged(rng: np.random.Generator, instruction: ArrayInstruction) -> ArrayI
     A counter that loses a bit ends early.
     """
 
-    def large(loop: TermLoop) -> dict[str, int]:
-        return {"count": loop.count + (1 << int(rng.integers(2, 16)))}
+    def large(loop: TermLoop) -> int:
+        return min(loop.count + (1 << int(rng.integers(2, 16))), 1 << 16)
 
     tiles = [
-        replace(loop, **large(loop)) if rng.random() < 0.2 else loop for loop in instruction.tiles
+        replace(loop, count=large(loop)) if rng.random() < 0.2 else loop
+        for loop in instruction.tiles
     ]
     terms = [
-        replace(loop, **large(loop)) if rng.random() < 0.25 else loop for loop in instruction.terms
+        replace(loop, count=large(loop)) if rng.random() < 0.25 else loop
+        for loop in instruction.terms
     ]
     last = 1 + (int(rng.integers(1, 4)) << int(rng.integers(0, 13)))
     return replace(instruction, tiles=tuple(tiles), terms=tuple(terms), last_count=last)
