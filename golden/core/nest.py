@@ -386,26 +386,32 @@ class ProductNest(Twin[NestState]):
                 outputs[name][at] = value
 
     def legal(self, rng: np.random.Generator, clocks: int) -> Trace:
-        """Return random instructions, each of at most some hundred clocks, and random waits."""
+        """Return random instructions and random waits: most instructions take at most some hundred
+        clocks, and resets cut those with large counts.
+        """
         inputs = completed(inputs_of(self.config.ports), {}, clocks)
         always = np.repeat(rng.random(clocks // 64 + 1) < 0.6, 64)[:clocks]
         inputs["commands_passes"] = (rng.integers(0, 2, clocks) | always).astype(np.int64)
         state, clock = self.initial(), 0
         while clock < clocks:
             instruction = some_product(rng, self.config)
+            vast = rng.random() < VAST
+            if vast:
+                instruction = _enlarged(rng, instruction)
             late = 90 if is_clipped(instruction) else 6
             settle = PLAIN_START + int(rng.integers(0, late))
             ahead = int(rng.integers(0, 3))
             odds = (0.2, 1.0)[int(rng.integers(0, 2))]
             if self.config.clips:
                 inputs["start"][clock + ahead : clock + ahead + 1] = 1
-            there = slice(clock + ahead + 1, clocks)
-            put(instruction, inputs, there)
-            inputs["commands_odd"][there] = rng.integers(0, 2)
-            ready = slice(clock + ahead + settle, clocks)
-            inputs["commands_ready"][ready] = rng.random(len(range(*ready.indices(clocks)))) < odds
-            reach = 256
+            odd, reach = int(rng.integers(0, 2)), 256
             while True:
+                stop = min(clock + reach, clocks)
+                there = slice(clock + ahead + 1, stop)
+                put(instruction, inputs, there)
+                inputs["commands_odd"][there] = odd
+                ready = np.arange(clock + ahead + settle, stop)
+                inputs["commands_ready"][ready] = rng.random(len(ready)) < odds
                 span = {
                     name: values[clock : clock + reach]
                     for name, values in inputs.items()
@@ -413,24 +419,29 @@ class ProductNest(Twin[NestState]):
                 }
                 _, outputs = self.stretch(state, span)
                 taken = np.flatnonzero(outputs["commands_takes"])
-                if len(taken) or clock + reach >= clocks:
+                if len(taken) or stop == clocks:
                     break
                 reach *= 4
             last = clock + int(taken[0]) if len(taken) else clocks - 1
-            if rng.random() < RESETS:
-                last = int(rng.integers(clock, last + 1))
-                inputs["rst"][last] = 1
-            span = {name: values[: last + 1 - clock] for name, values in span.items()}
-            state = self.initial() if inputs["rst"][last] else self.stretch(state, span)[0]
+            cut = rng.random() < RESETS
+            end = int(rng.integers(clock, last + 1)) if cut else last
             for name in ("commands_ready", "start"):
                 if name in inputs:
-                    inputs[name][last + 1 :] = 0
-            clock = last + 1
+                    inputs[name][end + 1 :] = 0
+            if vast and not cut:
+                end = min(last + int(rng.integers(20, 130)), clocks - 1)
+            if vast or cut:
+                inputs["rst"][end] = 1
+                state = self.initial()
+            else:
+                span = {name: values[: end + 1 - clock] for name, values in span.items()}
+                state, _ = self.stretch(state, span)
+            clock = end + 1
         return inputs
 
 
-#: Fraction of the instructions of a stimulus that a reset cuts.
-RESETS = 0.06
+#: Fractions of the instructions of a stimulus that a reset cuts, and that have large counts.
+RESETS, VAST = 0.06, 0.25
 #: Outputs that are 0 where nothing happens.
 MOMENTARY = (
     "valid",
@@ -483,6 +494,27 @@ def _lanes(last: Last, ends: Sequence[bool]) -> int:
     return last.lanes - 1 if chosen and all(chosen) else 255
 
 
+def _enlarged(rng: np.random.Generator, instruction: ArrayInstruction) -> ArrayInstruction:
+    """Return an instruction in which some loops have large counts, of few bits each.
+
+    A counter that loses a bit ends early.
+    """
+
+    def large(loop: TermLoop) -> int:
+        return min(loop.count + (1 << int(rng.integers(2, 16))), 1 << 16)
+
+    tiles = [
+        replace(loop, count=large(loop)) if rng.random() < 0.2 else loop
+        for loop in instruction.tiles
+    ]
+    terms = [
+        replace(loop, count=large(loop)) if rng.random() < 0.25 else loop
+        for loop in instruction.terms
+    ]
+    last = 1 + (int(rng.integers(1, 4)) << int(rng.integers(0, 13)))
+    return replace(instruction, tiles=tuple(tiles), terms=tuple(terms), last_count=last)
+
+
 def some_product(rng: np.random.Generator, config: ProductNestConfig) -> ArrayInstruction:
     """Return a random instruction of at most some hundred clocks.
 
@@ -506,7 +538,7 @@ def some_product(rng: np.random.Generator, config: ProductNestConfig) -> ArrayIn
         return 1 + number(most - 1) if rng.random() < odds else 1
 
     def clip(loop: int) -> Clip:
-        if not config.clips or rng.random() < 0.4:
+        if not config.clips or rng.random() < 0.25:
             return Clip(low=number(9), high=number(9), slope=number(2), loop=number(5))
         wild = rng.random() < 0.1
         slope = int(rng.integers(-128, 128)) if wild else int(rng.integers(-3, 4))
@@ -520,10 +552,12 @@ def some_product(rng: np.random.Generator, config: ProductNestConfig) -> ArrayIn
         return Last(loops=number(63) & number(63), lanes=1 + number(255))
 
     levels = number(3)
+    # While an instruction runs, what clips leave out of the next one is found.
+    often = 0.42 if config.clips else 0.25
     most = 2 + (rng.random() < 0.3)
     tiles = [
         TileLoop(
-            count=count(0.35, 4 if k in loops else most),
+            count=count(often, 4 if k in loops else most),
             a=index(),
             b=index(),
             s=int(rng.integers(-1 << 19, 1 << 19)),

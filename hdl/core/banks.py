@@ -36,6 +36,12 @@ class Banks(wiring.Component):
         What is written.
     b_data : Out(banks words)
         Words that were addressed two clocks ago and not written.
+
+    Examples
+    --------
+    >>> banks = Banks(BanksConfig(banks=12, words=2000))
+    >>> print(banks.a_address.shape(), banks.a_data.shape())
+    ArrayLayout(11, 12) ArrayLayout(8, 12)
     """
 
     a_address: data.View
@@ -98,6 +104,12 @@ class RowStore(wiring.Component):
     row : In(row)
         The row to be read; it is at `data` two clocks later.
     data : Out(lanes values)
+
+    Examples
+    --------
+    >>> store = RowStore(RowStoreConfig(rows=100))
+    >>> print(store.row.shape(), store.data.shape())
+    unsigned(7) ArrayLayout(21, 8)
     """
 
     write: Signal

@@ -41,7 +41,10 @@ def last_iterations(
 
 def chunk_ends(instruction: Any, ends: Sequence[Value]) -> Value:
     """Return whether all loops inside a chunk are in their last iterations."""
-    return Cat((instruction.levels > k) | end for k, end in enumerate(ends)).all()
+    most = (1 << len(instruction.levels)) - 1
+    return Cat(
+        (instruction.levels > k) | end if k < most else end for k, end in enumerate(ends)
+    ).all()
 
 
 def lanes_there(last: Any, ends: Sequence[Value]) -> Value:

@@ -59,6 +59,12 @@ class ProductNest(Nest):
         The tile's first row of sums.
 
     The others are those of `Nest`.
+
+    Examples
+    --------
+    >>> nest = ProductNest(ProductNestConfig(banks=12))
+    >>> print(nest.a_high.shape(), nest.a_low.shape())
+    unsigned(10) unsigned(4)
     """
 
     start: Signal

@@ -40,7 +40,7 @@ def test_hardware_and_twin_agree(rows, banks, bits, clips, seed):
 @pytest.mark.long
 @pytest.mark.parametrize("clips", [False, True])
 def test_the_compiled_simulator_agrees(clips):
-    agrees(golden.ProductNestConfig(rows=12, banks=12, clips=clips), 50_000, 3, "cxxrtl")
+    agrees(golden.ProductNestConfig(rows=12, banks=12, clips=clips), 20_000, 3, "cxxrtl")
 
 
 # What the twin says, beside loops.

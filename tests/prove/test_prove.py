@@ -18,6 +18,7 @@ from mutated import Mutant, mutated
 
 import golden
 import hdl
+import hdl.core.banks
 import hdl.pipeline
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
@@ -225,6 +226,24 @@ FAULTS = [
         "loaded & addressed[number].replicate",
         "gradloom_bank",
         "read",
+    ),
+    Fault(
+        "banks",
+        golden.BanksConfig(banks=2, words=5, width=3),
+        hdl.core.banks,
+        "b=self.b_address[bank],",
+        "b=self.b_address[0],",
+        "gradloom_banks",
+        "words",
+    ),
+    Fault(
+        "row-store",
+        golden.RowStoreConfig(rows=5, lanes=2, width=3),
+        hdl.core.banks,
+        "row=self.row,",
+        "row=self.to,",
+        "gradloom_row_store",
+        "data",
     ),
     Fault(
         "rounder",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from primitives import own_models
 
@@ -52,8 +53,6 @@ DESIGNS = {
     "wage-shift": golden.ShiftExponentConfig(width=16, lanes=2),
     "wage-error": golden.ErrorQuantizerConfig(width=16, lanes=1, rounding="stochastic"),
     "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
-    "banks": golden.BanksConfig(banks=2, words=40, width=5),
-    "row-store": golden.RowStoreConfig(rows=40, lanes=2, width=5),
     "product-nest": golden.ProductNestConfig(
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),
@@ -273,7 +272,14 @@ def simulated(name, family, netlist, folder):
     """The netlist's outputs at every clock as text of bits, and the twin's as words."""
     unit, config, _ = design(name)
     ports = config.ports
-    inputs = random_inputs(ports, CLOCKS, seed=1)
+    inputs = unit.twin(config).legal(np.random.default_rng(1), CLOCKS - RESET)
+    if inputs is None:
+        inputs = random_inputs(ports, CLOCKS, seed=1)
+    else:
+        inputs = {
+            port: np.pad(values, [(RESET, 0), *[(0, 0)] * (values.ndim - 1)])
+            for port, values in inputs.items()
+        }
     inputs["rst"][:RESET] = 1
     if unit.name == "macc":
         # A node has no reset, and no vendor says what the registers of a block hold at first: a
