@@ -141,7 +141,7 @@ def test_error(core: Compiled, machine: Machine, trainer: Trainer[Any], dataset:
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="An epoch of MNIST on the simulated core")
     parser.add_argument("data", type=Path, help="folder of MNIST's IDX files")
     parser.add_argument("-o", "--out", type=Path, default=Path("build/core_mnist"))
     parser.add_argument("--steps", type=int, default=1 << 30, help="end after so many steps")

@@ -50,6 +50,11 @@ class Tidied:
 
 def tidied(unit, config, **made_of):
     """The unit's texts."""
+    return written(unit.component(config, **made_of), unit.module)
+
+
+def written(component, name):
+    """The texts of a component whose module has a name."""
     seen = []
     original = gradloom.rtl.verilog._yosys
 
@@ -58,8 +63,8 @@ def tidied(unit, config, **made_of):
         return seen[-1][1]
 
     with patch.object(gradloom.rtl.verilog, "_yosys", watched):
-        text = verilog(unit.component(config, **made_of))
-    return Tidied(unit.module, *seen[-1], text)
+        text = verilog(component, name)
+    return Tidied(name, *seen[-1], text)
 
 
 def _objects(rtlil):
@@ -136,7 +141,10 @@ def _loaded(commands, module, name):
         "dffunmap",
         # Yosys gives them addresses that are not known where nothing is written.
         "opt_expr -mux_undef; opt_clean; setundef -zero",
-        "setparam -set RD_CLK_POLARITY 1'0 t:$mem_v2",
+        *(
+            f"setparam -set RD_CLK_POLARITY {ports}'b{'0' * ports} t:$mem_v2 r:RD_PORTS={ports} %i"
+            for ports in (1, 2)
+        ),
         f"rename {module} {name}",
         f"cd {name}",
         "rename -hide w:_*_",  # temporaries are numbered anew
@@ -172,8 +180,9 @@ def prove(of, folder):
     ]
     if unknown := re.search(r"'s?[bdho][0-9a-fA-F_]*[xzXZ?]", of.verilog):
         raise NotEquivalentError(f"{unknown[0]}: a value that is not known")
+    (folder / "prove.ys").write_text("\n".join(script))  # too long for a command line
     try:
-        yosys("\n".join(script), folder)
+        yosys("script prove.ys", folder)
     except subprocess.CalledProcessError as error:
         raise NotEquivalentError(f"Yosys: {error.stderr[:2000]}") from None
     return judged(

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+from hypothesis import strategies as st
 
 from golden.core.program import Program
 from golden.datasets import Dataset
-from golden.training import load
+from golden.training import Bits, load
 
 
 def random_images(shape, classes, count=64, seed=0):
@@ -37,3 +38,23 @@ def changed(program, engine, number, **changes):
     of_engine[number] = replace(task, instruction=replace(task.instruction, **changes))
     tasks[engine] = tuple(of_engine)
     return Program(name=program.name, tasks=tuple(tasks))
+
+
+@st.composite
+def networks(draw):
+    layers = draw(st.lists(st.integers(1, 9), max_size=2))
+    bits = ["2-8-8-8", "2-4-8-5", "4-8-8-8", "3-6-5-4", "2-2-3-2", "8-16-16-16"]
+    recipe = small(
+        network="-".join(f"{n}FC" for n in layers),
+        batch=draw(st.integers(1, 9)),
+        rows=draw(st.integers(1, 5)),
+        columns=draw(st.integers(1, 5)),
+        bits=Bits.parse(draw(st.sampled_from(bits))),
+        seed=draw(st.integers(0, 1000)),
+        rates=((1, draw(st.integers(-8, 7))),),
+        shift=draw(st.sampled_from(["round", "ceil"])),
+        saturation=draw(st.sampled_from(["full", "half"])),
+        error_rounding=draw(st.sampled_from(["nearest-even", "stochastic"])),
+    )
+    shape = (draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 2)))
+    return recipe, shape, draw(st.integers(2, 9))

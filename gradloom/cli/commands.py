@@ -5,6 +5,7 @@ from gradloom.cli import (  # noqa: F401
     compare,
     core,
     core_compare,
+    core_generate,
     data,
     generate,
     mutate,

@@ -24,7 +24,7 @@ def generate_group() -> None:
     """The command `gradloom generate`."""
 
 
-def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def checked_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Return a name that may be that of a module."""
     if value is not None and (problem := names.problem(value)):
         raise click.BadParameter(f"{value!r}: {problem}", ctx, param)
@@ -98,7 +98,7 @@ commands(
         ),
         click.Option(
             ["--name"],
-            callback=_name,
+            callback=checked_name,
             help="Name of the module. The names of its inner modules, testbench, files and core "
             "begin with it. The default is gradloom_ and the unit's name.",
         ),

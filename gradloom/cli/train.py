@@ -267,8 +267,10 @@ def plots(folder: Path, suffix: str) -> None:
 
 
 @cli.command(
-    help="Train on digits in integers, run one step on the hardware, write Verilog.",
-    short_help="Train, run a step on the hardware, write Verilog.",
+    help="Train on digits in integers, run one step on the units and train on the core, both "
+    "simulated, write Verilog.\n\nThe core is compiled for its simulation the first time, which "
+    "takes a minute or more; it is cached.",
+    short_help="Train, also on the simulated core, write Verilog.",
 )
 @click.option(
     "-o",

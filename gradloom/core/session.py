@@ -152,7 +152,7 @@ class Comparison:
         )
 
 
-def _blocks(
+def blocks_of(
     dataset: Dataset, steps: int, trainer: WageTrainer
 ) -> Iterator[tuple[Begun, list[Record]]]:
     """Yield the records of some steps in blocks, with the state before each block."""
@@ -232,7 +232,7 @@ def compare_steps(
     )
     chance = np.random.default_rng(resets)
     clocks = 0
-    for begun, records in _blocks(dataset, steps, trainer):
+    for begun, records in blocks_of(dataset, steps, trainer):
         if not comparison.steps:
             place(comparison.machine, begun)
         if resets is not None and (not comparison.steps or chance.random() < 0.5):

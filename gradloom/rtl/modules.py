@@ -8,7 +8,7 @@ in both cases.
 """
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from amaranth.hdl import (
     Signal,
     Value,
 )
-from amaranth.hdl._xfrm import TransformedElaboratable
 from amaranth.lib import wiring
 
 from gradloom.rtl.names import inner, snake
@@ -76,18 +75,40 @@ def _is_own(submodule: Any) -> bool:
     return isinstance(submodule, wiring.Component) and not library
 
 
-def _without_resets(submodule: Any) -> tuple[Any, list[Value]]:
-    """Return what is inside of Amaranth's `ResetInserter`, and the resets that it adds."""
-    if not isinstance(submodule, TransformedElaboratable):
-        return submodule, []
-    resets: list[Value] = []
-    for transform in submodule._transforms_:
-        controls = getattr(transform, "controls", {})
-        if not isinstance(transform, ResetInserter) or set(controls) != {"sync"}:
-            return submodule, []
-        resets.append(controls["sync"])
-    submodule._MustUse__used = True  # type: ignore[attr-defined]  # it is, by its parts
-    return submodule._elaboratable_, resets
+def _with_reset(submodule: Any) -> tuple[Any, Value]:
+    """Return a submodule without the resets that were inserted around it, and its reset."""
+    reset: Value = ResetSignal()
+    inserted: list[Any] = list(getattr(submodule, "_transforms_", ()))
+    if not inserted or not all(isinstance(each, ResetInserter) for each in inserted):
+        return submodule, reset
+    for controls in (each.controls for each in inserted):
+        if set(controls) != {"sync"}:
+            return submodule, ResetSignal()
+        reset = reset | controls["sync"]
+    submodule._MustUse__used = True
+    return submodule._elaboratable_, reset
+
+
+def _made_of(component: Any) -> Hashable:
+    """Return what a component's hardware depends on: its class, and its attributes but for ports.
+
+    A component without a configuration is one of its kind, and so is one with an attribute that is
+    not a plain value.
+    """
+    if getattr(component, "config", None) is None:
+        return id(component)
+    ports = component.signature.members
+    attributes = {
+        name: value
+        for name, value in vars(component).items()
+        if name not in ports and not name.startswith("_") and name != "signature"
+    }
+    try:
+        key = type(component), tuple(attributes.items())
+        hash(key)
+    except TypeError:
+        return id(component)
+    return key
 
 
 class _Splitter:
@@ -104,7 +125,7 @@ class _Splitter:
     def convert(self, component: Any, name: str) -> None:
         """Convert `component` to the module `name`, and the components that it contains."""
         position = len(self.parts)
-        top = TopLevel(component)
+        top = TopLevel(component, inner=name != self._prefix)
         logic: Any = component.elaborate(None)
         outer: Any = top.elaborate(None)
         # They are used, but not through Fragment.get: this avoids Amaranth's warning.
@@ -135,21 +156,13 @@ class _Splitter:
         """Replace the components in `module` by instances."""
         submodules: dict[str, tuple[Any, Any]] = module._named_submodules
         for name, (submodule, where) in submodules.items():
-            inside, resets = _without_resets(submodule)
-            if _is_own(inside):
-                submodules[name] = self._instance(inside, name, resets), where
+            component, reset = _with_reset(submodule)
+            if _is_own(component):
+                submodules[name] = self._instance(component, name, reset), where
 
-    def _instance(self, component: Any, name: str, resets: Sequence[Value]) -> Instance:
-        """Return an instance of a component. Its module is made if it is the first of its kind.
-
-        It is reset by `resets` as well.
-        """
-        # A unit's hardware depends on its configuration, its cells and their place; that of a part
-        # of the core also on its engine.
-        config = getattr(component, "config", None)
-        made_of = [getattr(component, name, None) for name in ("cells", "place", "engine")]
-        made_of = [None if isinstance(value, Value) else value for value in made_of]
-        key = (type(component), id(component) if config is None else config, *made_of)
+    def _instance(self, component: Any, name: str, reset: Value) -> Instance:
+        """Return an instance of a component. Its module is made if it is the first of its kind."""
+        key = _made_of(component)
         if key not in self._names:
             self._names[key] = self._module_name(component)
             self.convert(component, self._names[key])
@@ -161,9 +174,9 @@ class _Splitter:
             _rename(value, "" if member.flow == wiring.In else f"{name}_{stem}")
         ports: list[tuple[str, str, Any]] = [
             ("i", "clk", ClockSignal()),
-            ("i", "rst", Cat(ResetSignal(), *resets).any() if resets else ResetSignal()),
+            ("i", "rst", reset),
         ]
-        for port, values in leaves(component):
+        for port, values in leaves(component, inner=True):
             whole = values[0] if port.lanes is None else Cat(*values)
             ports.append(("i" if port.direction == "in" else "o", port.name, whole))
         return Instance(self._names[key], *ports)
@@ -172,13 +185,20 @@ class _Splitter:
         """Return an unused name for a component's module."""
         # Modules that differ only in constants are merged later, by the names before the numbers.
         kind = getattr(component, "kind", None)
-        name = kind if isinstance(kind, str) else type(component).__name__
-        return self._unused(inner(self._prefix, snake(name)))
+        kind = kind if isinstance(kind, str) else type(component).__name__
+        return self._unused(inner(self._prefix, snake(kind)))
 
     def _with_inner_names(self, text: str, name: str) -> str:
         """Return RTLIL of the module `name`, whose submodules that are not components, such as a
         FIFO of Amaranth's library, have names that no other module has.
+
+        Their ports get plain names here, where module and cell are seen together: Amaranth gives
+        numbers to those that it cannot name, as in port$83$0.
         """
+        escaped = re.findall(r"^ *wire .*(?:input|output) \d+ +(\\\S*\$\S*)$", text, re.M)
+        for number, port in enumerate(dict.fromkeys(escaped), 1):
+            stem = re.sub(r"\$\d+", "", port)
+            text = re.sub(rf"{re.escape(port)}(?=\s)", rf"\{stem}_p{number}", text)
         paths = re.findall(rf"^module (\\{name}\.\S+)$", text, re.M)
         names = {
             path: self._unused(inner(name, re.sub(r"\W", "_", path.partition(".")[2])))

@@ -49,9 +49,10 @@ _VHDL = """
     wait when while with xnor xor
 """
 VERILOG = frozenset(_VERILOG.split())
+SYSTEMVERILOG = frozenset(_SYSTEMVERILOG.split())
 _KEYWORDS = {
     **dict.fromkeys(_VHDL.split(), "VHDL"),
-    **dict.fromkeys([*VERILOG, *_SYSTEMVERILOG.split()], "Verilog or SystemVerilog"),
+    **dict.fromkeys([*VERILOG, *SYSTEMVERILOG], "Verilog or SystemVerilog"),
 }
 #: The longest name. Names of files are longer by some letters, and file systems allow 255.
 LONGEST = 200

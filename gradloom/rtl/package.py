@@ -26,6 +26,17 @@ from hdl.cells import Cells
 ENDS = (".v", ".vh", ".json", ".core", "_tb.v", "_cells.v", "_tb_in.mem", "_tb_out.mem")
 
 
+#: The end of a testbench that has failed.
+FAILURE = (
+    "      // Verilog-2005 has no exit status.",
+    "`ifdef __ICARUS__",
+    "      $finish_and_return(1);",
+    "`else",
+    "      $stop;",
+    "`endif",
+)
+
+
 def package(
     unit: Unit,
     config: Any,
@@ -68,9 +79,15 @@ def package(
     models = device_cells.models(re.findall(r"^ +(\w+) (?:#\(|\w+ \()", module, re.M))
     return {
         f"{name}.v": module,
-        f"{name}.vh": _template(name, config, ports),
+        f"{name}.vh": template(name, ports, timing(config)),
         f"{name}.json": _description(unit, name, config, ports),
-        f"{name}.core": _core(unit, name, made_of.get("cells"), bool(models)),
+        f"{name}.core": fusesoc_core(
+            name,
+            unit.summary,
+            memories=(f"{name}_tb_in.mem", f"{name}_tb_out.mem"),
+            cells=made_of.get("cells"),
+            models=bool(models),
+        ),
         f"{name}_tb.v": _testbench(name, ports, cycles, seed, bool(models)),
         **({f"{name}_cells.v": models} if models else {}),
         f"{name}_tb_in.mem": _memory(inputs, stimulus, cycles, "inputs"),
@@ -90,12 +107,12 @@ def _memory(ports: Sequence[Port], trace: Trace, cycles: int, title: str) -> str
     return head + "".join(f"{word:0{digits}x}\n" for word in words)
 
 
-def _range(bits: int) -> str:
+def span(bits: int) -> str:
     """Return the range of a vector; empty for one bit."""
     return f"[{bits - 1}:0] " if bits > 1 else ""
 
 
-def _instance(module: str, name: str, ports: Iterable[Port], wires: str = "") -> list[str]:
+def instance(module: str, name: str, ports: Iterable[Port], wires: str = "") -> list[str]:
     """Return the lines of an instance. Its wires have the names of the ports, after `wires`."""
     names = ["clk", "rst", *(port.name for port in ports)]
     room = max(map(len, names))
@@ -103,12 +120,19 @@ def _instance(module: str, name: str, ports: Iterable[Port], wires: str = "") ->
     return [f"{module} {name} (", *(line + "," for line in lines[:-1]), lines[-1], ");"]
 
 
-def _template(name: str, config: Any, ports: Sequence[Port]) -> str:
+def template(name: str, ports: Sequence[Port], notes: Sequence[str] = ()) -> str:
     """Return Verilog with wires for all ports and an instance. The wires' names begin with that of
     the module, so that a module can include several such files.
+
+    Parameters
+    ----------
+    name, ports
+        Name of the module, and its ports.
+    notes
+        Paragraphs for the head.
     """
     rows = [f"wire {name}_clk, {name}_rst;"]
-    declarations = [f"wire {_range(port.bits)}{name}_{port.name};" for port in ports]
+    declarations = [f"wire {span(port.bits)}{name}_{port.name};" for port in ports]
     room = max(map(len, declarations))
     for port, line in zip(ports, declarations):
         rows.append(f"{line:{room}}  // {port.direction}: {port.text}")
@@ -117,9 +141,9 @@ def _template(name: str, config: Any, ports: Sequence[Port]) -> str:
         "",
         made_by(),
         "",
-        *timing(config),
+        *notes,
     ]
-    body = [*rows, "", *_instance(name, f"{name}_0", ports, f"{name}_")]
+    body = [*rows, "", *instance(name, f"{name}_0", ports, f"{name}_")]
     return comment(head) + "\n" + "\n".join(body) + "\n"
 
 
@@ -158,10 +182,32 @@ def _description(unit: Unit, name: str, config: Any, ports: Sequence[Port]) -> s
 _FAMILIES = {"ice40": "ice40", "gowin": "gowin", "xc7": "xilinx"}
 
 
-def _core(unit: Unit, name: str, made_of: Cells | None, models: bool) -> str:
-    """Return a core of FuseSoC (CAPI2), with the models of a device's cells if `models`."""
-    family = _FAMILIES.get(made_of.name, "ecp5") if made_of else "ecp5"
-    cells = f"""  cells:
+def fusesoc_core(
+    name: str,
+    summary: str,
+    *,
+    memories: Sequence[str],
+    cells: Cells | None = None,
+    models: bool = False,
+) -> str:
+    """Return a core of FuseSoC (CAPI2).
+
+    Parameters
+    ----------
+    name, summary
+        Name of the module, and what it is.
+    memories
+        Names of the files that the testbench reads.
+    cells
+        Technology of the cells, which chooses the family for synthesis.
+    models
+        Whether there are models of the cells.
+    """
+    family = _FAMILIES.get(cells.name, "ecp5") if cells else "ecp5"
+    read = "".join(
+        f"      - {file}: {{file_type: user, copyto: {file}}}\n" for file in memories
+    ).rstrip("\n")
+    fileset = f"""  cells:
     files:
       - {name}_cells.v: {{file_type: verilogSource-2005}}
 """
@@ -169,7 +215,7 @@ def _core(unit: Unit, name: str, made_of: Cells | None, models: bool) -> str:
     return f"""CAPI=2:
 # {made_by()}
 name: "gradloom:generated:{name}:{version("gradloom")}"
-description: "{unit.summary}"
+description: "{summary}"
 
 filesets:
   rtl:
@@ -178,9 +224,8 @@ filesets:
   testbench:
     files:
       - {name}_tb.v: {{file_type: verilogSource-2005}}
-      - {name}_tb_in.mem: {{file_type: user, copyto: {name}_tb_in.mem}}
-      - {name}_tb_out.mem: {{file_type: user, copyto: {name}_tb_out.mem}}
-{cells if models else ""}
+{read}
+{fileset if models else ""}
 targets:
   default:
     filesets: [rtl]
@@ -285,16 +330,16 @@ def _testbench(name: str, ports: Sequence[Port], cycles: int, seed: int, models:
         f"  localparam TB_CLOCKS = {cycles};",
         f"  localparam TB_VALUES = {values};  // compared at each clock",
         "",
-        f"  reg {_range(bits_in)}tb_stimulus [0:TB_CLOCKS-1];",
-        f"  reg {_range(bits_out)}tb_expected [0:TB_CLOCKS-1];",
+        f"  reg {span(bits_in)}tb_stimulus [0:TB_CLOCKS-1];",
+        f"  reg {span(bits_out)}tb_expected [0:TB_CLOCKS-1];",
         "",
         "  // Names that begin with tb_ are the bench's own, all others the unit's ports.",
         "  reg clk = 0;",
-        *(f"  reg {_range(port.bits)}{port.name} = 0;" for port in inputs),
-        *(f"  wire {_range(port.bits)}{port.name};" for port in outputs),
-        *(f"  reg {_range(port.bits)}tb_want_{port.name};" for port in outputs),
+        *(f"  reg {span(port.bits)}{port.name} = 0;" for port in inputs),
+        *(f"  wire {span(port.bits)}{port.name};" for port in outputs),
+        *(f"  reg {span(port.bits)}tb_want_{port.name};" for port in outputs),
         "",
-        *(f"  {line}" for line in _instance(name, "dut", ports)),
+        *(f"  {line}" for line in instance(name, "dut", ports)),
         "",
         "  integer tb_clock, tb_lane;",
         "  reg tb_failed;",
@@ -331,12 +376,7 @@ def _testbench(name: str, ports: Sequence[Port], cycles: int, seed: int, models:
         "      $finish;",
         "    end else begin",
         f'      $display("FAIL: {name}");',
-        "      // Verilog-2005 has no exit status.",
-        "`ifdef __ICARUS__",
-        "      $finish_and_return(1);",
-        "`else",
-        "      $stop;",
-        "`endif",
+        *FAILURE,
         "    end",
         "  end",
         "endmodule",

@@ -66,10 +66,19 @@ def flatten(component: wiring.Component) -> list[Port]:
     return [port for port, _ in leaves(component)]
 
 
-def leaves(component: wiring.Component) -> list[Leaf]:
-    """Return the ports of `flatten`, each with its values in `component`."""
+def leaves(component: wiring.Component, *, inner: bool = False) -> list[Leaf]:
+    """Return the ports of `flatten`, each with its values in `component`.
+
+    Parameters
+    ----------
+    component
+        The component.
+    inner
+        The ports are wires between modules of a design alone, which no array of numbers has to
+        hold: elements have any width, and an array of arrays is one vector.
+    """
     check.instance("component", component, wiring.Component)
-    found = list(_members(component.signature, component, ""))
+    found = list(_members(component.signature, component, "", inner))
     names = {"clk", "rst"}
     for port, _ in found:
         if port.name in names:
@@ -78,7 +87,7 @@ def leaves(component: wiring.Component) -> list[Leaf]:
     return found
 
 
-def _members(signature: Any, interface: Any, prefix: str) -> Iterator[Leaf]:
+def _members(signature: Any, interface: Any, prefix: str, inner: bool) -> Iterator[Leaf]:
     """Yield the leaves of an interface. In `signature`, an input of the component is an In."""
     # A flipped signature is a proxy: the class of the other one shows whether it is a stream.
     origin = signature.flip() if isinstance(signature, wiring.FlippedSignature) else signature
@@ -90,7 +99,7 @@ def _members(signature: Any, interface: Any, prefix: str) -> Iterator[Leaf]:
         if member.is_signature:
             for index, part in _elements(value, len(member.dimensions)):
                 where = "".join(f"_{i}" for i in index)
-                yield from _members(member.signature, part, f"{name}{where}_")
+                yield from _members(member.signature, part, f"{name}{where}_", inner)
             continue
         parts = [part for _, part in _elements(value, len(member.dimensions))]
         if is_stream and isinstance(parts[0], Const):
@@ -99,9 +108,8 @@ def _members(signature: Any, interface: Any, prefix: str) -> Iterator[Leaf]:
             name = prefix.removesuffix("_") if _is_structure(member.shape) else f"{prefix}data"
         direction: Literal["in", "out"] = "in" if member.flow == wiring.In else "out"
         lanes = prod(member.dimensions) if member.dimensions else None
-        yield from fields(
-            name, direction, member.shape, [Value.cast(part) for part in parts], lanes
-        )
+        values = [Value.cast(part) for part in parts]
+        yield from fields(name, direction, member.shape, values, lanes, inner)
 
 
 def _elements(
@@ -127,7 +135,12 @@ def _is_structure(shape: Any) -> bool:
 
 
 def fields(
-    name: str, direction: Literal["in", "out"], shape: Any, values: list[Value], lanes: int | None
+    name: str,
+    direction: Literal["in", "out"],
+    shape: Any,
+    values: list[Value],
+    lanes: int | None,
+    inner: bool = False,
 ) -> Iterator[Leaf]:
     """Yield the plain ports of a value of any shape, one for each field of a structure.
 
@@ -141,23 +154,29 @@ def fields(
         The value, or the values of all lanes.
     lanes
         Number of lanes; None for a scalar.
+    inner
+        See `leaves`.
     """
     layout = _layout(shape)
     if isinstance(layout, data.StructLayout):
         for key, field in layout:
             stop = field.offset + field.width
             parts = [value[field.offset : stop] for value in values]
-            yield from fields(f"{name}_{key}", direction, field.shape, parts, lanes)
+            yield from fields(f"{name}_{key}", direction, field.shape, parts, lanes, inner)
         return
     if isinstance(layout, data.ArrayLayout):
+        if lanes is not None and inner:
+            whole = Cat(*values)
+            yield Port(name, direction, len(whole)), [whole]
+            return
         if lanes is not None:
             raise TypeError(f"port {name} is an array of arrays: one level of lanes is supported")
         width = Shape.cast(layout.elem_shape).width
         parts = [values[0][i * width : (i + 1) * width] for i in range(layout.length)]
-        yield from fields(name, direction, layout.elem_shape, parts, layout.length)
+        yield from fields(name, direction, layout.elem_shape, parts, layout.length, inner)
         return
     element = Shape.cast(shape)
-    if element.width > WIDEST_ELEMENT:
+    if element.width > WIDEST_ELEMENT and not inner:
         raise ValueError(
             f"port {name} has elements of {element.width} bits: "
             f"at most {WIDEST_ELEMENT} are allowed"
@@ -173,6 +192,8 @@ class TopLevel(Elaboratable):
     ----------
     component
         The component, which becomes the submodule `unit`.
+    inner
+        See `leaves`.
 
     Attributes
     ----------
@@ -189,9 +210,9 @@ class TopLevel(Elaboratable):
     ['clk', 'rst', 'o_valid', 'o_ready', 'o_data']
     """
 
-    def __init__(self, component: wiring.Component):
+    def __init__(self, component: wiring.Component, *, inner: bool = False):
         self.component = component
-        self._leaves = leaves(component)
+        self._leaves = leaves(component, inner=inner)
         self.flat = [port for port, _ in self._leaves]
         self.clk = Signal()
         self.rst = Signal()

@@ -1,4 +1,6 @@
-"""The demonstration: training on digits in integers, one step on the hardware, Verilog."""
+"""The demonstration: training on digits in integers, one step on the units and all steps on the
+core, in a simulator, and Verilog.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from golden.datasets import Dataset, digits
 from golden.files import tried, write
 from golden.training import Epoch, Recipe, Record, Trainer, load, new_trainer
 from gradloom.comparison.compare import Comparison, compare
+from gradloom.core import demo as core_demo
 from gradloom.rtl.verilog import verilog
 from gradloom.sim.simulation import Simulation
 from gradloom.sim.simulators import SimulatorName, prepare
@@ -164,6 +167,8 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
         if not outcome.comparison:
             out.print(f"{outcome.system}: {outcome.comparison.report()}", markup=False)
 
+    trains = core_demo.run(dataset, out, progress)
+
     config = golden.ArrayConfig(rows=SIDE, columns=SIDE)
     text = verilog(unit.component(config))
     write({file: text}, folder)
@@ -172,7 +177,7 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
         f"with stochastic rounders, {len(text.splitlines()):,} lines.",
         highlight=False,
     )
-    agree = bool(outcomes) and all(outcome.agrees for outcome in outcomes)
+    agree = trains and bool(outcomes) and all(outcome.agrees for outcome in outcomes)
     out.print(
         "Hardware, twins and training agree in every value."
         if agree

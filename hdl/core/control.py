@@ -167,8 +167,9 @@ class Control(wiring.Component):
         with m.Elif(self.running & (self.stop | faulted)):
             m.d.sync += self.stopping.eq(1)
 
-        # The first fault; of several in a clock that of the first engine.
-        with m.If(~faulted):
+        # The first fault; of several in a clock that of the first engine. Between programs a list
+        # may be read while it is written.
+        with m.If(self.running & ~faulted):
             with m.If(ends & ~over):
                 m.d.sync += self.fault.eq(Fault.DEADLOCK)
                 for engine in reversed(Engine):
@@ -182,7 +183,7 @@ class Control(wiring.Component):
                         self.at.eq(self.places[engine]),
                     ]
         for engine in Engine:
-            with m.If(self.faults[engine] != Fault.NONE):
+            with m.If(self.running & (self.faults[engine] != Fault.NONE)):
                 m.d.sync += self.halted[engine].eq(1)
 
         # Whole steps, of the engine that ends them.

@@ -114,7 +114,7 @@ class Core(wiring.Component):
             m.submodules[_NAMES[engine]] = reset(unit)
             m.submodules[f"fetch_{engine.name.lower()}"] = reset(self.fetches[engine])
         m.submodules.control = reset(self.control)
-        self._control(m, registers, soft, reset)
+        self._control(m, registers, soft)
 
         # Stores.
         for store, each in stores.items():
@@ -176,9 +176,7 @@ class Core(wiring.Component):
         connect(m, move_out.o, flipped(self.o))
         return m
 
-    def _control(
-        self, m: Module, registers: RegisterFile, soft: Signal, reset: ResetInserter
-    ) -> None:
+    def _control(self, m: Module, registers: RegisterFile, soft: Signal) -> None:
         """Connect lists, registers and control."""
         control, passes, move_in = self.control, self.passes, self.move_in
         even = Signal()
@@ -250,7 +248,7 @@ class Core(wiring.Component):
                 ]
 
         made = Rate()
-        m.submodules.rate = reset(made)
+        m.submodules.rate = made
         vector = self.fetches[Engine.VECTOR]
         m.d.comb += [
             self.products.loaded.eq(self.fetches[Engine.ARRAY].loaded),

@@ -282,7 +282,8 @@ class Fetch(wiring.Component):
             slope = Signal(8, name=f"slope_{k}", reset_less=True)
             one = Signal(COUNT, name=f"one_{k}", reset_less=True)
             two = Signal(COUNT, name=f"two_{k}", reset_less=True)
-            with m.If(commands.takes):
+            # They are stored whenever an instruction is wanted, whether it is taken or not.
+            with m.If(commands.wants):
                 m.d.sync += [on.eq(wait.on), slope.eq(wait.slope), one.eq(second), two.eq(third)]
             with m.Elif(commands.begins):
                 m.d.sync += [one.eq(two), two.eq(two + slope)]
@@ -354,8 +355,8 @@ class Fetch(wiring.Component):
 
 
 def _latest(commands: Any, choices: Sequence[Value]) -> Value:
-    """Return the first choice if an instruction is taken, the second if a chunk begins, or the
+    """Return the first choice if an instruction is wanted, the second if a chunk begins, or the
     third one.
     """
     first, second, third = choices
-    return Mux(commands.takes, first, Mux(commands.begins, second, third))
+    return Mux(commands.wants, first, Mux(commands.begins, second, third))

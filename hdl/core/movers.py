@@ -358,7 +358,11 @@ class MoveOut(CoreEngine):
             self.high.eq(nest.high),
             self.low.eq(nest.low),
         ]
-        m.d.sync += taken.eq(taken + read + Mux(self.announce, self.blocks, 0) - popped)
+        # Both sums are made: whether scores are announced is known late in the clock.
+        with m.If(self.announce):
+            m.d.sync += taken.eq(taken + self.blocks + read - popped)
+        with m.Else():
+            m.d.sync += taken.eq(taken + read - popped)
         m.d.sync += self.room.eq(taken + 2 * self.blocks <= self.depth)
 
         reads = delay_line(m, read, TO_WORDS, "there", reset_less=False)

@@ -418,8 +418,8 @@ class Passes(CoreEngine):
         self.counted(m, done)
         with m.If(self.clear):
             m.d.sync += [issued.eq(0), self.wrong.eq(0)]
-        with m.Else():
-            m.d.sync += issued.eq(issued + (commands.takes | commands.begins))
+        with m.Elif(commands.takes | commands.begins):
+            m.d.sync += issued.eq(issued + 1)
         m.d.comb += [
             self.settled.eq(self.count == issued),
             self.flight.eq(Cat(line).any() | done),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_cores import changed, random_images, small
+from small_cores import changed, networks, random_images, small
 
 from golden.core.index import Index
 from golden.core.isa import Engine
@@ -15,7 +15,7 @@ from golden.core.lower import compiled
 from golden.core.lowering import Gradients
 from golden.core.register import Fault
 from golden.core.schedule import schedule
-from golden.training import Bits, new_trainer
+from golden.training import new_trainer
 from golden.training.step.ops import OutputError
 from gradloom.core.check import differences
 from gradloom.core.machine import CoreError, Machine, batch_of, matrices, sample_beats, weight_beats
@@ -158,26 +158,6 @@ def test_a_fault_of_the_compiler_is_found():
             assert list(differences(core, core.train, records, ran)), name
         names.append(name)
     assert len(names) == 8
-
-
-@st.composite
-def networks(draw):
-    layers = draw(st.lists(st.integers(1, 9), max_size=2))
-    bits = ["2-8-8-8", "2-4-8-5", "4-8-8-8", "3-6-5-4", "2-2-3-2", "8-16-16-16"]
-    recipe = small(
-        network="-".join(f"{n}FC" for n in layers),
-        batch=draw(st.integers(1, 9)),
-        rows=draw(st.integers(1, 5)),
-        columns=draw(st.integers(1, 5)),
-        bits=Bits.parse(draw(st.sampled_from(bits))),
-        seed=draw(st.integers(0, 1000)),
-        rates=((1, draw(st.integers(-8, 7))),),
-        shift=draw(st.sampled_from(["round", "ceil"])),
-        saturation=draw(st.sampled_from(["full", "half"])),
-        error_rounding=draw(st.sampled_from(["nearest-even", "stochastic"])),
-    )
-    shape = (draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 2)))
-    return recipe, shape, draw(st.integers(2, 9))
 
 
 @pytest.mark.long

@@ -12,19 +12,78 @@ ROOT = Path(__file__).parent.parent.parent
 
 #: Each part of hdl/core: what is written there, and what is put in its place.
 FAULTS = {
-    "a wrap of an index": ("indices", "wraps = low >= banks", "wraps = low > banks"),
-    "a lane table": ("products", "with m.If(lane == number):", "with m.If(lane == number + 1):"),
+    "a wrap of an index": (
+        "indices",
+        "index.low >= banks - lane if lane",
+        "index.low > banks - lane if lane",
+    ),
+    "a lane table": ("products", "with m.If(here[number]):", "with m.If(here[number - 1]):"),
     "a forward weight": ("products", "up = half & (rest.any() | floor[0])", "up = half"),
     "the order of loops": ("nest", "above = above & ~bit", "above = above & bit"),
     "a step's base": ("fetch", "base.eq(base + total)", "base.eq(base)"),
-    "a step of a pass": ("pass_nest", "(s + loop.s, k + loop.k,", "(s + loop.s, k,"),
+    "a step of a pass": ("pass_nest", "s + loop.s, k_of + loop.k,", "s + loop.s, k_of,"),
     "a mask": ("passes", "masked & ~unclipped[lane]", "masked & unclipped[lane]"),
     "a sample's row": ("movers", "row.eq(below),", "row.eq(at),"),
-    "a memory": ("banks", "w.en.eq(self.b_write[bank])", "w.en.eq(self.b_write[0])"),
+    "a memory": ("banks", "write=self.b_write[bank]", "write=self.b_write[0]"),
+    "a flag of a loop": ("loops", "end.eq(self._near[k])", "end.eq(self._one[k])"),
     "a count": (
         "core",
         "fetch.counts[k].eq(self.engines[other].count)",
         "fetch.counts[k].eq(unit.count)",
+    ),
+}
+
+#: Faults that change no write, with the tests that find them.
+UNSEEN = {
+    "a clock": ("clocks", "own.data, 0) + 1", "own.data, 0) + 2", "test_registers", "clocks"),
+    "a scalar": (
+        "registers",
+        "write.addr.eq(self.scalar)",
+        "write.addr.eq(0)",
+        "test_registers",
+        "scalars",
+    ),
+    "a refused word": (
+        "registers",
+        "address < self.config",
+        "address <= self.config",
+        "test_registers",
+        "beyond",
+    ),
+    "a bound": (
+        "legal",
+        "made.s_end > self.config.s_rows",
+        "made.s_end >= self.config.s_rows",
+        "test_legal",
+        "gates",
+    ),
+    "an update's end": (
+        "control",
+        "self.update_ends | self.reset",
+        "self.reset",
+        "test_stops",
+        "status_says",
+    ),
+    "the end of a program": (
+        "control",
+        "over | (quiet & still)",
+        "quiet & still",
+        "test_stops",
+        "status_says",
+    ),
+    "a rate that is late": (
+        "control",
+        "self.from_step < self.begun",
+        "self.from_step > self.begun",
+        "test_stops",
+        "rate_holds",
+    ),
+    "a cut batch": (
+        "movers",
+        "self.short.eq(accepted &",
+        "self.short.eq(0 &",
+        "test_stops",
+        "whole_though",
     ),
 }
 
@@ -41,16 +100,38 @@ else:
 """
 
 
+def planted(folder, module, right, wrong):
+    """Copy all packages, with a fault in one module."""
+    for package in ("golden", "hdl", "boards", "gradloom"):
+        shutil.copytree(ROOT / package, folder / package)
+    file = folder / "hdl" / "core" / f"{module}.py"
+    text = file.read_text(encoding="utf-8")
+    assert right in text
+    file.write_text(text.replace(right, wrong), encoding="utf-8")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", UNSEEN)
+def test_a_fault_that_changes_no_write_is_found(name, tmp_path):
+    module, right, wrong, file, tests = UNSEEN[name]
+    planted(tmp_path, module, right, wrong)
+    chosen = ["-k", tests, "-m", "not long", "-p", "no:cacheprovider", "-q", "-x"]
+    files = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "tests" / "core" / f"{file}.py")]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *chosen, *files],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1 and "1 failed" in ran.stdout, ran.stdout
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_of_the_gates_is_found(name, tmp_path):
-    module, right, wrong = FAULTS[name]
-    for package in ("golden", "hdl", "boards", "gradloom"):
-        shutil.copytree(ROOT / package, tmp_path / package)
-    file = tmp_path / "hdl" / "core" / f"{module}.py"
-    text = file.read_text()
-    assert right in text
-    file.write_text(text.replace(right, wrong))
+    planted(tmp_path, *FAULTS[name])
     paths = [tmp_path, ROOT / "tests", ROOT / "tests" / "core"]
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM],

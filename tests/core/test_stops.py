@@ -281,6 +281,25 @@ def test_a_step_is_whole_though_the_next_batch_is_cut(machine):
     assert all(np.array_equal(one, other) for one, other in zip(found, weights[1], strict=True))
 
 
+@pytest.mark.long
+def test_a_step_is_whole_though_a_batch_ahead_is_cut():
+    """With two input buffers the batch comes while the step before has hardly begun."""
+    one, _, weights = network()
+    core = compiled(one.recipe, (2, 3, 1), 5, inputs=2)
+    machine = Machine(core, simulator="pysim", batch=64)
+    load(machine)
+    machine.send(np.concatenate([batch(0), cut(batch(1), 2)]))
+    error, clock = fails(machine, core.train, steps=3)
+    assert (error.kind, error.step, error.chunk) == (Fault.SHORT, 1, 0)
+    spans = schedule(core.config, core.train, 1)
+    assert clock < min(span.start for span in spans if span.task.name.startswith("update"))
+    assert machine.read("steps_done", "undefined") == [1, 0]
+    machine.reset()
+    dumped = machine.run(core.dump, 1).events["out"]
+    found = matrices(core.layout.w, dumped, core.config.banks)
+    assert all(np.array_equal(one, other) for one, other in zip(found, weights[1], strict=True))
+
+
 def deadlocked(core):
     """Programs in which one instruction waits for what never comes."""
     for engine in (Engine.ARRAY, Engine.VECTOR, Engine.IN):

@@ -9,7 +9,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from equivalence import NotEquivalentError, judged, prove, tidied
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from equivalence import NotEquivalentError, judged, prove, tidied, written
 from generated import CASES, configured
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,8 +27,11 @@ from wage_units import error_quantizers, weight_updates
 
 import golden
 import gradloom.rtl.readable
+from golden.bus.space import Space
 from golden.fixed import Conversion, Fixed, Rounding
 from gradloom.units import UNITS
+from hdl.bus.axi_lite import AxiLite
+from hdl.bus.wishbone import Wishbone
 from hdl.cells import CELLS
 
 pytestmark = needs_yosys
@@ -59,6 +67,86 @@ QUICK = [
 def test_tidied_verilog_is_the_circuit_that_came(name, config, tmp_path):
     pairs = prove(tidied(UNITS[name], config), tmp_path)
     assert pairs > len(config.ports)
+
+
+class Counter(wiring.Component):
+    """Counts up to a limit. `limit` tells it from others of its class; it has no configuration."""
+
+    by: In(3)
+    limits: In(data.ArrayLayout(data.ArrayLayout(4, 2), 2))
+    count: Out(70)
+
+    def __init__(self, limit):
+        self.limit = limit
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        with m.If(self.count < self.limits[0][1] + self.limit):
+            m.d.sync += self.count.eq(self.count + self.by)
+        return m
+
+
+class Mixed(wiring.Component):
+    """What a design has that no unit has: a reset of its own around a part, wide wires between
+    parts, arrays of arrays, a FIFO of pieces, a memory without checks, names that SystemVerilog
+    reserves.
+    """
+
+    i: In(8)
+    clear: In(1)
+    write: In(1)
+    o: Out(data.ArrayLayout(40, 2))
+    word: Out(16)
+
+    def elaborate(self, platform):
+        m = Module()
+        soft = Signal()
+        m.d.sync += soft.eq(self.clear)
+        counters = [Counter(limit) for limit in (3, 9)]
+        for number, counter in enumerate(counters):
+            m.submodules[f"counter_{number}"] = ResetInserter(soft)(counter)
+            m.d.comb += counter.by.eq(self.i)
+            m.d.comb += [Value.cast(counter.limits).eq(self.i * 3)]
+        m.submodules.queue = queue = SyncFIFO(width=9, depth=3)
+        m.submodules.words = words = Memory(shape=9, depth=8, init=[], attrs={"no_rw_check": 1})
+        r, w = words.read_port(), words.write_port()
+        m.d.comb += [
+            queue.w_data.eq(Cat(self.write, self.i[:4], soft, self.i[4:7])),
+            queue.w_en.eq(self.write),
+            queue.r_en.eq(~self.write),
+            Value.cast(self.o).eq(Cat(counters[0].count[60:70], counters[1].count)),
+            w.addr.eq(self.i[:3]),
+            r.addr.eq(self.i[3:6]),
+            w.data.eq(Cat(self.i[:3], self.i[3:8], queue.r_rdy)),
+            w.en.eq(self.write),
+            self.word.eq(Mux(queue.r_rdy, queue.r_data, 0) + r.data),
+        ]
+        return m
+
+
+def test_what_no_unit_has_is_proved(tmp_path):
+    texts = written(Mixed(), "mixed")
+    assert prove(texts, tmp_path) > 20
+    assert '(* no_rw_check, ramstyle = "no_rw_check" *)\n  reg [8:0] words' in texts.verilog
+    assert not re.search(r"\bsoft\b", texts.verilog) and "soft__2" in texts.verilog
+    modules = re.findall(r"^module (\w+)", texts.verilog, re.M)
+    assert sorted(modules) == ["mixed", "mixed__counter", "mixed__counter_2", "mixed__queue"]
+
+
+SPACE = Space(bits=4, addresses=(0, 1, 2, 5), latency=2)
+
+
+BRIDGES = {
+    "axi_lite": lambda: AxiLite(SPACE),
+    "wishbone": lambda: Wishbone(SPACE),
+    "pipelined_wishbone": lambda: Wishbone(SPACE, pipelined=True),
+}
+
+
+@pytest.mark.parametrize("name", BRIDGES)
+def test_bridges_of_buses_are_proved(name, tmp_path):
+    assert prove(written(BRIDGES[name](), name), tmp_path) > len(SPACE.ports)
 
 
 def test_every_unit_is_proved():

@@ -1,7 +1,8 @@
 """Sphinx extension: directives that take a unit's page from the unit itself.
 
 `unit-timing`, `unit-ports`, `unit-parameters`, `unit-figures`, `unit-resources` and `unit-commands`
-each take a unit's name; `unit-table` lists all units, and `wavefront` shows the array at work.
+each take a unit's name; `unit-table` lists all units, `wavefront` shows the array at work, and
+`core-registers` lists the registers of the training core.
 """
 
 import hashlib
@@ -21,9 +22,12 @@ from sphinx.util.fileutil import copy_asset
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
+from golden.core.config import CoreConfig
+from golden.core.registers import Registers
 from golden.fixed import Codes
 from golden.twin import Trace
 from gradloom import UNITS, Unit
+from gradloom.core.package.registers import table_rows
 from gradloom_docs import describe, timing, wavefront
 
 _HERE = Path(__file__).parent
@@ -192,6 +196,27 @@ class Wavefront(_Directive):
         return [nodes.raw("", wavefront.page(), format="html")]
 
 
+class CoreRegisters(_Directive):
+    """The registers of the training core."""
+
+    required_arguments = 0
+
+    def run(self) -> list[nodes.Node]:
+        table = Registers(CoreConfig())
+        head = ("address", "register or field", "bits", "access", "meaning")
+        rows = [(f"`{address}`", f"`{name}`", *rest) for address, name, *rest in table_rows(table)]
+        found = self.table(head, rows, "registers")
+        for register in table:
+            text = f"**`{register.name}`** at `{4 * register.address:03x}`: {register.text}"
+            for field in register.fields:
+                for value in field.values or ():
+                    text += (
+                        f"\n- `{field.name}` {int(value)}, `{value.name.lower()}`: {value.text}."
+                    )
+            found += self.markdown(text)
+        return found
+
+
 _DIRECTIVES: dict[str, type[_Directive]] = {
     "unit-timing": UnitTiming,
     "unit-ports": UnitPorts,
@@ -201,6 +226,7 @@ _DIRECTIVES: dict[str, type[_Directive]] = {
     "unit-commands": UnitCommands,
     "unit-table": UnitTable,
     "wavefront": Wavefront,
+    "core-registers": CoreRegisters,
 }
 
 

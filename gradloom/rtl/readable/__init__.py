@@ -76,6 +76,7 @@ def tidied(module: VerilogModule) -> VerilogModule:
     folding.start_reads(module)
     folding.drop_unread(module)
     folding.fold_repetitions(module)
+    folding.fold_slices(module)
     folding.renumber(module)
     return module
 

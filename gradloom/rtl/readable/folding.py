@@ -15,6 +15,7 @@ from gradloom.rtl.readable.syntax import (
     TEMPORARY,
     Item,
     VerilogModule,
+    sliced,
 )
 
 
@@ -131,6 +132,10 @@ def fold_names(module: VerilogModule) -> None:
 
 def fold_memories(module: VerilogModule) -> None:
     """Initialize a memory in a loop if all its words have the same initial value."""
+    taken = {*module.widths, *module.counts()}
+    index = next(
+        name for name in ("word", *(f"word__{k}" for k in range(2, 99))) if name not in taken
+    )
     for item in module.body:
         if item[0] != "  initial begin":
             continue
@@ -138,11 +143,11 @@ def fold_memories(module: VerilogModule) -> None:
         pairs = {(word[1], word[2]) for word in words if word}
         if all(words) and len(pairs) == 1:
             ((memory, value),) = pairs
-            module.declarations["word"] = "integer word;"
+            module.declarations[index] = f"integer {index};"
             item[:] = [
                 "  initial",
-                f"    for (word = 0; word < {len(words)}; word = word + 1)",
-                f"      {memory}[word] = {value};",
+                f"    for ({index} = 0; {index} < {len(words)}; {index} = {index} + 1)",
+                f"      {memory}[{index}] = {value};",
             ]
 
 
@@ -155,7 +160,7 @@ def start_reads(module: VerilogModule) -> None:
     read = re.compile(r"    (_\d+_) <= (\w+)\[[^\]]*(?:\[[^\]]*\])?\];")
     for match in filter(None, (read.fullmatch(line) for item in module.body for line in item)):
         register, memory = match.groups()
-        if "no_rw_check" in module.declarations.get(memory, ""):
+        if memory in module.unchecked:
             width, line = module.widths[register], module.declarations[register]
             module.declarations[register] = f"{line[:-1]} = {width}'h{0:0{-(-width // 4)}x};"
 
@@ -174,6 +179,37 @@ def fold_repetitions(module: VerilogModule) -> None:
                 re.sub(r"\{ [^{}]* \}", lambda whole: run.sub(repeated, whole[0]), line)
                 for line in item
             ]
+
+
+def fold_slices(module: VerilogModule) -> None:
+    """Replace `{ a[7:4], a[3:0] }` by `a[7:0]`, and by `a` if that is all of it."""
+    piece = re.compile(r"(\w+)\[(\d+)(?::(\d+))?\]")
+    # Of a memory, a number in brackets is a word.
+    vectors = {
+        name
+        for name in module.widths
+        if not re.search(rf"\b{name} \[", module.declarations.get(name, ""))
+    }
+
+    def joined(match: re.Match[str]) -> str:
+        found: list[tuple[str, int, int]] = []
+        for text in match[1].split(", "):
+            part = piece.fullmatch(text)
+            if part is None or part[1] not in vectors:
+                found.append((text, -1, -1))
+                continue
+            name, high, low = part[1], int(part[2]), int(part[3] or part[2])
+            if found and found[-1][0] == name and found[-1][2] == high + 1:
+                high = found.pop()[1]
+            found.append((name, high, low))
+        texts = [
+            name if high < 0 else sliced(module.widths[name], name, high, low)
+            for name, high, low in found
+        ]
+        return texts[0] if len(texts) == 1 else "{ " + ", ".join(texts) + " }"
+
+    for item in module.body:
+        item[:] = [re.sub(r"\{ ([^{}]*) \}", joined, line) for line in item]
 
 
 def renumber(module: VerilogModule) -> None:

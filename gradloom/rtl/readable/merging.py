@@ -65,6 +65,12 @@ def _lines(module: VerilogModule) -> Iterator[str]:
         yield from item
 
 
+def _marks(module: VerilogModule) -> tuple[object, ...]:
+    """Return what is equal in modules that become one, beside their lines."""
+    ports = [(port, module.directions[port], module.widths[port]) for port in module.ports]
+    return module.kept, module.unchecked, module.places.keys(), ports
+
+
 def _constants(group: list[VerilogModule]) -> list[str] | None:
     """Give the first module of `group` a parameter, so that it can take the place of all.
 
@@ -78,9 +84,7 @@ def _constants(group: list[VerilogModule]) -> list[str] | None:
         return None
     texts = [[_TOKEN.findall(line) for line in _lines(module)] for module in group]
     model = texts[0]
-    if any(
-        (each.kept, each.places.keys()) != (group[0].kept, group[0].places.keys()) for each in group
-    ):
+    if any(_marks(each) != _marks(group[0]) for each in group):
         return None
     if any([len(line) for line in text] != [len(line) for line in model] for text in texts):
         return None

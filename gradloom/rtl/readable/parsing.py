@@ -1,13 +1,13 @@
 """Reads a module in Yosys's Verilog: names without escapes, declarations, statements, instances.
 
 Three attributes are kept: `keep`, on registers that tools must not merge with equal ones; `BEL`,
-the place of an instance in the device; and `no_rw_check`, on memories of which no word is read in
-the clock in which it is written.
+the place of an instance in the device; and `no_rw_check`, on memories that are never read at a word
+that is written in the same clock.
 """
 
 import re
 
-from gradloom.rtl.names import VERILOG
+from gradloom.rtl.names import SYSTEMVERILOG, VERILOG
 from gradloom.rtl.readable.syntax import (
     ASSIGN,
     INSTANCE,
@@ -46,6 +46,20 @@ def plain_names(text: str) -> str:
     return _ESCAPED.sub(lambda match: names[match[1]], text)
 
 
+def unreserved(text: str, ports: list[str]) -> str:
+    """Return a module's text without names, other than those of its ports, that SystemVerilog
+    reserves: some tools read Verilog as SystemVerilog.
+    """
+    taken = set(re.findall(r"\w+", text))
+    names: dict[str, str] = {}
+    for word in sorted(taken & SYSTEMVERILOG - set(ports)):
+        count = 2
+        while f"{word}__{count}" in taken:
+            count += 1
+        names[word] = f"{word}__{count}"
+    return WORD.sub(lambda match: names.get(match[0], match[0]), text) if names else text
+
+
 def parse(text: str) -> VerilogModule:
     """Return the module that Yosys wrote as `text`.
 
@@ -56,13 +70,13 @@ def parse(text: str) -> VerilogModule:
     TypeError
         The attribute `keep` is on a signal that is not one whole register.
     """
-    # Yosys begins a new line after every twenty ports.
-    head, _, rest = plain_names(text).partition(";\n")
-    first, lines = " ".join(head.split()) + ";", rest.splitlines()
-    match = re.fullmatch(r"module (\w+) ?\((.*?)\);", first)
+    head, end, rest = plain_names(text).partition(");\n")
+    first = head.replace("\n", "") + end.strip()
+    match = re.fullmatch(r"module (\w+) ?\((.*)\);", first)
     if match is None:
         raise UnknownTextError(f"no head of a module: {first}")
-    module = VerilogModule(match[1], re.findall(r"\w+", match[2]))
+    module = VerilogModule(match[1], match[2].split(", "))
+    lines = unreserved(rest, module.ports).splitlines()
     _read_statements(module, lines[:-1])
     _settle_kept(module)
     return module
@@ -83,8 +97,7 @@ def _read_statements(module: VerilogModule, lines: list[str]) -> None:
             if "keep" in attributes:
                 module.kept.add(match[3])
             if "no_rw_check" in attributes:
-                name = match[3]
-                module.declarations[name] = f"(* no_rw_check *) {module.declarations[name]}"
+                module.unchecked.add(match[3])
             attributes = {}
             continue
         if match := re.match(r"  (?:wire|reg) \[-1:0\] (\w+)", line):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from gradloom.rtl.readable.syntax import ASSIGN, SPAN, WORD, VerilogModule, name_and_low
+from gradloom.rtl.readable.syntax import ASSIGN, SPAN, WORD, VerilogModule, name_and_low, sliced
 
 
 def fold_pieces(module: VerilogModule) -> None:
@@ -58,14 +58,7 @@ def _replace_slices(
                 taken[-1] = base, taken[-1][1], bottom
             else:
                 taken.append((base, top, bottom))
-        texts = [_sliced(module, *each) for each in taken]
+        texts = [sliced(module.widths[base], base, *ends) for base, *ends in taken]
         return texts[0] if len(texts) == 1 else "{ " + ", ".join(texts) + " }"
 
     return re.sub(rf"(?<![.\w$']){name}(?![\w$])(?:\[(\d+)(?::(\d+))?\])?", replaced, line)
-
-
-def _sliced(module: VerilogModule, base: str, high: int, low: int) -> str:
-    """Return the text of a slice, without a range where it is the whole signal."""
-    if low == 0 and high == module.widths[base] - 1:
-        return base
-    return f"{base}[{high}]" if high == low else f"{base}[{high}:{low}]"

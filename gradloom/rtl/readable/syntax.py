@@ -22,6 +22,8 @@ TEMPORARY = re.compile(r"\b_\d+_\b")
 START = "at_start"
 #: Columns of a line.
 WIDEST = 100
+#: The attribute of an unchecked memory, for Yosys and for Quartus.
+NO_CHECK = '  (* no_rw_check, ramstyle = "no_rw_check" *)\n'
 
 #: The lines of a statement or an instance.
 Item = list[str]
@@ -61,6 +63,9 @@ class VerilogModule:
         Instance name to its attribute `BEL` (its place in the device), as a string of Verilog.
     placed
         The places are parameters of the module: `PLACE`, `PLACE_2` and so on.
+    unchecked
+        Memories with the attribute `no_rw_check`: a word that is written is not read in the same
+        clock, so that tools need no logic for it.
     """
 
     name: str
@@ -75,6 +80,7 @@ class VerilogModule:
     kept: set[str] = field(default_factory=set)
     places: dict[str, str] = field(default_factory=dict)
     placed: bool = False
+    unchecked: set[str] = field(default_factory=set)
 
     def counts(self) -> Counter[str]:
         """Return the number of mentions of each name in the body."""
@@ -111,9 +117,11 @@ class VerilogModule:
         ]
         ports = ",\n".join(lines)
         body = [line for item in self.body for line in item]
-        return "\n".join(
-            [f"{head}(\n{ports}\n);", *self.declarations.values(), "", *body, "endmodule\n"]
-        )
+        declarations = [
+            NO_CHECK + line if name in self.unchecked else line
+            for name, line in self.declarations.items()
+        ]
+        return "\n".join([f"{head}(\n{ports}\n);", *declarations, "", *body, "endmodule\n"])
 
     def remove(self, items: Iterable[Item]) -> None:
         """Remove these very items from the body: others of equal text stay."""
@@ -125,3 +133,10 @@ def name_and_low(source: str) -> tuple[str, int]:
     """Return the name and the lowest bit of `name`, `name[3]` or `name[7:3]`."""
     name, _, span = source.partition("[")
     return name, int(span.rstrip("]").rpartition(":")[2] or 0)
+
+
+def sliced(width: int, name: str, high: int, low: int) -> str:
+    """Return the text of bits of a vector of `width` bits, without a range where it is all."""
+    if low == 0 and high == width - 1:
+        return name
+    return f"{name}[{high}]" if high == low else f"{name}[{high}:{low}]"

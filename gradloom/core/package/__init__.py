@@ -1,0 +1,1 @@
+"""A core as a folder of files for a project."""

@@ -1,0 +1,302 @@
+"""The files of a core for a project: Verilog, programs, weights, registers, a testbench."""
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from golden.bus.axi_stream import Beat
+from golden.core.edge import Edge, input_beat, output_beat, ports
+from golden.core.lower import Compiled
+from golden.core.registers import Registers, design_hash
+from golden.core.schedule import predict
+from golden.datasets import Dataset
+from golden.fixed import Codes
+from golden.port import CLOCK, RESET
+from golden.settings import mapping
+from gradloom.core.machine import batch_of, sample_beats, weight_beats
+from gradloom.core.package import registers as register_texts
+from gradloom.core.package.listing import Part, listing, parts
+from gradloom.core.package.readme import readme
+from gradloom.core.package.testbench import Lesson, hex_beat, testbench
+from gradloom.core.start import lane_states, started, steps_from
+from gradloom.rtl.names import checked_name
+from gradloom.rtl.package import fusesoc_core, template
+from gradloom.rtl.verilog import comment, made_by, verilog
+from hdl.core.edge import EdgedCore
+
+#: Name of the module, if none is given.
+MODULE = "gradloom_core"
+#: Steps that the testbench trains.
+STEPS = 2
+#: What follows the name of the module in the names of the files; `README.md` has none of it.
+ENDS = (
+    *(".v", ".vh", ".json", ".h", ".rdl", ".core", "_registers.md", "_listing.txt"),
+    *("_program.mem", "_weights.mem", "_lanes.mem", "_tb.v", "_tb_in.mem", "_tb_out.mem"),
+)
+
+
+def names(name: str) -> list[str]:
+    """Return the names of all files.
+
+    Examples
+    --------
+    >>> names("mlp")[:2]
+    ['README.md', 'mlp.v']
+    """
+    return ["README.md", *(name + end for end in ENDS)]
+
+
+def core_package(
+    compiled: Compiled,
+    dataset: Dataset,
+    *,
+    name: str | None = None,
+    edge: Edge = Edge.NONE,
+    run: Path | None = None,
+    steps: int = STEPS,
+) -> dict[str, str]:
+    """Return the files of a network's core.
+
+    Parameters
+    ----------
+    compiled
+        The network on a core.
+    dataset
+        Images and classes that the testbench trains with.
+    name
+        Name of the module, with which all other names begin. The default is `gradloom_core`.
+    edge
+        The core's edge.
+    run
+        Folder of a run whose weights are taken; None for those of the recipe's seed.
+    steps
+        Steps that the testbench trains.
+
+    Returns
+    -------
+    dict of str to str
+        Name of a file to its text.
+
+    Raises
+    ------
+    ValueError
+        The name is not allowed, or the run is of another recipe or of other data.
+    """
+    name = checked_name(MODULE if name is None else name)
+    config = compiled.config
+    table, own = Registers(config), ports(config, edge)
+    summary = f"training core of {compiled.recipe.network or 'one layer'}, {edge.text}"
+    listed = parts(compiled.programs)
+    takes, gives = beats(compiled, edge)
+    trainer = started(compiled, dataset, run)
+    weights = _lines(takes, weight_beats(compiled, trainer.weights))
+    lanes = lane_states(trainer)
+    samples: list[str] = []
+    rates: list[int] = []
+    for rate, record in steps_from(trainer, dataset, steps):
+        rates.append(rate)
+        samples += _lines(takes, sample_beats(compiled, *batch_of(record)))
+    expected = _lines(gives, weight_beats(compiled, trainer.weights))
+    clocks, _ = predict(config, compiled.train)
+    lesson = Lesson(
+        rates=tuple((len(list(group)), rate) for rate, group in groupby(rates)),
+        beats_in=len(weights) + len(samples),
+        beats_out=len(expected),
+        weights=len(weights),
+        clocks=steps * clocks,
+    )
+    module = verilog(EdgedCore(config, edge), name, summary=summary, ports=own)
+    memories = {
+        f"{name}_program.mem": _program(listed),
+        f"{name}_weights.mem": _memory("stored weights as beats, layer by layer", weights),
+        f"{name}_lanes.mem": _memory(
+            "states of the elementwise lanes' generators, lane 0 first",
+            [f"{state:016x}" for state in lanes],
+        ),
+        f"{name}_tb_in.mem": _memory("samples as beats, step by step", samples),
+        f"{name}_tb_out.mem": _memory("weights after these steps, as beats", expected),
+    }
+    title = f"Registers of {name}"
+    return {
+        "README.md": readme(name, compiled, edge, listed, takes, gives, clocks, steps),
+        f"{name}.v": module,
+        f"{name}.vh": template(name, own),
+        f"{name}.json": _description(name, summary, compiled, edge, listed, takes, gives, clocks),
+        f"{name}.h": _header(name, compiled, listed, takes, gives, len(weights)),
+        f"{name}.rdl": register_texts.system_rdl(table, name, made_by()),
+        f"{name}_registers.md": register_texts.page(table, title),
+        f"{name}_listing.txt": listing(compiled.programs, f"Programs of {name}. {made_by()}"),
+        f"{name}.core": fusesoc_core(name, summary, memories=tuple(memories)),
+        f"{name}_tb.v": testbench(name, config, edge, listed, lesson),
+        **memories,
+    }
+
+
+def beats(compiled: Compiled, edge: Edge) -> tuple[Beat, Beat]:
+    """Return the beats of both streams; words of AXI4-Stream have whole bytes."""
+    pair = input_beat(compiled.config), output_beat(compiled.config)
+    if edge is Edge.NONE:
+        return pair
+    one, other = (Beat(words=each.words, width=8 * each.bytes) for each in pair)
+    return one, other
+
+
+def _lines(beat: Beat, rows: Codes) -> list[str]:
+    """Return beats as lines for $readmemh. The last element of a row is that of its packet."""
+    bits, mask = beat.words * beat.width, (1 << beat.width) - 1
+    lines = []
+    for *words, last in rows.tolist():
+        data = sum((word & mask) << beat.width * k for k, word in enumerate(words))
+        lines.append(hex_beat(data, bits, bool(last)))
+    return lines
+
+
+def _memory(title: str, lines: Sequence[str]) -> str:
+    return comment([title]) + "".join(f"{line}\n" for line in lines)
+
+
+def _program(listed: Sequence[Part]) -> str:
+    """Return all words of all programs, for $readmemh."""
+    lines = [comment(["words of the engines' lists; the listing says what they mean"])]
+    for part in listed:
+        lines.append(f"// {part.program}, {part.engine.name.lower()}: from word {part.at} on\n")
+        lines += [f"{word:08x}\n" for word in part.words]
+    return "".join(lines)
+
+
+def _programs(listed: Sequence[Part]) -> dict[str, list[dict[str, Any]]]:
+    """Return the lists of each program, as JSON has them."""
+    return {
+        program: [
+            {
+                "engine": part.engine.name.lower(),
+                "at": part.at,
+                "words": len(part.words),
+                "last": part.last,
+                "total": part.total,
+            }
+            for part in group
+        ]
+        for program, group in groupby(listed, key=lambda part: part.program)
+    }
+
+
+def _description(
+    name: str,
+    summary: str,
+    compiled: Compiled,
+    edge: Edge,
+    listed: Sequence[Part],
+    takes: Beat,
+    gives: Beat,
+    clocks: int,
+) -> str:
+    """Return the description in JSON, for programs."""
+    config = compiled.config
+
+    def stream(beat: Beat) -> dict[str, int]:
+        return {"words": beat.words, "bits_of_word": beat.width}
+
+    description = {
+        "module": name,
+        "summary": summary,
+        "generator": {"name": "gradloom", "version": version("gradloom")},
+        "license": "Apache-2.0",
+        "recipe": {"system": compiled.recipe.SYSTEM, **mapping(compiled.recipe)},
+        "image": list(compiled.shape),
+        "classes": compiled.classes,
+        "gradients": [str(each) for each in compiled.gradients],
+        "clocks_of_a_step": clocks,
+        "parameters": mapping(config),
+        "design": f"{design_hash(config):016x}",
+        "edge": edge.value,
+        "ports": [
+            {
+                "name": port.name,
+                "direction": port.direction,
+                "bits": port.bits,
+                "lanes": port.lanes,
+                "width": port.width,
+                "signed": port.signed,
+                "meaning": port.meaning,
+            }
+            for port in (CLOCK, RESET, *ports(config, edge))
+        ],
+        "streams": {"in": stream(takes), "out": stream(gives)},
+        "programs": _programs(listed),
+        "registers": register_texts.as_json(Registers(config)),
+    }
+    return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+
+
+def _header(
+    name: str, compiled: Compiled, listed: Sequence[Part], takes: Beat, gives: Beat, weights: int
+) -> str:
+    """Return the header in C: registers, programs, streams."""
+    prefix = name.upper()
+    config = compiled.config
+    lines = [
+        f"/* Registers and programs of {name}. {made_by()} */",
+        f"#ifndef {prefix}_H",
+        f"#define {prefix}_H",
+        "",
+        "#include <stdint.h>",
+        "",
+        "/* Registers: byte addresses, places of their fields. */",
+        *register_texts.header_lines(Registers(config), prefix),
+        "",
+        "/* The design, as its registers have it. */",
+        f"#define {prefix}_DESIGN 0x{design_hash(config):016x}ull",
+        "",
+        "/* Streams: words of a beat, bits of a word; beats of all weights, of a sample with its",
+        " * label; samples of a step. */",
+    ]
+    inputs = compiled.layout.x[0].columns
+    for macro, value in (
+        ("IN_WORDS", takes.words),
+        ("IN_BITS", takes.width),
+        ("OUT_WORDS", gives.words),
+        ("OUT_BITS", gives.width),
+        ("WEIGHT_BEATS", weights),
+        ("SAMPLE_BEATS", -(-inputs // config.banks) + 1),
+        ("BATCH", compiled.recipe.batch),
+        ("LANES", config.columns),
+    ):
+        lines.append(f"#define {prefix}_{macro} {value}")
+    lines += [
+        "",
+        "/* Programs: engines that have a list; of each list its place among all words, its words,",
+        " * the first word of its last instruction, and its chunks of a step. */",
+    ]
+    for program, group in groupby(listed, key=lambda part: part.program):
+        own = list(group)
+        stem = f"{prefix}_{program.upper()}"
+        lines.append(f"#define {stem}_ENGINES {sum(1 << part.engine for part in own)}")
+        for part in own:
+            of = f"{stem}_{part.engine.name}"
+            for kind, value in (
+                ("AT", part.at),
+                ("WORDS", len(part.words)),
+                ("LAST", part.last),
+                ("TOTAL", part.total),
+            ):
+                lines.append(f"#define {of}_{kind} {value}")
+    words = [word for part in listed for word in part.words]
+    lines += [
+        "",
+        f"/* All words, for the one file that defines {prefix}_WITH_PROGRAM. */",
+        f"#ifdef {prefix}_WITH_PROGRAM",
+        f"static const uint32_t {name}_program[{len(words)}] = {{",
+        *(
+            "    " + " ".join(f"0x{word:08x}u," for word in words[first : first + 7])
+            for first in range(0, len(words), 7)
+        ),
+        "};",
+        "#endif",
+        "",
+        f"#endif /* {prefix}_H */",
+    ]
+    return "\n".join(lines) + "\n"

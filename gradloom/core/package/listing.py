@@ -1,0 +1,131 @@
+"""Programs as text: a listing of their instructions, and their words for $readmemh and for C."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, is_dataclass
+from enum import IntEnum
+
+from golden.core.field import Leaf, decode, encode, leaves, words_of
+from golden.core.isa import INSTRUCTIONS, Engine, Instruction
+from golden.core.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The list of an engine in a program, and its place among all words of all programs.
+
+    Parameters
+    ----------
+    program
+        Name of the program.
+    engine
+        The engine.
+    at
+        Number of its first word.
+    words
+        The words.
+    last
+        First word of the last instruction, counted in the list.
+    total
+        Chunks of a step.
+    """
+
+    program: str
+    engine: Engine
+    at: int
+    words: tuple[int, ...]
+    last: int
+    total: int
+
+
+def parts(programs: Iterable[Program]) -> list[Part]:
+    """Return the lists of some programs, one after the other; engines without one are left out."""
+    found: list[Part] = []
+    at = 0
+    for program in programs:
+        for engine in Engine:
+            words = tuple(program.words(engine))
+            if words:
+                found.append(
+                    Part(
+                        program=program.name,
+                        engine=engine,
+                        at=at,
+                        words=words,
+                        last=len(words) - words_of(INSTRUCTIONS[engine]),
+                        total=program.chunks(engine),
+                    )
+                )
+                at += len(words)
+    return found
+
+
+def listing(programs: Iterable[Program], title: str) -> str:
+    """Return the programs as text: every instruction with its place, and its fields in words.
+
+    Fields that have their default are left out. The text is made of the words, not of what the
+    compiler meant.
+    """
+    lines = [title, ""]
+    for program in programs:
+        lines += [f"Program {program.name}", ""]
+        for engine in Engine:
+            at = 0
+            for task in program[engine]:
+                words = encode(task.instruction)
+                chunks = len(task.chunks)
+                lines.append(
+                    f"{engine.name.lower()} {at}: {task.name} ({chunks} chunk{'s' * (chunks != 1)})"
+                )
+                kind = INSTRUCTIONS[engine]
+                lines += [f"    {line}" for line in sentences(decode(kind, words))]
+                lines.append("")
+                at += len(words)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def sentences(instruction: Instruction) -> Iterator[str]:
+    """Yield a line for each field that is not its default: word, bits, name, value, meaning.
+
+    Examples
+    --------
+    >>> from golden.core.isa import MoveInstruction
+    >>> list(sentences(MoveInstruction(end=5)))
+    ['word 2 [23:4]  end = 5  (Address below which all words are)']
+    """
+    plain = type(instruction)()
+    for leaf in leaves(type(instruction)):
+        value, usual = _at(instruction, leaf), _at(plain, leaf)
+        if value != usual:
+            shown = value.name.lower() if isinstance(value, IntEnum) else int(value)
+            about = ", ".join([*_meanings(instruction, leaf), leaf.bits.text])
+            yield f"{_place(leaf)}  {leaf.name} = {shown}  ({about})"
+
+
+def _at(instruction: object, leaf: Leaf) -> int:
+    found: object = instruction
+    for part in leaf.path:
+        found = found[part] if isinstance(part, int) else getattr(found, part)  # type: ignore[index]
+    assert isinstance(found, int)
+    return found
+
+
+def _meanings(instruction: object, leaf: Leaf) -> Iterator[str]:
+    """Yield the meanings of the groups that a field is in."""
+    found: object = instruction
+    for part in leaf.path[:-1]:
+        if isinstance(part, int):
+            found = found[part]  # type: ignore[index]
+            continue
+        assert is_dataclass(found)
+        yield found.__dataclass_fields__[part].metadata["bits"].text
+        found = getattr(found, part)
+
+
+def _place(leaf: Leaf) -> str:
+    """Return the words and bits of a field, the high ones first."""
+    first, last = leaf.first, leaf.first + leaf.bits.width - 1
+    pieces = []
+    for word in range(last // 32, first // 32 - 1, -1):
+        high, low = min(last - 32 * word, 31), max(first - 32 * word, 0)
+        pieces.append(f"word {word} [{high}]" if high == low else f"word {word} [{high}:{low}]")
+    return ", ".join(pieces)

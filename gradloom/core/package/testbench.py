@@ -1,0 +1,481 @@
+"""The testbench of a generated core: plain Verilog-2005 that trains some steps and checks them.
+
+It does what a host does: it reads who is there, writes programs through the registers, sends
+weights and samples, waits, reads what happened, and compares the weights that the core carries out
+with those that the golden trainer has after the same steps.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from golden.core.config import CoreConfig
+from golden.core.edge import Edge, ports
+from golden.core.isa import Engine
+from golden.core.registers import ADDRESS, READ_LATENCY, Registers
+from golden.port import inputs_of, outputs_of
+from gradloom.core.package.listing import Part
+from gradloom.rtl.package import FAILURE, instance, span
+from gradloom.rtl.verilog import TIMESCALE, comment, made_by
+
+#: Ports of the two streams, by edge: data, valid, ready, last.
+_IN = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast")
+_OUT = ("m_axis_tdata", "m_axis_tvalid", "m_axis_tready", "m_axis_tlast")
+_PLAIN_IN = ("i_words", "i_valid", "i_ready", "i_last")
+_PLAIN_OUT = ("o_words", "o_valid", "o_ready", "o_last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What the testbench trains.
+
+    Parameters
+    ----------
+    rates
+        Numbers of steps that follow each other, each with log2 of its learning rate.
+    beats_in, beats_out
+        Beats that are sent, and beats that are carried out.
+    weights
+        Beats that are sent and are weights; samples follow.
+    clocks
+        Clocks of all steps, if the streams never wait.
+    """
+
+    rates: tuple[tuple[int, int], ...]
+    beats_in: int
+    beats_out: int
+    weights: int
+    clocks: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return sum(steps for steps, _ in self.rates)
+
+
+def hex_beat(data: int, bits: int, last: bool) -> str:
+    """Return a line of a file for $readmemh: whether it is the last beat, then its data.
+
+    Examples
+    --------
+    >>> hex_beat(0xAB, 12, True)
+    '1_0ab'
+    """
+    return f"{int(last)}_{data:0{-(-bits // 4)}x}"
+
+
+def sources(name: str, models: bool) -> str:
+    """Return the names of the Verilog files of a simulation."""
+    return f"{name}.v {name}_cells.v {name}_tb.v" if models else f"{name}.v {name}_tb.v"
+
+
+def commands(name: str, models: bool) -> list[str]:
+    """Return how the testbench is run, as paragraphs."""
+    files = sources(name, models)
+    return [
+        "  In Icarus Verilog (11 or newer):",
+        f"    $ iverilog -g2005 -o {name}_tb.vvp {files}",
+        f"    $ vvp -N {name}_tb.vvp",
+        "  In Verilator (5.006 or newer):",
+        f"    $ verilator --binary --top-module {name}_tb {files}",
+        f"    $ obj_dir/V{name}_tb",
+        "  With FuseSoC:",
+        f"    $ fusesoc --cores-root . run --target=sim gradloom:generated:{name}",
+    ]
+
+
+def testbench(
+    name: str,
+    config: CoreConfig,
+    edge: Edge,
+    parts: Sequence[Part],
+    lesson: Lesson,
+    models: bool = False,
+) -> str:
+    """Return the testbench.
+
+    Parameters
+    ----------
+    name
+        Name of the core's module.
+    config, edge
+        The core and its edge.
+    parts
+        The lists of its programs.
+    lesson
+        What is trained.
+    models
+        Whether there are models of a device's cells.
+    """
+    own = ports(config, edge)
+    by_name = {port.name: port for port in own}
+    plain = edge is Edge.NONE
+    data_in, valid_in, ready_in, last_in = _PLAIN_IN if plain else _IN
+    data_out, valid_out, ready_out, last_out = _PLAIN_OUT if plain else _OUT
+    bits_in, bits_out = by_name[data_in].bits, by_name[data_out].bits
+    wide_in, wide_out = 4 * -(-bits_in // 4), 4 * -(-bits_out // 4)
+    words = sum(len(part.words) for part in parts)
+    most = 20 * (lesson.clocks + 4 * (lesson.beats_in + lesson.beats_out) + 40 * words + 10_000)
+    head = [
+        f"{name}_tb: trains {lesson.steps} steps on {name}, and compares its weights with the "
+        "golden trainer's.",
+        "",
+        made_by(),
+        "",
+        f"It loads the programs of {name}_program.mem through the registers, the weights of "
+        f"{name}_weights.mem and the samples of {name}_tb_in.mem through the input stream, and "
+        f"compares the weights that are carried out with those of {name}_tb_out.mem. Both streams "
+        "wait at random.",
+        "",
+        "It prints PASS and ends with exit status 0, or it prints what is wrong and FAIL and ends "
+        "with another exit status. In the folder with these files:",
+        "",
+        *commands(name, models),
+        "",
+        "Options of the simulation: +data=FOLDER, the folder of the .mem files, by default this "
+        f"one; +waves, to write {name}_tb.vcd (with Verilator, this needs --trace).",
+    ]
+    reads = (
+        (f"{name}_program.mem", "tb_program"),
+        (f"{name}_lanes.mem", "tb_lanes"),
+        (f"{name}_tb_out.mem", "tb_expected"),
+    )
+    lines = [
+        TIMESCALE,
+        "",
+        f"module {name}_tb;",
+        f"  localparam TB_WORDS = {words};     // of all programs",
+        f"  localparam TB_WEIGHTS = {lesson.weights};  // beats that are weights",
+        f"  localparam TB_BEATS = {lesson.beats_in};    // beats that are sent",
+        f"  localparam TB_OUT = {lesson.beats_out};      // beats that are carried out",
+        f"  localparam TB_MOST = {most};    // clocks after which all must be done",
+        "",
+        "  reg [31:0] tb_program [0:TB_WORDS-1];",
+        f"  reg [63:0] tb_lanes [0:{config.columns - 1}];",
+        "  // The digit above the data is 1 in the last beat of a packet.",
+        f"  reg [{wide_in + 3}:0] tb_beats [0:TB_BEATS-1];",
+        f"  reg [{wide_out + 3}:0] tb_expected [0:TB_OUT-1];",
+        "",
+        "  // Names that begin with tb_ are the bench's own, all others the core's ports.",
+        "  reg clk = 0;",
+        "  reg rst = 1;",
+        *(
+            f"  reg {span(port.bits)}{port.name} = 0;"
+            for port in inputs_of(own)
+            if port.name != "rst"
+        ),
+        *(f"  wire {span(port.bits)}{port.name};" for port in outputs_of(own)),
+        "",
+        *(f"  {line}" for line in instance(name, "dut", own)),
+        "",
+        "  always #5 clk = !clk;",
+        "",
+        "  // Whether the streams wait: the bits of an LFSR.",
+        "  reg [31:0] tb_random = 32'd1;",
+        "  always @(posedge clk)",
+        "    tb_random <= tb_random[0] ? (tb_random >> 1) ^ 32'h80200003 : tb_random >> 1;",
+        "",
+        "  // The input stream: weights, then samples.",
+        "  reg tb_go = 0;",
+        "  integer tb_sent = 0;",
+        "  always @(posedge clk)",
+        f"    if (tb_go && (!{valid_in} || {ready_in})) begin",
+        "      if (tb_sent < TB_BEATS && tb_random[3:2] != 2'd0) begin",
+        f"        {valid_in} <= 1;",
+        f"        {data_in} <= tb_beats[tb_sent][{bits_in - 1}:0];",
+        f"        {last_in} <= tb_beats[tb_sent][{wide_in}];",
+        "        tb_sent <= tb_sent + 1;",
+        "      end else",
+        f"        {valid_in} <= 0;",
+        "    end",
+        "",
+        "  // The output stream: the weights that come are compared.",
+        "  reg tb_failed = 0;",
+        "  integer tb_got = 0;",
+        "  always @(posedge clk) begin",
+        f"    {ready_out} <= tb_random[5:4] != 2'd0;",
+        f"    if ({valid_out} && {ready_out}) begin",
+        "      if (tb_got >= TB_OUT) begin",
+        '        if (!tb_failed) $display("more than %0d beats are carried out", TB_OUT);',
+        "        tb_failed = 1;",
+        "      end else if (!tb_failed && ("
+        f"{data_out} !== tb_expected[tb_got][{bits_out - 1}:0] || "
+        f"{last_out} !== tb_expected[tb_got][{wide_out}])) begin",
+        '        $display("beat %0d of the weights: expected %h, last %b, got %h, last %b", '
+        "tb_got,",
+        f"          tb_expected[tb_got][{bits_out - 1}:0], tb_expected[tb_got][{wide_out}], "
+        f"{data_out}, {last_out});",
+        "        tb_failed = 1;",
+        "      end",
+        "      tb_got <= tb_got + 1;",
+        "    end",
+        "  end",
+        "",
+        "  integer tb_clocks = 0;",
+        "  always @(posedge clk) tb_clocks <= tb_clocks + 1;",
+        "",
+        *_access(edge),
+        *_tasks(Registers(config)),
+        *_loads(parts, Registers(config)),
+        "  reg [8*512-1:0] tb_folder;",
+        "  integer tb_lane;",
+        "",
+        "  initial begin",
+        '    if ($value$plusargs("data=%s", tb_folder)) begin',
+        *(f'      $readmemh({{tb_folder, "/{file}"}}, {memory});' for file, memory in reads),
+        f'      $readmemh({{tb_folder, "/{name}_weights.mem"}}, tb_beats, 0, TB_WEIGHTS - 1);',
+        f'      $readmemh({{tb_folder, "/{name}_tb_in.mem"}}, tb_beats, TB_WEIGHTS, TB_BEATS - 1);',
+        "    end else begin",
+        *(f'      $readmemh("{file}", {memory});' for file, memory in reads),
+        f'      $readmemh("{name}_weights.mem", tb_beats, 0, TB_WEIGHTS - 1);',
+        f'      $readmemh("{name}_tb_in.mem", tb_beats, TB_WEIGHTS, TB_BEATS - 1);',
+        "    end",
+        '    if ($test$plusargs("waves")) begin',
+        f'      $dumpfile("{name}_tb.vcd");',
+        f"      $dumpvars(0, {name}_tb);",
+        "    end",
+        "    if ((^tb_expected[TB_OUT-1] === 1'bx) || (^tb_program[TB_WORDS-1] === 1'bx)) begin",
+        f'      $display("no {name}_tb_out.mem: give its folder by +data=FOLDER");',
+        "      tb_failed = 1;",
+        "    end",
+        "    repeat (4) @(posedge clk);",
+        "    #1 rst = 0;",
+        *(f"    {line}" for line in _script(config, lesson)),
+        "    if (tb_got != TB_OUT && !tb_failed) begin",
+        '      $display("%0d beats are carried out, %0d were expected", tb_got, TB_OUT);',
+        "      tb_failed = 1;",
+        "    end",
+        "    if (!tb_failed) begin",
+        f'      $display("PASS: {name}, {lesson.steps} steps, %0d beats of weights compared, '
+        '%0d clocks",',
+        "        TB_OUT, tb_clocks);",
+        "      $finish;",
+        "    end else begin",
+        f'      $display("FAIL: {name}");',
+        *FAILURE,
+        "    end",
+        "  end",
+        "endmodule",
+    ]
+    return comment(head) + "\n" + "\n".join(lines) + "\n"
+
+
+#: A task that accesses a register: what it drives, what it looks at in each clock, and what follows
+#: from that. All it drives changes between rising edges.
+Accesses = dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
+_PLAIN: Accesses = {
+    "write": (
+        ("bus_address = address;", "bus_value = value;", "bus_write = 1;"),
+        (),
+        ("bus_write = 0;", "tb_answered = 1;"),
+    ),
+    "read": (
+        ("bus_address = address;", "bus_read = 1;"),
+        (),
+        (
+            "bus_read = 0;",
+            f"repeat ({READ_LATENCY}) @(posedge clk);",
+            "tb_read = bus_data;",
+            "#1;",
+            "tb_answered = 1;",
+        ),
+    ),
+}
+_AXI: Accesses = {
+    "write": (
+        (
+            "s_axi_awaddr = {address, 2'b00};",
+            "s_axi_awvalid = 1;",
+            "s_axi_wdata = value;",
+            "s_axi_wstrb = 4'hf;",
+            "s_axi_wvalid = 1;",
+            "s_axi_bready = 1;",
+        ),
+        (
+            "tb_address_taken = s_axi_awready;",
+            "tb_value_taken = s_axi_wready;",
+            "tb_answered = s_axi_bvalid;",
+            "tb_refused = s_axi_bresp != 2'd0;",
+        ),
+        (
+            "if (tb_address_taken) s_axi_awvalid = 0;",
+            "if (tb_value_taken) s_axi_wvalid = 0;",
+            "if (tb_answered) s_axi_bready = 0;",
+        ),
+    ),
+    "read": (
+        ("s_axi_araddr = {address, 2'b00};", "s_axi_arvalid = 1;", "s_axi_rready = 1;"),
+        (
+            "tb_address_taken = s_axi_arready;",
+            "tb_answered = s_axi_rvalid;",
+            "tb_refused = s_axi_rresp != 2'd0;",
+            "tb_read = s_axi_rdata;",
+        ),
+        (
+            "if (tb_address_taken) s_axi_arvalid = 0;",
+            "if (tb_answered) s_axi_rready = 0;",
+        ),
+    ),
+}
+_WISHBONE: Accesses = {
+    kind: (
+        (
+            "wb_cyc = 1;",
+            "wb_stb = 1;",
+            f"wb_we = {int(kind == 'write')};",
+            "wb_adr = address;",
+            "wb_sel = 4'hf;",
+            *(["wb_dat_w = value;"] if kind == "write" else []),
+        ),
+        ("tb_answered = wb_ack || wb_err;", "tb_refused = wb_err;", "tb_read = wb_dat_r;"),
+        ("if (tb_answered) wb_cyc = 0;", "if (tb_answered) wb_stb = 0;"),
+    )
+    for kind in ("write", "read")
+}
+#: By edge.
+_ACCESSES: dict[Edge, Accesses] = {Edge.NONE: _PLAIN, Edge.AXI: _AXI, Edge.WISHBONE: _WISHBONE}
+
+
+def _access(edge: Edge) -> Iterator[str]:
+    """Yield the tasks that write and read a register over the edge's bus."""
+    yield "  // A register is written or read; addresses count words."
+    yield "  reg [31:0] tb_read;"
+    yield "  reg tb_address_taken, tb_value_taken, tb_answered, tb_refused;"
+    for kind, (drives, sees, follows) in _ACCESSES[edge].items():
+        value = ", input [31:0] value" if kind == "write" else ""
+        yield f"  task {kind}_register(input [{ADDRESS - 1}:0] address{value});"
+        yield from (
+            "    begin",
+            *(f"      {line}" for line in drives),
+            "      tb_answered = 0;",
+            "      tb_refused = 0;",
+            "      while (!tb_answered) begin",
+            "        @(posedge clk);",
+            *(f"        {line}" for line in sees),
+            "        #1;",
+            *(f"        {line}" for line in follows),
+            "      end",
+            "      if (tb_refused && !tb_failed) begin",
+            f'        $display("{kind} of register %h: refused", address);',
+            "        tb_failed = 1;",
+            "      end",
+            "    end",
+            "  endtask",
+            "",
+        )
+
+
+def _tasks(table: Registers) -> Iterator[str]:
+    """Yield what is done with registers in general."""
+
+    def at(name: str) -> str:
+        return _address(table, name)
+
+    lane = at("lane"), at("lane_high"), at("lane_low")
+    running, fault = table.named("status")["running"], table.named("status")["fault"]
+    start = table.named("control")["start"]
+    yield from (
+        "  // What is read must be this.",
+        f"  task expect_register(input [{ADDRESS - 1}:0] address, input [31:0] value);",
+        "    begin",
+        "      read_register(address);",
+        "      if (tb_read !== value) begin",
+        "        if (!tb_failed)",
+        '          $display("register %h: expected %h, got %h", address, value, tb_read);',
+        "        tb_failed = 1;",
+        "      end",
+        "    end",
+        "  endtask",
+        "",
+        "  // Words of an engine's list.",
+        "  integer tb_word;",
+        "  task load_list(input [1:0] list, input integer first, input integer words);",
+        "    begin",
+        f"      write_register({at('program_at')}, {{6'd0, list, 24'd0}});",
+        "      for (tb_word = 0; tb_word < words; tb_word = tb_word + 1)",
+        f"        write_register({at('program')}, tb_program[first + tb_word]);",
+        "    end",
+        "  endtask",
+        "",
+        "  // States of the generators of the elementwise lanes.",
+        "  task load_lane(input integer number);",
+        "    begin",
+        f"      write_register({lane[0]}, number);",
+        f"      write_register({lane[1]}, tb_lanes[number][63:32]);",
+        f"      write_register({lane[2]}, tb_lanes[number][31:0]);",
+        "    end",
+        "  endtask",
+        "",
+        "  // A program runs, from its start to its end.",
+        "  task run(input [31:0] steps);",
+        "    begin",
+        f"      write_register({at('steps')}, steps);",
+        f"      write_register({at('control')}, 32'd{start.mask});",
+        f"      tb_read = {running.mask};",
+        f"      while (tb_read[{running.first}] && !tb_failed) begin",
+        f"        read_register({at('status')});",
+        f"        if (tb_read[{fault.first}] || tb_clocks > TB_MOST) begin",
+        '          if (!tb_failed) $display("not done after %0d clocks, status %h", '
+        "tb_clocks, tb_read);",
+        "          tb_failed = 1;",
+        "        end",
+        "      end",
+        f"      expect_register({at('steps_done')}, steps);",
+        "    end",
+        "  endtask",
+        "",
+    )
+
+
+def _loads(parts: Iterable[Part], table: Registers) -> Iterator[str]:
+    """Yield a task for each program, which makes it the next one."""
+    programs: dict[str, list[Part]] = {}
+    for part in parts:
+        programs.setdefault(part.program, []).append(part)
+    for name, own in programs.items():
+        yield f"  task load_{name};"
+        yield "    begin"
+        for part in own:
+            yield f"      load_list({int(part.engine)}, {part.at}, {len(part.words)});"
+        engines = {part.engine: part for part in own}
+        mask = sum(1 << engine for engine in engines)
+        yield f"      write_register({_address(table, 'engines')}, 32'd{mask});"
+        for engine in Engine:
+            found = engines.get(engine)
+            values = (0, found.last, found.total) if found else (0, 0, 0)
+            for kind, value in zip(("first", "last", "total"), values, strict=True):
+                register = _address(table, f"{kind}_{engine.name.lower()}")
+                yield f"      write_register({register}, 32'd{value});"
+        yield "    end"
+        yield "  endtask"
+        yield ""
+
+
+def _script(config: CoreConfig, lesson: Lesson) -> Iterator[str]:
+    """Yield the lesson, in statements."""
+    table = Registers(config)
+
+    def at(name: str) -> str:
+        return _address(table, name)
+
+    for name in ("id", "design_low", "design_high"):
+        yield f"expect_register({at(name)}, 32'h{table.named(name).reset:08x});  // {name}"
+    yield "tb_go = 1;"
+    yield "load_load;"
+    yield "run(1);"
+    yield f"for (tb_lane = 0; tb_lane < {config.columns}; tb_lane = tb_lane + 1)"
+    yield "  load_lane(tb_lane);"
+    yield "load_train;"
+    rate = table.named("rate")["value"]
+    for steps, value in lesson.rates:
+        yield f"write_register({at('rate_step')}, 0);"
+        yield f"write_register({at('rate')}, 32'd{rate.within(value)});  // 2^{value}"
+        yield f"run({steps});"
+    yield f"expect_register({at('undefined')}, 0);"
+    yield "load_dump;"
+    yield "run(1);"
+    yield f"expect_register({at('fault')}, 0);"
+    yield "repeat (16) @(posedge clk);"
+
+
+def _address(table: Registers, name: str) -> str:
+    return f"{ADDRESS}'h{table.named(name).address:02x}"
