@@ -66,7 +66,7 @@ def test_a_person_can_read_it(name, arguments):
     unit, config = configured(name, arguments)
     text = text_of(name, arguments)
     assert "\\" not in text, "no escaped names"
-    plain = text.replace("@(*", "").replace("(* no_rw_check *) ", "")
+    plain = text.replace("@(*", "").replace('(* no_rw_check, ramstyle = "no_rw_check" *)', "")
     assert "(*" not in plain, "no attributes but those of memories"
     assert "$auto" not in text
     modules = parts_of(text)

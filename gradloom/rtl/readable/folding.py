@@ -160,7 +160,7 @@ def start_reads(module: VerilogModule) -> None:
     read = re.compile(r"    (_\d+_) <= (\w+)\[[^\]]*(?:\[[^\]]*\])?\];")
     for match in filter(None, (read.fullmatch(line) for item in module.body for line in item)):
         register, memory = match.groups()
-        if "no_rw_check" in module.declarations.get(memory, ""):
+        if memory in module.unchecked:
             width, line = module.widths[register], module.declarations[register]
             module.declarations[register] = f"{line[:-1]} = {width}'h{0:0{-(-width // 4)}x};"
 
