@@ -94,8 +94,6 @@ def fitted() -> Iterator[Case]:
     for rows, columns, settings in (
         (2, 2, ("batch=3", "network=5FC")),
         (4, 4, ("batch=6", "network=9FC")),
-        (3, 6, ("batch=6", "network=9FC")),
-        (8, 3, ("batch=8", "network=20FC")),
         (6, 6, ("batch=32", "network=48FC-24FC")),
         (8, 8, ("batch=64",)),
         (12, 12, ("batch=60", "network=132FC")),

@@ -1,12 +1,12 @@
 """LUTs and flip-flops of a core on ECP5, from its configuration alone: a fit of synthesised cores.
 
-Both grow with the nodes of the array, with the bits of its elementwise lanes, and with the banks
-times the stages of their rotators.
+Both grow with the array: its nodes, its columns' elementwise lanes, and its banks' rotators. In
+square arrays the number of nodes alone explains them; lists, registers and control are the same in
+all cores.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log2
 
 from golden.core.config import CoreConfig
 
@@ -47,20 +47,14 @@ def features(config: CoreConfig) -> list[float]:
     Returns
     -------
     list of float
-        1; nodes; bits of a row of sums; banks times the levels of a rotator.
+        1, and the nodes of the array.
 
     Examples
     --------
-    >>> features(CoreConfig(rows=4, columns=4, sum_bits=20))
-    [1.0, 16.0, 80.0, 8.0]
+    >>> features(CoreConfig(rows=4, columns=4))
+    [1.0, 16.0]
     """
-    banks = config.banks
-    return [
-        1.0,
-        float(config.rows * config.columns),
-        float(config.columns * config.sum_bits),
-        banks * max(1.0, log2(banks)),
-    ]
+    return [1.0, float(config.rows * config.columns)]
 
 
 def resources(config: CoreConfig) -> Resources:

@@ -120,24 +120,25 @@ class Nest(wiring.Component):
         Class of the instructions.
     members
         Further members.
+    shows
+        Whether the engine sees the instruction that runs: `now` is a member then.
 
     Members
     -------
     commands : In(Commands)
         The engine's instructions.
-
-    Attributes
-    ----------
-    now
+    now : Out(instruction)
         The instruction that runs.
     """
 
     commands: Any
     now: Any
 
-    def __init__(self, kind: Any, members: Mapping[str, Member]):
-        super().__init__({"commands": In(Commands(kind)), **members})
-        self.now = Signal(layout(kind), name="now")
+    def __init__(self, kind: Any, members: Mapping[str, Member], *, shows: bool = True):
+        now = {"now": Out(layout(kind))} if shows else {}
+        super().__init__({"commands": In(Commands(kind)), **now, **members})
+        if not shows:
+            self.now = Signal(layout(kind), name="now")
 
     def hold(self, m: Module, free: Value) -> None:
         """Keep an instruction from the clock on in which it is taken.

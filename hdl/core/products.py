@@ -237,7 +237,10 @@ class Products(CoreEngine):
         depth = (config.product_latency + rows) // rows + 2
         last_row = nest.s + Mux(nest.rows < rows, nest.rows, rows - 1)
         beyond, failed = Signal(), Signal()
-        m.d.comb += beyond.eq(nest.valid & (last_row >= nest.now.s_end))
+        s_end = Signal.like(self.commands.next.s_end, name="s_end", reset_less=True)
+        with m.If(self.commands.wants):
+            m.d.sync += s_end.eq(self.commands.next.s_end)
+        m.d.comb += beyond.eq(nest.valid & (last_row >= s_end))
         m.d.sync += self.beyond.eq(beyond)
         m.submodules.tiles = tiles = SyncFIFO(width=tile.size, depth=depth)
         ahead, behind = data.View(tile, tiles.w_data), data.View(tile, tiles.r_data)
