@@ -67,7 +67,7 @@ def _product(config: CoreConfig, made: ArrayInstruction) -> tuple[bool, bool]:
         or made.b_end > config.words(made.b_from)
         or made.s_end > config.s_rows
     )
-    return any(clip.on for clip in made.clips), beyond
+    return not config.clips and any(clip.on for clip in made.clips), beyond
 
 
 def _pass(config: CoreConfig, made: VectorInstruction) -> tuple[bool, bool]:

@@ -78,7 +78,8 @@ class Legal(wiring.Component):
         stores = {store: store for store in Store}
         sides = ((made.a_from, made.a_end), (made.b_from, made.b_end))
         wrong = [source > max(Store) for source, _ in sides]
-        wrong += [clip.on for clip in made.clips]
+        if not self.config.clips:
+            wrong += [clip.on for clip in made.clips]
         beyond = [end > self._words(source, stores) for source, end in sides]
         return wrong, [*beyond, made.s_end > self.config.s_rows]
 

@@ -4,7 +4,7 @@ What differs only after many steps: counts that wrap, lanes, buffers that take t
 """
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from small_cores import networks, random_images, small
 
@@ -15,8 +15,6 @@ from golden.training import load
 from gradloom.core.session import compare_steps
 
 STEPS = 100
-
-
 ODD = {"network": "7FC-5FC", "rows": 4, "columns": 3, "batch": 5}
 
 
@@ -39,7 +37,12 @@ def test_odd_networks(recipe, options):
 
 
 @pytest.mark.long
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a smaller one is compiled again
+)
 @given(networks(), st.sampled_from([1, 2]), st.sampled_from(list(Gradients)))
 def test_random_networks(network, inputs, gradients):
     """Each is compiled: more steps than on Amaranth's simulator, and few networks."""

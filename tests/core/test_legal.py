@@ -47,7 +47,7 @@ def drawn(rng, made, config, engine):
     sizes += [config.scalars, config.labels, 1, 2, 3]
     bits = sum(word << WORD * k for k, word in enumerate(encode(made)))
     found = leaves(INSTRUCTIONS[engine])
-    named = [leaf for leaf in found if leaf.name.endswith("end") or leaf.first < 32]
+    named = [leaf for leaf in found if leaf.name.endswith(("end", "_on")) or leaf.first < 32]
     for _ in range(rng.integers(0, 3)):
         among = named if rng.random() < 0.8 else found
         leaf = among[rng.integers(len(among))]
@@ -58,10 +58,11 @@ def drawn(rng, made, config, engine):
     return bits
 
 
+@pytest.mark.parametrize("clips", [False, True])
 @pytest.mark.parametrize("engine", Engine)
-def test_gates_refuse_the_same(engine):
+def test_gates_refuse_the_same(engine, clips):
     made = core()
-    config = made.config
+    config = replace(made.config, clips=clips)
     rng = np.random.default_rng(engine)
     tasks = [task for program in made.programs for task in program if task.engine is engine]
     cases = [drawn(rng, tasks[k % len(tasks)].instruction, config, engine) for k in range(600)]
