@@ -94,15 +94,12 @@ def fitted() -> Iterator[Case]:
     for rows, columns, settings in (
         (2, 2, ("batch=3", "network=5FC")),
         (4, 4, ("batch=6", "network=9FC")),
-        (6, 6, ("batch=32", "network=48FC-24FC")),
         (8, 8, ("batch=64",)),
-        (12, 12, ("batch=60", "network=132FC")),
     ):
         yield Case(
             name=f"{rows} x {columns}, {', '.join(settings)}",
             settings=(*settings, f"rows={rows}", f"columns={columns}"),
         )
-    yield Case(name=MNIST, settings=("batch=64",), shape=(28, 28, 1), gradients=Gradients.TWICE)
 
 
 def clock_table(options: Options, wanted: Callable[[str], bool]) -> None:

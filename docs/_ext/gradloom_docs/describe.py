@@ -60,7 +60,7 @@ LATENCY: dict[str, Formula] = {
     ),
     "wage-weight": _fixed(3),
     "wage-activation": _fixed(5),
-    "wage-shift": Formula("6 + ⌈log2 `lanes`⌉", lambda config: 6 + (config.lanes - 1).bit_length()),
+    "wage-shift": Formula("7 + ⌈log2 `lanes`⌉", lambda config: 7 + (config.lanes - 1).bit_length()),
     "wage-error": _fixed(7),
     "wage-update": _fixed(8),
     "banks": _fixed(2),
