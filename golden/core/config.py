@@ -56,15 +56,15 @@ class CoreConfig:
     sum_bits
         Width of a sum, 3 to 53 bits.
     x_words
-        Words of each bank of the store of activations, 1 to 2^19.
+        Words of each bank of the store of activations, 2 to 2^19.
     e_words
-        Words of each bank of the store of errors, 1 to 2^19.
+        Words of each bank of the store of errors, 2 to 2^19.
     w_words
-        Words of each bank of the store of weights, 1 to 2^19.
+        Words of each bank of the store of weights, 2 to 2^19.
     s_rows
-        Rows of the store of sums, 1 to 2^20.
+        Rows of the store of sums, 2 to 2^20.
     k_rows
-        Rows of the store of masks, 1 to 2^20.
+        Rows of the store of masks, 2 to 2^20.
     inputs
         Buffers for the samples of a step and their labels, 1 to 2.
     labels
@@ -100,12 +100,12 @@ class CoreConfig:
     terms: int = setting(128, "The largest number of terms of a sum", low=1, high=1 << 24)
     sum_bits: int = setting(21, "Width of a sum", low=3, high=53, unit="bits")
     x_words: int = setting(
-        1024, "Words of each bank of the store of activations", low=1, high=1 << 19
+        1024, "Words of each bank of the store of activations", low=2, high=1 << 19
     )
-    e_words: int = setting(1024, "Words of each bank of the store of errors", low=1, high=1 << 19)
-    w_words: int = setting(1024, "Words of each bank of the store of weights", low=1, high=1 << 19)
-    s_rows: int = setting(1024, "Rows of the store of sums", low=1, high=1 << 20)
-    k_rows: int = setting(1024, "Rows of the store of masks", low=1, high=1 << 20)
+    e_words: int = setting(1024, "Words of each bank of the store of errors", low=2, high=1 << 19)
+    w_words: int = setting(1024, "Words of each bank of the store of weights", low=2, high=1 << 19)
+    s_rows: int = setting(1024, "Rows of the store of sums", low=2, high=1 << 20)
+    k_rows: int = setting(1024, "Rows of the store of masks", low=2, high=1 << 20)
     inputs: int = setting(1, "Buffers for the samples of a step and their labels", low=1, high=2)
     labels: int = setting(64, "Labels of a buffer", low=1, high=1 << 16)
     classes: int = setting(10, "Number of classes", low=1, high=1 << 16)
@@ -141,19 +141,17 @@ class CoreConfig:
 
     def store(self, store: Store) -> BanksConfig:
         """Return a store of words."""
-        return BanksConfig(
-            banks=self.banks, words=max(self.words(store), 2), width=self.width(store)
-        )
+        return BanksConfig(banks=self.banks, words=self.words(store), width=self.width(store))
 
     @property
     def sums(self) -> RowStoreConfig:
         """The store of sums."""
-        return RowStoreConfig(rows=max(self.s_rows, 2), lanes=self.columns, width=self.sum_bits)
+        return RowStoreConfig(rows=self.s_rows, lanes=self.columns, width=self.sum_bits)
 
     @property
     def masks(self) -> RowStoreConfig:
         """The store of masks, two bits for each activation."""
-        return RowStoreConfig(rows=max(self.k_rows, 2), lanes=2 * self.columns, width=1)
+        return RowStoreConfig(rows=self.k_rows, lanes=2 * self.columns, width=1)
 
     @cached_property
     def array(self) -> ArrayConfig:

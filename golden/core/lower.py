@@ -15,6 +15,9 @@ from golden.training.recipe import Recipe
 from golden.training.systems.registry import plan
 from golden.training.systems.wage.recipe import Saturation, Shift, WageRecipe
 
+#: The least words of a bank, and rows of a store.
+_LEAST = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
@@ -130,7 +133,7 @@ def compiled(
     placed = layout(layers, recipe.batch, recipe.rows, recipe.columns, inputs)
     lowering = Lowering(recipe, layers, placed, tuple(gradients), scores)
     operations = plan(recipe, shape, classes)
-    programs, s_rows = [], 1
+    programs, s_rows = [], _LEAST
     for name, drafts in (
         ("train", lowering.step(operations)),
         ("infer", lowering.forward(operations, Function.COPY)),
@@ -153,11 +156,11 @@ def compiled(
         generator=recipe.generator,
         terms=lowering.terms,
         sum_bits=lowering.sum_bits,
-        x_words=placed.words(Store.X),
-        e_words=placed.words(Store.E),
-        w_words=placed.words(Store.W),
+        x_words=max(_LEAST, placed.words(Store.X)),
+        e_words=max(_LEAST, placed.words(Store.E)),
+        w_words=max(_LEAST, placed.words(Store.W)),
         s_rows=s_rows,
-        k_rows=placed.k_rows,
+        k_rows=max(_LEAST, placed.k_rows),
         inputs=inputs,
         labels=recipe.batch,
         classes=classes,

@@ -418,27 +418,27 @@ def _in_parts(source: str) -> str:
         r"^bool p_top::eval\(performer \*performer\) {\n"
         r"\tbool converged = true;\n"
         r"(\tbool posedge_p_clk = this->posedge_p_clk\(\);\n)?"
-        r"((?:\t// \\hdlname: .*\n|\tvalue<\d+> \w+;\n)*)"
         r"((?:.*\n)*?)"
         r"\treturn converged;\n}\n",
         source,
         re.M,
     )
-    if not evaluation or "converged" in evaluation[3]:
+    if not evaluation or "converged" in evaluation[2]:
         raise BuildError("the evaluation is written in an unknown way")
-    clocked, values, statements = evaluation.groups()
+    clocked, statements = evaluation.groups()
     if statements.count("\n") < 2 * _PART:
         return source
-    # Each statement, with what it needs, has a comment before it.
+    local = r"^\tvalue<\d+> \w+;\n"
+    values = "".join(re.findall(local, statements, re.M))
+    # Each statement, with what it needs, has comments before it.
     parts, part, lines = [], "", 0
-    for statement in re.split(r"^(?=\t// )", statements, flags=re.M):
-        part += statement
-        lines += statement.count("\n")
+    for statement in re.split(r"^(?=\t// )", re.sub(local, "", statements, flags=re.M), flags=re.M):
         if lines >= _PART:
             parts.append(part)
             part, lines = "", 0
-    if part:
-        parts.append(part)
+        part += statement
+        lines += statement.count("\n")
+    parts.append(part)
     declared = "".join(f"\tvoid part_{k}(bool);\n" for k in range(len(parts)))
     functions = "".join(
         f"__attribute__((noinline)) void p_top::part_{k}(bool posedge_p_clk) {{\n{part}}}\n\n"
