@@ -125,11 +125,6 @@ class CoreConfig:
         """Banks of the stores of activations, errors and weights."""
         return max(self.rows, self.columns)
 
-    @property
-    def x_bits(self) -> int:
-        """Width of a word of activations."""
-        return self.bits.activation
-
     def words(self, store: Store) -> int:
         """Return the words of each bank of a store."""
         return {Store.X: self.x_words, Store.E: self.e_words, Store.W: self.w_words}[store]

@@ -325,7 +325,7 @@ class VectorInstruction:
     labelled
         Whether the code of 1 is subtracted from the sum of the sample's class.
     settle
-        Whether the first chunk waits until all earlier passes have ended.
+        Whether the first chunk waits until all earlier passes have ended; that of an update must.
     levels
         Number of outer loops whose iterations are chunks.
     shift
@@ -420,7 +420,7 @@ class MoveInstruction:
     end
         Address below which all words are.
     loops
-        The loops.
+        The loops: rows, one iteration that is reserved for a level between, and beats.
     lanes
         Words of the last beat of a row.
     waits

@@ -74,6 +74,7 @@ def _pass(config: CoreConfig, made: VectorInstruction) -> tuple[bool, bool]:
     wrong = (
         TARGETS[made.function] is not made.target
         or made.scalar >= config.scalars
+        or (made.function is Function.UPDATE and not made.settle)
         or (made.target is Target.W and not 1 <= made.layer <= layers(config))
     )
     stores = {Target.X: Store.X, Target.E: Store.E, Target.W: Store.W}
@@ -87,7 +88,11 @@ def _pass(config: CoreConfig, made: VectorInstruction) -> tuple[bool, bool]:
 
 def _move(config: CoreConfig, engine: Engine, made: MoveInstruction) -> tuple[bool, bool]:
     weights = made.move is Move.WEIGHTS
-    wrong = made.move not in MOVES[engine] or (weights and not 1 <= made.layer <= layers(config))
+    wrong = (
+        made.move not in MOVES[engine]
+        or made.loops[1].count != 1
+        or (weights and not 1 <= made.layer <= layers(config))
+    )
     beyond = (weights and made.end > config.w_words) or (
         made.move is Move.SAMPLES
         and (made.end > config.x_words or made.loops[0].count > config.labels)

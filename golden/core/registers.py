@@ -146,7 +146,11 @@ def _control() -> Iterator[Register]:
     bits = (
         ("start", "Begin the program; nothing happens while one runs or after a fault"),
         ("stop", "End with the last step that any engine has begun"),
-        ("reset", "Soft reset: whatever runs is dropped; stores and programs stay"),
+        (
+            "reset",
+            "Soft reset: whatever runs is dropped, also a beat that the output stream offers, so "
+            "reset what receives it; stores and programs stay",
+        ),
         ("latch", "Keep the clock counters as they are now, to be read, and begin new ones at 0"),
     )
     yield Register(
@@ -204,8 +208,9 @@ def _faults(config: CoreConfig) -> Iterator[Register]:
     yield Register(
         name="fault",
         address=0x08,
-        text="The first fault since the last reset. Its engine halts at the chunk and never goes "
-        "on; the others end the last step that any of them has begun, if they can.",
+        text="The first fault since the last reset. Its engine begins nothing more: the chunk "
+        "that runs is ended, unless the fault is in it. The others end the last step that any of "
+        "them has begun, if they can.",
         fields=(
             Field(
                 name="kind",
@@ -302,7 +307,8 @@ def _programs(config: CoreConfig) -> Iterator[Register]:
             yield Register(
                 name=f"{name}_{engine.name.lower()}",
                 address=0x14 + len(Engine) * part + engine,
-                text=f"{text}, for the next program. {refused}",
+                text=f"{text}, for the next program. {refused}"
+                + ("" if name == "total" else " So is one beyond the end of the list."),
                 fields=_whole(text, Access.BOTH, width=width),
             )
 
@@ -347,7 +353,8 @@ def _numbers(config: CoreConfig) -> Iterator[Register]:
     yield Register(
         name="lane",
         address=0x24,
-        text="The elementwise lane whose generator is read or set.",
+        text="The elementwise lane whose generator is read or set. Where the core has no such "
+        "lane, 0 is read, and a write of a state is refused.",
         fields=_whole("Number of the lane, from 0", Access.BOTH, width=8),
     )
     bits = config.generator.bits

@@ -12,7 +12,8 @@ class RegisterBus(wiring.Signature):
     """Reads and writes of registers of 32 bits, one access in a clock; nothing ever waits.
 
     A read's value is at `data` after a fixed number of clocks, `golden.core.registers.READ_LATENCY`
-    for a core. It shows all writes of earlier clocks.
+    for a core. It shows all writes of earlier clocks, for a core also those of its own clock and of
+    the one after it.
 
     Members
     -------
@@ -23,8 +24,8 @@ class RegisterBus(wiring.Signature):
     value : Out(32)
         What is written.
     read : Out(1)
-        The register is read. A read and a write in the same clock are of the same register; the
-        read gives what was there before.
+        The register is read. A read and a write in the same clock are of the same register; a core
+        gives what is written.
     data : In(32)
         The register that was read; 0 for a clock without a read, and for an address without a
         register.

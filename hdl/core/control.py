@@ -39,6 +39,8 @@ class Control(wiring.Component):
     steps, used : In
         Number of steps, and engines with a list.
     totals : In(chunks of a step of each engine)
+    accepts : Out(1)
+        A start would be carried out.
     begins : Out(1)
         A program is begun: the next clock is its clock 0.
     running, stopping : Out(1)
@@ -75,6 +77,7 @@ class Control(wiring.Component):
     steps: Signal
     used: Signal
     totals: data.View
+    accepts: Signal
     begins: Signal
     running: Signal
     stopping: Signal
@@ -106,6 +109,7 @@ class Control(wiring.Component):
                 "steps": In(STEPS),
                 "used": In(engines),
                 "totals": In(data.ArrayLayout(COUNT, engines)),
+                "accepts": Out(1),
                 "begins": Out(1),
                 "running": Out(1),
                 "stopping": Out(1),
@@ -149,10 +153,10 @@ class Control(wiring.Component):
         m.d.sync += self.limit.eq(Mux(self.stopping, most, self.steps))
 
         # Beginning and end.
-        m.d.sync += self.begins.eq(self.start & ~self.running & ~self.begins & ~faulted)
+        m.d.comb += self.accepts.eq(~self.running & ~self.begins & ~faulted)
+        m.d.sync += self.begins.eq(self.start & self.accepts)
         quiet, over, still = Signal(), Signal(), Signal()
-        active = self.running & ~self.begins
-        nothing = (self.stuck & ~self.flight).all() & ~self.offers & active
+        nothing = (self.stuck & ~self.flight).all() & ~self.offers & self.running
         m.d.sync += [
             quiet.eq(nothing),
             over.eq(nothing & self.idle.all()),
@@ -161,7 +165,7 @@ class Control(wiring.Component):
         ends = Signal()
         m.d.comb += ends.eq(self.running & (over | (quiet & still)))
         with m.If(self.begins):
-            m.d.sync += [self.running.eq(1), self.stopping.eq(0)]
+            m.d.sync += [self.running.eq(1), self.stopping.eq(self.stop)]
         with m.Elif(ends):
             m.d.sync += [self.running.eq(0), self.stopping.eq(0)]
         with m.Elif(self.running & (self.stop | faulted)):

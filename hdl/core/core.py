@@ -194,7 +194,7 @@ class Core(wiring.Component):
             control.offers.eq(self.o.valid),
             control.updated.eq(passes.update_ends),
             registers.running.eq(control.running | control.begins),
-            registers.starts.eq(~control.running & ~control.begins & (control.fault == 0)),
+            registers.starts.eq(control.accepts & ~soft),
         ]
 
         waits = registered(
@@ -232,7 +232,7 @@ class Core(wiring.Component):
             now: Value = state
             stuck: Value = fetch.stuck
             if engine is Engine.IN:
-                stuck = stuck | control.halted[engine]
+                stuck = stuck | move_in.failed
                 now = Mux(move_in.waits_port, State.WAIT_VECTOR, now)
                 now = Mux(move_in.waits_stream, State.STREAM, now)
             if engine is Engine.OUT:

@@ -14,7 +14,6 @@ from golden.core.register import Fault, State
 from hdl.cells import CELLS, Cells
 from hdl.core.engine import COUNT, Commands
 from hdl.core.legal import FAULT, Legal
-from hdl.delay import registered
 
 #: Width of a number of steps.
 STEPS = 32
@@ -252,7 +251,9 @@ class Fetch(wiring.Component):
         m.submodules.legal = legal = Legal(self.config, self.engine)
         m.d.comb += Value.cast(legal.instruction).eq(coming)
         m.d.sync += self.fault.eq(legal.fault)
-        checked = registered(m, self.loaded, "checked", 2, reset_less=False)
+        # A start drops an instruction that is still on its way from the program before.
+        checking, checked = Signal(), Signal()
+        m.d.sync += [checking.eq(self.loaded & ~self.start), checked.eq(checking & ~self.start)]
         m.d.comb += self.refused.eq(checked & (self.fault != Fault.NONE))
         halted, bad = Signal(), Signal()
         m.d.sync += bad.eq(self.fault != Fault.NONE)
@@ -266,11 +267,9 @@ class Fetch(wiring.Component):
             wait = commands.next.waits[k]
             limit = Signal(COUNT, name=f"limit_{k}", reset_less=True)
             second = Signal(COUNT, name=f"second_{k}", reset_less=True)
-            third = Signal(COUNT, name=f"third_{k}", reset_less=True)
             m.d.sync += [
                 limit.eq(bases[k] + wait.count),
                 second.eq(limit + wait.slope),
-                third.eq(second + wait.slope),
             ]
             passed = Signal(name=f"passed_{k}")
             passed_all.append(~wait.on | ~(self.counts[k] - limit)[COUNT - 1])
@@ -284,7 +283,12 @@ class Fetch(wiring.Component):
             two = Signal(COUNT, name=f"two_{k}", reset_less=True)
             # They are stored whenever an instruction is wanted, whether it is taken or not.
             with m.If(commands.wants):
-                m.d.sync += [on.eq(wait.on), slope.eq(wait.slope), one.eq(second), two.eq(third)]
+                m.d.sync += [
+                    on.eq(wait.on),
+                    slope.eq(wait.slope),
+                    one.eq(second),
+                    two.eq(second + wait.slope),
+                ]
             with m.Elif(commands.begins):
                 m.d.sync += [one.eq(two), two.eq(two + slope)]
             # All limits that may come next are compared: which it is, is known late in the clock.

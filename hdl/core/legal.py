@@ -69,7 +69,7 @@ class Legal(wiring.Component):
             words = Mux(of == number, self.config.words(store), words)
         return words
 
-    def _layer(self, layer: Value) -> Value:
+    def _no_layer(self, layer: Value) -> Value:
         """Return whether the core has no such layer."""
         return (layer == 0) | (layer > layers(self.config))
 
@@ -99,7 +99,8 @@ class Legal(wiring.Component):
         wrong = [
             ~Cat(right).any(),
             made.scalar >= config.scalars,
-            (made.target == Target.W) & self._layer(made.layer),
+            (made.target == Target.W) & self._no_layer(made.layer),
+            (made.function == Function.UPDATE) & ~made.settle,
         ]
         beyond = [
             made.s_end > config.s_rows,
@@ -112,11 +113,15 @@ class Legal(wiring.Component):
         config = self.config
         other = Move.SAMPLES if self.engine is Engine.IN else Move.SCORES
         weights = made.move == Move.WEIGHTS
-        wrong = [~weights & (made.move != other), weights & self._layer(made.layer)]
+        # Counts are stored less one.
+        wrong = [
+            ~weights & (made.move != other),
+            weights & self._no_layer(made.layer),
+            made.loops[1].count != 0,
+        ]
         beyond = [weights & (made.end > config.w_words)]
         if other is Move.SAMPLES:
             samples = made.move == other
-            # The count is stored less one.
             beyond += [
                 samples & (made.end > config.x_words),
                 samples & (made.loops[0].count >= config.labels),

@@ -142,6 +142,8 @@ class MoveIn(CoreEngine):
     short, long : Out(1)
         The beat that is accepted has `last` too early; is the last one and does not have it. No
         further one is accepted then, and the row is not counted.
+    failed : Out(1)
+        That has happened.
     load_begins, load_ends : Out(1)
         Weights are loaded from this clock on; the last ones have been written.
     begun_layer, ended_layer : Out(layer)
@@ -157,6 +159,7 @@ class MoveIn(CoreEngine):
     waits_port: Signal
     short: Signal
     long: Signal
+    failed: Signal
     load_begins: Signal
     load_ends: Signal
     begun_layer: Signal
@@ -186,6 +189,7 @@ class MoveIn(CoreEngine):
                 "waits_port": Out(1),
                 "short": Out(1),
                 "long": Out(1),
+                "failed": Out(1),
                 "load_begins": Out(1),
                 "load_ends": Out(1),
                 "begun_layer": Out(LAYER_BITS),
@@ -215,9 +219,8 @@ class MoveIn(CoreEngine):
         accepted = Signal()
         row_ends, stream_ends = Signal(), Signal()
         wants = Signal()
-        failed = Signal()
         m.d.comb += [
-            wants.eq(nest.active & ~failed),
+            wants.eq(nest.active & ~self.failed),
             self.i.ready.eq(wants & (labels | ~self.move | self.moved)),
             self.waits_stream.eq(wants & ~self.i.valid),
             self.waits_port.eq(wants & self.i.valid & ~self.i.ready),
@@ -230,7 +233,7 @@ class MoveIn(CoreEngine):
             nest.row_done.eq(accepted & row_ends & ~self.short & ~self.long),
         ]
         with m.If(self.short | self.long):
-            m.d.sync += failed.eq(1)
+            m.d.sync += self.failed.eq(1)
         with m.If(accepted):
             m.d.sync += labels.eq(~labels & nest.last_beat & samples)
         with m.If(nest.steps):
@@ -353,7 +356,7 @@ class MoveOut(CoreEngine):
         read = Signal()
         popped = self.o.valid & self.o.ready
         m.d.comb += [
-            read.eq(nest.active & weights & (taken != self.depth)),
+            read.eq(nest.active & weights & (taken < self.depth)),
             self.read.eq(read),
             self.high.eq(nest.high),
             self.low.eq(nest.low),

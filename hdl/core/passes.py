@@ -425,8 +425,8 @@ class Passes(CoreEngine):
             self.flight.eq(Cat(line).any() | done),
         ]
 
-        # An update, from the clock of its first write to the clock after its last one. The next one
-        # settles, so that there is never more than one.
+        # An update, from the clock of its first write to the clock after its last one. One that
+        # does not settle is refused, so that there is never more than one.
         updates = nest.valid & (now.target == Target.W)
         with m.If(updates):
             m.d.sync += self.update_layer.eq(now.layer)

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from golden.core.config import CoreConfig
 from golden.core.field import WORD
 from golden.core.isa import Engine
-from golden.core.register import Access
+from golden.core.register import Access, State
 from golden.core.registers import READ_LATENCY, Registers
 from golden.quantize import RATE_BITS
 from hdl.bus.signature import RegisterBus, RegisterPort
@@ -23,7 +23,12 @@ from hdl.delay import registered
 #: Registers whose values are chosen in the first stage of a read.
 GROUP = 8
 #: Registers that are plain numbers for the next program: writes are refused while one runs.
-SET_UP = ("steps", "engines", "program_at", "first", "last", "total")
+SET_UP = (
+    *("steps", "engines", "program_at"),
+    *(f"{part}_{each.name.lower()}" for part in ("first", "last", "total") for each in Engine),
+)
+#: Clock counters, with their engines.
+COUNTERS = {f"{each.name.lower()}_{state.name.lower()}": each for each in Engine for state in State}
 
 
 class RegisterFile(wiring.Component):
@@ -201,17 +206,21 @@ class RegisterFile(wiring.Component):
     def _set_up(self, m: Module, held: dict[tuple[str, str], Value], refusals: list[Value]) -> None:
         """Registers of the next program, and the words of its lists."""
         value = self.bus.value
-        for register in self.table:
-            if register.name.split("_")[0] in SET_UP or register.name in SET_UP:
-                if any(field.access is not Access.BOTH for field in register.fields):
-                    continue
-                written = self.written(register.name)
-                refusals.append(written & self.running)
-                for field in register.fields:
-                    number = Signal(field.width, name=f"{register.name}_{field.name}")
-                    held[register.name, field.name] = number
-                    with m.If(written & ~self.running):
-                        m.d.sync += number.eq(value[field.first : field.first + field.width])
+        beyond: dict[str, Value] = {}
+        for engine in Engine:
+            for part in ("first", "last"):
+                name = f"{part}_{engine.name.lower()}"
+                place = value[: self.table.named(name)["value"].width]
+                beyond[name] = place >= self.config.programs[engine]
+        for name in SET_UP:
+            written = self.written(name)
+            wrong = self.running | beyond.get(name, C(0, 1))
+            refusals.append(written & wrong)
+            for field in self.table.named(name).fields:
+                number = Signal(field.width, name=f"{name}_{field.name}")
+                held[name, field.name] = number
+                with m.If(written & ~wrong):
+                    m.d.sync += number.eq(value[field.first : field.first + field.width])
         m.d.comb += [
             self.steps.eq(held["steps", "value"]),
             self.used.eq(held["engines", "value"]),
@@ -259,17 +268,19 @@ class RegisterFile(wiring.Component):
         with m.If(self.written("lane_high")):
             m.d.sync += upper.eq(self.bus.value)
         given = self.written("lane_low")
+        there = lane < self.config.columns
         m.d.comb += [
             self.lane.eq(lane),
-            self.lane_load.eq(given & ~self.running & (lane < self.config.columns)),
+            self.lane_load.eq(given & ~self.running & there),
             Value.cast(self.lane_value).eq(Cat(self.bus.value, upper)),
         ]
         with m.If(self.lane_load):
             m.d.sync += lane.eq(lane + 1)
         refusals.append(given & ~self.lane_load)
         held["lane", "value"] = lane
-        held["lane_low", "value"] = self.lane_state[0]
-        held["lane_high", "value"] = self.lane_state[1] if words > 1 else C(0, 1)
+        upper_state = self.lane_state[1] if words > 1 else C(0, 1)
+        held["lane_low", "value"] = Mux(there, self.lane_state[0], 0)
+        held["lane_high", "value"] = Mux(there, upper_state, 0)
 
     def _scalars(self, m: Module, held: dict[tuple[str, str], Value]) -> None:
         """Maxima and exponents, as they are found."""
@@ -319,9 +330,8 @@ class RegisterFile(wiring.Component):
 
     def _word(self, name: str, held: Mapping[tuple[str, str], Value]) -> Value:
         """Return the word of a register."""
-        engine = next((each for each in Engine if name.startswith(f"{each.name.lower()}_")), None)
-        if engine is not None:
-            return self.clocks[engine]
+        if name in COUNTERS:
+            return self.clocks[COUNTERS[name]]
         word: Value = C(0, WORD)
         for field in self.table.named(name).fields:
             if (name, field.name) in held:

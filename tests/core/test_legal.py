@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 from small_cores import small
 
 from golden.core.field import WORD, decode, encode, leaves
-from golden.core.isa import INSTRUCTIONS, Engine, Opcode
+from golden.core.isa import INSTRUCTIONS, Engine, Function, Opcode
 from golden.core.legal import refused
 from golden.core.lower import compiled
 from golden.core.register import Fault
@@ -26,6 +26,24 @@ def test_what_the_compiler_makes_is_legal():
     for program in made.programs:
         for task in program:
             assert refused(made.config, task.engine, task.instruction) is Fault.NONE
+
+
+def test_what_the_gates_rely_on_is_a_field():
+    """An update settles; a move has rows of beats, and no loop between them."""
+    made = core()
+    for task in made.train[Engine.VECTOR]:
+        if task.instruction.function is Function.UPDATE:
+            alone = replace(task.instruction, settle=False)
+            assert refused(made.config, Engine.VECTOR, alone) is Fault.FIELD
+    for program, engine in (
+        (made.train, Engine.IN),
+        (made.load, Engine.IN),
+        (made.dump, Engine.OUT),
+    ):
+        for task in program[engine]:
+            first, second, third = task.instruction.loops
+            more = replace(task.instruction, loops=(first, replace(second, count=2), third))
+            assert refused(made.config, engine, more) is Fault.FIELD
 
 
 def wanted(config, engine, number):

