@@ -34,9 +34,13 @@ from golden.twin import Trace, Twin
 #: The least number of iterations of an innermost loop that takes one clock for each; a shorter one
 #: takes as many clocks.
 LEAST_RUN = 5
-#: Clocks from `start` to the first one in which an instruction with clipped loops may be taken, and
-#: one without.
-CLIPPED_START, PLAIN_START = 75, 4
+#: Clocks from `start` to the first one in which an instruction with clipped loops is taken, however
+#: early it is ready.
+CLIPPED_START = 75
+#: The same of an instruction without.
+PLAIN_START = 2
+#: Clocks from `start` to the first one in which an instruction may be ready.
+READY_START = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,7 +332,7 @@ class ProductNest(Twin[NestState]):
         """Return the instruction that is taken at or after a clock."""
         for clock in (np.flatnonzero(inputs["commands_ready"][free:]) + free).tolist():
             instruction = instruction_at(ArrayInstruction, inputs, clock)
-            known = CLIPPED_START if is_clipped(instruction) else 2
+            known = CLIPPED_START if is_clipped(instruction) else PLAIN_START
             if not self.config.clips or since[clock] >= known:
                 odd = bool(inputs["commands_odd"][clock])
                 return Running(instruction, odd, (0,) * TILE_LOOPS, clock)
@@ -399,7 +403,7 @@ class ProductNest(Twin[NestState]):
             if vast:
                 instruction = _enlarged(rng, instruction)
             late = 90 if is_clipped(instruction) else 6
-            settle = PLAIN_START + int(rng.integers(0, late))
+            settle = READY_START + int(rng.integers(0, late))
             ahead = int(rng.integers(0, 3))
             odds = (0.2, 1.0)[int(rng.integers(0, 2))]
             if self.config.clips:

@@ -13,9 +13,17 @@ from support import SEEDS
 import golden
 import hdl
 from golden.core.commands import instruction_at, put
+from golden.core.field import WORD, decode, words_of
 from golden.core.index import Index
 from golden.core.isa import ArrayInstruction, Clip, TermLoop, TileLoop
-from golden.core.nest import CLIPPED_START, bounds, clocks_of, some_product
+from golden.core.nest import (
+    CLIPPED_START,
+    PLAIN_START,
+    READY_START,
+    bounds,
+    clocks_of,
+    some_product,
+)
 from golden.port import completed, inputs_of
 from gradloom.comparison.compare import compare
 from gradloom.sim.toplevel import TopLevel
@@ -46,12 +54,12 @@ def test_the_compiled_simulator_agrees(clips):
 # What the twin says, beside loops.
 
 
-def given_once(config, instruction, clocks, odd=False):
-    """Inputs that show an instruction, taken once, at the first clock at which it may be."""
+def given_once(config, instruction, clocks, odd=False, ready=READY_START):
+    """Inputs that show an instruction, ready from a clock on, until it is taken."""
     inputs = completed(inputs_of(config.ports), {}, clocks)
     put(instruction, inputs, slice(None))
     inputs["commands_odd"][:] = odd
-    inputs["commands_ready"][4:] = 1
+    inputs["commands_ready"][ready:] = 1
     inputs["commands_passes"][:] = 1
     taken = golden.ProductNest(config).run(inputs)["commands_takes"].argmax()
     inputs["commands_ready"][taken + 1 :] = 0
@@ -188,9 +196,14 @@ def test_a_clipped_instruction_is_taken_when_its_first_tile_is_known():
     config = golden.ProductNestConfig(rows=1, banks=3)
     clipped = conv(2, 2, 1, 1, 0, 3)
     plain = replace(clipped, clips=(Clip(), Clip()))
-    for instruction, clock in ((clipped, CLIPPED_START - 1), (plain, 4)):
-        taken = golden.ProductNest(config).run(given_once(config, instruction, 100))
-        assert np.flatnonzero(taken["commands_takes"])[0] == clock
+    for instruction, first in ((clipped, CLIPPED_START), (plain, PLAIN_START)):
+        for ready in (0, READY_START, 90):
+            inputs = given_once(config, instruction, 100, ready=ready)
+            taken = golden.ProductNest(config).run(inputs)["commands_takes"].argmax()
+            # `start` is in the clock before clock 0.
+            assert taken == max(first - 1, ready)
+            if ready:
+                assert compare(hdl.ProductNest(config), inputs, golden.ProductNest(config), "pysim")
 
 
 def test_a_nest_without_clips_has_nothing_of_them():
@@ -203,10 +216,17 @@ def test_a_nest_without_clips_has_nothing_of_them():
 
 
 def test_an_instruction_is_read_as_it_was_put():
+    """Words at random, so that no field has the value of another one."""
     config = golden.ProductNestConfig()
-    instruction = some_product(np.random.default_rng(3), config)
-    inputs = completed(inputs_of(config.ports), {}, 2)
-    put(instruction, inputs, slice(1, 2))
-    assert instruction_at(ArrayInstruction, inputs, 1) == replace(
-        instruction, waits=instruction.waits
-    )
+    rng = np.random.default_rng(3)
+    found = 0
+    while found < 20:
+        words = rng.integers(0, 1 << WORD, words_of(ArrayInstruction)).tolist()
+        try:
+            instruction = decode(ArrayInstruction, words)
+        except ValueError:  # no such opcode or store
+            continue
+        found += 1
+        inputs = completed(inputs_of(config.ports), {}, 2)
+        put(instruction, inputs, slice(1, 2))
+        assert instruction_at(ArrayInstruction, inputs, 1) == instruction
