@@ -107,9 +107,11 @@ class AxiLite(Twin[AxiLiteState]):
         self.ports = ports(space)
 
     def initial(self) -> AxiLiteState:
+        """Return the state after a reset: nothing is on its way."""
         return AxiLiteState(flight=(None,) * (self.space.latency + 1))
 
     def stretch(self, state: AxiLiteState, inputs: Trace) -> tuple[AxiLiteState, Trace]:
+        """Return the state after some clocks, and the outputs in these."""
         rows = {port.name: [0] * len(inputs["bus_data"]) for port in self.ports or ()}
         names = list(inputs)
         for clock, values in enumerate(zip(*(inputs[name].tolist() for name in names))):

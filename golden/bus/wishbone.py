@@ -83,9 +83,11 @@ class Wishbone(Twin[WishboneState]):
         self.ports = ports(space, pipelined)
 
     def initial(self) -> WishboneState:
+        """Return the state after a reset: nothing is on its way."""
         return WishboneState(due=((0, False),) * latency(self.space))
 
     def stretch(self, state: WishboneState, inputs: Trace) -> tuple[WishboneState, Trace]:
+        """Return the state after some clocks, and the outputs in these."""
         outs = [port.name for port in self.ports or () if port.direction == "out"]
         rows: dict[str, list[int]] = {name: [] for name in outs}
         names = list(inputs)

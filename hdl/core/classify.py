@@ -18,7 +18,27 @@ def classify(
     label: Value,
     wrong: Signal,
 ) -> None:
-    """Find the class of the largest score, the lowest of equal ones; count the wrong ones."""
+    """Find the class of the largest score, the lowest of equal ones; count the wrong ones.
+
+    Parameters
+    ----------
+    m
+        Module that gets the gates.
+    values
+        Scores of a block of classes, lane by lane.
+    lanes
+        Lanes that are there, one bit for each.
+    valid
+        The block is here.
+    begins, ends
+        It is the first one of its sample; the last one.
+    first
+        The class of its first lane.
+    label
+        The sample's class.
+    wrong
+        Number of the wrong ones, which it adds to.
+    """
     width = len(values[0])
     least = -(1 << width - 1)
     number = len(first) + 1

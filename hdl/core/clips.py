@@ -21,9 +21,10 @@ from hdl.delay import registered
 
 #: Number of clipped loops: the second and the third loop over terms.
 CLIPPED = 2
-#: Bits of a bound at any place; of a number of clocks that may be less than the array's rows, and
-#: some more.
-BOUND, SHORT = 25, 9
+#: Bits of a bound at any place, with its sign: 16 of the bound, and a product of 8 by 16.
+BOUND = 25
+#: Bits of a number of clocks up to the array's rows, 255, and some more.
+SHORT = 9
 #: Bits of the bounds of an instruction.
 GIVEN = 16
 

@@ -27,7 +27,7 @@ class EdgedCore(wiring.Component):
     edge
         Its edge.
     cells
-        Technology of the array.
+        Technology of the array and of the stores.
 
     Attributes
     ----------

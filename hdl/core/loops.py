@@ -1,42 +1,12 @@
 """Nests of loops in gates; loops are listed from the outermost on.
 
-Counts are stored less one, so a loop is in its last iteration if its counter equals its count.
+Counts are stored less one, so a count is that of the iterations after the first one.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
-
-
-def last_iterations(
-    m: Module, instruction: Any, loops: Sequence[Any], counters: Sequence[Value], name: str
-) -> list[Value]:
-    """Return whether each loop is in its last iteration.
-
-    Where the loops over chunks, all but the first, are in their last ones, the first loop inside a
-    chunk has `last_count` iterations.
-
-    Parameters
-    ----------
-    m, name
-        Module and name of the signals.
-    instruction
-        The instruction, for `levels` and `last_count`.
-    loops, counters
-        Its loops, and their counters.
-    """
-    most = (1 << len(instruction.levels)) - 1
-    ends: list[Value] = []
-    for k, (loop, counter) in enumerate(zip(loops, counters, strict=True)):
-        count = loop.count
-        if 1 <= k <= most:
-            short = (instruction.levels == k) & Cat(C(1), *ends[1:k]).all()
-            count = Mux(short, instruction.last_count, count)
-        end = Signal(name=f"{name}_{k}")
-        m.d.comb += end.eq(counter == count)
-        ends.append(end)
-    return ends
 
 
 def chunk_ends(instruction: Any, ends: Sequence[Value]) -> Value:
@@ -57,8 +27,9 @@ class Countdown:
     """Counters of nested loops, with flags instead of comparisons: a step takes one short clock.
 
     Each loop has the iterations that are left after this one, and registers that say whether there
-    are none or one. They follow an instruction's `loops`, `levels` and `last_count` as in
-    `last_iterations`.
+    are none or one. They follow an instruction's `loops`, `levels` and `last_count`: where the
+    loops over chunks, all but the first, are in their last iterations, the first loop inside a
+    chunk has `last_count` iterations.
 
     Parameters
     ----------

@@ -5,8 +5,10 @@ from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from golden.bus.axi_stream import Beat
 from golden.core.config import MOVE_LATENCY, CoreConfig
 from golden.core.isa import LAYER_BITS, Move, MoveInstruction, Target
+from hdl.bus.axi_stream import Words
 from hdl.core.engine import CoreEngine, Nest
 from hdl.core.indices import Pair, chosen, mask, pair, stepped
 from hdl.delay import delay_line, registered
@@ -17,6 +19,13 @@ TO_WORDS = 8
 
 class MoveNest(Nest):
     """The loops of a move: the index of each beat.
+
+    Parameters
+    ----------
+    banks
+        Banks of the stores.
+    address
+        Bits of an address.
 
     Members
     -------
@@ -132,6 +141,15 @@ class MoveNest(Nest):
 class MoveIn(CoreEngine):
     """Samples, labels and weights from the input stream.
 
+    Parameters
+    ----------
+    config
+        The core.
+    address
+        Bits of an address.
+    word
+        Bits of the stores' widest words.
+
     Members
     -------
     i : In(stream of {words; last})
@@ -150,6 +168,8 @@ class MoveIn(CoreEngine):
         Their layers.
     move, to, high, low, mask, words : Out
         Words for a store; they stay until `moved` is high.
+    moved : In(1)
+        They are on their way.
     label_write, label_to, label : Out
         A label.
     """
@@ -180,11 +200,10 @@ class MoveIn(CoreEngine):
         self.address = address
         self.word = word
         banks = config.banks
-        beat = {"words": data.ArrayLayout(signed(word), banks), "last": 1}
         super().__init__(
             MoveInstruction,
             {
-                "i": In(stream.Signature(data.StructLayout(beat))),
+                "i": In(stream.Signature(Words(Beat(words=banks, width=word)))),
                 "waits_stream": Out(1),
                 "waits_port": Out(1),
                 "short": Out(1),
@@ -286,6 +305,13 @@ class MoveIn(CoreEngine):
 class MoveOut(CoreEngine):
     """Scores and weights to the output stream.
 
+    Parameters
+    ----------
+    config
+        The core.
+    address
+        Bits of an address.
+
     Members
     -------
     o : Out(stream of {words; last})
@@ -299,7 +325,9 @@ class MoveOut(CoreEngine):
     announce : In(1)
         The scores of a sample will come.
     read, high, low : Out
-        Weights to be read; they are at `words` after `TO_WORDS` clocks.
+        Weights to be read.
+    words : In(banks words)
+        Those that were to be read `TO_WORDS` clocks before.
     """
 
     o: stream.Interface
@@ -317,15 +345,15 @@ class MoveOut(CoreEngine):
     def __init__(self, config: CoreConfig, address: int):
         self.config = config
         self.address = address
-        self.lanes = max(config.banks, config.columns)
+        self.lanes = config.banks
         self.blocks = -(-config.classes // config.columns)
         self.depth = 2 * max(self.blocks, TO_WORDS) + 2
         banks = config.banks
-        beat = {"words": data.ArrayLayout(signed(config.sum_bits), self.lanes), "last": 1}
+        beat = Beat(words=banks, width=config.sum_bits)
         super().__init__(
             MoveInstruction,
             {
-                "o": Out(stream.Signature(data.StructLayout(beat))),
+                "o": Out(stream.Signature(Words(beat))),
                 "waits_stream": Out(1),
                 "waits_scores": Out(1),
                 "score": In(1),

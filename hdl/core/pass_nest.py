@@ -17,6 +17,15 @@ INDEX_DELAY = 2
 class PassNest(Nest):
     """The loops of a pass: rows and words of a vector, one in a clock or in two.
 
+    Parameters
+    ----------
+    banks
+        Banks of the stores.
+    address
+        Bits of an address.
+    s_row, k_row
+        Bits of a row of sums, and of one of masks.
+
     Members
     -------
     even : In(1)

@@ -7,8 +7,10 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from golden.buffer import BUFFER_LATENCY
 from golden.core.config import PASS_LATENCY, CoreConfig
 from golden.core.isa import LAYER_BITS, PASS_LOOPS, Function, Target, VectorInstruction
+from golden.quantize import RATE_BITS
 from hdl.bank import Bank
 from hdl.core.classify import classify
 from hdl.core.engine import COUNT, CoreEngine
@@ -41,6 +43,41 @@ class Passes(CoreEngine):
     ----------
     config
         The core.
+
+    Members
+    -------
+    settled : Out(1)
+        All chunks that were begun have ended.
+    even : In(1)
+        The next clock is an even one.
+    rate : In(4)
+        log2 of the learning rate.
+    s_row, k_row : Out(row), s_data, k_data : In(lanes)
+        Sums and masks that are read, and what is there two clocks later.
+    k_write : Out(1), k_to : Out(row), k_value : Out(lanes)
+        Masks that are written.
+    label_at : Out(number of a sample), label : In(class)
+        A label that is read, and what is there a clock later.
+    move : In(1), move_to, move_high, move_low, move_mask, move_words : In, moved : Out(1)
+        Words of the mover in, as `MoveIn` has them.
+    read : In(1), read_high, read_low : In, read_words : Out
+        Words for the mover out, as `MoveOut` has them.
+    x_address, x_write, x_value : Out, and so for e and w
+        The stores' second ports, bank by bank.
+    w_data : In
+        Weights that were read there.
+    room, announce, score, scores
+        Scores for the mover out, as `MoveOut` has them.
+    wrong : Out(32)
+        Wrong classes since `clear`.
+    scalar_write : Out(1), scalar, maximum, exponent, zero : Out
+        A maximum, its exponent, and the register that keeps them.
+    update_begins, update_ends : Out(1), update_layer : Out(layer)
+        The clock of an update's first write, and the one after its last; its layer.
+    lane, lane_load, lane_value : In, lane_state : Out
+        A generator's number, whether it is set and to what; its state.
+
+    The others are those of `CoreEngine`.
     """
 
     settled: Signal
@@ -107,7 +144,7 @@ class Passes(CoreEngine):
             {
                 "settled": Out(1),
                 "even": In(1),
-                "rate": In(signed(4)),
+                "rate": In(signed(RATE_BITS)),
                 # Sums and masks.
                 "s_row": Out(range(config.s_rows)),
                 "s_data": In(data.ArrayLayout(signed(config.sum_bits), columns)),
@@ -220,10 +257,10 @@ class Passes(CoreEngine):
         rest = TO_SUMS - 1 - INDEX_DELAY
         places = delay_line(m, (sample + place)[: len(self.label_at)], rest, "sample")
         m.d.comb += self.label_at.eq(places[-1])
-        classes = max(1, len(self.label))
-        block_line = delay_line(m, block[:classes], rest, "block")
-        first = registered(m, (block_line[-1] * columns)[: classes + 8], "first_class")
-        ahead = Signal(signed(classes + 10))
+        class_bits = max(1, len(self.label))
+        block_line = delay_line(m, block[:class_bits], rest, "block")
+        first = registered(m, (block_line[-1] * columns)[: class_bits + 8], "first_class")
+        ahead = Signal(signed(class_bits + 10))
         m.d.sync += ahead.eq(self.label - first)
         hits = [registered(m, ahead == lane, f"hit_{lane}") for lane in range(columns)]
 
@@ -260,7 +297,7 @@ class Passes(CoreEngine):
         m.d.comb += [
             self.scalar_write.eq(exponent.result.valid),
             self.zero.eq(exponent.result.payload.zero),
-            self.scalar.eq(scalars[OPERAND + config.exponent.latency - 2]),
+            self.scalar.eq(scalars[OPERAND + config.exponent.latency - BUFFER_LATENCY]),
             self.maximum.eq(exponent.result.payload.maximum),
             self.exponent.eq(exponent.result.payload.exponent),
             activation.shift.eq(shifts[OPERAND]),
@@ -311,10 +348,13 @@ class Passes(CoreEngine):
         for lane in range(columns):
             m.d.comb += update.operand.payload.weight[lane].eq(stored[lane].as_signed())
 
-        # Results, all at one clock.
+        # Results, all at one clock. Activations and their masks are there before.
+        activated = OPERAND + config.activation.latency - BUFFER_LATENCY
         results = []
         for lane in range(columns):
-            code = delay_line(m, activation.result.payload.data[lane], 3, f"activation_{lane}")[-1]
+            code = delay_line(
+                m, activation.result.payload.data[lane], RESULT - activated, f"activation_{lane}"
+            )[-1]
             errors = registered(m, error.result.payload.data[lane], f"error_{lane}")
             word = Signal(signed(self.word), name=f"result_{lane}")
             with m.Switch(targets[RESULT]):
@@ -328,12 +368,12 @@ class Passes(CoreEngine):
         lower = Cat(activation.result.payload.active[lane] for lane in range(columns))
         upper = Cat(activation.result.payload.unclipped[lane] for lane in range(columns))
         m.d.comb += [
-            self.k_value.eq(delay_line(m, Cat(lower, upper), 6, "mask")[-1]),
+            self.k_value.eq(delay_line(m, Cat(lower, upper), PASS_LATENCY - activated, "mask")[-1]),
             self.k_write.eq(
                 delay_line(
                     m,
                     line[RESULT] & (targets[RESULT] == Target.X),
-                    3,
+                    PASS_LATENCY - RESULT,
                     "mask_write",
                     reset_less=False,
                 )[-1]

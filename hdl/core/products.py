@@ -24,6 +24,15 @@ TO_MEMORY, TO_DATA, TO_ARRAY = 3, 5, 8
 class LaneTable(wiring.Component):
     """Addresses by which each lane is ahead of the first one, found lane by lane.
 
+    Parameters
+    ----------
+    banks
+        Banks of the stores.
+    lanes
+        Lanes of the operand.
+    address
+        Bits of an address.
+
     Members
     -------
     loops : In(3 loops over lanes)

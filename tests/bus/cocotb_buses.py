@@ -20,6 +20,8 @@ from cocotbext.axi import (
 #: Addresses in words: with a register, and of all there is room for.
 KNOWN = tuple(int(address) for address in os.environ["KNOWN"].split(","))
 ROOM = int(os.environ["ROOM"])
+#: Clocks within which an access is answered.
+MOST = 20
 
 
 def pauses(seed):
@@ -37,7 +39,7 @@ async def start(dut):
     await RisingEdge(dut.clk)
 
 
-async def hammer(manager, stalled, dut):
+async def hammer(manager):
     """Random reads and writes of single bytes and of words, each answered as it must be."""
     dice = random.Random(1)
     model = dict.fromkeys(KNOWN, 0)
@@ -76,7 +78,7 @@ def stall(manager, seed):
 async def axi_lite_answers(dut):
     manager = axi(dut)
     await start(dut)
-    await hammer(manager, False, dut)
+    await hammer(manager)
 
 
 @cocotb.test()
@@ -85,7 +87,7 @@ async def axi_lite_answers_with_stalls_on_every_side(dut, seed):
     manager = axi(dut)
     stall(manager, seed)
     await start(dut)
-    await hammer(manager, True, dut)
+    await hammer(manager)
 
 
 @cocotb.test()
@@ -153,11 +155,13 @@ class Wishbone:
         dut.wb_adr.value, dut.wb_sel.value = address, select
         dut.wb_we.value, dut.wb_dat_w.value = int(value is not None), value or 0
         dut.wb_cyc.value = dut.wb_stb.value = 1
-        while True:
+        for _ in range(MOST):
             await RisingEdge(dut.clk)
             ack, err = int(dut.wb_ack.value), int(dut.wb_err.value)
             if ack or err:
                 break
+        else:
+            raise AssertionError(f"no answer within {MOST} clocks: address {address}")
         read = int(dut.wb_dat_r.value)
         dut.wb_stb.value = 0
         if self.dice is not None and self.dice.random() < 0.5:
