@@ -1,4 +1,6 @@
-"""A fault planted in any part of the core's gates is found by the comparison of its writes."""
+"""A fault planted in a module of the core's gates is found: by the comparison of its writes, or by
+a test of its own.
+"""
 
 import os
 import shutil
@@ -10,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
-#: Each part of hdl/core: what is written there, and what is put in its place.
+#: Modules of hdl/core: what is written there, and what is put in its place.
 FAULTS = {
     "a wrap of an index": (
         "indices",
@@ -26,6 +28,11 @@ FAULTS = {
     "a sample's row": ("movers", "row.eq(below),", "row.eq(at),"),
     "a memory": ("banks", "write=self.b_write[bank]", "write=self.b_write[0]"),
     "a flag of a loop": ("loops", "end.eq(self._near[k])", "end.eq(self._one[k])"),
+    "a count that begins": (
+        "engine",
+        "m.d.sync += self.count.eq(0)",
+        "m.d.sync += self.count.eq(1)",
+    ),
     "a count": (
         "core",
         "fetch.counts[k].eq(self.engines[other].count)",
@@ -78,6 +85,34 @@ UNSEEN = {
         "test_stops",
         "rate_holds",
     ),
+    "a sloped wait": (
+        "fetch",
+        "two.eq(second + wait.slope)",
+        "two.eq(second)",
+        "test_fetch",
+        "limit",
+    ),
+    "a stride that is negative": (
+        "fields",
+        "shape = signed(made.width)",
+        "shape = unsigned(made.width)",
+        "test_field",
+        "same_bits",
+    ),
+    "a tap outside an image": (
+        "clips",
+        "on & (low > 0), low, 0",
+        "on & (low > 1), low, 0",
+        "test_nest",
+        "taps_outside",
+    ),
+    "the class of a lane": (
+        "classify",
+        "first + lane, found",
+        "first, found",
+        "test_stops",
+        "several_resident",
+    ),
     "a cut batch": (
         "movers",
         "self.short.eq(accepted &",
@@ -85,6 +120,12 @@ UNSEEN = {
         "test_stops",
         "whole_though",
     ),
+}
+
+#: Modules without a planted fault, and why.
+WITHOUT = {
+    "edge": "connects ports and has no gates of its own; the testbench of every package, in "
+    "test_package.py, goes through it",
 }
 
 PROGRAM = """
@@ -110,12 +151,23 @@ def planted(folder, module, right, wrong):
     file.write_text(text.replace(right, wrong), encoding="utf-8")
 
 
+def test_every_module_has_a_fault():
+    """And what is to be replaced is there, once or more."""
+    planted_in = {module: right for module, right, *_ in [*FAULTS.values(), *UNSEEN.values()]}
+    modules = {file.stem for file in (ROOT / "hdl" / "core").glob("*.py")} - {"__init__"}
+    assert planted_in.keys() | WITHOUT.keys() == modules
+    assert not planted_in.keys() & WITHOUT.keys()
+    for module, right, *_ in [*FAULTS.values(), *UNSEEN.values()]:
+        text = (ROOT / "hdl" / "core" / f"{module}.py").read_text(encoding="utf-8")
+        assert right in text, (module, right)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", UNSEEN)
 def test_a_fault_that_changes_no_write_is_found(name, tmp_path):
     module, right, wrong, file, tests = UNSEEN[name]
     planted(tmp_path, module, right, wrong)
-    chosen = ["-k", tests, "-m", "not long", "-p", "no:cacheprovider", "-q", "-x"]
+    chosen = ["-k", tests, "-m", "long or not long", "-p", "no:cacheprovider", "-q", "-x"]
     files = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "tests" / "core" / f"{file}.py")]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *chosen, *files],

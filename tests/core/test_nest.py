@@ -166,6 +166,7 @@ def test_taps_outside_of_an_image_are_left_out():
     height, width, channels, taps, pad = 4, 5, 3, 3, 1
     config = golden.ProductNestConfig(rows=1, banks=7, clips=True)
     inputs = given_once(config, conv(height, width, channels, taps, pad, 7), 1200)
+    assert compare(hdl.ProductNest(config), inputs, golden.ProductNest(config), "pysim")
     trace = golden.ProductNest(config).run(inputs)
     rng = np.random.default_rng(1)
     x = rng.integers(-9, 9, (height, width, channels))
