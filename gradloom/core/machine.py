@@ -423,9 +423,11 @@ class Machine:
         ]
         for engine in Engine:
             name, size = engine.name.lower(), words_of(INSTRUCTIONS[engine])
-            last = at[engine] + size * max(0, len(program[engine]) - 1)
+            # Behind a list that is full there is no place, and an engine without a list needs none.
+            first = at[engine] if program[engine] else 0
+            last = first + size * max(0, len(program[engine]) - 1)
             accesses += [
-                (f"first_{name}", at[engine]),
+                (f"first_{name}", first),
                 (f"last_{name}", last),
                 (f"total_{name}", program.chunks(engine)),
             ]

@@ -194,6 +194,16 @@ def test_places_beyond_a_list_are_refused(ran):
                 assert refused(machine) and machine.read(name) == [words // 2], (name, beyond)
 
 
+def test_a_program_may_be_behind_full_lists_of_other_engines(ran):
+    core, machine, _, _, _ = ran
+    behind = [
+        words * (engine is not Engine.IN) for engine, words in zip(Engine, core.config.programs)
+    ]
+    machine.write(("status", 1 << 5))
+    machine.choose(core.load, 1, at=behind)
+    assert not refused(machine)
+
+
 def test_lanes_beyond_the_last_one_are_nothing(ran):
     _, machine, _, _, _ = ran
     states = machine.lanes()
