@@ -64,8 +64,10 @@ class Compiled:
         return (self.train, self.infer, self.test, self.load, self.dump)
 
 
-def require_wage(recipe: Recipe, layers: Sequence[Stage]) -> WageRecipe:
-    """Return the recipe if a core can train it.
+def dense_stages(
+    recipe: Recipe, shape: Shape, classes: int
+) -> tuple[WageRecipe, tuple[Stage, ...]]:
+    """Return a recipe and its layers if a core can train them.
 
     Raises
     ------
@@ -76,13 +78,14 @@ def require_wage(recipe: Recipe, layers: Sequence[Stage]) -> WageRecipe:
         raise ValueError(
             f"system = {recipe.SYSTEM}: the training core trains wage, as in digits-wage"
         )
+    layers = stages(recipe.network, shape, classes)
     for stage in layers:
         if not stage.dense or stage.pool is not None:
             raise ValueError(
                 f"network = {recipe.network!r}: {stage.text} is a convolution; the training core "
                 "has dense layers, as in 128FC-64FC"
             )
-    return recipe
+    return recipe, layers
 
 
 def compiled(
@@ -126,12 +129,30 @@ def compiled(
     >>> core.config.sum_bits, core.config.s_rows
     (20, 1280)
     """
-    layers = stages(recipe.network, shape, classes)
-    recipe = require_wage(recipe, layers)
+    recipe, layers = dense_stages(recipe, shape, classes)
     if isinstance(gradients, Gradients):
         gradients = [gradients] * len(layers)
+    try:
+        return _lowered(recipe, layers, shape, classes, inputs, tuple(gradients), scores)
+    except ValueError as error:
+        raise ValueError(
+            f"network = {recipe.network!r}, batch = {recipe.batch}: too large for a core's "
+            f"instructions ({error})"
+        ) from error
+
+
+def _lowered(
+    recipe: WageRecipe,
+    layers: tuple[Stage, ...],
+    shape: Shape,
+    classes: int,
+    inputs: int,
+    gradients: tuple[Gradients, ...],
+    scores: bool,
+) -> Compiled:
+    """Return layers on a core; see `compiled`."""
     placed = layout(layers, recipe.batch, recipe.rows, recipe.columns, inputs)
-    lowering = Lowering(recipe, layers, placed, tuple(gradients), scores)
+    lowering = Lowering(recipe, layers, placed, gradients, scores)
     operations = plan(recipe, shape, classes)
     programs, s_rows = [], _LEAST
     for name, drafts in (
@@ -180,7 +201,7 @@ def compiled(
         classes=classes,
         config=config,
         layout=placed,
-        gradients=tuple(gradients),
+        gradients=gradients,
         scores=scores,
         train=train,
         infer=infer,
@@ -209,7 +230,7 @@ def fitting(
     fits
         Whether there is room for a core.
     """
-    layers = stages(recipe.network, shape, classes)
+    _, layers = dense_stages(recipe, shape, classes)
     gradients = [Gradients.STORED] * len(layers)
     made = compiled(recipe, shape, classes, inputs=inputs, gradients=gradients)
     # The largest gradients first; a smaller one twice costs less, but frees less as well.

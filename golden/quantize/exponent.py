@@ -177,12 +177,12 @@ class ShiftExponent(Twin[_ShiftState]):
     Examples
     --------
     >>> twin = ShiftExponent(ShiftExponentConfig())
-    >>> data = np.array([[5], [-24], [0], [0], [0], [0], [0], [0]])
-    >>> one = np.ones(8, int)
-    >>> operands = {"i_data": data, "i_keep": one[:, None], "i_last": np.arange(8) == 1}
+    >>> data = np.array([[5], [-24], [0], [0], [0], [0], [0], [0], [0]])
+    >>> one = np.ones(9, int)
+    >>> operands = {"i_data": data, "i_keep": one[:, None], "i_last": np.arange(9) == 1}
     >>> trace = twin.run({"i_valid": one, "o_ready": one, **operands})
-    >>> trace["o_valid"].tolist()  # 6 clocks after the last vector
-    [0, 0, 0, 0, 0, 0, 0, 1]
+    >>> trace["o_valid"].tolist()  # 7 clocks after the last vector
+    [0, 0, 0, 0, 0, 0, 0, 0, 1]
     >>> int(trace["o_maximum"][-1]), int(trace["o_exponent"][-1])
     (24, 5)
     """

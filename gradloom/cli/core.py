@@ -1,15 +1,14 @@
 """`gradloom estimate core`, and the options of all commands for a network on the training core."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradloom.cli.base import cli
+from gradloom.cli.base import Output, cli, of_option, show_json
 from gradloom.cli.build import OPTIONS, build_group, run_build
-from gradloom.cli.train import DATA, SETTINGS
+from gradloom.cli.train import DATA, SETTINGS, say
 
 if TYPE_CHECKING:
     from boards.target import Target
@@ -18,6 +17,10 @@ if TYPE_CHECKING:
 
 #: Steps of a timeline.
 STEPS = 4
+#: The fastest clock, in MHz.
+MOST_MHZ = 10_000
+#: The most values of an image.
+MOST_VALUES = 1 << 16
 
 #: Options of a network on the core.
 _NETWORK = (
@@ -74,7 +77,11 @@ def _dataset(data: Path | None, image: str | None, classes: int | None) -> "Data
         if min(height, width, channels) < 1:
             raise ValueError
     except ValueError:
-        raise click.UsageError(f"--image {image}: height, width and channels, as 28x28x1") from None
+        raise click.UsageError(
+            f"--image {image}: height, width and channels are wanted, each at least 1, as 28x28x1"
+        ) from None
+    if (values := height * width * channels) > MOST_VALUES:
+        raise click.UsageError(f"--image {image}: {values:,} values, allowed are {MOST_VALUES:,}")
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4096, height, width, channels), np.uint8)
     labels = (np.arange(4096) % classes).astype(np.uint8)
@@ -115,6 +122,12 @@ def network_of(
     return made, dataset
 
 
+def _checked_clock(context: click.Context, parameter: click.Parameter, clock: float) -> float:
+    if not 0 < clock <= MOST_MHZ:  # nan neither
+        raise click.BadParameter(f"{clock:g}: allowed are numbers above 0, to {MOST_MHZ}")
+    return clock
+
+
 @cli.group(
     name="estimate",
     help="Estimate clocks and memory before any synthesis.",
@@ -132,18 +145,19 @@ def estimate_group() -> None:
 @of_network
 @click.option(
     "--clock",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
+    callback=_checked_clock,
     default=100.0,
     show_default=True,
     metavar="MHZ",
-    help="The clock, for samples a second.",
+    help="The clock, for samples a second; at most 10000.",
 )
 @click.option(
     "--target", metavar="NAME", help="Count block RAMs of this target, from `gradloom targets`."
 )
 @click.option(
     "--timeline",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Output(".json"),
     metavar="FILE",
     help="Write when each engine does what, as a Chrome trace for Perfetto.",
 )
@@ -160,7 +174,8 @@ def estimate_core(
     from boards.target import find
     from gradloom.core.estimate import estimate
 
-    fitted = find(target) if target else None
+    with of_option("--target"):
+        fitted = find(target) if target else None
     network, _ = network_of(recipe, **given, target=fitted)
     found = estimate(network, clock, fitted)
     if timeline is not None:
@@ -168,8 +183,9 @@ def estimate_core(
         from gradloom.core.timeline import write
 
         write(timeline, schedule(network.config, network.train, STEPS))
+        say(f"{timeline}: {STEPS} steps, for Perfetto and other viewers of Chrome traces")
     if as_json:
-        click.echo(json.dumps(found.as_dict()))
+        show_json(found.as_dict())
     else:
         click.echo(found.report())
 

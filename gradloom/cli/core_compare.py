@@ -93,7 +93,8 @@ def compare_core(
         options["resets"] = resets
     compare: Callable[..., Compared] = compare_inference if infer else compare_steps
     with bar() as progress:
-        building = "building the simulator, which takes minutes the first time"
+        first = ", which takes minutes the first time" if simulator == "cxxrtl" else ""
+        building = f"building the simulator{first}"
         task = progress.add_task(building, total=steps)
 
         def show(done: int) -> None:
@@ -114,11 +115,12 @@ def compare_core(
             {
                 "recipe": recipe,
                 "simulator": simulator,
-                "steps": result.steps,
+                ("batches" if infer else "steps"): result.steps,
                 "clocks": result.clocks,
                 "writes": result.writes,
                 "chunks": result.chunks,
                 "resets": result.resets,
+                "wrong": result.wrong,
                 "differences": [vars(each) for each in result.differences],
                 "files": [str(path) for path in result.files],
             }

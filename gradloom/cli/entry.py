@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Any, NoReturn, TextIO
@@ -54,6 +55,8 @@ def _run() -> tuple[int, str]:
         except SystemExit as stop:
             return stop.code if isinstance(stop.code, int) else 0, ""
     except BaseException as error:
+        # Parts of a core that was being made when this was raised.
+        warnings.filterwarnings("ignore", ".* created but never used")
         if os.environ.get("GRADLOOM_TRACEBACK"):
             traceback.print_exc()
         return _told(error)

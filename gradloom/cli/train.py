@@ -141,7 +141,8 @@ def _build(trainer: "Trainer[Any]") -> None:
     from gradloom.core.trainer import CoreTrainer
 
     assert isinstance(trainer, CoreTrainer)
-    say("the core's simulator is built: the first time it is compiled, which takes minutes")
+    first = ", which takes minutes the first time" if trainer.simulator == "cxxrtl" else ""
+    say(f"building the core's simulator{first}")
     _ = trainer.machine
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from boards.device import FF, LUT
+from boards.device import DSP, FF, LUT
 from boards.target import Target, find
 from golden.core.config import CoreConfig
 from golden.core.field import WORD
@@ -139,22 +139,35 @@ class Estimate:
                 f"{memory.name:<22}{memory.banks:>6}{memory.words:>9,}{memory.width:>6}{blocks}"
             )
         if self.blocks is not None and self.available is not None:
-            more = self.blocks - self.available
-            fits = f"{more} too many" if more > 0 else "they fit"
-            lines.append(
-                f"{self.blocks} of the {self.available} block RAMs of {self.target}: {fits}"
-            )
+            lines.append("")
+            cells = CELLS[find(self.target).device.cells]
+            about = "about " if cells.rows_blocks(2, 1, 2) is None else ""
+            what = f"block RAMs of {self.target}"
+            lines.append(about + _fit(self.blocks, self.available, what))
         if self.resources is not None:
             taken, there = self.resources, find(self.target).device.available
-            lines.append(
-                f"about {taken.lut:,} of {there[LUT]:,} LUTs (to {taken.lut_error:.0%}) and "
-                f"{taken.ff:,} of {there[FF]:,} flip-flops (to {taken.ff_error:.0%}), fitted"
-            )
+            lines += [
+                _fit(self.nodes, there[DSP], "multipliers"),
+                f"about {_fit(taken.lut, there[LUT], 'LUTs')}, {_error(taken.lut_error)}",
+                f"about {_fit(taken.ff, there[FF], 'flip-flops')}, {_error(taken.ff_error)}",
+            ]
         return "\n".join(lines)
 
     @property
     def _head(self) -> str:
         return "" if self.available is None else f"{'blocks':>8}"
+
+
+def _fit(taken: int, there: int, what: str) -> str:
+    """Return how many are taken of how many, and by how much they do not fit."""
+    more = f" ({taken - there:,} too many)" if taken > there else ""
+    return f"{taken:,} of the {there:,} {what}{more}"
+
+
+def _error(error: float | None) -> str:
+    """Return what is known of an estimate's error."""
+    fitted = "fitted to synthesised cores of 2 x 2 to 8 x 8"
+    return f"{fitted}: no bound known" if error is None else f"{fitted}, to {error:.0%}"
 
 
 def _useful(task: Task, lanes: int) -> int:

@@ -16,6 +16,8 @@ from golden.core.config import CoreConfig
 LUT_FIT: tuple[float, ...] = (12706.6, 262.4)
 FF_FIT: tuple[float, ...] = (9494.1, 250.5)
 LUT_ERROR, FF_ERROR = 0.21, 0.11
+#: Nodes of the cores of the fit.
+LEAST_NODES, MOST_NODES = 4, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +29,13 @@ class Resources:
     lut, ff
         Their estimated numbers.
     lut_error, ff_error
-        Relative errors to be expected.
+        Relative errors to be expected; None far from the cores of the fit.
     """
 
     lut: int
     ff: int
-    lut_error: float
-    ff_error: float
+    lut_error: float | None
+    ff_error: float | None
 
 
 def features(config: CoreConfig) -> list[float]:
@@ -70,12 +72,18 @@ def resources(config: CoreConfig) -> Resources:
     >>> found = resources(CoreConfig())
     >>> found.lut > 0 and found.ff > 0
     True
+    >>> resources(CoreConfig(rows=40, columns=40)).lut_error is None
+    True
     """
+    sides = config.rows, config.columns
+    near = LEAST_NODES <= config.rows * config.columns <= MOST_NODES and max(sides) <= 2 * min(
+        sides
+    )
     return Resources(
         lut=_sum(LUT_FIT, config),
         ff=_sum(FF_FIT, config),
-        lut_error=LUT_ERROR,
-        ff_error=FF_ERROR,
+        lut_error=LUT_ERROR if near else None,
+        ff_error=FF_ERROR if near else None,
     )
 
 

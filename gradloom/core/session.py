@@ -45,7 +45,9 @@ class Compared:
     files
         Waveform files that were written.
     resets
-        Number of resets in the middle of a step.
+        Number of resets in the middle of a block of steps.
+    wrong
+        Of an inference, whose steps are batches: wrong classes that were counted. None otherwise.
     """
 
     steps: int
@@ -55,23 +57,35 @@ class Compared:
     differences: tuple[Difference, ...]
     files: tuple[Path, ...] = ()
     resets: int = 0
+    wrong: int | None = None
 
     def __bool__(self) -> bool:
         return not self.differences
 
+    @property
+    def unit(self) -> str:
+        """What was compared: a step, or a batch of an inference."""
+        return "step" if self.wrong is None else "batch"
+
     def report(self) -> str:
         """Return the outcome in lines."""
-        steps = f"{self.steps} step{'s' * (self.steps != 1)}"
+        steps = _number(self.steps, self.unit)
         if self.differences:
             lines = [f"{steps}: the core differs from the golden trainer"]
             return "\n".join([*lines, *map(str, self.differences), *map(str, self.files)])
         stores = ", ".join(f"{name.upper()} {count:,}" for name, count in self.writes.items())
         total = sum(self.writes.values())
-        resets = f", {self.resets} of them reset in the middle first" if self.resets else ""
+        resets = f", after {_number(self.resets, 'reset')} in their middle" if self.resets else ""
+        wrong = "" if self.wrong is None else f"; {self.wrong:,} wrong classes"
         return (
             f"{steps} agree{'s' * (self.steps == 1)}{resets}: {total:,} writes ({stores}) and the "
-            f"clocks of {self.chunks:,} chunks, in {self.clocks:,} clocks"
+            f"clocks of {self.chunks:,} chunks, in {self.clocks:,} clocks{wrong}"
         )
+
+
+def _number(count: int, unit: str) -> str:
+    plural = "es" if unit.endswith("ch") else "s"
+    return f"{count} {unit}{plural * (count != 1)}"
 
 
 class Comparison:
@@ -109,6 +123,7 @@ class Comparison:
         )
         self.machine = self._new()
         self.steps = self.clocks = self.chunks = self.resets = 0
+        self.wrong: int | None = None
         self.writes: dict[str, int] = {}
         self.found: list[Difference] = []
         self.files: list[Path] = []
@@ -149,6 +164,7 @@ class Comparison:
             differences=tuple(self.found),
             files=tuple(self.files),
             resets=self.resets,
+            wrong=self.wrong,
         )
 
 
@@ -224,6 +240,11 @@ def compare_steps(
     """
     recipe = compiled.recipe
     whole = len(dataset.train_images) // recipe.batch * recipe.epochs
+    if not whole:
+        raise ValueError(
+            f"batch = {recipe.batch}: {dataset.name} has only {len(dataset.train_images)} images "
+            "to train with"
+        )
     if not 1 <= steps <= whole:
         raise ValueError(f"steps = {steps}: allowed are 1 to {whole}, the whole training")
     trainer = started(compiled, dataset, run)
@@ -291,6 +312,7 @@ def compare_inference(
             break
         comparison.steps -= len(records)
         ran = comparison.block(compiled.test, begun, records)
+        comparison.wrong = (comparison.wrong or 0) + ran.wrong
         if not comparison.found and ran.wrong != wrong:
             comparison.found = [
                 Difference(

@@ -19,10 +19,23 @@ def test_estimate_in_lines(monkeypatch, capsys):
     assert (status, err) == (0, "")
     assert lines[0].startswith("128FC on 8 x 8: 22,436 clocks a step, 90.1 % useful; 285,256 sampl")
     assert lines[4].split() == ["forward", "1", "7,680", "0", "100.0%"]
-    assert lines[-2] == "42 of the 208 block RAMs of ecp5-85f: they fit"
-    number = r"[\d,]+ of 83,640 {} \(to \d+%\)"
-    luts, registers = number.format("LUTs"), number.format("flip-flops")
-    assert re.fullmatch(f"about {luts} and {registers}, fitted", lines[-1])
+    assert lines[-4:-2] == ["42 of the 208 block RAMs of ecp5-85f", "64 of the 156 multipliers"]
+    for line, kind in zip(lines[-2:], ("LUTs", "flip-flops"), strict=True):
+        end = "fitted to synthesised cores of 2 x 2 to 8 x 8"
+        assert re.fullmatch(rf"about [\d,]+ of the 83,640 {kind}, {end}, to \d+%", line)
+
+
+def test_what_does_not_fit_is_said_of_each_resource(monkeypatch, capsys):
+    words = "estimate core digits-wage --set rows=40 --set columns=40 --target ecp5-85f"
+    _, out, _ = call(monkeypatch, capsys, *words.split())
+    blocks, multipliers, luts, registers = out.splitlines()[-4:]
+    assert blocks == "148 of the 208 block RAMs of ecp5-85f"
+    assert multipliers == "1,600 of the 156 multipliers (1,444 too many)"
+    for line in luts, registers:
+        assert "too many" in line and line.endswith("no bound known")
+    words = "estimate core digits-wage --target ice40-up5k"
+    _, out, _ = call(monkeypatch, capsys, *words.split())
+    assert out.splitlines()[-1].startswith("about ")
 
 
 def test_estimate_as_json_and_as_a_timetable(monkeypatch, capsys, tmp_path):
@@ -52,7 +65,7 @@ def test_what_does_not_fit_is_made_twice(monkeypatch, capsys):
     _, stored, _ = call(monkeypatch, capsys, *words.split())
     assert "gradient 1 again" not in stored
     _, fitted, _ = call(monkeypatch, capsys, *words.split(), "--target", "ecp5-85f")
-    assert "gradient 1 again" in fitted and "they fit" in fitted
+    assert "gradient 1 again" in fitted and "too many" not in fitted
     _, small, _ = call(monkeypatch, capsys, *words.split(), "--target", "ecp5-25f")
     assert "too many" in small
 
@@ -76,8 +89,17 @@ def test_compare(monkeypatch, capsys):
         (("digits-wage", "--image", "8x8"), "--image needs --classes, the number of classes"),
         (
             ("digits-wage", "--image", "8x8", "--classes", "3"),
-            "--image 8x8: height, width and channels, as 28x28x1",
+            "--image 8x8: height, width and channels are wanted, each at least 1, as 28x28x1",
         ),
+        (
+            ("digits-wage", "--image", "99999x99999x1", "--classes", "3"),
+            "--image 99999x99999x1: 9,999,800,001 values, allowed are 65,536",
+        ),
+        (
+            (*("digits-wage", "--set", f"network={'-'.join(['2FC'] * 40)}"),),
+            "too large for a core's instructions (",
+        ),
+        (("li-sr",), "system = li: the training core trains wage"),
         (("digits-wage", "--classes", "3"), "--classes is for --image; a data set has its own"),
         (("nothing",), "nothing"),
     ],
@@ -86,6 +108,28 @@ def test_compare(monkeypatch, capsys):
 def test_wrong_input_is_one_line(monkeypatch, capsys, command, words, text):
     status, out, err = call(monkeypatch, capsys, command, "core", *words)
     assert status == 2 and out == "" and text in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--clock", "nan"), "nan: allowed are numbers above 0, to 10000"),
+        (("--clock", "0"), "0: allowed are numbers above 0, to 10000"),
+        (("--target", "nosuch"), "--target: target 'nosuch': allowed are "),
+        (("--timeline", "steps.txt"), "steps.txt"),
+    ],
+)
+def test_wrong_options_of_an_estimate_are_one_line(monkeypatch, capsys, tmp_path, words, text):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(monkeypatch, capsys, "estimate", "core", "digits-wage", *words)
+    assert status == 2 and out == "" and text in err and len(err.splitlines()) == 1
+
+
+def test_a_batch_that_is_larger_than_the_data_is_named(monkeypatch, capsys):
+    words = ("compare", "core", "digits-wage", *SMALL[:-6], "--set", "batch=5000")
+    status, out, err = call(monkeypatch, capsys, *words, "--simulator", "pysim")
+    assert (status, out) == (2, "")
+    assert "batch = 5000: random images of 2x3x1 has only 4096 images to train with" in err
 
 
 @pytest.mark.parametrize(
@@ -142,7 +186,7 @@ def test_a_training_on_the_core_says_and_leaves_what_golden_does(monkeypatch, ca
         on = ("--set", "epochs=2", "--resume", "--on", backend, "-o", folder)
         status, out, err = call(monkeypatch, capsys, *words, *on)
         assert status == 0
-        assert ("the core's simulator is built" in err) == (backend == "simulation")
+        assert ("building the core's simulator" in err) == (backend == "simulation")
         lines[backend] = re.findall(r"^epoch +2: .*test error +[\d.]+ %", out, re.M)
         names[backend] = {path.name for path in folder.glob("[!.]*")}
     assert lines["golden"] == lines["simulation"] and len(lines["golden"]) == 1

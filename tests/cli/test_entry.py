@@ -222,3 +222,20 @@ def test_a_shell_completes_commands():
     )
     assert done.returncode == 0
     assert done.stdout.split() == ["plain,targets", "plain,train"]
+
+
+def test_an_interruption_while_a_core_is_made_is_one_line():
+    """Its parts are made and in no module yet, which Amaranth remarks on."""
+    code = (
+        "from gradloom.core.machine import Core\n"
+        "from gradloom.sim import toplevel\n"
+        "def interrupted(*_): raise KeyboardInterrupt\n"
+        "Core.elaborate = interrupted\n"
+        "from gradloom.cli import main\n"
+        "main()\n"
+    )
+    words = ["compare", "core", "digits-wage", "--simulator", "pysim"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, encoding="utf-8"
+    )
+    assert (done.returncode, done.stderr) == (130, "gradloom: interrupted\n")

@@ -66,6 +66,20 @@ def test_ports_are_described(edge):
 # Registers, from the one table.
 
 
+@pytest.mark.parametrize("edge", Edge)
+def test_the_page_counts_addresses_as_the_bus_does(edge, network):
+    text = core_package(network, DATA, edge=edge)["README.md"]
+    word = Registers(network.config).named("program_at").address
+    address = 4 * word if edge is Edge.AXI else word
+    assert f"`program_at` ({address:#05x})" in text
+    assert f"Addresses here count {'bytes' if edge is Edge.AXI else 'words'}." in text
+    # Commands are blocks: indented, between empty lines.
+    lines = text.splitlines()
+    commands = [k for k, line in enumerate(lines) if "iverilog -g2005" in line]
+    assert commands and all(re.match(r"    \S", lines[k]) for k in commands)
+    assert "\n\n\n" not in text
+
+
 def test_the_header_compiles_and_has_the_addresses(tmp_path):
     lines = [
         "#include <stdint.h>",

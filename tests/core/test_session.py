@@ -37,7 +37,8 @@ def test_from_a_run_with_resets(core, data, tmp_path, monkeypatch):
     result = compare_steps(core, data, 5, run=tmp_path, resets=4, simulator="pysim")
     assert result, result.report()
     assert result.steps == 5 and 1 <= result.resets <= 3
-    assert f"{result.resets} of them reset in the middle first" in result.report()
+    resets = f"after {result.resets} reset{'s' * (result.resets != 1)} in their middle"
+    assert resets in result.report()
 
 
 @pytest.mark.long
@@ -46,6 +47,8 @@ def test_inference_agrees(core, data, monkeypatch):
     result = compare_inference(core, data, 3, simulator="pysim")
     assert result, result.report()
     assert result.steps == 3 and result.writes["w"] == result.writes["e"] == 0
+    assert result.report().startswith("3 batches agree: ")
+    assert result.report().endswith(f"; {result.wrong} wrong classes")
     assert min(result.writes[store] for store in "xsk") > 0
 
 

@@ -328,7 +328,7 @@ MUTANTS = [
         hdl.quantize.scale,
         "ErrorQuantizer",
         ERROR,
-        ("ties up", (" - (dropped != 0)\n        addend", "\n        addend")),
+        ("ties up", ("((magnitude >> shift.dropped) & shift.mask[:1])[0]", "shift.mask[0]")),
     ),
     *mutants(
         hdl.quantize.error,
@@ -349,10 +349,10 @@ MUTANTS = [
         hdl.quantize.update,
         "WeightUpdate",
         UPDATE,
-        ("step - n", ("weight - step", "step - weight")),
-        ("rate doubles", ("most_left - self.rate)", "most_left - self.rate + 1)")),
+        ("step - n", ("updated.eq((Cat", "updated.eq(-(Cat")),
+        ("rate doubles", ("exponent, self.rate)", "exponent, self.rate + 1)")),
         ("a clock late", ('"valid", 6, reset_less=False)', '"valid", 7, reset_less=False)')),
-        ("operands of different clocks", ('f"weight_{lane}", 5)', 'f"weight_{lane}", 4)')),
+        ("operands of different clocks", ("wait = 5 -", "wait = 4 -")),
     ),
 ]
 
@@ -499,7 +499,7 @@ def test_a_swapped_difference_shows_at_the_first_weight_that_is_not_its_own_nega
         inputs,
         config=UPDATE,
         unit="WeightUpdate",
-        changes=[("weight - step", "step - weight")],
+        changes=[("updated.eq((Cat", "updated.eq(-(Cat")],
     )
     assert found == (14 + UPDATE.latency, "o_weight", 1, 100, -100)
 

@@ -46,8 +46,11 @@ def readme(
     inputs = compiled.layout.x[0].columns
     beats = -(-inputs // config.banks)
 
+    # AXI counts bytes, the other buses words.
+    scale = 4 if edge is Edge.AXI else 1
+
     def at(register: str) -> str:
-        return f"`{register}` ({4 * table.named(register).address:#05x})"
+        return f"`{register}` ({scale * table.named(register).address:#05x})"
 
     size = " x ".join(map(str, compiled.shape))
     lines = [
@@ -68,8 +71,7 @@ def readme(
         "",
         f"The testbench trains {steps} steps. It prints PASS and ends with exit status 0, or "
         "prints what is wrong and FAIL and ends with another one.",
-        "",
-        *(line.removeprefix("  ") for line in _indented(commands(name, False))),
+        *_indented(commands(name, False)),
         "",
         "## Connect it",
         "",
@@ -80,6 +82,8 @@ def readme(
         *_edge(edge, takes, gives),
         "",
         "## Use it",
+        "",
+        f"Addresses here count {'bytes' if edge is Edge.AXI else 'words'}.",
         "",
         f"1. Read {at('id')} and `design_low`, `design_high`; compare them with the header.",
         f"2. Write a program: the number of the engine's list into {at('program_at')}, then its "
@@ -109,13 +113,13 @@ def readme(
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
-    """Return paragraphs of commands as Markdown has them."""
+    """Return commands, and what is said of each, as Markdown has them."""
     found: list[str] = []
     for line in lines:
         text = line.strip()
         if text.startswith("$ "):
             found.append(f"    {text[2:]}")
-        else:
+        elif text:
             found += ["", text, ""]
     return found
 
