@@ -345,6 +345,7 @@ def test_the_quick_start_can_be_typed(tmp_path, monkeypatch):
         exec(block, {})
 
 
+@pytest.mark.long
 def test_the_training_page_can_be_typed(tmp_path, monkeypatch):
     """Its commands in order, in one folder; those that need data from elsewhere are not blocks."""
     monkeypatch.chdir(tmp_path)

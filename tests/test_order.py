@@ -271,6 +271,7 @@ def by_place(words, shape):
     return found
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(
     stages(),

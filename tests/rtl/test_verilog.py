@@ -66,8 +66,10 @@ def test_a_person_can_read_it(name, arguments):
     unit, config = configured(name, arguments)
     text = text_of(name, arguments)
     assert "\\" not in text, "no escaped names"
-    plain = text.replace("@(*", "").replace('(* no_rw_check, ramstyle = "no_rw_check" *)', "")
-    assert "(*" not in plain, "no attributes but those of memories"
+    plain = text.replace("@(*", "")
+    for attributes in "(* keep *)", '(* no_rw_check, ramstyle = "no_rw_check" *)':
+        plain = plain.replace(attributes, "")
+    assert "(*" not in plain, "no attributes but those that tools must see"
     assert "$auto" not in text
     modules = parts_of(text)
     assert next(iter(modules)) == unit.module, "the unit comes first"

@@ -437,6 +437,7 @@ def check_pooling(entry, stage):
         assert np.array_equal(unpool(pooled, first, stage.pool, stage.sums), whole)
 
 
+@pytest.mark.long
 def test_a_hundred_random_networks_agree_with_the_equations():
     seen = set()
     for number in range(100):
