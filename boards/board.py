@@ -274,7 +274,7 @@ _ALL = (
         device=DEVICES["gowin-gw1nr9"],
         platform=_tang_nano_9k,
         config=selftest_config(2, lanes=1, wide=16, operands=512),
-        block_rams=13,
+        block_rams=14,
         running=_led(0),
         passed=_led(1),
         failed=_led(2),
