@@ -57,4 +57,8 @@ def networks(draw):
         error_rounding=draw(st.sampled_from(["nearest-even", "stochastic"])),
     )
     shape = (draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 2)))
-    return recipe, shape, draw(st.integers(2, 9))
+    # A class comes in one beat.
+    bits = max(recipe.rows, recipe.columns) * max(
+        recipe.bits.activation, recipe.bits.error, recipe.bits.gradient
+    )
+    return recipe, shape, draw(st.integers(2, min(9, 1 << bits)))

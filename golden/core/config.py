@@ -119,6 +119,12 @@ class CoreConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        bits = self.banks * max(self.bits.activation, self.bits.error, self.bits.gradient)
+        if (self.classes - 1).bit_length() > bits:
+            raise ValueError(
+                f"classes = {self.classes}: allowed are 1 to {1 << bits}, as a beat of "
+                f"{self.banks} words has {bits} bits for a class"
+            )
 
     @property
     def banks(self) -> int:

@@ -8,6 +8,7 @@ from amaranth.hdl import Signal
 from numpy.typing import ArrayLike, NDArray
 
 from golden import check
+from golden.core.edge import input_beat
 from golden.core.field import WORD, words_of
 from golden.core.isa import INSTRUCTIONS, Engine
 from golden.core.layout import Words
@@ -61,10 +62,12 @@ def sample_beats(compiled: Compiled, codes: Codes, labels: ArrayLike) -> Codes:
         Beats, (beats, banks + 1): words, and `last`, which is 1 in the last one.
     """
     rows = padded_rows(codes, compiled.config.banks)
-    label = np.broadcast_to(
-        np.asarray(labels, np.int64)[:, None, None], (len(rows), 1, rows.shape[2])
-    )
-    return _stream(np.concatenate([rows, label], axis=1))
+    # A class may be wider than a word: its bits are in as many words as it takes.
+    width = input_beat(compiled.config).width
+    places = np.minimum(width * np.arange(rows.shape[2]), 62)
+    words = np.asarray(labels, np.int64)[:, None] >> places & (1 << width) - 1
+    words -= words >> width - 1 << width
+    return _stream(np.concatenate([rows, words[:, None]], axis=1))
 
 
 def weight_beats(compiled: Compiled, weights: Iterable[Codes]) -> Codes:

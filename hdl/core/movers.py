@@ -154,7 +154,8 @@ class MoveIn(CoreEngine):
     -------
     i : In(stream of {words; last})
         A beat of words; `last` with the last one of an instruction. After a sample's words comes a
-        beat with its label, the number of the class, in its first word.
+        beat with its label, the number of the class: the low bits in the first word, further ones
+        in the next words.
     waits_stream, waits_port : Out(1)
         A beat is wanted and not there; it is there and waits for the store's port.
     short, long : Out(1)

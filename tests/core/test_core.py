@@ -15,7 +15,7 @@ from golden.core.lower import compiled
 from golden.core.lowering import Gradients
 from golden.core.register import Fault
 from golden.core.schedule import schedule
-from golden.training import new_trainer
+from golden.training import Bits, new_trainer
 from golden.training.step.ops import OutputError
 from gradloom.core.check import differences
 from gradloom.core.machine import CoreError, Machine, batch_of, matrices, sample_beats, weight_beats
@@ -32,6 +32,17 @@ def test_steps_agree():
     result = compare_steps(core, data, steps=2, simulator="pysim")
     assert result, result.report()
     assert set(result.writes) == {"x", "e", "w", "s", "k"} and min(result.writes.values()) > 0
+
+
+def test_a_class_may_be_wider_than_a_word():
+    recipe = small(network="", batch=3, rows=2, columns=2, bits=Bits.parse("2-2-3-2"))
+    core, data = compiled(recipe, (1, 2, 1), 9), random_images((1, 2, 1), 9)
+    beats = sample_beats(core, np.zeros((3, 2), np.int64), [8, 3, 5])
+    assert beats[1::2].tolist() == [[0, 1, 0], [3, 0, 0], [-3, 0, 1]]
+    result = compare_steps(core, data, steps=3, simulator="pysim")
+    assert result, result.report()
+    with pytest.raises(ValueError, match="classes = 9: allowed are 1 to 8, as a beat of 1 words"):
+        compiled(replace(recipe, rows=1, columns=1), (1, 2, 1), 9)
 
 
 @pytest.mark.long

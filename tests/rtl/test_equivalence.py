@@ -103,6 +103,9 @@ class Mixed(wiring.Component):
         m = Module()
         soft = Signal()
         m.d.sync += soft.eq(self.clear)
+        chosen = Signal(8)
+        with m.If(self.i > 9):
+            m.d.comb += chosen.eq(self.i - 9)
         counters = [Counter(limit) for limit in (3, 9)]
         for number, counter in enumerate(counters):
             m.submodules[f"counter_{number}"] = ResetInserter(soft)(counter)
@@ -120,7 +123,7 @@ class Mixed(wiring.Component):
             r.addr.eq(self.i[3:6]),
             w.data.eq(Cat(self.i[:3], self.i[3:8], queue.r_rdy)),
             w.en.eq(self.write),
-            self.word.eq(Mux(queue.r_rdy, queue.r_data, 0) + r.data),
+            self.word.eq(Mux(queue.r_rdy, queue.r_data, 0) + r.data + chosen),
         ]
         return m
 
@@ -249,7 +252,7 @@ def test_random_configurations_are_proved(made, tmp_path_factory):
 # A proof that could not fail would be none.
 
 
-#: A fault in a module of `gradloom/rtl/readable/`, and a unit whose Verilog it changes.
+#: A fault in a module of `gradloom/rtl/readable/`, and a unit whose Verilog it changes, or `Mixed`.
 FAULTS = {
     "a reset takes the other value": (
         "if (rst) {register} <= {reset[3]};",
@@ -260,8 +263,8 @@ FAULTS = {
     "a choice is turned round": (
         "{condition} ? {value} : {otherwise};",
         "{condition} ? {otherwise} : {value};",
-        "wage-update",
-        golden.WeightUpdateConfig(width=6, bits=3),
+        "mixed",
+        None,
     ),
     "pieces in the other order": (
         "for start in sorted(parts, reverse=True):",
@@ -315,9 +318,13 @@ def test_a_fault_in_what_tidies_is_found(fault, tmp_path):
         if before in Path(getattr(gradloom.rtl.readable, module).__file__).read_text()
     )
     faulty = mutated(getattr(gradloom.rtl.readable, module), (before, after))
+
+    def texts():
+        return tidied(UNITS[name], config) if config is not None else written(Mixed(), name)
+
     with patch.object(gradloom.rtl.readable, module, faulty):
-        of = tidied(UNITS[name], config)
-    assert of.verilog != tidied(UNITS[name], config).verilog, "the fault does not show"
+        of = texts()
+    assert of.verilog != texts().verilog, "the fault does not show"
     with pytest.raises(NotEquivalentError):
         prove(of, tmp_path)
 

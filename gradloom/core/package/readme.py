@@ -103,7 +103,8 @@ def readme(
         f"4. Write the learning rate, log2 of it, into {at('rate')}, after the step from which it "
         f"holds into {at('rate_step')}. Run `train` for as many steps as there are batches, and "
         f"send the samples: of each, {beats} beats of {takes.words} words, {inputs} words in all, "
-        "and a beat whose first word is its class. The last beat of a batch is marked.",
+        "and a beat with the number of its class: the low bits in the first word, and further ones "
+        "in the next words. The last beat of a batch is marked.",
         f"5. Read {at('fault')}, {at('steps_done')} and {at('undefined')}. Run `dump` for 1 step: "
         "the weights come in the order and in the form in which they were sent, one word in each "
         "word of a beat.",

@@ -47,7 +47,7 @@ def specify(bench: Bench, config: ShiftExponentConfig) -> None:
         so_far = largest(so_far, Mux(counts, magnitude(value), 0))
     bench.update(before, Mux(ends, 0, so_far))
     # Both depend on the same vectors; the unit's register is later.
-    same = bench.probe("running", width) == bench.since(before, clocks - 3)
+    same = bench.probe("running", width) == bench.since(before, clocks - 4)
     bench.prove(
         "maximum",
         "the maximum is the largest magnitude of the tensor's values with `keep`",
