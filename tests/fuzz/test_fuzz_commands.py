@@ -83,7 +83,7 @@ def run(arguments):
         mock.patch.object(sys, "argv", ["gradloom", *arguments]),
         redirect_stdout(out),
         redirect_stderr(err),
-        bounded(30, 1 << 30),
+        bounded(120, 1 << 34),  # Yosys as WebAssembly reserves 4 GB of addresses
         pytest.raises(SystemExit) as stop,
     ):
         cli.main()
