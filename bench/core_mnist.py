@@ -32,15 +32,7 @@ from golden.training.step.ops import WageUpdate
 from golden.training.step.record import Record
 from gradloom.core.check import differences
 from gradloom.core.estimate import estimate
-from gradloom.core.machine import (
-    Machine,
-    Ran,
-    batch_of,
-    count_wrong,
-    matrices,
-    sample_beats,
-    weight_beats,
-)
+from gradloom.core.machine import Machine, Ran, count_wrong, matrices
 from gradloom.core.start import lane_states
 
 SETTINGS = "network=128FC", "batch=64", "epochs=1"
@@ -164,10 +156,7 @@ def main() -> None:
     path = given.out / "core_mnist.npz"
     standing = begin(path, trainer, len(dataset.train_images))
     machine = Machine(core)
-    machine.send(weight_beats(core, trainer.weights))
-    machine.run(core.load, 1)
-    if standing.steps:
-        machine.load_lanes(lane_states(trainer))
+    machine.place(trainer.weights, lane_states(trainer))
     weights = Weights(core, trainer.weights)
     wanted = min(given.steps, len(dataset.train_images) // core.recipe.batch)
 
@@ -178,8 +167,7 @@ def main() -> None:
         records.clear()
         for _ in range(min(BLOCK, wanted - standing.steps)):
             next(walk)
-        for record in records:
-            machine.send(sample_beats(core, *batch_of(record)))
+        machine.send_batches(records)
         started = time.perf_counter()
         ran = machine.run(core.train, len(records), rate)
         standing.seconds += time.perf_counter() - started

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from golden.core.config import HANDOVER, CoreConfig
+from golden.core.config import CoreConfig
 from golden.core.isa import Engine
 from golden.core.program import Program
 from golden.core.register import State
@@ -17,17 +17,15 @@ def running(spans: Iterable[Span]) -> int:
     return max(span.done for span in spans) + ENDING
 
 
-def clocks(program: Program, spans: Iterable[Span]) -> dict[Engine, dict[State, int]]:
+def clocks(spans: Iterable[Span]) -> dict[Engine, dict[State, int]]:
     """Return how many clocks each engine is in each state, while a program runs.
 
     An engine that waits for several others waits for the first one of them, in their order.
 
     Parameters
     ----------
-    program
-        The program.
     spans
-        All of its chunks, in the order of `schedule`.
+        All chunks of the program, in the order of `schedule`.
 
     Examples
     --------
@@ -36,22 +34,18 @@ def clocks(program: Program, spans: Iterable[Span]) -> dict[Engine, dict[State, 
     >>> from golden.training import load
     >>> core = compiled(load("digits-wage"), (8, 8, 1), 10)
     >>> spans = list(schedule(core.config, core.train, 2))
-    >>> found = clocks(core.train, spans)
+    >>> found = clocks(spans)
     >>> {sum(of_engine.values()) for of_engine in found.values()} == {running(spans)}
     True
     """
     chunks = list(spans)
-    done: dict[Engine, list[int]] = {engine: [] for engine in Engine}
-    total = {engine: program.chunks(engine) for engine in Engine}
-    for span in chunks:
-        done[span.engine].append(span.done)
     found = {engine: dict.fromkeys(State, 0) for engine in Engine}
     ends = dict.fromkeys(Engine, 0)
     for span in chunks:
         states = found[span.engine]
         states[State.FETCH] += span.free - ends[span.engine]
         now = span.free
-        for engine, end in _waits(span, done, total):
+        for engine, end in sorted(span.waits):
             if end > now:
                 states[State.waits(engine)] += end - now
                 now = end
@@ -93,19 +87,3 @@ def deadlock(config: CoreConfig, program: Program, steps: int) -> int | None:
     except RuntimeError:
         return max(found, *(clock + ENDING - 1 for clock in free.values()))
     return None
-
-
-def _waits(
-    span: Span, done: dict[Engine, list[int]], total: dict[Engine, int]
-) -> list[tuple[Engine, int]]:
-    """Return for which engines a chunk waits, in their order, and until which clock."""
-    found = []
-    for other, wait in zip(span.engine.others, span.task.instruction.waits, strict=True):
-        count = wait.count + wait.slope * span.chunk + span.step * total[other]
-        if wait.on and count > 0:
-            found.append((other, done[other][count - 1] + HANDOVER))
-    if span.chunk == 0 and span.task.settle:
-        earlier = [clock for clock in done[span.engine] if clock < span.start]
-        if earlier:
-            found.append((span.engine, earlier[-1] + HANDOVER))
-    return sorted(found)

@@ -119,7 +119,7 @@ class CoreConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        bits = self.banks * max(self.bits.activation, self.bits.error, self.bits.gradient)
+        bits = self.banks * self.word_bits
         if (self.classes - 1).bit_length() > bits:
             raise ValueError(
                 f"classes = {self.classes}: allowed are 1 to {1 << bits}, as a beat of "
@@ -130,6 +130,11 @@ class CoreConfig:
     def banks(self) -> int:
         """Banks of the stores of activations, errors and weights."""
         return max(self.rows, self.columns)
+
+    @property
+    def word_bits(self) -> int:
+        """Width of the widest word of a store."""
+        return max(self.width(store) for store in Store)
 
     def words(self, store: Store) -> int:
         """Return the words of each bank of a store."""

@@ -50,8 +50,7 @@ def input_beat(config: CoreConfig) -> Beat:
     >>> input_beat(CoreConfig())
     Beat(words=8, width=8)
     """
-    bits = config.bits
-    return Beat(words=config.banks, width=max(bits.activation, bits.error, bits.gradient))
+    return Beat(words=config.banks, width=config.word_bits)
 
 
 def output_beat(config: CoreConfig) -> Beat:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from golden.core.field import encode
-from golden.core.isa import Engine, Instruction, VectorInstruction
+from golden.core.field import encode, words_of
+from golden.core.isa import INSTRUCTIONS, Engine, Instruction, VectorInstruction
 from golden.core.layout import Rows, Words
 from golden.training.step.operation import Operation
 
@@ -113,6 +113,10 @@ class Program:
     def chunks(self, engine: Engine) -> int:
         """Return the number of an engine's chunks in a step."""
         return sum(len(task.chunks) for task in self[engine])
+
+    def last(self, engine: Engine) -> int:
+        """Return the place of an engine's last instruction in its list; 0 without one."""
+        return words_of(INSTRUCTIONS[engine]) * max(0, len(self[engine]) - 1)
 
     def words(self, engine: Engine) -> list[int]:
         """Return the words of an engine's list."""

@@ -32,8 +32,9 @@ class Span:
         The first clock after its last one.
     done
         The clock of its last write.
-    waited
-        The engine whose chunk was the last one that it waited for; None if it did not wait.
+    waits
+        What it waited for, and the first clock in which each let it begin: the other engines in
+        their order, then its own with a pass that settles.
     """
 
     engine: Engine
@@ -45,7 +46,16 @@ class Span:
     start: int
     end: int
     done: int
-    waited: Engine | None
+    waits: tuple[tuple[Engine, int], ...]
+
+    @property
+    def waited(self) -> Engine | None:
+        """The engine that it waited for the longest; None if it did not wait."""
+        now, found = self.free, None
+        for engine, clock in self.waits:
+            if clock > now:
+                now, found = clock, engine
+        return found
 
 
 def duration(task: Task, chunk: int) -> int:
@@ -126,18 +136,17 @@ def _walk(
             late = config.clipped_fetch * is_clipped(task.instruction)
             for chunk in range(len(task.chunks)):
                 begin = max(free, fetched + late) if chunk == 0 else free
-                start, waited = begin, None
+                found: list[tuple[Engine, int]] = []
                 for other, wait in zip(engine.others, waits, strict=True):
                     count = wait.count + wait.slope * chunk + step * total[other]
                     if not wait.on or count <= 0:
                         continue
                     while len(done[other]) < count:
                         yield None
-                    if done[other][count - 1] + HANDOVER > start:
-                        start, waited = done[other][count - 1] + HANDOVER, other
-                settles = chunk == 0 and task.settle and done[engine]
-                if settles and done[engine][-1] + HANDOVER > start:
-                    start, waited = done[engine][-1] + HANDOVER, engine
+                    found.append((other, done[other][count - 1] + HANDOVER))
+                if chunk == 0 and task.settle and done[engine]:
+                    found.append((engine, done[engine][-1] + HANDOVER))
+                start = max([begin, *(clock for _, clock in found)])
                 if task.clocks == 2 and engine is Engine.VECTOR:
                     start += start % 2
                 end = start + duration(task, chunk)
@@ -151,7 +160,7 @@ def _walk(
                     start=start,
                     end=end,
                     done=ended(config, task, start, end),
-                    waited=waited,
+                    waits=tuple(found),
                 )
                 done[engine].append(made.done)
                 yield made

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 
 from golden.core.lower import Compiled
 from golden.core.schedule import predict
-from gradloom.core.estimate import useful
+from gradloom.core.estimate import utilisation
 from hdl.core.core import Core
 
 
@@ -36,12 +36,10 @@ def training(compiled: Compiled) -> dict[str, Any]:
         The network in words, clocks of a step in the steady state, the useful part of the clocks
         of all multipliers, and the samples of a step.
     """
-    config = compiled.config
-    clocks, _ = predict(config, compiled.train)
-    nodes = config.rows * config.columns
+    clocks, _ = predict(compiled.config, compiled.train)
     return {
         "network": compiled.recipe.network,
         "clocks": clocks,
-        "utilisation": round(useful(compiled) / (clocks * nodes), 4),
+        "utilisation": round(utilisation(compiled, clocks), 4),
         "samples": compiled.recipe.batch,
     }

@@ -16,7 +16,7 @@ from golden.fixed import Codes
 from golden.order import blocks
 from golden.training.step.ops import OutputError
 from golden.training.step.record import Record
-from gradloom.core.machine import Ran, batch_of
+from gradloom.core.machine import Ran, batch_of, scores_of
 from gradloom.core.where import place_of, running
 
 #: Clocks from the one that accepts a beat to the write of its words.
@@ -195,7 +195,7 @@ def _scores(
     """Return the first difference in the scores that a program carries out."""
     if not program[Engine.OUT]:
         return []
-    columns, classes = compiled.config.columns, compiled.classes
+    columns = compiled.config.columns
     wanted = np.concatenate(
         [
             entry.tensors["outputs"].astype(np.int64)
@@ -205,18 +205,17 @@ def _scores(
         ]
     )
     beats = ran.events["out"]
-    per_row = blocks(classes, columns)
-    words = beats["o_words"][:, :columns].astype(np.int64)
-    rows = len(words) // per_row
-    got = words[: rows * per_row].reshape(rows, -1)[:, :classes]
-    if len(words) == len(wanted) * per_row and np.array_equal(wanted, got):
+    per_row = blocks(compiled.classes, columns)
+    got = scores_of(compiled, beats)
+    rows = len(got)
+    if len(beats) == len(wanted) * per_row and np.array_equal(wanted, got):
         return []
     same = min(len(wanted), rows)
     unequal = np.argwhere(wanted[:same] != got[:same])
     row, column = unequal[0].tolist() if len(unequal) else (same, 0)
     clocks = beats["clock"]
     at = row * per_row + column // columns
-    came = f"got {got[row, column]}" if row < rows else f"{len(words)} beats came"
+    came = f"got {got[row, column]}" if row < rows else f"{len(beats)} beats came"
     asked = f"expected {wanted[row, column]}" if row < len(wanted) else "no beat was expected"
     step, sample = divmod(row, compiled.recipe.batch)
     return [

@@ -15,6 +15,7 @@ from golden.core.program import Task, of_kind
 from golden.core.schedule import Span, predict
 from golden.training.step.ops import Product
 from gradloom.core.resources import Resources, resources
+from gradloom.fpga import least
 from hdl.cells import CELLS
 
 
@@ -61,6 +62,10 @@ class Memory:
     blocks: int | None
 
 
+#: Of an estimate, what is not in its JSON.
+_INNER = ("nodes", "multipliers")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """An estimate before any synthesis.
@@ -78,7 +83,7 @@ class Estimate:
     clock
         The clock, in MHz.
     nodes
-        Multipliers of the array.
+        Nodes of the array.
     lines
         The products.
     memories
@@ -87,6 +92,8 @@ class Estimate:
         Block RAMs of the target; None without a target.
     resources
         LUTs and flip-flops; None without a target of the family that they are known of.
+    multipliers
+        Multiplier blocks of that family; None where `resources` is.
     target
         The target's name; empty without one.
     """
@@ -101,6 +108,7 @@ class Estimate:
     memories: tuple[Memory, ...]
     available: int | None
     resources: Resources | None
+    multipliers: float | None
     target: str
 
     @property
@@ -113,7 +121,7 @@ class Estimate:
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {
-            **{name: value for name, value in vars(self).items() if name != "nodes"},
+            **{name: value for name, value in vars(self).items() if name not in _INNER},
             "lines": [vars(line) for line in self.lines],
             "memories": [vars(memory) for memory in self.memories],
             "resources": vars(self.resources) if self.resources else None,
@@ -144,10 +152,10 @@ class Estimate:
             about = "about " if cells.rows_blocks(2, 1, 2) is None else ""
             what = f"block RAMs of {self.target}"
             lines.append(about + _fit(self.blocks, self.available, what))
-        if self.resources is not None:
+        if self.resources is not None and self.multipliers is not None:
             taken, there = self.resources, find(self.target).device.available
             lines += [
-                _fit(self.nodes, there[DSP], "multipliers"),
+                _fit(self.multipliers, there[DSP], "multipliers"),
                 f"about {_fit(taken.lut, there[LUT], 'LUTs')}, {_error(taken.lut_error)}",
                 f"about {_fit(taken.ff, there[FF], 'flip-flops')}, {_error(taken.ff_error)}",
             ]
@@ -158,7 +166,7 @@ class Estimate:
         return "" if self.available is None else f"{'blocks':>8}"
 
 
-def _fit(taken: int, there: int, what: str) -> str:
+def _fit(taken: float, there: float, what: str) -> str:
     """Return how many are taken of how many, and by how much they do not fit."""
     more = f" ({taken - there:,} too many)" if taken > there else ""
     return f"{taken:,} of the {there:,} {what}{more}"
@@ -178,10 +186,12 @@ def _useful(task: Task, lanes: int) -> int:
     return rows * terms * sum(min(lanes, columns - block * lanes) for block in taken)
 
 
-def useful(compiled: Compiled) -> int:
-    """Return the multiplications of a step that count."""
-    lanes = compiled.config.columns
-    return sum(_useful(task, lanes) for task in compiled.train[Engine.ARRAY] if not task.again)
+def utilisation(compiled: Compiled, clocks: int) -> float:
+    """Return the useful part of the clocks of all multipliers, given the clocks of a step."""
+    config = compiled.config
+    tasks = [task for task in compiled.train[Engine.ARRAY] if not task.again]
+    useful = sum(_useful(task, config.columns) for task in tasks)
+    return useful / (clocks * config.rows * config.columns)
 
 
 class Kind(Enum):
@@ -234,13 +244,17 @@ def block_rams(words: int, width: int, kind: Kind, target: Target) -> int:
     return copies * target.device.family.block_rams(width, words)
 
 
-def fits(config: CoreConfig, target: Target) -> bool:
-    """Return whether a target has as many block RAMs as a core's memories take."""
-    taken = sum(
+def all_block_rams(config: CoreConfig, target: Target) -> int:
+    """Return the block RAMs of all memories of a core on a target."""
+    return sum(
         number * block_rams(words, width, kind, target)
         for _, number, words, width, kind in memories(config)
     )
-    return taken <= target.device.block_rams
+
+
+def fits(config: CoreConfig, target: Target) -> bool:
+    """Return whether a target has as many block RAMs as a core's memories take."""
+    return all_block_rams(config, target) <= target.device.block_rams
 
 
 def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> Estimate:
@@ -259,10 +273,11 @@ def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> 
     nodes = config.rows * config.columns
     clocks, spans = predict(config, compiled.train)
     lines = _lines(compiled, spans)
+    ecp5 = target is not None and target.device.family.name == "ecp5"
     return Estimate(
         network=f"{compiled.recipe.network or 'one layer'} on {config.rows} x {config.columns}",
         clocks=clocks,
-        utilisation=useful(compiled) / (clocks * nodes),
+        utilisation=utilisation(compiled, clocks),
         samples=compiled.recipe.batch * clock * 1e6 / clocks,
         clock=clock,
         nodes=nodes,
@@ -278,7 +293,8 @@ def estimate(compiled: Compiled, clock: float, target: Target | None = None) -> 
             for name, banks, words, width, kind in memories(config)
         ),
         available=target.device.block_rams if target else None,
-        resources=resources(config) if target and target.device.family.name == "ecp5" else None,
+        resources=resources(config) if ecp5 else None,
+        multipliers=least(config, target)[DSP] if target and ecp5 else None,
         target=target.name if target else "",
     )
 

@@ -18,6 +18,7 @@ from golden.core.register import Fault, State
 from golden.core.registers import READ_LATENCY, Registers
 from golden.core.twin import MASKS, STORES, SUMS
 from golden.fixed import Codes
+from golden.order import blocks
 from golden.training.step.ops import OutputError, Product
 from golden.training.step.record import Record
 from golden.training.systems.wage.trainer import WageTrainer
@@ -214,9 +215,6 @@ class Machine:
                 names.append(f"{store}_{part}")
                 probes[names[-1]] = getattr(unit, names[-1])
             watches.append(Watch(name=store, when=names[:1], data=names))
-        control = component.control
-        probes |= {"running": control.running, "fault": control.fault}
-        probes["undefined"] = component.undefined.layers
         for engine in Engine:
             name = _done(engine)
             probes[name] = component.engines[engine].ended
@@ -239,6 +237,17 @@ class Machine:
     def send(self, beats: Codes) -> None:
         """Give the input stream further beats, (beats, banks + 1): words, and `last`."""
         self._environment.send(self._state, "i", {"words": beats[:, :-1], "last": beats[:, -1]})
+
+    def send_batches(self, records: Iterable[Record]) -> None:
+        """Give the input stream the samples of recorded steps."""
+        for record in records:
+            self.send(sample_beats(self.compiled, *batch_of(record)))
+
+    def place(self, weights: Iterable[Codes], states: Sequence[int]) -> None:
+        """Write weights, and the states of the elementwise lanes' generators, into the core."""
+        self.send(weight_beats(self.compiled, weights))
+        self.run(self.compiled.load, 1)
+        self.load_lanes(states)
 
     def _advance(
         self,
@@ -425,13 +434,12 @@ class Machine:
             ("rate", self.registers.named("rate")["value"].within(rate)),
         ]
         for engine in Engine:
-            name, size = engine.name.lower(), words_of(INSTRUCTIONS[engine])
+            name = engine.name.lower()
             # Behind a list that is full there is no place, and an engine without a list needs none.
             first = at[engine] if program[engine] else 0
-            last = first + size * max(0, len(program[engine]) - 1)
             accesses += [
                 (f"first_{name}", first),
-                (f"last_{name}", last),
+                (f"last_{name}", first + program.last(engine)),
                 (f"total_{name}", program.chunks(engine)),
             ]
         self.write(*accesses)
@@ -530,6 +538,18 @@ def matrices(words: Sequence[Words], beats: NDArray[np.void], beat: int) -> list
         found.append(part.astype(np.int64))
         first += count
     return found
+
+
+def scores_of(compiled: Compiled, beats: NDArray[np.void]) -> Codes:
+    """Return the rows of scores that beats of the output stream carry, (rows, classes).
+
+    Beats of a row that is not whole are left out.
+    """
+    columns, classes = compiled.config.columns, compiled.classes
+    per_row = blocks(classes, columns)
+    rows = len(beats) // per_row
+    words = beats["o_words"][: rows * per_row, :columns].astype(np.int64)
+    return words.reshape(rows, per_row * columns)[:, :classes]
 
 
 def count_wrong(

@@ -12,10 +12,11 @@ from golden.core.lower import Compiled
 from golden.core.program import Program
 from golden.core.twin import STORES
 from golden.datasets import Dataset
+from golden.training.runs.run import steps_of_epoch
 from golden.training.step.record import Record
 from golden.training.systems.wage.trainer import WageTrainer
 from gradloom.core.check import Difference, differences
-from gradloom.core.machine import MOST, Machine, Ran, batch_of, sample_beats
+from gradloom.core.machine import MOST, Machine, Ran
 from gradloom.core.start import lane_states, started, steps_from
 from gradloom.core.waves import Begun, place, write_waves
 from gradloom.sim.simulators import SimulatorName
@@ -131,8 +132,7 @@ class Comparison:
     def block(self, program: Program, begun: Begun, records: Sequence[Record]) -> Ran:
         """Carry out steps and compare them; the core has the weights that they begin with."""
         compiled, machine = self.compiled, self.machine
-        for record in records:
-            machine.send(sample_beats(compiled, *batch_of(record)))
+        machine.send_batches(records)
         ran = machine.run(program, len(records), begun.rate, self.most)
         self.found = differences(compiled, program, records, ran)
         for name in STORES:
@@ -148,8 +148,7 @@ class Comparison:
 
     def interrupted(self, begun: Begun, records: Sequence[Record], clocks: int) -> None:
         """Begin steps, reset the core after some clocks, and give it their weights again."""
-        for record in records:
-            self.machine.send(sample_beats(self.compiled, *batch_of(record)))
+        self.machine.send_batches(records)
         self.machine.interrupt(self.compiled.train, len(records), begun.rate, clocks)
         place(self.machine, begun)
         self.resets += 1
@@ -239,12 +238,7 @@ def compare_steps(
         A block of steps is not done in time, or the core has found a fault.
     """
     recipe = compiled.recipe
-    whole = len(dataset.train_images) // recipe.batch * recipe.epochs
-    if not whole:
-        raise ValueError(
-            f"batch = {recipe.batch}: {dataset.name} has only {len(dataset.train_images)} images "
-            "to train with"
-        )
+    whole = steps_of_epoch(recipe, dataset) * recipe.epochs
     if not 1 <= steps <= whole:
         raise ValueError(f"steps = {steps}: allowed are 1 to {whole}, the whole training")
     trainer = started(compiled, dataset, run)

@@ -18,13 +18,7 @@ from golden.training.step.record import Record
 from golden.training.systems.registry import plan
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.training.trainers.trainer import winners
-from gradloom.core.machine import (
-    Machine,
-    Ran,
-    matrices,
-    sample_beats,
-    weight_beats,
-)
+from gradloom.core.machine import Machine, Ran, matrices, sample_beats, scores_of
 from gradloom.core.start import lane_states
 from gradloom.sim.simulators import SimulatorName
 
@@ -101,9 +95,7 @@ class CoreTrainer(WageTrainer):
         machine = self.machine
         if not self._placed:
             assert self._known is not None
-            machine.send(weight_beats(self.compiled, self._known))
-            machine.run(self.compiled.load, 1)
-            machine.load_lanes(lane_states(self))
+            machine.place(self._known, lane_states(self))
             self._placed = True
         return machine
 
@@ -121,8 +113,7 @@ class CoreTrainer(WageTrainer):
 
     def _scores(self, ran: Ran) -> Codes:
         """Return the scores that a program has carried out, (batch, classes)."""
-        words = ran.events["out"]["o_words"][:, : self.recipe.columns]
-        return words.reshape(self.recipe.batch, -1)[:, : self.classes].astype(np.int64)
+        return scores_of(self.compiled, ran.events["out"])
 
     def _watch(self, ran: Ran) -> None:
         """Take the share of values that are clipped from the masks that a step has written."""

@@ -15,7 +15,7 @@ from golden.twin import Trace
 from gradloom.comparison.report import Window
 from gradloom.comparison.waveform_writer import AFTER, BEFORE, write_window
 from gradloom.core.check import Difference, expected
-from gradloom.core.machine import Machine, Ran, batch_of, sample_beats, weight_beats
+from gradloom.core.machine import Machine, Ran
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,9 +37,7 @@ class Begun:
 
 def place(machine: Machine, begun: Begun) -> None:
     """Write weights and lanes into a core."""
-    machine.send(weight_beats(machine.compiled, begun.weights))
-    machine.run(machine.compiled.load, 1)
-    machine.load_lanes(begun.states)
+    machine.place(begun.weights, begun.states)
 
 
 def write_waves(
@@ -73,8 +71,7 @@ def write_waves(
     """
     compiled = machine.compiled
     place(machine, begun)
-    for record in records:
-        machine.send(sample_beats(compiled, *batch_of(record)))
+    machine.send_batches(records)
     first, last = max(0, difference.clock - BEFORE), difference.clock + AFTER
     simulation, played = machine.traced(program, len(records), begun.rate, first, last)
     wanted, _ = expected(compiled, program, records, ran)

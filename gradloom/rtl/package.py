@@ -147,9 +147,9 @@ def template(name: str, ports: Sequence[Port], notes: Sequence[str] = ()) -> str
     return comment(head) + "\n" + "\n".join(body) + "\n"
 
 
-def _description(unit: Unit, name: str, config: Any, ports: Sequence[Port]) -> str:
-    """Return the description of the unit in JSON, for programs."""
-    rows = [
+def described(ports: Iterable[Port]) -> list[dict[str, Any]]:
+    """Return a module's ports as JSON has them, clock and reset first."""
+    return [
         {
             "name": port.name,
             "direction": port.direction,
@@ -161,6 +161,10 @@ def _description(unit: Unit, name: str, config: Any, ports: Sequence[Port]) -> s
         }
         for port in (CLOCK, RESET, *ports)
     ]
+
+
+def _description(unit: Unit, name: str, config: Any, ports: Sequence[Port]) -> str:
+    """Return the description of the unit in JSON, for programs."""
     description = {
         "unit": unit.name,
         "module": name,
@@ -173,7 +177,7 @@ def _description(unit: Unit, name: str, config: Any, ports: Sequence[Port]) -> s
             "meaning": config.FIGURES["latency"],
         },
         "throughput": config.throughput,
-        "ports": rows,
+        "ports": described(ports),
     }
     return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
 
@@ -292,11 +296,25 @@ def _checks(port: Port) -> list[str]:
     return lines
 
 
+def commands(name: str, models: bool) -> list[str]:
+    """Return how a testbench is run, as paragraphs; models of cells are a file more."""
+    files = f"{name}.v {name}_cells.v {name}_tb.v" if models else f"{name}.v {name}_tb.v"
+    return [
+        "  In Icarus Verilog (11 or newer):",
+        f"    $ iverilog -g2005 -o {name}_tb.vvp {files}",
+        f"    $ vvp -N {name}_tb.vvp",
+        "  In Verilator (5.006 or newer):",
+        f"    $ verilator --binary --top-module {name}_tb {files}",
+        f"    $ obj_dir/V{name}_tb",
+        "  With FuseSoC:",
+        f"    $ fusesoc --cores-root . run --target=sim gradloom:generated:{name}",
+    ]
+
+
 def _testbench(name: str, ports: Sequence[Port], cycles: int, seed: int, models: bool) -> str:
     inputs, outputs = inputs_of(ports), outputs_of(ports)
     bits_in, bits_out = (sum(port.bits for port in group) for group in (inputs, outputs))
     values = sum(port.lanes or 1 for port in outputs)
-    sources = f"{name}.v {name}_cells.v {name}_tb.v" if models else f"{name}.v {name}_tb.v"
     head = [
         f"{name}_tb: compares {name} with its model at every clock.",
         "",
@@ -310,14 +328,7 @@ def _testbench(name: str, ports: Sequence[Port], cycles: int, seed: int, models:
         "It prints PASS and ends with exit status 0, or it prints the first difference and FAIL "
         "and ends with another exit status. In the folder with these files:",
         "",
-        "  In Icarus Verilog (11 or newer):",
-        f"    $ iverilog -g2005 -o {name}_tb.vvp {sources}",
-        f"    $ vvp -N {name}_tb.vvp",
-        "  In Verilator (5.006 or newer):",
-        f"    $ verilator --binary --top-module {name}_tb {sources}",
-        f"    $ obj_dir/V{name}_tb",
-        "  With FuseSoC:",
-        f"    $ fusesoc --cores-root . run --target=sim gradloom:generated:{name}",
+        *commands(name, models),
         "",
         "Options of the simulation: +data=FOLDER, the folder of the two .mem files, by default "
         "this one; "

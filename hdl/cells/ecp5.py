@@ -118,37 +118,16 @@ class Ecp5(Cells):
         return segments
 
     def bank(
-        self,
-        m: Module,
-        name: str,
-        words: int,
-        width: int,
-        *,
-        a: Value,
-        b: Value,
-        write: Value,
-        value: Value,
+        self, m: Module, name: str, words: int, width: int, **ports: Value
     ) -> tuple[Value, Value]:
-        return ecp5_memory.bank(m, name, words, width, a, b, write, value)
+        return ecp5_memory.bank(m, name, words, width, **ports)
 
     def rows(
-        self,
-        m: Module,
-        name: str,
-        words: int,
-        width: int,
-        *,
-        write: Value,
-        to: Value,
-        value: Value,
-        row: Value,
-        clocks: int = 2,
+        self, m: Module, name: str, words: int, width: int, *, clocks: int = 2, **ports: Value
     ) -> Value:
         if not self.rows_blocks(words, width, clocks):
-            return super().rows(
-                *(m, name, words, width), write=write, to=to, value=value, row=row, clocks=clocks
-            )
-        return ecp5_memory.rows(m, name, words, width, write, to, value, row, clocks)
+            return super().rows(m, name, words, width, clocks=clocks, **ports)
+        return ecp5_memory.rows(m, name, words, width, clocks=clocks, **ports)
 
     def bank_blocks(self, words: int, width: int) -> int:
         return blocks(cut(ecp5_memory.TWO_PORTS, width, words), width)

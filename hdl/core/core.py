@@ -1,6 +1,8 @@
 """The training core: a network in stores, engines that train it, and their lists."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
@@ -312,16 +314,18 @@ class Core(wiring.Component):
     def _place(self, m: Module, engine: Engine) -> None:
         """Connect the faults of an engine, and where they are."""
         fetch, control, move_in = self.fetches[engine], self.control, self.move_in
-        fault: Value = Mux(fetch.refused, fetch.fault, Fault.NONE)
+        # Those of the instruction that runs.
+        own: dict[Fault, Value] = {}
         if engine is Engine.ARRAY:
-            fault = Mux(self.products.beyond, Fault.ROWS, fault)
+            own = {Fault.ROWS: self.products.beyond}
         if engine is Engine.IN:
-            fault = Mux(move_in.short, Fault.SHORT, Mux(move_in.long, Fault.LONG, fault))
+            own = {Fault.SHORT: move_in.short, Fault.LONG: move_in.long}
+        fault: Value = Mux(fetch.refused, fetch.fault, Fault.NONE)
+        for kind, seen in reversed(own.items()):
+            fault = Mux(seen, kind, fault)
+        runs = reduce(or_, own.values()) if own else C(0)
         next_one = fetch.commands.wants
         place, waits = control.places[engine], control.next[engine]
-        runs: Value = self.products.beyond if engine is Engine.ARRAY else C(0)
-        if engine is Engine.IN:
-            runs = move_in.short | move_in.long
         m.d.comb += [
             control.faults[engine].eq(fault),
             place.instruction.eq(Mux(runs, fetch.at, fetch.next_at)),

@@ -137,7 +137,7 @@ class Passes(CoreEngine):
         self.address_bits = max(
             len(Signal(range(words))) for words in (config.x_words, config.e_words, config.w_words)
         )
-        self.word = max(config.bits.activation, config.bits.error, config.bits.gradient)
+        self.word = config.word_bits
         states = data.ArrayLayout(config.lanes.state_width, config.lanes.state_words)
         super().__init__(
             VectorInstruction,

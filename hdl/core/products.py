@@ -208,7 +208,7 @@ class Products(CoreEngine):
         valid = delay_line(m, nest.valid, TO_ARRAY, "valid", reset_less=False)
         last = delay_line(m, nest.last, TO_ARRAY, "last")
         shown: dict[str, list[Value]] = {}
-        width = max(config.width(store) for store in Store)
+        width = config.word_bits
         gap = nest.gap if config.clips else C(0)
         for name, lanes_there in (("a", nest.rows), ("b", nest.columns)):
             bank = registered(m, firsts[name], f"bank_{name}", TO_DATA - TO_MEMORY)

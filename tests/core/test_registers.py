@@ -116,7 +116,7 @@ def test_clocks_are_those_of_the_schedule(ran):
     core, machine, _, (first, second), _ = ran
     spans = list(schedule(core.config, core.train, 2))
     both = {e: {s: first[e][s] + second[e][s] for s in State} for e in Engine}
-    assert both == clocks(core.train, spans)
+    assert both == clocks(spans)
     assert len({sum(states.values()) for states in first.values()}) == 1
     assert min(sum(states.values()) for found in (first, second) for states in found.values()) > 99
     assert not any(any(states.values()) for states in machine.clocks().values())

@@ -45,6 +45,16 @@ class Interrupted(KeyboardInterrupt):
     """A run was stopped by Ctrl-C; the message has the epoch, the step and the checkpoint."""
 
 
+def steps_of_epoch(recipe: Recipe, dataset: Dataset) -> int:
+    """Return the number of steps of an epoch. Raises ValueError if there is none."""
+    images = len(dataset.train_images)
+    if images < recipe.batch:
+        raise ValueError(
+            f"batch = {recipe.batch}: {dataset.name} has only {images} images to train with"
+        )
+    return images // recipe.batch
+
+
 class Run:
     """A training, maybe with a folder of results.
 
@@ -120,12 +130,7 @@ class Run:
         self.history: list[Epoch] = []
         self.remark = ""
         self._given = [*remarks, *of_data(dataset)]
-        self.steps = len(dataset.train_images) // recipe.batch
-        if not self.steps:
-            raise ValueError(
-                f"batch = {recipe.batch}: {dataset.name} has only "
-                f"{len(dataset.train_images)} images to train with"
-            )
+        self.steps = steps_of_epoch(recipe, dataset)
         if self.folder is None:
             self.data = {}
             return

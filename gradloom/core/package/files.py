@@ -14,16 +14,15 @@ from golden.core.registers import Registers, design_hash
 from golden.core.schedule import predict
 from golden.datasets import Dataset
 from golden.fixed import Codes
-from golden.port import CLOCK, RESET
 from golden.settings import mapping
 from gradloom.core.machine import batch_of, sample_beats, weight_beats
 from gradloom.core.package import registers as register_texts
 from gradloom.core.package.listing import Part, listing, parts
-from gradloom.core.package.readme import readme
+from gradloom.core.package.readme import FILES, readme
 from gradloom.core.package.testbench import Lesson, hex_beat, testbench
 from gradloom.core.start import lane_states, started, steps_from
 from gradloom.rtl.names import checked_name
-from gradloom.rtl.package import fusesoc_core, template
+from gradloom.rtl.package import described, fusesoc_core, template
 from gradloom.rtl.verilog import comment, made_by, verilog
 from hdl.core.edge import EdgedCore
 
@@ -31,11 +30,6 @@ from hdl.core.edge import EdgedCore
 MODULE = "gradloom_core"
 #: Steps that the testbench trains.
 STEPS = 2
-#: What follows the name of the module in the names of the files; `README.md` has none of it.
-ENDS = (
-    *(".v", ".vh", ".json", ".h", ".rdl", ".core", "_registers.md", "_listing.txt"),
-    *("_program.mem", "_weights.mem", "_lanes.mem", "_tb.v", "_tb_in.mem", "_tb_out.mem"),
-)
 
 
 def names(name: str) -> list[str]:
@@ -46,7 +40,7 @@ def names(name: str) -> list[str]:
     >>> names("mlp")[:2]
     ['README.md', 'mlp.v']
     """
-    return ["README.md", *(name + end for end in ENDS)]
+    return ["README.md", *(name + end for end, _ in FILES)]
 
 
 def core_package(
@@ -213,18 +207,7 @@ def _description(
         "parameters": mapping(config),
         "design": f"{design_hash(config):016x}",
         "edge": edge.value,
-        "ports": [
-            {
-                "name": port.name,
-                "direction": port.direction,
-                "bits": port.bits,
-                "lanes": port.lanes,
-                "width": port.width,
-                "signed": port.signed,
-                "meaning": port.meaning,
-            }
-            for port in (CLOCK, RESET, *ports(config, edge))
-        ],
+        "ports": described(ports(config, edge)),
         "streams": {"in": stream(takes), "out": stream(gives)},
         "programs": _programs(listed),
         "registers": register_texts.as_json(Registers(config)),

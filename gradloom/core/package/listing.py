@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from enum import IntEnum
 
-from golden.core.field import Leaf, decode, encode, leaves, words_of
+from golden.core.field import WORD, Leaf, decode, encode, leaves
 from golden.core.isa import INSTRUCTIONS, Engine, Instruction
 from golden.core.program import Program
 
@@ -51,7 +51,7 @@ def parts(programs: Iterable[Program]) -> list[Part]:
                         engine=engine,
                         at=at,
                         words=words,
-                        last=len(words) - words_of(INSTRUCTIONS[engine]),
+                        last=program.last(engine),
                         total=program.chunks(engine),
                     )
                 )
@@ -125,7 +125,7 @@ def _place(leaf: Leaf) -> str:
     """Return the words and bits of a field, the high ones first."""
     first, last = leaf.first, leaf.first + leaf.bits.width - 1
     pieces = []
-    for word in range(last // 32, first // 32 - 1, -1):
-        high, low = min(last - 32 * word, 31), max(first - 32 * word, 0)
+    for word in range(last // WORD, first // WORD - 1, -1):
+        high, low = min(last - WORD * word, WORD - 1), max(first - WORD * word, 0)
         pieces.append(f"word {word} [{high}]" if high == low else f"word {word} [{high}:{low}]")
     return ", ".join(pieces)

@@ -8,11 +8,12 @@ from golden.core.lower import Compiled
 from golden.core.registers import Registers
 from golden.training import toml
 from gradloom.core.package.listing import Part
-from gradloom.core.package.testbench import commands
+from gradloom.core.package.registers import BYTES
+from gradloom.rtl.package import commands
 from gradloom.rtl.verilog import made_by
 
 #: What follows the module's name in a file's name, and what the file is.
-_FILES = (
+FILES = (
     (".v", "the core, Verilog-2005 without a vendor's primitives"),
     (".vh", "an instance and wires for its ports, to copy or to include"),
     (".json", "all of this for programs: ports, parameters, programs, registers"),
@@ -47,7 +48,7 @@ def readme(
     beats = -(-inputs // config.banks)
 
     # AXI counts bytes, the other buses words.
-    scale = 4 if edge is Edge.AXI else 1
+    scale = BYTES if edge is Edge.AXI else 1
 
     def at(register: str) -> str:
         return f"`{register}` ({scale * table.named(register).address:#05x})"
@@ -65,7 +66,7 @@ def readme(
         "",
         "| file | what it is |",
         "|---|---|",
-        *(f"| `{name}{end}` | {text} |" for end, text in _FILES),
+        *(f"| `{name}{end}` | {text} |" for end, text in FILES),
         "",
         "## Check it",
         "",

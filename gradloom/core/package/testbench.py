@@ -14,7 +14,7 @@ from golden.core.registers import Registers
 from golden.port import inputs_of, outputs_of
 from gradloom.core.package.listing import Part
 from gradloom.core.package.tasks import accesses, common, constants, programs
-from gradloom.rtl.package import FAILURE, instance, span
+from gradloom.rtl.package import FAILURE, commands, instance, span
 from gradloom.rtl.verilog import TIMESCALE, comment, made_by
 
 #: Ports of the two streams, by edge: data, valid, ready, last.
@@ -61,26 +61,6 @@ def hex_beat(data: int, bits: int, last: bool) -> str:
     '1_0ab'
     """
     return f"{int(last)}_{data:0{-(-bits // 4)}x}"
-
-
-def sources(name: str, models: bool) -> str:
-    """Return the names of the Verilog files of a simulation."""
-    return f"{name}.v {name}_cells.v {name}_tb.v" if models else f"{name}.v {name}_tb.v"
-
-
-def commands(name: str, models: bool) -> list[str]:
-    """Return how the testbench is run, as paragraphs."""
-    files = sources(name, models)
-    return [
-        "  In Icarus Verilog (11 or newer):",
-        f"    $ iverilog -g2005 -o {name}_tb.vvp {files}",
-        f"    $ vvp -N {name}_tb.vvp",
-        "  In Verilator (5.006 or newer):",
-        f"    $ verilator --binary --top-module {name}_tb {files}",
-        f"    $ obj_dir/V{name}_tb",
-        "  With FuseSoC:",
-        f"    $ fusesoc --cores-root . run --target=sim gradloom:generated:{name}",
-    ]
 
 
 def testbench(
