@@ -128,6 +128,13 @@ def _checked_clock(context: click.Context, parameter: click.Parameter, clock: fl
     return clock
 
 
+def _file(path: Path, name: str) -> Path:
+    """Return a path that was given as one of a file; in a folder, a file of this name."""
+    file = path if path.suffix == Path(name).suffix else path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
 @cli.group(
     name="estimate",
     help="Estimate clocks and memory before any synthesis.",
@@ -161,12 +168,19 @@ def estimate_group() -> None:
     metavar="FILE",
     help="Write when each engine does what, as a Chrome trace for Perfetto.",
 )
+@click.option(
+    "--picture",
+    type=Output(".svg"),
+    metavar="FILE",
+    help="Draw the same timeline, as an SVG file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the estimate as JSON.")
 def estimate_core(
     recipe: str,
     clock: float,
     target: str | None,
     timeline: Path | None,
+    picture: Path | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -178,12 +192,26 @@ def estimate_core(
         fitted = find(target) if target else None
     network, _ = network_of(recipe, **given, target=fitted)
     found = estimate(network, clock, fitted)
-    if timeline is not None:
+    if timeline is not None or picture is not None:
         from golden.core.schedule import schedule
+
+        spans = list(schedule(network.config, network.train, STEPS))
+    if timeline is not None:
         from gradloom.core.timeline import write
 
-        write(timeline, schedule(network.config, network.train, STEPS))
-        say(f"{timeline}: {STEPS} steps, for Perfetto and other viewers of Chrome traces")
+        file = _file(timeline, "timeline.json")
+        write(file, spans)
+        say(f"{file}: {STEPS} steps, for Perfetto and other viewers of Chrome traces")
+    if picture is not None:
+        from gradloom.core.timetable import draw
+        from gradloom.figures import MissingError
+
+        file = _file(picture, "timeline.svg")
+        try:
+            draw(file, spans)
+        except MissingError as error:
+            raise click.ClickException(str(error)) from error
+        say(f"{file}: {STEPS - 1} steps")
     if as_json:
         show_json(found.as_dict())
     else:

@@ -191,11 +191,12 @@ def say(remark: str) -> None:
 
 def draw(folder: Path, suffix: str = "png") -> None:
     """Draw the plots of a run, or print one line if the package for plots is missing."""
+    from gradloom.figures import MissingError
     from gradloom.train import plots
 
     try:
         plots.draw(folder, suffix)
-    except plots.MissingError as error:
+    except MissingError as error:
         print(f"gradloom: {error}", file=sys.stderr)
 
 
@@ -258,11 +259,12 @@ def recipes(recipe: str | None, as_json: bool) -> None:
 )
 def plots(folder: Path, suffix: str) -> None:
     """The command `gradloom plots`."""
+    from gradloom.figures import MissingError
     from gradloom.train import plots as drawing
 
     try:
         made = drawing.draw(folder, suffix)
-    except drawing.MissingError as error:
+    except MissingError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{folder}: {', '.join(path.name for path in made)}")
 

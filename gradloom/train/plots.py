@@ -1,42 +1,17 @@
-"""Plots of a run or a sweep, drawn from the tables in its folder. Equal tables give equal files.
-
-matplotlib is imported only when plots are drawn.
-"""
+"""Plots of a run or a sweep, drawn from the tables in its folder. Equal tables give equal files."""
 
 import csv
-import importlib.util
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from golden import caches, check
-from golden.files import replaced
+from golden import check
 from golden.training.runs.arrays import read_arrays
 from golden.training.runs.run import HISTOGRAMS, LAYERS, METRICS
+from gradloom.figures import HEIGHT, WIDTH, needed, saved
 from gradloom.train.sweep import SUMMARY, grouped
-
-#: Size in inches, and dots per inch of a PNG.
-_WIDTH, _HEIGHT, _DPI = 7.2, 4.2, 150
-
-_STYLE: Any = {
-    "font.size": 10,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "svg.hashsalt": "gradloom",
-    "svg.fonttype": "none",
-}
-
-
-class MissingError(Exception):
-    """matplotlib is not installed; the message has the command that installs it."""
 
 
 def draw(folder: Path, suffix: str = "png") -> list[Path]:
@@ -54,8 +29,7 @@ def draw(folder: Path, suffix: str = "png") -> list[Path]:
     ValueError
         The folder has neither a run nor a sweep, or a damaged one.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingError("the plots need matplotlib: pip install 'gradloom[train]'")
+    needed("the plots need")
     if not any((folder / name).is_file() for name in (SUMMARY, METRICS)):
         raise ValueError(f"{folder}: neither {METRICS} of a run nor {SUMMARY} of a sweep")
     try:
@@ -70,21 +44,21 @@ def draw(folder: Path, suffix: str = "png") -> list[Path]:
 def _drawn(folder: Path, suffix: str) -> list[Path]:
     if (folder / SUMMARY).is_file():
         rows = _rows(folder / SUMMARY)
-        return [_saved(folder / f"sweep.{suffix}", lambda figure: _sweep(figure, rows))]
+        return [saved(folder / f"sweep.{suffix}", lambda figure: _sweep(figure, rows))]
     metrics, layers = _rows(folder / METRICS), _rows(folder / LAYERS)
     made = []
     if metrics:
         made += [
-            _saved(folder / f"error.{suffix}", lambda figure: _error(figure, metrics)),
-            _saved(folder / f"loss.{suffix}", lambda figure: _loss(figure, metrics)),
+            saved(folder / f"error.{suffix}", lambda figure: _error(figure, metrics)),
+            saved(folder / f"loss.{suffix}", lambda figure: _loss(figure, metrics)),
         ]
     if layers:
-        made.append(_saved(folder / f"layers.{suffix}", lambda figure: _layers(figure, layers)))
+        made.append(saved(folder / f"layers.{suffix}", lambda figure: _layers(figure, layers)))
     if layers and (folder / HISTOGRAMS).exists():
         bars = read_arrays(folder / HISTOGRAMS)
         names = _layer_names(layers)
         made.append(
-            _saved(folder / f"histograms.{suffix}", lambda figure: _histograms(figure, names, bars))
+            saved(folder / f"histograms.{suffix}", lambda figure: _histograms(figure, names, bars))
         )
     return made
 
@@ -99,29 +73,6 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _numbers(rows: list[dict[str, str]], column: str) -> list[float]:
     return [float(row[column]) for row in rows]
-
-
-@contextmanager
-def _figure() -> Iterator[Any]:
-    """Yield a figure in the style of these plots, without a window."""
-    caches.home()  # matplotlib keeps its list of fonts there
-    import matplotlib
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        from matplotlib.figure import Figure
-
-        yield Figure(figsize=(_WIDTH, _HEIGHT))
-
-
-def _saved(path: Path, plot: Callable[[Any], None]) -> Path:
-    """Write a figure by `plot` to a file without dates and versions."""
-    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    with _figure() as figure, replaced(path) as temporary:
-        plot(figure)
-        figure.savefig(temporary, format=path.suffix[1:], dpi=_DPI, metadata=metadata)
-    return path
 
 
 def _epochs(axes: Any, epochs: list[float]) -> None:
@@ -189,7 +140,7 @@ def _layer_names(rows: list[dict[str, str]]) -> list[str]:
 def _layers(figure: Any, rows: list[dict[str, str]]) -> None:
     import matplotlib
 
-    figure.set_size_inches(_WIDTH, 1.6 * _HEIGHT)
+    figure.set_size_inches(WIDTH, 1.6 * HEIGHT)
     names = _layer_names(rows)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(names)))
     upper, lower = figure.subplots(2, sharex=True)
@@ -210,7 +161,7 @@ def _layers(figure: Any, rows: list[dict[str, str]]) -> None:
 
 
 def _histograms(figure: Any, names: list[str], bars: Mapping[str, Any]) -> None:
-    figure.set_size_inches(_WIDTH, 1.5 + 1.35 * len(names))
+    figure.set_size_inches(WIDTH, 1.5 + 1.35 * len(names))
     grid = figure.subplots(len(names), 2, squeeze=False)
     for number, (name, pair) in enumerate(zip(names, grid), 1):
         for axes, kind, colour in zip(pair, ("weights", "updates"), ("C0", "C1")):

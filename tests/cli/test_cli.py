@@ -351,9 +351,7 @@ def test_train_leaves_a_folder_that_resumes(command, tmp_path):
 
 
 def test_train_goes_on_without_matplotlib(command, tmp_path, monkeypatch):
-    from gradloom.train import plots
-
-    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     arguments = ["--set", "epochs=1", "--set", "network=4FC", "--out", tmp_path / "run"]
     status, out, err = command("train", "digits-gupta", *arguments)
     assert status == 0

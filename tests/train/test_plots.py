@@ -8,6 +8,7 @@ from generated import gradloom
 
 from golden.datasets import digits
 from golden.training import load, train
+from gradloom.figures import MissingError
 from gradloom.train import plots
 from gradloom.train.sweep import points, sweep
 
@@ -100,6 +101,6 @@ def test_another_folder_is_refused(tmp_path):
 
 
 def test_without_matplotlib_a_line_says_how_to_get_it(run, monkeypatch):
-    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(plots.MissingError, match=re.escape("pip install 'gradloom[train]'")):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingError, match=re.escape("pip install 'gradloom[train]'")):
         plots.draw(run)
