@@ -78,6 +78,7 @@ def compare_core(
     **given: Any,
 ) -> None:
     """The command `gradloom compare core`."""
+    from gradloom.core.errors import CoreError
     from gradloom.core.session import Compared, compare_inference, compare_steps
     from gradloom.sim import pauses
 
@@ -108,7 +109,7 @@ def compare_core(
                 progress=show,
                 **options,
             )
-        except RuntimeError as error:  # it hangs, or has found a fault itself
+        except CoreError as error:
             fail(f"core {recipe}: {error}", 1)
     if as_json:
         show_json(

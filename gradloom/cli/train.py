@@ -102,6 +102,7 @@ def train(
     """The command `gradloom train`."""
     from golden.datasets import digits, load
     from golden.training import Interrupted, Run, toml
+    from gradloom.core.errors import CoreError
 
     if resume and out is None:
         raise click.UsageError("--resume needs --out, the folder of the run")
@@ -131,9 +132,18 @@ def train(
             _walk(run)
         except Interrupted as stop:
             fail(str(stop), 130)
+        except CoreError as error:
+            hint = f" ({run.hint})" if run.hint else ""
+            fail(f"{recipe}: the core has failed {_step_of(run)}: {error}{hint}", 1)
         if out is not None:
             draw(out)
             click.echo(f"{out}: {', '.join(sorted(p.name for p in out.glob('[!.]*')))}")
+
+
+def _step_of(run: "Run") -> str:
+    """Return the step in which a run has failed, in words."""
+    epoch, step = run.trainer.epoch + 1, run.trainer.position
+    return f"in epoch {epoch}, step {step} of {run.steps}" if step else run.place
 
 
 def _build(trainer: "Trainer[Any]") -> None:
@@ -292,9 +302,13 @@ def plots(folder: Path, suffix: str) -> None:
 )
 def demo(output: Path, simulator: str) -> None:
     """The command `gradloom demo`."""
+    from gradloom.core.errors import CoreError
     from gradloom.train.demo import run
 
-    with bar() as progress:
-        agree = run(output, simulator, results(), progress)  # type: ignore[arg-type]
+    try:
+        with bar() as progress:
+            agree = run(output, simulator, results(), progress)  # type: ignore[arg-type]
+    except CoreError as error:
+        fail(f"the core has failed: {error}", 1)
     if not agree:
         sys.exit(1)

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from golden import check
 from golden.core.edge import input_beat
-from golden.core.field import WORD, words_of
-from golden.core.isa import INSTRUCTIONS, Engine
+from golden.core.field import WORD
+from golden.core.isa import Engine
 from golden.core.layout import Words
 from golden.core.lower import Compiled
 from golden.core.program import Program
@@ -23,6 +23,7 @@ from golden.training.step.ops import OutputError, Product
 from golden.training.step.record import Record
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.twin import Trace
+from gradloom.core.errors import CoreError, FaultError
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
 from gradloom.sim.play import Played
@@ -123,36 +124,6 @@ class Ran:
     def clocks(self) -> int:
         """Clocks from the start to the last write."""
         return 1 + max(int(clocks[-1]) for clocks in self.done.values() if len(clocks))
-
-
-class CoreError(RuntimeError):
-    """A core has ended a program with a fault.
-
-    Parameters
-    ----------
-    program
-        The program.
-    kind
-        The fault.
-    engine, instruction, chunk, step
-        Where it was: engine, first word of the instruction in its list, chunk, and step.
-    """
-
-    def __init__(
-        self, program: Program, kind: Fault, engine: Engine, instruction: int, chunk: int, step: int
-    ):
-        self.kind = kind
-        self.engine = engine
-        self.instruction = instruction
-        self.chunk = chunk
-        self.step = step
-        tasks = program[engine]
-        number = instruction // words_of(INSTRUCTIONS[engine])
-        name = tasks[number].name if number < len(tasks) else f"word {instruction}"
-        super().__init__(
-            f"{program.name}: {kind.text}: {name} (engine {engine.name.lower()}), chunk {chunk}, "
-            f"step {step}"
-        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -473,9 +444,9 @@ class Machine:
 
         Raises
         ------
-        CoreError
+        FaultError
             The core has found a fault.
-        RuntimeError
+        CoreError
             It is not done after `most` clocks.
         """
         self.prepare(program, steps, rate)
@@ -488,7 +459,7 @@ class Machine:
                 self._took[program.name, steps] = ran.clocks + _ENDING
                 return ran
             clocks = self._batch
-        raise RuntimeError(f"{program.name}: not done after {most} clocks")
+        raise CoreError(f"{program.name}: not done after {most} clocks")
 
     def running(self, into: Recording | None = None) -> bool:
         """Return whether a program runs."""
@@ -500,7 +471,7 @@ class Machine:
 
         Raises
         ------
-        CoreError
+        FaultError
             It has ended with a fault.
         """
         names = ("fault", "fault_instruction", "fault_chunk", "fault_step", "wrong", "steps_done")
@@ -509,7 +480,7 @@ class Machine:
         kind = tuple(Fault)[register["kind"].of(fault)]
         if kind is not Fault.NONE:
             engine = Engine(register["engine"].of(fault))
-            raise CoreError(program, kind, engine, instruction, chunk, step)
+            raise FaultError(program, kind, engine, instruction, chunk, step)
         return recording.ran(wrong, steps)
 
 

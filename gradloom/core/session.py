@@ -234,7 +234,7 @@ def compare_steps(
     ------
     ValueError
         The recipe has fewer steps, or the run is of another recipe or data set.
-    RuntimeError
+    CoreError
         A block of steps is not done in time, or the core has found a fault.
     """
     recipe = compiled.recipe

@@ -18,6 +18,7 @@ from golden.training.step.record import Record
 from golden.training.systems.registry import plan
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.training.trainers.trainer import winners
+from gradloom.core.errors import CoreError
 from gradloom.core.machine import Machine, Ran, matrices, sample_beats, scores_of
 from gradloom.core.start import lane_states
 from gradloom.sim.simulators import SimulatorName
@@ -85,7 +86,7 @@ class CoreTrainer(WageTrainer):
         machine, core = self.machine, self.compiled
         ran = machine.run(core.dump, 1)
         if machine.lanes() != lane_states(self):
-            raise RuntimeError(
+            raise CoreError(
                 f"the core's lanes are not in the states after {self.draws.elementwise} draws"
             )
         return matrices(core.layout.w, ran.events["out"], core.config.banks)
@@ -139,7 +140,7 @@ class CoreTrainer(WageTrainer):
 
         Raises
         ------
-        RuntimeError
+        CoreError
             The core's count is not that of the scores that it carries out.
         """
         images, classes = self._images(images), self._labels(labels)
@@ -153,9 +154,7 @@ class CoreTrainer(WageTrainer):
             given = np.concatenate([classes[part], winners(outputs[count:])])
             wrong += self._forward(self.compiled.test, pixels, given).wrong
         if wrong != score.wrong:
-            raise RuntimeError(
-                f"the core counts {wrong} wrong classes; its scores have {score.wrong}"
-            )
+            raise CoreError(f"the core counts {wrong} wrong classes; its scores have {score.wrong}")
         return score
 
 

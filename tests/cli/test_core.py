@@ -2,9 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from command import call
+from small_cores import changed
+
+from golden.core.isa import Engine, Opcode
+from golden.core.lower import compiled
 
 SMALL = (
     *("--image", "2x3x1", "--classes", "5", "--set", "network=9FC", "--set", "batch=6"),
@@ -171,6 +176,34 @@ def test_a_run_of_other_images_is_refused(monkeypatch, capsys, tmp_path):
     words = ("compare", "core", "digits-wage", *settings, "--steps", 1, "--from", tmp_path)
     status, out, err = call(monkeypatch, capsys, *words, "--image", "8x8x1", "--classes", "10")
     assert (status, out) == (2, "") and "made on" in err and len(err.splitlines()) == 1
+
+
+def test_a_core_that_fails_in_a_training_is_one_line(monkeypatch, capsys, tmp_path):
+    """Golden begins the run, a core with a broken program is to go on, and golden ends it."""
+    sizes = ("network=2FC", "batch=16", "rows=2", "columns=2")
+    words = ("train", "digits-wage", *(word for size in sizes for word in ("--set", size)))
+    assert call(monkeypatch, capsys, *words, "--set", "epochs=1", "-o", tmp_path)[0] == 0
+    checkpoint = tmp_path / "checkpoint.npz"
+    before = checkpoint.read_bytes()
+
+    def broken(*given, **options):
+        made = compiled(*given, **options)
+        return replace(made, train=changed(made.train, Engine.ARRAY, 1, opcode=Opcode.ILLEGAL))
+
+    monkeypatch.setattr("gradloom.core.trainer.compiled", broken)
+    on = (*words, "--set", "epochs=2", "-o", tmp_path, "--resume")
+    status, _, err = call(monkeypatch, capsys, *on, "--on", "simulation", "--simulator", "pysim")
+    building, failed = err.splitlines()
+    assert status == 1 and "building" in building
+    assert failed.startswith(
+        "gradloom: digits-wage: the core has failed in epoch 2, step 1 of 89: "
+    )
+    assert "forward 2 (engine array), chunk 0, step 0" in failed
+    assert failed.endswith(f" ({checkpoint} is whole, resume goes on from it)")
+    assert checkpoint.read_bytes() == before
+    status, out, _ = call(monkeypatch, capsys, *on)
+    assert status == 0 and "epoch   2: " in out
+    assert not (tmp_path / "backends.csv").exists()
 
 
 @pytest.mark.long

@@ -18,7 +18,8 @@ from golden.core.schedule import schedule
 from golden.training import Bits, new_trainer
 from golden.training.step.ops import OutputError
 from gradloom.core.check import differences
-from gradloom.core.machine import CoreError, Machine, batch_of, matrices, sample_beats, weight_beats
+from gradloom.core.errors import FaultError
+from gradloom.core.machine import Machine, batch_of, matrices, sample_beats, weight_beats
 from gradloom.core.session import compare_steps
 from gradloom.sim import pauses
 
@@ -163,7 +164,7 @@ def test_a_fault_of_the_compiler_is_found():
         machine, records, _ = machine_of(core, data, 3)
         try:
             ran = machine.run(program, 3)
-        except CoreError as error:  # rows of sums beyond their bound
+        except FaultError as error:  # rows of sums beyond their bound
             assert error.kind is Fault.ROWS and name == "rows of sums"
         else:
             assert list(differences(core, core.train, records, ran)), name

@@ -131,10 +131,11 @@ WITHOUT = {
 PROGRAM = """
 import numpy as np
 from test_core import compiled, compare_steps, random_images, small
+from gradloom.core.errors import CoreError
 core = compiled(small(network="9FC-5FC", batch=7), (2, 3, 1), 5, inputs=2)
 try:
     found = compare_steps(core, random_images((2, 3, 1), 5), steps=3, simulator="pysim", most=4000)
-except RuntimeError as error:
+except CoreError as error:
     print("found:", error)
 else:
     print("found:" if found.differences else "agrees", *found.differences)

@@ -21,7 +21,8 @@ from golden.core.schedule import schedule
 from golden.training import new_trainer
 from golden.training.step.ops import OutputError
 from gradloom.core.check import differences
-from gradloom.core.machine import CoreError, Machine, batch_of, matrices, sample_beats, weight_beats
+from gradloom.core.errors import FaultError
+from gradloom.core.machine import Machine, batch_of, matrices, sample_beats, weight_beats
 
 #: Steps whose batches there are.
 STEPS = 3
@@ -114,7 +115,7 @@ def fails(machine, program, steps=1, most=5000):
         if first is None and len(shown):
             first = here + int(shown[0])
         running = trace["running"][-1]
-    with pytest.raises(CoreError) as caught:
+    with pytest.raises(FaultError) as caught:
         machine.ended(program, recording)
     taken = np.concatenate([events["in"]["clock"] for events in recording.parts])
     if caught.value.kind in (Fault.SHORT, Fault.LONG):

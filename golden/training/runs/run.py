@@ -202,7 +202,8 @@ class Run:
                 if wanted():
                     if not fresh:
                         self._save(None)
-                    raise Interrupted(f"interrupted {self.place}{self._hint}")
+                    hint = f": {self.hint}" if self.hint else ""
+                    raise Interrupted(f"interrupted {self.place}{hint}")
 
     def _count(self, report: Epoch | None) -> None:
         """Note what carried out the step that is complete now."""
@@ -224,8 +225,11 @@ class Run:
         return f"in epoch {epoch + 1}, after step {step} of {self.steps}"
 
     @property
-    def _hint(self) -> str:
-        return f": {self.folder / LATEST} is whole, resume goes on from it" if self.folder else ""
+    def hint(self) -> str:
+        """Where a run that has stopped goes on, in words; empty without a checkpoint."""
+        if self.folder is None or not (self.folder / LATEST).exists():
+            return ""
+        return f"{self.folder / LATEST} is whole, resume goes on from it"
 
     def _begin(self) -> None:
         """Write the recipe to a new folder, or resume from a folder's checkpoint."""
