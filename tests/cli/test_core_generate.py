@@ -47,6 +47,21 @@ def test_a_file_in_the_place_of_the_folder_is_told_first(monkeypatch, capsys, tm
     assert (tmp_path / "out").read_text(encoding="utf-8") == "kept"
 
 
+def test_files_of_others_stay(monkeypatch, capsys, tmp_path):
+    """All names begin with the module's, as those of a unit; its own files are replaced."""
+    others = {"README.md", "other_tb.v"}
+    for name in (*others, "mlp.v", "mlp_readme.md"):
+        (tmp_path / name).write_text("there before", encoding="utf-8")
+    words = ("generate", "core", "digits-wage", *SMALL, "--name", "mlp", "-o", tmp_path)
+    status, out, err = call(monkeypatch, capsys, *words)
+    assert (status, err) == (0, "")
+    assert all(name.startswith(("mlp.", "mlp_")) for name in names("mlp"))
+    told = {line.split(":")[0] for line in out.splitlines()}
+    assert told == {str(tmp_path / name) for name in names("mlp")}
+    kept = {path.name for path in tmp_path.iterdir() if path.read_bytes() == b"there before"}
+    assert kept == others
+
+
 @pytest.mark.long
 def test_the_same_folder_from_any_folder_and_hash_seed(tmp_path):
     digests = []

@@ -68,7 +68,7 @@ def test_ports_are_described(edge):
 
 @pytest.mark.parametrize("edge", Edge)
 def test_the_page_counts_addresses_as_the_bus_does(edge, network):
-    text = core_package(network, DATA, edge=edge)["README.md"]
+    text = core_package(network, DATA, edge=edge)["gradloom_core_readme.md"]
     word = Registers(network.config).named("program_at").address
     address = 4 * word if edge is Edge.AXI else word
     assert f"`program_at` ({address:#05x})" in text

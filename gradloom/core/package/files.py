@@ -33,14 +33,15 @@ STEPS = 2
 
 
 def names(name: str) -> list[str]:
-    """Return the names of all files.
+    """Return the names of all files. They begin with the module's, so that cores of several names,
+    and a user's own files, can be in one folder.
 
     Examples
     --------
     >>> names("mlp")[:2]
-    ['README.md', 'mlp.v']
+    ['mlp_readme.md', 'mlp.v']
     """
-    return ["README.md", *(name + end for end, _ in FILES)]
+    return [name + end for end, _ in FILES]
 
 
 def core_package(
@@ -115,7 +116,7 @@ def core_package(
     }
     title = f"Registers of {name}"
     return {
-        "README.md": readme(name, compiled, edge, listed, takes, gives, clocks, steps),
+        f"{name}_readme.md": readme(name, compiled, edge, listed, takes, gives, clocks, steps),
         f"{name}.v": module,
         f"{name}.vh": template(name, own),
         f"{name}.json": _description(name, summary, compiled, edge, listed, takes, gives, clocks),

@@ -14,6 +14,7 @@ from gradloom.rtl.verilog import made_by
 
 #: What follows the module's name in a file's name, and what the file is.
 FILES = (
+    ("_readme.md", "this page"),
     (".v", "the core, Verilog-2005 without a vendor's primitives"),
     (".vh", "an instance and wires for its ports, to copy or to include"),
     (".json", "all of this for programs: ports, parameters, programs, registers"),
