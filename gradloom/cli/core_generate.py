@@ -52,7 +52,8 @@ from gradloom.cli.generate import checked_name, generate_group
     type=click.IntRange(1),
     default=2,
     show_default=True,
-    help="Number of steps in the testbench.",
+    help="Number of steps in the testbench. Each takes seconds in Icarus Verilog; 20 times their "
+    "clocks must fit into 31 bits, in which the testbench counts.",
 )
 def generate_core(
     recipe: str,

@@ -72,6 +72,11 @@ def sample_beats(compiled: Compiled, codes: Codes, labels: ArrayLike) -> Codes:
     return _stream(np.concatenate([rows, words[:, None]], axis=1))
 
 
+def sample_size(compiled: Compiled) -> int:
+    """Return the beats of a sample in the input stream: its words, and its label."""
+    return -(-compiled.layout.x[0].columns // compiled.config.banks) + 1
+
+
 def weight_beats(compiled: Compiled, weights: Iterable[Codes]) -> Codes:
     """Return stored weights as the input stream carries them, row by row.
 

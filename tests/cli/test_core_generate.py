@@ -30,6 +30,7 @@ def test_what_cannot_be_generated_is_one_line(monkeypatch, capsys, tmp_path):
     assert "the training core trains wage" in refused("digits-gupta")
     assert "a keyword of" in refused("digits-wage", "--name", "module")
     assert "'pci' is not one of" in refused("digits-wage", "--edge", "pci")
+    assert "steps = 1000000: allowed are 1 to " in refused("digits-wage", "--steps", 1_000_000)
     empty = tmp_path / "run"
     assert "does not exist" in refused("digits-wage", "--from", empty)
     empty.mkdir()

@@ -80,6 +80,23 @@ def test_the_page_counts_addresses_as_the_bus_does(edge, network):
     assert "\n\n\n" not in text
 
 
+def test_a_testbench_has_no_more_steps_than_it_can_count(network, monkeypatch):
+    for name in "EdgedCore", "verilog":  # which take seconds
+        monkeypatch.setattr(f"{core_package.__module__}.{name}", lambda *_, **__: "")
+    with pytest.raises(ValueError, match=r"^steps = 9999999: allowed are 1 to \d+: the testbench"):
+        core_package(network, DATA, steps=9_999_999)
+
+    def clocks(steps):
+        text = core_package(network, DATA, steps=steps)["gradloom_core_tb.v"]
+        return int(re.search(r"TB_MOST = (\d+);", text)[1])
+
+    three = clocks(3)
+    monkeypatch.setattr("gradloom.core.package.testbench._MOST", three)
+    assert clocks(3) == three
+    with pytest.raises(ValueError, match=r"^steps = 4: allowed are 1 to 3: "):
+        core_package(network, DATA, steps=4)
+
+
 def test_the_header_compiles_and_has_the_addresses(tmp_path):
     lines = [
         "#include <stdint.h>",

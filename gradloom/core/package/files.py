@@ -15,11 +15,11 @@ from golden.core.schedule import predict
 from golden.datasets import Dataset
 from golden.fixed import Codes
 from golden.settings import mapping
-from gradloom.core.machine import batch_of, sample_beats, weight_beats
+from gradloom.core.machine import batch_of, sample_beats, sample_size, weight_beats
 from gradloom.core.package import registers as register_texts
 from gradloom.core.package.listing import Part, listing, parts
 from gradloom.core.package.readme import FILES, readme
-from gradloom.core.package.testbench import Lesson, hex_beat, testbench
+from gradloom.core.package.testbench import Lesson, hex_beat, most_steps, testbench
 from gradloom.core.start import lane_states, started, steps_from
 from gradloom.rtl.names import checked_name
 from gradloom.rtl.package import described, fusesoc_core, template
@@ -78,7 +78,8 @@ def core_package(
     Raises
     ------
     ValueError
-        The name is not allowed, or the run is of another recipe or of other data.
+        The name is not allowed, the testbench cannot count the clocks of the steps, or the run is
+        of another recipe or of other data.
     """
     name = checked_name(MODULE if name is None else name)
     config = compiled.config
@@ -89,13 +90,20 @@ def core_package(
     trainer = started(compiled, dataset, run)
     weights = _lines(takes, weight_beats(compiled, trainer.weights))
     lanes = lane_states(trainer)
+    clocks, _ = predict(config, compiled.train)
+    words = sum(len(part.words) for part in listed)
+    most = most_steps(clocks, compiled.recipe.batch * sample_size(compiled), len(weights), words)
+    if not 1 <= steps <= most:
+        raise ValueError(
+            f"steps = {steps}: allowed are 1 to {most}: the testbench waits for 20 times their "
+            f"clocks, which it counts in 31 bits"
+        )
     samples: list[str] = []
     rates: list[int] = []
     for rate, record in steps_from(trainer, dataset, steps):
         rates.append(rate)
         samples += _lines(takes, sample_beats(compiled, *batch_of(record)))
     expected = _lines(gives, weight_beats(compiled, trainer.weights))
-    clocks, _ = predict(config, compiled.train)
     lesson = Lesson(
         rates=tuple((len(list(group)), rate) for rate, group in groupby(rates)),
         beats_in=len(weights) + len(samples),
@@ -238,14 +246,13 @@ def _header(
         "/* Streams: words of a beat, bits of a word; beats of all weights, of a sample with its",
         " * label; samples of a step. */",
     ]
-    inputs = compiled.layout.x[0].columns
     for macro, value in (
         ("IN_WORDS", takes.words),
         ("IN_BITS", takes.width),
         ("OUT_WORDS", gives.words),
         ("OUT_BITS", gives.width),
         ("WEIGHT_BEATS", weights),
-        ("SAMPLE_BEATS", -(-inputs // config.banks) + 1),
+        ("SAMPLE_BEATS", sample_size(compiled)),
         ("BATCH", compiled.recipe.batch),
         ("LANES", config.columns),
     ):

@@ -7,6 +7,7 @@ from golden.core.edge import Edge
 from golden.core.lower import Compiled
 from golden.core.registers import Registers
 from golden.training import toml
+from gradloom.core.machine import sample_size
 from gradloom.core.package.listing import Part
 from gradloom.core.package.registers import BYTES
 from gradloom.rtl.package import commands
@@ -46,7 +47,7 @@ def readme(
     recipe, config = compiled.recipe, compiled.config
     table = Registers(config)
     inputs = compiled.layout.x[0].columns
-    beats = -(-inputs // config.banks)
+    beats = sample_size(compiled) - 1
 
     # AXI counts bytes, the other buses words.
     scale = BYTES if edge is Edge.AXI else 1

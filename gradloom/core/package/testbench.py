@@ -24,6 +24,46 @@ _PLAIN_IN = ("i_words", "i_valid", "i_ready", "i_last")
 _PLAIN_OUT = ("o_words", "o_valid", "o_ready", "o_last")
 
 
+#: The most clocks that a testbench waits: it counts in an integer of Verilog, 32 bits with a sign.
+_MOST = (1 << 31) - 2
+
+
+def patience(clocks: int, beats: int, words: int) -> int:
+    """Return the clocks after which all must be done.
+
+    Parameters
+    ----------
+    clocks
+        Clocks of all steps, if the streams never wait.
+    beats
+        Beats of both streams, which wait at random.
+    words
+        Words of all programs.
+    """
+    return 20 * (clocks + 4 * beats + 40 * words + 10_000)
+
+
+def most_steps(clocks: int, samples: int, weights: int, words: int) -> int:
+    """Return the number of steps whose clocks a testbench can count.
+
+    Parameters
+    ----------
+    clocks, samples
+        Clocks of a step, and beats of its samples.
+    weights
+        Beats of the weights, which go in and come out.
+    words
+        Words of all programs.
+
+    Examples
+    --------
+    >>> most_steps(11_428, 288, 1280, 3000)
+    8524
+    """
+    before = patience(0, 2 * weights, words)
+    return (_MOST - before) // (patience(clocks, 2 * weights + samples, words) - before)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
     """What the testbench trains.
@@ -94,7 +134,7 @@ def testbench(
     bits_in, bits_out = by_name[data_in].bits, by_name[data_out].bits
     wide_in, wide_out = 4 * -(-bits_in // 4), 4 * -(-bits_out // 4)
     words = sum(len(part.words) for part in parts)
-    most = 20 * (lesson.clocks + 4 * (lesson.beats_in + lesson.beats_out) + 40 * words + 10_000)
+    most = patience(lesson.clocks, lesson.beats_in + lesson.beats_out, words)
     head = [
         f"{name}_tb: trains {lesson.steps} steps on {name}, and compares its weights with the "
         "golden trainer's.",
