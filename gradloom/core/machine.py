@@ -46,7 +46,7 @@ def batch_of(record: Record) -> tuple[Codes, Codes]:
     return codes, labels.ravel()
 
 
-def sample_beats(compiled: Compiled, codes: Codes, labels: ArrayLike) -> Codes:
+def sample_beats(compiled: Compiled, codes: ArrayLike, labels: ArrayLike) -> Codes:
     """Return a batch as the input stream carries it: of each sample its words, then its label.
 
     Parameters
@@ -54,7 +54,7 @@ def sample_beats(compiled: Compiled, codes: Codes, labels: ArrayLike) -> Codes:
     compiled
         The network.
     codes
-        Inputs of the first layer, (batch, inputs).
+        Inputs of the first layer, (batch, ...).
     labels
         Classes, (batch,).
 
@@ -63,7 +63,8 @@ def sample_beats(compiled: Compiled, codes: Codes, labels: ArrayLike) -> Codes:
     Codes
         Beats, (beats, banks + 1): words, and `last`, which is 1 in the last one.
     """
-    rows = padded_rows(codes, compiled.config.banks)
+    inputs = np.asarray(codes)
+    rows = padded_rows(inputs.reshape(len(inputs), -1), compiled.config.banks)
     # A class may be wider than a word: its bits are in as many words as it takes.
     width = input_beat(compiled.config).width
     places = np.minimum(width * np.arange(rows.shape[2]), 62)
@@ -533,7 +534,7 @@ def count_wrong(
 ) -> int:
     """Return the number of images in a wrong class, as the core counts it.
 
-    Images of zeros fill the last batch; they are given the class that the trainer puts them in.
+    Images of zeros fill the last batch.
 
     Parameters
     ----------
@@ -544,13 +545,30 @@ def count_wrong(
     images, labels
         As of `Trainer.evaluate`.
     """
-    core, batch = machine.compiled, trainer.recipe.batch
     classes = np.asarray(labels, np.int64)
     (empty,) = trainer.predict(np.zeros((1, *trainer.shape), np.uint8))
-    wrong = 0
-    for pixels, part in trainer.batches(images):
-        given = np.full(batch, empty)
-        given[: part.stop - part.start] = classes[part]
-        machine.send(sample_beats(core, pixels.reshape(batch, -1).astype(np.int64), given))
-        wrong += machine.run(core.test, 1).wrong
-    return wrong
+    return sum(
+        wrong_of_batch(machine, pixels, classes[part], empty)
+        for pixels, part in trainer.batches(images)
+    )
+
+
+def wrong_of_batch(machine: Machine, pixels: ArrayLike, labels: Codes, empty: ArrayLike) -> int:
+    """Return the number of images of a batch in a wrong class, as the core counts it.
+
+    Parameters
+    ----------
+    machine
+        A core with weights in it.
+    pixels
+        The images, (batch, ...). Images of zeros may fill the batch.
+    labels
+        Classes of those that fill nothing.
+    empty
+        The class that the core puts an image of zeros in, so that none of these is counted.
+    """
+    core = machine.compiled
+    given = np.full(len(np.asarray(pixels)), empty)
+    given[: len(labels)] = labels
+    machine.send(sample_beats(core, pixels, given))
+    return machine.run(core.test, 1).wrong

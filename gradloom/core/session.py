@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -195,12 +196,8 @@ def compare_steps(
     *,
     run: Path | None = None,
     resets: int | None = None,
-    simulator: SimulatorName = "cxxrtl",
-    gaps: Sequence[int] = (0,),
-    stalls: Sequence[int] = (0,),
-    most: int = MOST,
-    waves: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    **options: Any,
 ) -> Compared:
     """Compare a core's training steps with the golden trainer's: every write into every store.
 
@@ -219,16 +216,10 @@ def compare_steps(
     resets
         Seed of resets: the core is reset in the middle of half of the blocks of steps, is given
         weights and lanes again, and repeats the block. None resets nothing.
-    simulator
-        Name of the simulator.
-    gaps, stalls
-        Idle clocks before beats of the input and of the output stream.
-    most
-        Clocks after which a block of steps must be done.
-    waves
-        A .vcd file for the clocks around the first difference.
     progress
         Called with the number of steps done.
+    options
+        Keywords of `Comparison`.
 
     Raises
     ------
@@ -242,9 +233,7 @@ def compare_steps(
     if not 1 <= steps <= whole:
         raise ValueError(f"steps = {steps}: allowed are 1 to {whole}, the whole training")
     trainer = started(compiled, dataset, run)
-    comparison = Comparison(
-        compiled, simulator=simulator, gaps=gaps, stalls=stalls, most=most, waves=waves
-    )
+    comparison = Comparison(compiled, **options)
     chance = np.random.default_rng(resets)
     clocks = 0
     for begun, records in blocks_of(dataset, steps, trainer):
@@ -266,12 +255,8 @@ def compare_inference(
     batches: int,
     *,
     run: Path | None = None,
-    simulator: SimulatorName = "cxxrtl",
-    gaps: Sequence[int] = (0,),
-    stalls: Sequence[int] = (0,),
-    most: int = MOST,
-    waves: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    **options: Any,
 ) -> Compared:
     """Compare a core's inference with the golden trainer's: every write, the scores of a batch, and
     the number of wrong classes.
@@ -286,9 +271,7 @@ def compare_inference(
     batch = compiled.recipe.batch
     trainer = started(compiled, dataset, run)
     begun = Begun(weights=trainer.weights, states=lane_states(trainer), rate=0)
-    comparison = Comparison(
-        compiled, simulator=simulator, gaps=gaps, stalls=stalls, most=most, waves=waves
-    )
+    comparison = Comparison(compiled, **options)
     place(comparison.machine, begun)
     images, labels = dataset.test_images, dataset.test_labels
     for first in range(0, batches, BLOCK):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from golden.core.lower import Compiled, compiled
 from golden.core.twin import MASKS
@@ -19,7 +19,7 @@ from golden.training.systems.registry import plan
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.training.trainers.trainer import winners
 from gradloom.core.errors import CoreError
-from gradloom.core.machine import Machine, Ran, matrices, sample_beats, scores_of
+from gradloom.core.machine import Machine, Ran, matrices, sample_beats, scores_of, wrong_of_batch
 from gradloom.core.start import lane_states
 from gradloom.sim.simulators import SimulatorName
 
@@ -104,7 +104,7 @@ class CoreTrainer(WageTrainer):
         if record is not None:
             raise ValueError("steps on a core have no record: the golden trainer's have")
         machine = self._ready()
-        machine.send(sample_beats(self.compiled, _codes(pixels), labels))
+        machine.send(sample_beats(self.compiled, pixels, labels))
         self._known = None
         ran = machine.run(self.compiled.train, 1, self.recipe.rate(self.epoch))
         self.draws = replace(self.draws, elementwise=self.draws.elementwise + self._leaps)
@@ -127,13 +127,9 @@ class CoreTrainer(WageTrainer):
             self.saturated[layer] = float(np.mean(unclipped[:, : self.stages[layer].outputs] == 0))
 
     def _outputs(self, pixels: Tensor, lanes: Any) -> Tensor:
-        return self._scores(self._forward(self.compiled.infer, pixels, np.zeros(len(pixels))))
-
-    def _forward(self, program: Any, pixels: Tensor, labels: ArrayLike) -> Ran:
-        """Carry out one of the programs without a step."""
         machine = self._ready()
-        machine.send(sample_beats(self.compiled, _codes(pixels), labels))
-        return machine.run(program, 1)
+        machine.send(sample_beats(self.compiled, pixels, np.zeros(len(pixels))))
+        return self._scores(machine.run(self.compiled.infer, 1))
 
     def evaluate(self, images: ArrayLike, labels: ArrayLike) -> Score:
         """Return the score of images; the core itself counts the wrong classes.
@@ -148,19 +144,13 @@ class CoreTrainer(WageTrainer):
             raise ValueError(f"{len(images)} images and {len(classes)} labels: as many are wanted")
         score, wrong = Score(), 0
         for pixels, part in self.batches(images):
-            outputs, count = self._outputs(pixels, None), part.stop - part.start
-            score += self._scored(outputs[:count], classes[part])
-            # The images that fill the last batch are of the class that they are taken for.
-            given = np.concatenate([classes[part], winners(outputs[count:])])
-            wrong += self._forward(self.compiled.test, pixels, given).wrong
+            outputs, own = self._outputs(pixels, None), classes[part]
+            score += self._scored(outputs[: len(own)], own)
+            # Where images of zeros fill the batch, the last one is of them.
+            wrong += wrong_of_batch(self.machine, pixels, own, winners(outputs[-1:]))
         if wrong != score.wrong:
             raise CoreError(f"the core counts {wrong} wrong classes; its scores have {score.wrong}")
         return score
-
-
-def _codes(pixels: Tensor) -> NDArray[np.int64]:
-    """Return inputs as codes, (batch, inputs)."""
-    return pixels.reshape(len(pixels), -1).astype(np.int64)
 
 
 def core_trainer(
