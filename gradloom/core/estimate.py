@@ -149,7 +149,7 @@ class Estimate:
         if self.blocks is not None and self.available is not None:
             lines.append("")
             cells = CELLS[find(self.target).device.cells]
-            about = "about " if cells.rows_blocks(2, 1, 2) is None else ""
+            about = "" if cells.counts_memories else "about "
             what = f"block RAMs of {self.target}"
             lines.append(about + _fit(self.blocks, self.available, what))
         if self.resources is not None and self.multipliers is not None:

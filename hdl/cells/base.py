@@ -34,6 +34,9 @@ class Cells(ABC):
         would drive a net across the whole array.
     widest : int or None
         Maximum width of a multiplier's operand in bits; None where there is no limit.
+    counts_memories : bool
+        Whether the block RAMs of a memory are counted exactly, because these cells choose them;
+        otherwise tools do.
     note : str
         Instructions for users of the generated Verilog, printed in its header.
     """
@@ -41,6 +44,7 @@ class Cells(ABC):
     name: ClassVar[str]
     duplicate: ClassVar[bool] = False
     widest: ClassVar[int | None] = None
+    counts_memories: ClassVar[bool] = False
     note: ClassVar[str] = ""
 
     def check(self, config: MaccConfig) -> None:
@@ -372,11 +376,11 @@ class Cells(ABC):
         return inferred_rows(m, name, words, width, write, to, value, row, clocks)
 
     def bank_blocks(self, words: int, width: int) -> int | None:
-        """Return the number of block RAMs of a `bank`; None where tools choose them."""
+        """Return the number of block RAMs of a `bank`; None without `counts_memories`."""
         return None
 
     def rows_blocks(self, words: int, width: int, clocks: int = 2) -> int | None:
-        """Return the number of block RAMs of `rows`; None where tools choose them."""
+        """Return the number of block RAMs of `rows`; None without `counts_memories`."""
         return None
 
     def __eq__(self, other: object) -> bool:

@@ -37,6 +37,7 @@ class Ecp5(Cells):
     name = "ecp5"
     widest = OPERAND
     duplicate = True
+    counts_memories = True
 
     def multiply(self, m: Module, a: Value, b: Value, place: str | None) -> Value:
         # Operands are aligned to the block's highest bit: zeros below cost nothing, whereas sign

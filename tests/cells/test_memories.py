@@ -44,6 +44,13 @@ def test_rows_take_the_fewest_block_rams(width, words, number):
     assert ECP5.rows_blocks(words, width) == number
 
 
+@pytest.mark.parametrize("cells", CELLS.values(), ids=CELLS)
+@given(st.integers(1, 1 << 19), st.integers(1, 80), st.integers(1, 2))
+def test_cells_count_all_memories_or_none(cells, words, width, clocks):
+    counts = cells.bank_blocks(words, width), cells.rows_blocks(words, width, clocks)
+    assert all((count is not None) == cells.counts_memories for count in counts)
+
+
 @given(
     st.integers(1, 80), st.integers(1, 1 << 19), st.sampled_from(["TWO_PORTS", "READ_AND_WRITE"])
 )
