@@ -122,11 +122,17 @@ def compare_core(
                 "chunks": result.chunks,
                 "resets": result.resets,
                 "wrong": result.wrong,
+                "states": {
+                    engine.name.lower(): {state.name.lower(): n for state, n in states.items()}
+                    for engine, states in result.states.items()
+                },
                 "differences": [vars(each) for each in result.differences],
                 "files": [str(path) for path in result.files],
             }
         )
     else:
         click.echo(f"core {recipe}: {result.report()}")
+        if stalls is not None:
+            click.echo(result.waits())
     if not result:
         sys.exit(1)

@@ -11,6 +11,7 @@ import numpy as np
 from golden.core.isa import Engine
 from golden.core.lower import Compiled
 from golden.core.program import Program
+from golden.core.register import State
 from golden.core.twin import STORES
 from golden.datasets import Dataset
 from golden.training.runs.run import steps_of_epoch
@@ -50,6 +51,8 @@ class Compared:
         Number of resets in the middle of a block of steps.
     wrong
         Of an inference, whose steps are batches: wrong classes that were counted. None otherwise.
+    states
+        Clocks of every engine in each of its states, as the core's counters had them.
     """
 
     steps: int
@@ -60,6 +63,7 @@ class Compared:
     files: tuple[Path, ...] = ()
     resets: int = 0
     wrong: int | None = None
+    states: dict[Engine, dict[State, int]]
 
     def __bool__(self) -> bool:
         return not self.differences
@@ -82,6 +86,47 @@ class Compared:
         return (
             f"{steps} agree{'s' * (self.steps == 1)}{resets}: {total:,} writes ({stores}) and the "
             f"clocks of {self.chunks:,} chunks, in {self.clocks:,} clocks{wrong}"
+        )
+
+    def waits(self) -> str:
+        """Return what the engines did in all clocks, in lines: they issue, wait for an engine or
+        for a stream, fetch an instruction, or have ended their steps.
+
+        Examples
+        --------
+        >>> states = {engine: dict.fromkeys(State, 0) for engine in Engine}
+        >>> states[Engine.ARRAY] |= {State.BUSY: 2000, State.WAIT_IN: 15, State.FETCH: 30}
+        >>> states[Engine.IN] |= {State.BUSY: 1000, State.WAIT_ARRAY: 1038, State.STREAM: 7}
+        >>> of = Compared(steps=1, clocks=9, writes={}, chunks=2, differences=(), states=states)
+        >>> print(of.waits())
+        stalled by the input stream in 7 clocks, by the output stream in 0 clocks
+        clocks  issues  for array  for vector  for in  for out  for stream  fetches  ended
+        array    2,000          0           0      15        0           0       30      0
+        in       1,000      1,038           0       0        0           7        0      0
+        """
+        columns = {
+            "issues": State.BUSY,
+            **{f"for {engine.name.lower()}": State.waits(engine) for engine in Engine},
+            "for stream": State.STREAM,
+            "fetches": State.FETCH,
+            "ended": State.IDLE,
+        }
+        rows = [["clocks", *columns]] + [
+            [engine.name.lower(), *(f"{states[state]:,}" for state in columns.values())]
+            for engine, states in self.states.items()
+            if states[State.BUSY]
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        given, taken = (self.states[mover][State.STREAM] for mover in (Engine.IN, Engine.OUT))
+        return "\n".join(
+            [
+                f"stalled by the input stream in {given:,} clocks, by the output stream in "
+                f"{taken:,} clocks",
+                *(
+                    "  ".join([name.ljust(widths[0]), *map(str.rjust, counts, widths[1:])])
+                    for name, *counts in rows
+                ),
+            ]
         )
 
 
@@ -127,6 +172,7 @@ class Comparison:
         self.steps = self.clocks = self.chunks = self.resets = 0
         self.wrong: int | None = None
         self.writes: dict[str, int] = {}
+        self.states = {engine: dict.fromkeys(State, 0) for engine in Engine}
         self.found: list[Difference] = []
         self.files: list[Path] = []
 
@@ -138,6 +184,9 @@ class Comparison:
         self.found = differences(compiled, program, records, ran)
         for name in STORES:
             self.writes[name] = self.writes.get(name, 0) + len(ran.events[name])
+        for engine, states in machine.clocks().items():
+            for state, clocks in states.items():
+                self.states[engine][state] += clocks
         self.clocks += ran.clocks
         self.chunks += sum(len(ran.done[engine]) for engine in (Engine.ARRAY, Engine.VECTOR))
         self.steps += len(records)
@@ -165,6 +214,7 @@ class Comparison:
             files=tuple(self.files),
             resets=self.resets,
             wrong=self.wrong,
+            states=self.states,
         )
 
 

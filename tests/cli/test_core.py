@@ -81,6 +81,9 @@ def test_compare(monkeypatch, capsys):
         *("--steps", 1, "--stalls", 1, "--simulator", "pysim"),
     )
     assert status == 0 and out.startswith("core digits-wage: 1 step agrees: ")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [
+        *("stalled", "clocks", "array", "vector", "in")
+    ]
 
 
 @pytest.mark.parametrize(

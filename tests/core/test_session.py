@@ -5,12 +5,16 @@ from dataclasses import replace
 import pytest
 from small_cores import changed, random_images, small
 
+from golden.core.clocks import clocks
 from golden.core.isa import Engine
 from golden.core.lower import compiled
 from golden.core.program import Program
-from golden.training import Run
+from golden.core.register import State
+from golden.core.schedule import schedule
+from golden.training import Run, new_trainer
 from gradloom.core import session
 from gradloom.core.session import compare_inference, compare_steps
+from gradloom.core.waves import place
 
 SHAPE, CLASSES = (2, 2, 1), 3
 RECIPE = small(network="4FC", batch=5, epochs=3)
@@ -50,6 +54,31 @@ def test_inference_agrees(core, data, monkeypatch):
     assert result.report().startswith("3 batches agree: ")
     assert result.report().endswith(f"; {result.wrong} wrong classes")
     assert min(result.writes[store] for store in "xsk") > 0
+
+
+@pytest.mark.parametrize(
+    "stalls", [{}, {"gaps": (9, 0, 7), "stalls": (40, 3)}], ids=["none", "stalls"]
+)
+def test_clocks_of_waits_are_counted(data, stalls):
+    """Those of the engines beside the movers follow from the clocks in which movers were done."""
+    core = compiled(RECIPE, SHAPE, CLASSES, scores=True, inputs=2)
+    comparison = session.Comparison(core, simulator="pysim", **stalls)
+    ((begun, records),) = session.blocks_of(data, 2, new_trainer(RECIPE, data))
+    place(comparison.machine, begun)
+    ran = comparison.block(core.train, begun, records)
+    found = comparison.outcome()
+    assert found, found.report()
+    movers = {engine: ran.done[engine] for engine in (Engine.IN, Engine.OUT)}
+    wanted = clocks(schedule(core.config, core.train, 2, recorded=movers))
+    for engine in Engine.ARRAY, Engine.VECTOR:
+        for state in set(State) - {State.IDLE}:
+            assert found.states[engine][state] == wanted[engine][state], (engine, state)
+    assert len({sum(states.values()) for states in found.states.values()}) == 1
+    given, taken = (found.states[mover][State.STREAM] for mover in movers)
+    assert (given > 0, taken > 0) == (bool(stalls), bool(stalls))
+    assert found.waits().startswith(
+        f"stalled by the input stream in {given} clocks, by the output stream in {taken} clocks\n"
+    )
 
 
 @pytest.mark.long
