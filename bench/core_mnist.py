@@ -30,9 +30,11 @@ from golden.training import Trainer, new_trainer, toml
 from golden.training.runs.arrays import read_arrays
 from golden.training.step.ops import WageUpdate
 from golden.training.step.record import Record
+from gradloom.core.beats import matrices
 from gradloom.core.check import differences
 from gradloom.core.estimate import estimate
-from gradloom.core.machine import Machine, Ran, count_wrong, matrices
+from gradloom.core.machine import Machine, count_wrong
+from gradloom.core.ran import Ran
 from gradloom.core.start import lane_states
 
 SETTINGS = "network=128FC", "batch=64", "epochs=1"

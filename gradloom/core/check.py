@@ -16,7 +16,8 @@ from golden.fixed import Codes
 from golden.order import blocks
 from golden.training.step.ops import OutputError
 from golden.training.step.record import Record
-from gradloom.core.machine import Ran, batch_of, scores_of
+from gradloom.core.beats import batch_of, scores_of
+from gradloom.core.ran import Ran
 from gradloom.core.where import place_of, running
 
 #: Clocks from the one that accepts a beat to the write of its words.

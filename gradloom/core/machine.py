@@ -1,29 +1,26 @@
 """A core in a simulator, which carries out one program after another."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from amaranth.hdl import Signal
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from golden import check
-from golden.core.edge import input_beat
 from golden.core.field import WORD
 from golden.core.isa import Engine
-from golden.core.layout import Words
 from golden.core.lower import Compiled
 from golden.core.program import Program
 from golden.core.register import Fault, State
 from golden.core.registers import READ_LATENCY, Registers
 from golden.core.twin import MASKS, STORES, SUMS
 from golden.fixed import Codes
-from golden.order import blocks
-from golden.training.step.ops import OutputError, Product
 from golden.training.step.record import Record
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.twin import Trace
+from gradloom.core.beats import batch_of, sample_beats, weight_beats
 from gradloom.core.errors import CoreError, FaultError
+from gradloom.core.ran import Ran, Recording, done_event
 from gradloom.sim import Environment, Sink, Source, Watch
 from gradloom.sim.environment import Part
 from gradloom.sim.play import Played
@@ -37,116 +34,6 @@ _BATCH = 2048
 MOST = 100_000_000
 #: Clocks from the last write of a program, at the most, until its end is in the status.
 _ENDING = 16
-
-
-def batch_of(record: Record) -> tuple[Codes, Codes]:
-    """Return inputs and classes of a recorded step."""
-    codes = next(e.tensors["a"] for e in record if isinstance(e.operation, Product))
-    labels = next(e.tensors["label"] for e in record if isinstance(e.operation, OutputError))
-    return codes, labels.ravel()
-
-
-def sample_beats(compiled: Compiled, codes: ArrayLike, labels: ArrayLike) -> Codes:
-    """Return a batch as the input stream carries it: of each sample its words, then its label.
-
-    Parameters
-    ----------
-    compiled
-        The network.
-    codes
-        Inputs of the first layer, (batch, ...).
-    labels
-        Classes, (batch,).
-
-    Returns
-    -------
-    Codes
-        Beats, (beats, banks + 1): words, and `last`, which is 1 in the last one.
-    """
-    inputs = np.asarray(codes)
-    rows = padded_rows(inputs.reshape(len(inputs), -1), compiled.config.banks)
-    # A class may be wider than a word: its bits are in as many words as it takes.
-    width = input_beat(compiled.config).width
-    places = np.minimum(width * np.arange(rows.shape[2]), 62)
-    words = np.asarray(labels, np.int64)[:, None] >> places & (1 << width) - 1
-    words -= words >> width - 1 << width
-    return _stream(np.concatenate([rows, words[:, None]], axis=1))
-
-
-def sample_size(compiled: Compiled) -> int:
-    """Return the beats of a sample in the input stream: its words, and its label."""
-    return -(-compiled.layout.x[0].columns // compiled.config.banks) + 1
-
-
-def weight_beats(compiled: Compiled, weights: Iterable[Codes]) -> Codes:
-    """Return stored weights as the input stream carries them, row by row.
-
-    Shape (beats, banks + 1): words, and `last`, which is 1 in the last beat of each layer.
-    """
-    banks = compiled.config.banks
-    return np.concatenate([_stream(padded_rows(each, banks)) for each in weights])
-
-
-def _stream(rows: Codes) -> Codes:
-    """Return rows of beats as beats with `last`."""
-    beats = rows.reshape(-1, rows.shape[2])
-    last = np.zeros((len(beats), 1), np.int64)
-    last[-1] = 1
-    return np.concatenate([beats, last], axis=1)
-
-
-def padded_rows(matrix: ArrayLike, beat: int) -> Codes:
-    """Return rows cut into beats, the last one padded. Shape (rows, beats, words)."""
-    rows = np.asarray(matrix, np.int64)
-    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % beat))).reshape(len(rows), -1, beat)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ran:
-    """What a program did.
-
-    Parameters
-    ----------
-    start
-        The simulation's clock that is clock 0 of the program's schedule.
-    events
-        Events by name: the writes of the stores, `in` and `out` for the beats of the streams,
-        with clocks of the schedule.
-    done
-        Clock of every chunk's last write, by engine.
-    wrong
-        Wrong classes of the program.
-    steps
-        Whole steps.
-    """
-
-    start: int
-    events: dict[str, NDArray[np.void]]
-    done: dict[Engine, Codes]
-    wrong: int
-    steps: int
-
-    @property
-    def clocks(self) -> int:
-        """Clocks from the start to the last write."""
-        return 1 + max(int(clocks[-1]) for clocks in self.done.values() if len(clocks))
-
-
-@dataclass(eq=False, kw_only=True)
-class Recording:
-    """What is recorded of a program, batch by batch."""
-
-    start: int
-    parts: list[dict[str, NDArray[np.void]]] = field(default_factory=list)
-
-    def ran(self, wrong: int, steps: int) -> Ran:
-        """Return it as a whole."""
-        events = {}
-        for name in self.parts[0]:
-            events[name] = np.concatenate([part[name] for part in self.parts])
-            events[name]["clock"] -= self.start
-        done = {engine: events.pop(_done(engine))["clock"].astype(np.int64) for engine in Engine}
-        return Ran(start=self.start, events=events, done=done, wrong=wrong, steps=steps)
 
 
 class Machine:
@@ -193,7 +80,7 @@ class Machine:
                 probes[names[-1]] = getattr(unit, names[-1])
             watches.append(Watch(name=store, when=names[:1], data=names))
         for engine in Engine:
-            name = _done(engine)
+            name = done_event(engine)
             probes[name] = component.engines[engine].ended
             watches.append(Watch(name=name, when=(name,)))
         nothing = np.zeros((0, compiled.config.banks), np.int64)
@@ -488,45 +375,6 @@ class Machine:
             engine = Engine(register["engine"].of(fault))
             raise FaultError(program, kind, engine, instruction, chunk, step)
         return recording.ran(wrong, steps)
-
-
-def _done(engine: Engine) -> str:
-    """Return the name of the events of an engine's chunks that are done."""
-    return f"done_{engine.name.lower()}"
-
-
-def matrices(words: Sequence[Words], beats: NDArray[np.void], beat: int) -> list[Codes]:
-    """Return the matrices that a dump has carried out.
-
-    Parameters
-    ----------
-    words
-        The matrices' places, in order.
-    beats
-        Events of the output stream.
-    beat
-        Words of a beat.
-    """
-    found, first = [], 0
-    values = beats["o_words"][:, :beat]
-    for each in words:
-        count = each.rows * -(-each.columns // beat)
-        part = values[first : first + count].reshape(each.rows, -1)[:, : each.columns]
-        found.append(part.astype(np.int64))
-        first += count
-    return found
-
-
-def scores_of(compiled: Compiled, beats: NDArray[np.void]) -> Codes:
-    """Return the rows of scores that beats of the output stream carry, (rows, classes).
-
-    Beats of a row that is not whole are left out.
-    """
-    columns, classes = compiled.config.columns, compiled.classes
-    per_row = blocks(classes, columns)
-    rows = len(beats) // per_row
-    words = beats["o_words"][: rows * per_row, :columns].astype(np.int64)
-    return words.reshape(rows, per_row * columns)[:, :classes]
 
 
 def count_wrong(

@@ -18,8 +18,10 @@ from golden.training.step.record import Record
 from golden.training.systems.registry import plan
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.training.trainers.trainer import winners
+from gradloom.core.beats import matrices, sample_beats, scores_of
 from gradloom.core.errors import CoreError
-from gradloom.core.machine import Machine, Ran, matrices, sample_beats, scores_of, wrong_of_batch
+from gradloom.core.machine import Machine, wrong_of_batch
+from gradloom.core.ran import Ran
 from gradloom.core.start import lane_states
 from gradloom.sim.simulators import SimulatorName
 

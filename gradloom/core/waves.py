@@ -15,7 +15,8 @@ from golden.twin import Trace
 from gradloom.comparison.report import Window
 from gradloom.comparison.waveform_writer import AFTER, BEFORE, write_window
 from gradloom.core.check import Difference, expected
-from gradloom.core.machine import Machine, Ran
+from gradloom.core.machine import Machine
+from gradloom.core.ran import Ran
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

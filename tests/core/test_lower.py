@@ -13,7 +13,7 @@ from golden.core.lower import compiled
 from golden.core.lowering import Gradients
 from golden.training import Bits, WageTrainer, load
 from golden.training.layers.network import stages
-from gradloom.core.machine import sample_beats
+from gradloom.core.beats import sample_beats
 
 
 def weights_of(core, stores):

@@ -15,7 +15,8 @@ from golden.lfsr import Generator, Lanes
 from golden.training import new_trainer
 from golden.training.step.operation import Kind
 from golden.training.step.ops import ShiftExponent
-from gradloom.core.machine import Machine, batch_of, sample_beats, weight_beats
+from gradloom.core.beats import batch_of, sample_beats, weight_beats
+from gradloom.core.machine import Machine
 
 
 @pytest.fixture(scope="module")

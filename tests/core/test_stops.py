@@ -20,9 +20,10 @@ from golden.core.register import Fault
 from golden.core.schedule import schedule
 from golden.training import new_trainer
 from golden.training.step.ops import OutputError
+from gradloom.core.beats import batch_of, matrices, sample_beats, weight_beats
 from gradloom.core.check import differences
 from gradloom.core.errors import FaultError
-from gradloom.core.machine import Machine, batch_of, matrices, sample_beats, weight_beats
+from gradloom.core.machine import Machine
 
 #: Steps whose batches there are.
 STEPS = 3

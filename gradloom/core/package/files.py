@@ -15,7 +15,7 @@ from golden.core.schedule import predict
 from golden.datasets import Dataset
 from golden.fixed import Codes
 from golden.settings import mapping
-from gradloom.core.machine import batch_of, sample_beats, sample_size, weight_beats
+from gradloom.core.beats import batch_of, sample_beats, sample_size, weight_beats
 from gradloom.core.package import registers as register_texts
 from gradloom.core.package.listing import Part, listing, parts
 from gradloom.core.package.readme import FILES, readme

@@ -7,7 +7,7 @@ from golden.core.edge import Edge
 from golden.core.lower import Compiled
 from golden.core.registers import Registers
 from golden.training import toml
-from gradloom.core.machine import sample_size
+from gradloom.core.beats import sample_size
 from gradloom.core.package.listing import Part
 from gradloom.core.package.registers import BYTES
 from gradloom.rtl.package import commands
