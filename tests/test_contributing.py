@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import golden
 import gradloom
 import hdl
-from gradloom.cli.base import cli
+from gradloom.cli import cli
 from gradloom.units import UNITS, Unit
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
