@@ -87,6 +87,7 @@ TOUCHED = [
     "tests/test_threads.py",
     "tests/training/test_recipes.py",
     "tests/train/test_fetch.py",
+    "tests/core/test_timetable.py",
     "tests/train/test_plots.py",
     "tests/train/test_jobs.py",
     "tests/comparison/test_waveform.py",

@@ -12,6 +12,8 @@ from golden.files import replaced, tried, write
 #: Every command that writes, without the place.
 COMMANDS = {
     "generate": ["generate", "lfsr", "-o"],
+    "generate core": ["generate", "core", "digits-wage", "-o"],
+    "picture": ["estimate", "core", "digits-wage", "--picture"],
     "build": ["build", "lfsr", "--target", "ecp5-25f", "-o"],
     "selftest": ["build", "selftest", "--board", "icebreaker", "-o"],
     "compare": ["compare", "lfsr", "--cycles", "10", "--waves"],
@@ -24,6 +26,8 @@ COMMANDS = {
 #: What each command calls for its work.
 WORK = [
     "gradloom.rtl.package.package",
+    "gradloom.core.package.files.core_package",
+    "gradloom.core.estimate.estimate",
     "gradloom.fpga.build",
     "boards.selftest.bitstream.build",
     "gradloom.comparison.compare.compare",
