@@ -97,7 +97,7 @@ class OperandStreamConfig:
                 "in",
                 self.address_bits,
                 lanes=LANE_LOOPS,
-                meaning="their strides div banks",
+                meaning="strides of these loops div banks",
             ),
             Port("start", "in", 1, meaning="offsets are found by the loops from now on"),
             Port("takes", "in", 1, meaning="they are those of the next clock's index"),
@@ -162,9 +162,7 @@ class OperandStreamConfig:
     @property
     def throughput(self) -> str:
         """Operations per clock, and stalls."""
-        return (
-            "an index becomes addresses, and a word for each lane arrives, per clock; never stalls"
-        )
+        return "an index, and a word for each lane, per clock; never stalls"
 
     def borders(self) -> list[Border]:
         """Return an empty list: `OperandStream.legal` makes the stimulus."""
@@ -233,9 +231,9 @@ class OperandStream(Twin[OperandState]):
     """Twin of `hdl.OperandStream`.
 
     The loops stay as they are from `start` on for as many clocks as there are lanes. Lane j's
-    offset is found j + 1 clocks after `start`, unless there is another one by then; a `takes`
-    before the end takes those that have been found, and for the other lanes the older ones. A reset
-    changes nothing.
+    offset is found j + 1 clocks after `start`, unless there is another `start` by then. A `takes`
+    in a later clock takes it; one before takes the older offset of that lane. A reset changes
+    nothing.
 
     Parameters
     ----------
@@ -265,7 +263,7 @@ class OperandStream(Twin[OperandState]):
         config = self.config
         run = frozen(np.arange(config.lanes))
         reads = np.zeros((config.address_latency, config.stores), np.int64)
-        reads[:, 0] = 1  # a store's number is 0
+        reads[:, 0] = 1  # sources are 0
         memory = config.data_latency
         late = {
             "address": np.zeros((config.address_latency, config.banks), np.int64),
