@@ -196,7 +196,7 @@ class LaneLoop:
         Iterations.
     stride
         Distance of the words of neighbouring lanes; the sum of all strides up to lane j is j modulo
-        the number of banks.
+        the number of banks. So the core needs the addresses of strides alone.
     """
 
     count: int = bits(8, "Iterations", less_one=True)
