@@ -48,6 +48,8 @@ CASES = (
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),
     ("product-nest", "product-nest without clips", {"clips": False}),
+    ("operand-stream", "operand-stream, 6 lanes of 7 banks", {}),
+    ("operand-stream", "operand-stream, 8 banks, one store", {"banks": 8, "lanes": 8, "stores": 1}),
 )
 
 

@@ -7,6 +7,7 @@ from golden.bank import Bank, BankConfig
 from golden.buffer import Buffer
 from golden.core.banks import Banks, BanksConfig, RowStore, RowStoreConfig
 from golden.core.nest import ProductNest, ProductNestConfig
+from golden.core.operands import OperandStream, OperandStreamConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
@@ -43,6 +44,8 @@ __all__ = [
     "LfsrConfig",
     "Macc",
     "MaccConfig",
+    "OperandStream",
+    "OperandStreamConfig",
     "ProductNest",
     "ProductNestConfig",
     "Rounder",

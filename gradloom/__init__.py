@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ErrorQuantizer,
         Lfsr,
         Macc,
+        OperandStream,
         ProductNest,
         Rounder,
         RowStore,
@@ -62,8 +63,8 @@ _HOMES = {
     "gradloom.sim.stimulus": "random_inputs usual_inputs",
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
-    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc ProductNest "
-    "Rounder RowStore ShiftExponent WeightQuantizer WeightUpdate",
+    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
+    "OperandStream ProductNest Rounder RowStore ShiftExponent WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -83,6 +84,7 @@ __all__ = [
     "Lfsr",
     "Macc",
     "Memory",
+    "OperandStream",
     "Poll",
     "Port",
     "ProductNest",

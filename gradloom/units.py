@@ -243,6 +243,14 @@ _ALL = (
         golden.ProductNest,
         golden.ProductNestConfig,
     ),
+    Unit(
+        "operand-stream",
+        "An operand of a product: flat indices to addresses at banks, and words back to lanes.",
+        hdl.OperandStream,
+        golden.OperandStream,
+        golden.OperandStreamConfig,
+        "core.operands",
+    ),
 )
 
 #: Registry of all units, by name.

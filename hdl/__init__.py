@@ -5,6 +5,7 @@ from hdl.bank import Bank
 from hdl.buffer import Buffer
 from hdl.core.banks import Banks, RowStore
 from hdl.core.nest import ProductNest
+from hdl.core.operands import OperandStream
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
 from hdl.quantize import (
@@ -25,6 +26,7 @@ __all__ = [
     "ErrorQuantizer",
     "Lfsr",
     "Macc",
+    "OperandStream",
     "ProductNest",
     "Rounder",
     "RowStore",

@@ -121,6 +121,7 @@ def test_a_diagram_shows_handshake_and_stall(name):
     [
         *((name, "") for name in UNITS),
         ("product-nest", "--rows 20 --no-clips"),
+        ("operand-stream", "--banks 13 --lanes 9 --stores 1"),
         *(
             ("array", f"--rows {r} --columns {c} --segments {s} {more}")
             for r, c, s, more in (

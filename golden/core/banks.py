@@ -212,8 +212,8 @@ class Banks(Twin[MemoryState]):
         shape = clocks, config.banks
         inputs = {
             "rst": (rng.random(clocks) < 0.01).astype(np.int64),
-            "a_address": _addresses(rng, config.words, shape),
-            "b_address": _addresses(rng, config.words, shape),
+            "a_address": some_addresses(rng, config.words, shape),
+            "b_address": some_addresses(rng, config.words, shape),
             "b_write": (rng.random(shape) < WRITES).astype(np.int64),
             "b_value": rng.integers(0, 1 << config.width, shape),
         }
@@ -266,9 +266,9 @@ class RowStore(Twin[MemoryState]):
         inputs = {
             "rst": (rng.random(clocks) < 0.01).astype(np.int64),
             "write": (rng.random(clocks) < WRITES).astype(np.int64),
-            "to": _addresses(rng, config.rows, (clocks,)),
+            "to": some_addresses(rng, config.rows, (clocks,)),
             "value": rng.integers(0, 1 << config.width, (clocks, config.lanes)),
-            "row": _addresses(rng, config.rows, (clocks,)),
+            "row": some_addresses(rng, config.rows, (clocks,)),
         }
         clash = (inputs["row"] == inputs["to"]) & (inputs["write"] != 0)
         inputs["row"][clash] = (inputs["row"][clash] + 1) % config.rows
@@ -316,7 +316,7 @@ def _late(state: MemoryState, words: Codes, found: Trace) -> tuple[MemoryState, 
     return MemoryState(frozen(words), shown), outputs
 
 
-def _addresses(rng: np.random.Generator, size: int, shape: tuple[int, ...]) -> Codes:
+def some_addresses(rng: np.random.Generator, size: int, shape: tuple[int, ...]) -> Codes:
     """Return addresses near each other, single bits, the last ones, and any."""
     kinds = [
         rng.integers(0, min(size, 4), shape),

@@ -10,6 +10,7 @@ from golden.core.banks import BanksConfig, RowStoreConfig
 from golden.core.field import words_of
 from golden.core.isa import INSTRUCTIONS, ROW_BITS, Engine, Store
 from golden.core.nest import CLIPPED_START, ProductNestConfig
+from golden.core.operands import OperandStreamConfig
 from golden.fixed import Fixed, Rounding
 from golden.lfsr import Generator
 from golden.macc import MaccConfig
@@ -187,6 +188,26 @@ class CoreConfig:
         )
 
     @cached_property
+    def operand_a(self) -> OperandStreamConfig:
+        """Operand A of the products."""
+        return self._operand(self.rows)
+
+    @cached_property
+    def operand_b(self) -> OperandStreamConfig:
+        """Operand B of the products."""
+        return self._operand(self.columns)
+
+    def _operand(self, lanes: int) -> OperandStreamConfig:
+        """Return an operand of the products; words of any store fit."""
+        return OperandStreamConfig(
+            banks=self.banks,
+            lanes=lanes,
+            address_bits=self.product_nest.address_bits,
+            width=self.word_bits,
+            stores=len(Store),
+        )
+
+    @cached_property
     def activation(self) -> ActivationQuantizerConfig:
         """ReLU and Q_A of the vector engine."""
         return ActivationQuantizerConfig(
@@ -229,11 +250,8 @@ class CoreConfig:
 
     @property
     def read_latency(self) -> int:
-        """Clocks from an operand's index to the operand at the array.
-
-        They are: lanes added 1, addresses to banks 2, memory 2, words to lanes 2, Q_W 1.
-        """
-        return 8
+        """Clocks from an operand's index to the operand at the array."""
+        return self.operand_a.latency + 1  # Q_W
 
     @property
     def product_latency(self) -> int:

@@ -16,8 +16,9 @@ from enum import IntEnum
 from golden.core.field import bits, group
 from golden.core.index import Index
 
-#: Loops over tiles and over the terms of a sum; those of a pass and of a move.
-TILE_LOOPS, TERM_LOOPS, PASS_LOOPS, MOVE_LOOPS = 6, 4, 4, 3
+#: Loops over tiles and over the terms of a sum; those over the lanes of an operand; those of a pass
+#: and of a move.
+TILE_LOOPS, TERM_LOOPS, LANE_LOOPS, PASS_LOOPS, MOVE_LOOPS = 6, 4, 3, 4, 3
 #: Bits of a row of the row stores, and of a layer's number.
 ROW_BITS, LAYER_BITS = 20, 6
 
@@ -195,7 +196,7 @@ class LaneLoop:
         Iterations.
     stride
         Distance of the words of neighbouring lanes; the sum of all strides up to lane j is j modulo
-        the number of banks.
+        the number of banks. So the core needs the addresses of strides alone.
     """
 
     count: int = bits(8, "Iterations", less_one=True)
@@ -280,7 +281,7 @@ class ArrayInstruction:
     )
     terms: tuple[TermLoop, ...] = group((TermLoop(),) * TERM_LOOPS, "Loops over terms")
     clips: tuple[Clip, ...] = group((Clip(),) * 2, "Bounds of the second and third of them")
-    a_lanes: tuple[LaneLoop, ...] = group((LaneLoop(),) * 3, "Loops over the lanes of A")
+    a_lanes: tuple[LaneLoop, ...] = group((LaneLoop(),) * LANE_LOOPS, "Loops over the lanes of A")
     b_stride: Index = group(Index(), "Distance of the words of B's neighbouring lanes")
     rows: Last = group(Last(), "Rows of the last row block")
     columns: Last = group(Last(), "Columns of the last column block")

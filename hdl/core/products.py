@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
@@ -12,92 +12,12 @@ from golden.core.isa import ArrayInstruction, Store
 from hdl.array import Array
 from hdl.cells import CELLS, Cells
 from hdl.core.engine import CoreEngine
-from hdl.core.fields import layout
-from hdl.core.indices import Pair, lane_addresses, mask, pair, rotated, stepped
 from hdl.core.nest import ProductNest
+from hdl.core.operands import TO_LANES, OperandStream
 from hdl.delay import delay_line, registered
 
-#: Clocks from an operand's index to its address at the memory, to its data, and to the array.
-TO_MEMORY, TO_DATA, TO_ARRAY = 3, 5, 8
-
-
-class LaneTable(wiring.Component):
-    """Addresses by which each lane is ahead of the first one, found lane by lane.
-
-    Parameters
-    ----------
-    banks
-        Banks of the stores.
-    lanes
-        Lanes of the operand.
-    address
-        Bits of an address.
-
-    Members
-    -------
-    loops : In(3 loops over lanes)
-        The next instruction's.
-    start : In(1)
-        They are complete from this clock on.
-    takes : In(1)
-        The instruction is taken.
-    highs : Out(lanes addresses)
-        Those of the running instruction.
-    """
-
-    loops: data.View
-    start: Signal
-    takes: Signal
-    highs: data.View
-
-    def __init__(self, banks: int, lanes: int, address: int):
-        self.banks = banks
-        self.lanes = lanes
-        self.address = address
-        self.loops_layout = layout(ArrayInstruction)["a_lanes"].shape
-        super().__init__(
-            {
-                "loops": In(self.loops_layout),
-                "start": In(1),
-                "takes": In(1),
-                "highs": Out(data.ArrayLayout(address, lanes)),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        # Loop 2 is the innermost: its index is the lane's own, those of the others where it began.
-        # Counters of what is left after this lane, with flags for none and one.
-        starts = [pair(self.address, self.banks, f"start_{k}", reset_less=False) for k in range(3)]
-        left = [Signal(8, name=f"left_{k}") for k in range(3)]
-        ends = [Signal(name=f"end_{k}") for k in range(3)]
-        choice = [Cat(~end, *ends[k + 1 :]).all() for k, end in enumerate(ends)]
-        active = Signal()
-        here = [Signal(name=f"here_{number}") for number in range(self.lanes)]
-        coming = Signal(data.ArrayLayout(self.address, self.lanes), reset_less=True)
-        none = [Signal(name=f"none_{k}", reset_less=True) for k in range(3)]
-        m.d.sync += [flag.eq(loop.count == 0) for flag, loop in zip(none, self.loops)]
-        with m.If(self.start):
-            m.d.sync += [active.eq(1), Cat(here).eq(1)]
-            for k, (start, loop) in enumerate(zip(starts, self.loops)):
-                m.d.sync += [start.high.eq(0), start.low.eq(0)]
-                m.d.sync += [left[k].eq(loop.count), ends[k].eq(loop.count == 0)]
-        with m.Elif(active):
-            m.d.sync += [Cat(here).eq(Cat(here) << 1), active.eq(~here[-1])]
-            for number in range(self.lanes):
-                with m.If(here[number]):
-                    m.d.sync += coming[number].eq(starts[2].high)
-            for k, (start, loop) in enumerate(zip(starts, self.loops)):
-                following = stepped(start, loop.stride, self.banks)
-                with m.If(choice[k]):
-                    m.d.sync += [left[k].eq(left[k] - 1), ends[k].eq(left[k] == 1)]
-                    for j in range(k + 1, 3):
-                        m.d.sync += [left[j].eq(self.loops[j].count), ends[j].eq(none[j])]
-                    for inner in starts[k:]:
-                        m.d.sync += inner.eq(following)
-        with m.If(self.takes):
-            m.d.sync += self.highs.eq(coming)
-        return m
+#: Clocks from an operand's index to the array: to its lanes, and a register for the forward weight.
+TO_ARRAY = TO_LANES + 1
 
 
 class Products(CoreEngine):
@@ -148,7 +68,6 @@ class Products(CoreEngine):
         self.cells = cells
         self.places = places
         banks = config.banks
-        self.address = config.product_nest.address_bits
         members: dict[str, Member] = {
             "loaded": In(1),
             "beyond": Out(1),
@@ -170,66 +89,51 @@ class Products(CoreEngine):
         s_bits = len(Signal(range(config.s_rows)))
         m.submodules.nest = nest = ProductNest(config.product_nest)
         m.submodules.array = array = Array(config.array, cells=self.cells, places=self.places)
-        m.submodules.lanes_a = table = LaneTable(banks, rows, self.address)
-        m.submodules.lanes_b = table_b = LaneTable(banks, columns, self.address)
+        m.submodules.operand_a = operand_a = OperandStream(config.operand_a)
+        m.submodules.operand_b = operand_b = OperandStream(config.operand_b)
         connect(m, flipped(self.commands), nest.commands)
-        m.d.comb += [
-            table.loops.eq(self.commands.next.a_lanes),
-            table_b.loops[2].stride.eq(self.commands.next.b_stride),
-            table_b.loops[2].count.eq(columns - 1),
-        ]
         loaded = registered(m, self.loaded, "loaded", reset_less=False)
-        for each in (table, table_b):
-            m.d.comb += [each.start.eq(loaded), each.takes.eq(self.commands.takes)]
         if config.clips:
             m.d.comb += nest.start.eq(loaded)
 
-        # Addresses: lanes, then banks.
-        operands = {
-            "a": (Pair(nest.a_high, nest.a_low), table, rows, nest.a_from),
-            "b": (Pair(nest.b_high, nest.b_low), table_b, columns, nest.b_from),
-        }
-        addresses: dict[str, list[Value]] = {}
-        firsts: dict[str, Value] = {}
-        sources: dict[str, list[Value]] = {}
-        for name, (index, lanes, count, source) in operands.items():
-            found, bank = lane_addresses(m, index, list(lanes.highs), count, banks, f"lane_{name}")
-            found += [C(0, self.address) for _ in range(banks - count)]
-            addresses[name], firsts[name] = rotated(m, found, bank, f"address_{name}")
-            sources[name] = delay_line(m, source, TO_DATA, f"source_{name}")
+        # Operands: from the nest's indices to lanes. Where neither reads a store, B's addresses are
+        # at its banks.
+        coming = self.commands.next
+        for loop, given in zip(operand_a.loops, coming.a_lanes):
+            m.d.comb += [loop.count.eq(given.count), loop.high.eq(given.stride.high)]
+        m.d.comb += [
+            operand_b.loops[-1].high.eq(coming.b_stride.high),
+            operand_b.loops[-1].count.eq(columns - 1),
+            operand_a.source.eq(nest.a_from),
+            operand_a.high.eq(nest.a_high),
+            operand_a.low.eq(nest.a_low),
+            operand_a.there.eq(nest.rows),
+            operand_b.source.eq(nest.b_from),
+            operand_b.high.eq(nest.b_high),
+            operand_b.low.eq(nest.b_low),
+            operand_b.there.eq(nest.columns),
+        ]
+        for each in (operand_a, operand_b):
+            m.d.comb += [each.start.eq(loaded), each.takes.eq(self.commands.takes)]
+            if config.clips:
+                m.d.comb += each.gap.eq(nest.gap)
         for store in Store:
+            addresses = getattr(self, f"{store.name.lower()}_address")
+            words = getattr(self, f"{store.name.lower()}_data")
             for k in range(banks):
-                address = Mux(
-                    sources["a"][TO_MEMORY] == store, addresses["a"][k], addresses["b"][k]
-                )
-                m.d.comb += getattr(self, f"{store.name.lower()}_address")[k].eq(address)
+                address = Mux(operand_a.reads[store], operand_a.address[k], operand_b.address[k])
+                m.d.comb += addresses[k].eq(address)
+                for each in (operand_a, operand_b):
+                    m.d.comb += each.data[store * banks + k].eq(words[k].as_signed())
 
-        # Words: back to lanes. Lanes that are not there are 0.
+        # The array.
         valid = delay_line(m, nest.valid, TO_ARRAY, "valid", reset_less=False)
         last = delay_line(m, nest.last, TO_ARRAY, "last")
-        shown: dict[str, list[Value]] = {}
-        width = config.word_bits
-        gap = nest.gap if config.clips else C(0)
-        for name, lanes_there in (("a", nest.rows), ("b", nest.columns)):
-            bank = registered(m, firsts[name], f"bank_{name}", TO_DATA - TO_MEMORY)
-            words: list[Value] = []
-            for number in range(banks):
-                word = Signal(width, name=f"word_{name}_{number}")
-                for store in Store:
-                    data_word = getattr(self, f"{store.name.lower()}_data")[number]
-                    with m.If(sources[name][TO_DATA] == store):
-                        m.d.comb += word.eq(data_word.as_signed())
-                words.append(word)
-            back, _ = rotated(m, words, bank, f"lanes_{name}", back=True)
-            count = rows if name == "a" else columns
-            wanted = Mux(gap, 0, mask(lanes_there, count))
-            there = delay_line(m, wanted, TO_ARRAY - 1, f"there_{name}")[-1]
-            shown[name] = [Mux(there[k], back[k], 0) for k in range(count)]
         quantize = delay_line(m, nest.quantize, TO_ARRAY - 1, "quantize")[-1]
         operand = array.i.payload
-        for name, count in (("a", rows), ("b", columns)):
-            for lane in range(count):
-                code: Value = shown[name][lane].as_signed()
+        for name, stream in (("a", operand_a), ("b", operand_b)):
+            for lane, word in enumerate(stream.words):
+                code: Value = word.as_signed()
                 if name == "b":
                     code = Mux(quantize, self._forward(m, code, lane), code)
                 register = Signal.like(operand[name][lane], name=f"operand_{name}_{lane}")

@@ -19,7 +19,7 @@ FAULTS = {
         "index.low >= banks - lane if lane",
         "index.low > banks - lane if lane",
     ),
-    "a lane table": ("products", "with m.If(here[number]):", "with m.If(here[number - 1]):"),
+    "a lane table": ("operands", "with m.If(here[number]):", "with m.If(here[number - 1]):"),
     "a forward weight": ("products", "up = half & (rest.any() | floor[0])", "up = half"),
     "the order of loops": ("nest", "above = above & ~bit", "above = above & bit"),
     "a step's base": ("fetch", "base.eq(base + total)", "base.eq(base)"),

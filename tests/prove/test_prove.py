@@ -19,6 +19,8 @@ from mutated import Mutant, mutated
 import golden
 import hdl
 import hdl.core.banks
+import hdl.core.indices
+import hdl.core.operands
 import hdl.pipeline
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
@@ -244,6 +246,25 @@ FAULTS = [
         "row=self.to,",
         "gradloom_row_store",
         "data",
+    ),
+    *(
+        Fault(
+            "operand-stream",
+            golden.OperandStreamConfig(banks=5, lanes=3, address_bits=3, width=2, stores=2),
+            module,
+            right,
+            wrong,
+            "gradloom_operand_stream",
+            name,
+        )
+        for module, right, wrong, name in (
+            (hdl.core.indices, "banks - lane if lane", "banks - lane + 1 if lane", "address"),
+            (hdl.core.operands, "source[TO_MEMORY] == store", "self.source == store", "reads"),
+            (hdl.core.operands, "TO_DATA - TO_MEMORY)", "TO_DATA - TO_MEMORY - 1)", "words"),
+            (hdl.core.operands, "left[k] == 1)", "left[k] == 2)", "offsets"),
+            (hdl.core.operands, "with m.If(here[number]):", "with m.If(C(1)):", "kept"),
+            (hdl.core.operands, "with m.If(self.takes):", "with m.If(self.start):", "taken"),
+        )
     ),
     Fault(
         "rounder",

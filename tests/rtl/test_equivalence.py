@@ -60,6 +60,7 @@ QUICK = [
         "product-nest",
         golden.ProductNestConfig(rows=3, banks=3, address_bits=3, row_bits=3, clips=False),
     ),
+    ("operand-stream", golden.OperandStreamConfig(banks=5, lanes=3, address_bits=3, width=2)),
 ]
 
 
@@ -218,6 +219,14 @@ def any_unit(draw):
         case "product-nest":
             config = golden.ProductNestConfig(
                 rows=lanes, banks=width, address_bits=3, row_bits=4, clips=draw(st.booleans())
+            )
+        case "operand-stream":
+            config = golden.OperandStreamConfig(
+                banks=lanes + draw(st.integers(0, 4)),
+                lanes=lanes,
+                address_bits=draw(st.integers(1, 5)),
+                width=draw(st.integers(1, 5)),
+                stores=draw(st.integers(1, 4)),
             )
     return name, config
 

@@ -32,6 +32,7 @@ _EVENTS = {
     "banks": ("a_address", "a_data"),
     "row-store": ("row", "data"),
     "product-nest": ("commands_takes", "valid"),
+    "operand-stream": ("high", "words"),
 }
 _CONTROLS = ("i_valid", "i_ready", "o_valid", "o_ready")
 
@@ -156,6 +157,20 @@ def _nest() -> tuple[Operand, ...]:
     inputs["commands_ready"][70:76] = 1
     inputs["start"][0] = 1
     return tuple({name: values[clock] for name, values in inputs.items()} for clock in range(101))
+
+
+def _column() -> tuple[Operand, ...]:
+    """Two columns of a matrix: their offsets, their first words, and what the memory says."""
+    clocks: list[dict[str, Any]] = [
+        {"loops_count": (0, 0, 2), "loops_high": (0, 0, 2)} if clock < 3 else {}
+        for clock in range(16)
+    ]
+    clocks[0]["start"] = clocks[4]["takes"] = 1
+    clocks[6] |= {"high": 4, "low": 4, "there": 2}
+    clocks[7] |= {"high": 5, "low": 0, "there": 1}
+    clocks[11]["data"] = (35, 46, 0, 0, 24)
+    clocks[12]["data"] = (25, 36, 0, 0, 0)
+    return tuple(clocks)
 
 
 def _scripts() -> tuple[Script, ...]:
@@ -424,6 +439,20 @@ def _scripts() -> tuple[Script, ...]:
                 "tile begins at tap 1: B's index is 5, in bank 5 at address 0, and A's is 16, the "
                 "row's first word. The second tile begins at tap 0 and leaves out tap 2. Each tap "
                 "is a run of five channels, and nothing waits between runs and tiles."
+            ),
+        ),
+        Script(
+            unit="operand-stream",
+            arguments=("--banks", "5", "--lanes", "3", "--stores", "1"),
+            operands=_column(),
+            clocks=16,
+            text=(
+                "Three lanes and five banks. The loop's stride is 2 · 5 + 1 = 11 words, so these "
+                "are columns of a matrix with 11 words in a row. They are found from clock 0 on, "
+                "taken at clock 4, and hold from clock 5 on. The index at clock 6 is word 20 + 4: "
+                "lanes read the words 24, 35 and 46, in banks 4, 0 and 1 at the addresses 4, 7 "
+                "and 9 at clock 9. Their data are there at clock 11, and at the lanes at clock 13. "
+                "The index at clock 7 is a word further on and has two lanes."
             ),
         ),
     )
