@@ -9,7 +9,7 @@ from golden.core.register import State
 from golden.core.schedule import Span, schedule
 
 #: Clocks from the last write of a program's last chunk until the core does not run any more.
-ENDING = 3
+ENDING = 4
 
 
 def running(spans: Iterable[Span]) -> int:
@@ -50,8 +50,8 @@ def clocks(spans: Iterable[Span]) -> dict[Engine, dict[State, int]]:
                 states[State.waits(engine)] += end - now
                 now = end
         states[State.FETCH] += span.start - now  # an update waits for an even clock
-        states[State.BUSY] += span.end - span.start
-        ends[span.engine] = span.end
+        states[State.BUSY] += span.released - span.start
+        ends[span.engine] = span.released
     for engine, end in ends.items():
         found[engine][State.IDLE] += running(chunks) - end
     return found
@@ -82,7 +82,7 @@ def deadlock(config: CoreConfig, program: Program, steps: int) -> int | None:
             if span.chunk == 0:
                 fetched[span.engine] = span.start + config.fetch(span.engine)
             ends = span.chunk + 1 == len(span.task.chunks)
-            free[span.engine] = max(span.end, fetched[span.engine]) if ends else span.end
+            free[span.engine] = max(span.released, fetched[span.engine] if ends else 0)
             found = max(found, span.done + ENDING + 1)
     except RuntimeError:
         return max(found, *(clock + ENDING - 1 for clock in free.values()))

@@ -54,6 +54,7 @@ def commands_of(kind: Any) -> tuple[Port, ...]:
         Port("commands_ready", "in", 1, meaning="the next instruction may be taken"),
         Port("commands_wants", "out", 1, meaning="it is taken as soon as it may be"),
         Port("commands_takes", "out", 1, meaning="it is taken, and runs from the next clock on"),
+        Port("commands_free", "out", 1, meaning="the running one will begin no further chunk"),
         Port("commands_passes", "in", 1, meaning="the running one's next chunk need not wait"),
         Port("commands_continues", "out", 1, meaning="that chunk begins as soon as it may"),
         Port("commands_begins", "out", 1, meaning="that chunk is begun"),

@@ -263,6 +263,10 @@ class CoreConfig:
         words = words_of(INSTRUCTIONS[engine])
         return words + 4 + (self.banks if engine is Engine.ARRAY else 0)
 
+    def pause(self, engine: Engine) -> int:
+        """Return the clocks between an engine's instructions in which it issues nothing."""
+        return {Engine.ARRAY: 0, Engine.VECTOR: 2}.get(engine, 1)
+
     @property
     def clipped_fetch(self) -> int:
         """Clocks by which the start of a product with clipped loops is later at least."""

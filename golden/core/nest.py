@@ -309,7 +309,8 @@ class ProductNest(Twin[NestState]):
                 running = replace(running, tile=tile, begun=free)
             else:
                 found = self._taken(inputs, since, free)
-                outputs["commands_wants"][free : found.begun + 1 if found else clocks] = 1
+                for name in ("commands_wants", "commands_free"):
+                    outputs[name][free : found.begun + 1 if found else clocks] = 1
                 if found is None:
                     break
                 running = found
@@ -450,7 +451,7 @@ RESETS, VAST = 0.06, 0.25
 MOMENTARY = (
     "valid",
     "last",
-    *(f"commands_{name}" for name in ("wants", "takes", "continues", "begins", "full")),
+    *(f"commands_{name}" for name in ("wants", "takes", "free", "continues", "begins", "full")),
 )
 
 

@@ -1,7 +1,8 @@
 """When everything happens: the clocks of every chunk of a program, from the waits alone.
 
 A chunk starts when its engine has issued the chunk before and when every chunk that it waits for
-has ended, three clocks ago; no engine stalls inside a chunk. So the clocks follow from the lists,
+has ended, three clocks ago; between two passes are two clocks more, between two moves is one. No
+engine stalls inside a chunk. So the clocks follow from the lists,
 chunk by chunk, for input beats that are always valid and output beats that are always taken.
 """
 
@@ -30,6 +31,8 @@ class Span:
         The clock of its first operand, vector or beat.
     end
         The first clock after its last one.
+    released
+        The first clock in which the engine could begin its next chunk.
     done
         The clock of its last write.
     waits
@@ -45,6 +48,7 @@ class Span:
     free: int
     start: int
     end: int
+    released: int
     done: int
     waits: tuple[tuple[Engine, int], ...]
 
@@ -150,6 +154,7 @@ def _walk(
                 if task.clocks == 2 and engine is Engine.VECTOR:
                     start += start % 2
                 end = start + duration(task, chunk)
+                pause = config.pause(engine) if chunk + 1 == len(task.chunks) else 0
                 made = Span(
                     engine=engine,
                     step=step,
@@ -159,6 +164,7 @@ def _walk(
                     free=begin,
                     start=start,
                     end=end,
+                    released=end + pause,
                     done=ended(config, task, start, end),
                     waits=tuple(found),
                 )
@@ -166,7 +172,7 @@ def _walk(
                 yield made
                 if chunk == 0:
                     fetched = start + fetch
-                free = end
+                free = made.released
 
 
 def predict(config: CoreConfig, program: Program, steps: int = 4) -> tuple[int, tuple[Span, ...]]:

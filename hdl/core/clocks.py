@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from golden.core.field import WORD
 from golden.core.register import State
+from hdl.delay import registered
 
 #: Bits of a state's number.
 STATE = (len(State) - 1).bit_length()
@@ -21,10 +22,12 @@ class Clocks(wiring.Component):
     two halves: one counts, the other one holds what was latched. A word counts from 0 after a latch
     without being cleared: a bit for each says whether it has been written since.
 
+    The clocks of the present state are in a register, which is made a clock before.
+
     Members
     -------
-    state : In(3)
-        What the engine does.
+    next : In(3)
+        What the engine does in the next clock.
     counts : In(1)
         The clock counts.
     clear : In(1)
@@ -37,7 +40,7 @@ class Clocks(wiring.Component):
         These, modulo 2^32.
     """
 
-    state: Signal
+    next: Signal
     counts: Signal
     clear: Signal
     latch: Signal
@@ -47,7 +50,7 @@ class Clocks(wiring.Component):
     def __init__(self) -> None:
         super().__init__(
             {
-                "state": In(STATE),
+                "next": In(STATE),
                 "counts": In(1),
                 "clear": In(1),
                 "latch": In(1),
@@ -63,21 +66,33 @@ class Clocks(wiring.Component):
         own, shown = memory.read_port(domain="comb"), memory.read_port(domain="comb")
         write = memory.write_port()
         half = Signal()
+        state = registered(m, self.next, "state", reset_less=False)
+        present, after = Signal(WORD), Signal(WORD)
         written, kept = Signal(1 << STATE), Signal(1 << STATE)
         marked = Signal(1 << STATE)
-        here: Value = (C(1) << self.state)[: 1 << STATE] & self.counts.replicate(1 << STATE)
+        here: Value = (C(1) << state)[: 1 << STATE] & self.counts.replicate(1 << STATE)
         m.d.comb += [
-            own.addr.eq(Cat(self.state, half)),
-            write.addr.eq(own.addr),
+            after.eq(present + self.counts),
+            own.addr.eq(Cat(self.next, half)),
+            write.addr.eq(Cat(state, half)),
             write.en.eq(self.counts),
-            write.data.eq(Mux(written.bit_select(self.state, 1), own.data, 0) + 1),
+            write.data.eq(after),
             marked.eq(written | here),
             shown.addr.eq(Cat(self.at, ~half)),
             self.value.eq(Mux(kept.bit_select(self.at, 1), shown.data, 0)),
         ]
-        m.d.sync += written.eq(marked)
+        m.d.sync += [
+            written.eq(marked),
+            present.eq(
+                Mux(
+                    self.next == state,
+                    after,
+                    Mux(written.bit_select(self.next, 1), own.data, 0),
+                )
+            ),
+        ]
         with m.If(self.latch):
-            m.d.sync += [half.eq(~half), kept.eq(marked), written.eq(0)]
+            m.d.sync += [half.eq(~half), kept.eq(marked), written.eq(0), present.eq(0)]
         with m.If(self.clear):
-            m.d.sync += written.eq(0)
+            m.d.sync += [written.eq(0), present.eq(0)]
         return m

@@ -26,7 +26,7 @@ class Control(wiring.Component):
 
     A program ends when all engines have ended their steps, or when none of them can go on: none has
     anything on its way, each one waits for another, and no stream is waited for. The latter is the
-    fault `DEADLOCK`, found in the second clock in which it is so; it is exact, as only engines that
+    fault `DEADLOCK`, found when it is so for two clocks; it is exact, as only engines that
     end chunks let others go on. With an earlier fault it is the end of that: the engine with the
     fault halts, and the others have ended what they could.
 
@@ -49,9 +49,10 @@ class Control(wiring.Component):
         Number of steps, or of those that were begun when it is stopping.
     begun : In(numbers of steps)
         Steps that each engine has begun.
-    idle, stuck, flight : In(4)
-        Engines that have ended their steps; that cannot go on by themselves; that have something
-        on its way.
+    idle, stuck : In(4)
+        Engines that had ended their steps in the clock before; that could not go on by themselves.
+    flight : In(4)
+        Engines that have something on its way.
     offers : In(1)
         A beat is offered at the output stream.
     faults : In(4 faults)
@@ -148,15 +149,20 @@ class Control(wiring.Component):
             )
             for engine in Engine
         ]
-        halves = [_larger(*counts[:2]), _larger(*counts[2:])]
-        most = _larger(*(registered(m, half, "half", reset_less=False) for half in halves))
+        halves = [_larger(m, *counts[:2]), _larger(m, *counts[2:])]
+        most = _larger(m, *halves)
         m.d.sync += self.limit.eq(Mux(self.stopping, most, self.steps))
 
         # Beginning and end.
         m.d.comb += self.accepts.eq(~self.running & ~self.begins & ~faulted)
         m.d.sync += self.begins.eq(self.start & self.accepts)
+        # What the engines say of a clock comes late in it: it is looked at in the next one.
         quiet, over, still = Signal(), Signal(), Signal()
-        nothing = (self.stuck & ~self.flight).all() & ~self.offers & self.running
+        flight = registered(m, self.flight, "flying", reset_less=False)
+        offers = registered(m, self.offers, "offered", reset_less=False)
+        ran = registered(m, self.running, "ran", reset_less=False)
+        idled = registered(m, self.idle, "idled")
+        nothing = (self.stuck & ~flight).all() & ~offers & self.running & ran
         m.d.sync += [
             quiet.eq(nothing),
             over.eq(nothing & self.idle.all()),
@@ -171,23 +177,33 @@ class Control(wiring.Component):
         with m.Elif(self.running & (self.stop | faulted)):
             m.d.sync += self.stopping.eq(1)
 
+        # Of a deadlock, the first engine that waits; that does not change any more.
+        waiting, waits_at = Signal.like(self.engine, name="waiting"), Signal(AT, name="waits_at")
+        for engine in reversed(Engine):
+            with m.If(~idled[engine]):
+                m.d.sync += [waiting.eq(engine), waits_at.eq(self.next[engine])]
+
         # The first fault; of several in a clock that of the first engine. Between programs a list
-        # may be read while it is written.
+        # may be read while it is written. An engine with a fault goes no further by itself, so its
+        # place can be looked at a clock later, too.
+        faults = [registered(m, fault, f"fault_{k}") for k, fault in enumerate(self.faults)]
+        seen = [
+            registered(m, self.running & (fault != Fault.NONE), f"seen_{k}", reset_less=False)
+            for k, fault in enumerate(self.faults)
+        ]
         with m.If(self.running & ~faulted):
             with m.If(ends & ~over):
                 m.d.sync += self.fault.eq(Fault.DEADLOCK)
-                for engine in reversed(Engine):
-                    with m.If(~self.idle[engine]):
-                        m.d.sync += [self.engine.eq(engine), self.at.eq(self.next[engine])]
+                m.d.sync += [self.engine.eq(waiting), self.at.eq(waits_at)]
             for engine in reversed(Engine):
-                with m.If(self.faults[engine] != Fault.NONE):
+                with m.If(seen[engine]):
                     m.d.sync += [
-                        self.fault.eq(self.faults[engine]),
+                        self.fault.eq(faults[engine]),
                         self.engine.eq(engine),
                         self.at.eq(self.places[engine]),
                     ]
         for engine in Engine:
-            with m.If(self.running & (self.faults[engine] != Fault.NONE)):
+            with m.If(self.running & seen[engine]):
                 m.d.sync += self.halted[engine].eq(1)
 
         # Whole steps, of the engine that ends them.
@@ -213,9 +229,10 @@ class Control(wiring.Component):
         return m
 
 
-def _larger(one: Value, other: Value) -> Value:
-    """Return the larger one of two numbers."""
-    return Mux(one > other, one, other)
+def _larger(m: Module, one: Value, other: Value) -> Value:
+    """Return the larger one of two numbers that never fall; it may lag some clocks behind them."""
+    above = registered(m, one > other, "above", reset_less=False)
+    return registered(m, Mux(above, one, other), "larger", reset_less=False)
 
 
 class Undefined(wiring.Component):
@@ -300,9 +317,9 @@ class Rate(wiring.Component):
     running : In(1)
         A program runs.
     begins_step : In(1), step : In, begun : In
-        The vector engine begins this step, and has begun so many.
+        The vector engine has begun this step in the clock before, and so many before it.
     updates : In(1)
-        It takes an update: all earlier ones have ended.
+        It has taken an update in the clock before: all earlier ones have ended.
     shown : Out(4), waits : Out(1)
         The rate of the latest step, and whether a change waits.
     rate : Out(4)
@@ -341,12 +358,25 @@ class Rate(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         change, holds = Signal(signed(RATE_BITS)), Signal(STEPS)
-        late = (self.from_step < self.begun) | (self.begins_step & (self.from_step == self.step))
-        m.d.comb += self.refused.eq(self.write & self.running & late)
-        with m.If(self.begins_step & self.waits & (holds == self.step)):
+        # A write is looked at in the clock after it, when it is known whether its step has begun.
+        write = registered(m, self.write, "written", reset_less=False)
+        value, step = (registered(m, each, "given") for each in (self.value, self.from_step))
+        below = registered(m, self.from_step < self.begun, "below")
+        equal = registered(m, self.from_step == self.step, "equal")
+        # Those that begin now, or did when it was compared.
+        began = registered(m, self.begins_step, "began", reset_less=False)
+        late = below | (equal & (self.begins_step | began))
+        m.d.comb += self.refused.eq(write & self.running & late)
+        taken = write & ~self.refused
+        due = Mux(
+            registered(m, taken, "taken", reset_less=False),
+            registered(m, step == self.step, "given_due"),
+            registered(m, holds == self.step, "due"),
+        )
+        with m.If(self.begins_step & self.waits & due):
             m.d.sync += [self.shown.eq(change), self.waits.eq(0)]
-        with m.If(self.write & ~self.refused):
-            m.d.sync += [change.eq(self.value), holds.eq(self.from_step), self.waits.eq(1)]
+        with m.If(taken):
+            m.d.sync += [change.eq(value), holds.eq(step), self.waits.eq(1)]
         # A step's first instruction may be an update.
         updates = registered(m, self.updates, "updates", reset_less=False)
         with m.If(updates):

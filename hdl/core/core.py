@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
@@ -101,10 +102,16 @@ class Core(wiring.Component):
         config = self.config
         banks = config.banks
         m.submodules.registers = registers = RegisterFile(config)
-        # A soft reset is that of everything but stores, lists, and registers that a host sets.
+        # A soft reset is that of everything but stores, lists, and registers that a host sets. Each
+        # part has a register of its own: it drives too many others for one.
         soft = Signal()
         m.d.sync += soft.eq(registers.reset)
-        reset = ResetInserter(soft)
+
+        def reset(part: Any, name: str) -> Any:
+            """Return a part that a soft reset resets, too."""
+            own = registered(m, registers.reset, f"soft_{name}", reset_less=False, keep=True)
+            return ResetInserter(own)(part)
+
         stores = {store: Banks(config.store(store), cells=self.cells) for store in Store}
         for store, each in stores.items():
             m.submodules[store.name.lower()] = each
@@ -113,9 +120,10 @@ class Core(wiring.Component):
         products, passes = self.products, self.passes
         move_in, move_out = self.move_in, self.move_out
         for engine, unit in self.engines.items():
-            m.submodules[_NAMES[engine]] = reset(unit)
-            m.submodules[f"fetch_{engine.name.lower()}"] = reset(self.fetches[engine])
-        m.submodules.control = reset(self.control)
+            name = f"fetch_{engine.name.lower()}"
+            m.submodules[_NAMES[engine]] = reset(unit, _NAMES[engine])
+            m.submodules[name] = reset(self.fetches[engine], name)
+        m.submodules.control = reset(self.control, "control")
         self._control(m, registers, soft)
 
         # Stores.
@@ -159,12 +167,13 @@ class Core(wiring.Component):
         # Movers.
         m.d.comb += [
             passes.move.eq(move_in.move),
-            passes.move_to.eq(move_in.to),
+            passes.move_weights.eq(move_in.weights),
             passes.move_high.eq(move_in.high),
             passes.move_low.eq(move_in.low),
             passes.move_mask.eq(move_in.mask),
             passes.move_words.eq(move_in.words),
-            move_in.moved.eq(passes.moved),
+            move_in.x_free.eq(passes.x_free),
+            move_in.w_free.eq(passes.w_free),
             passes.read.eq(move_out.read),
             passes.read_high.eq(move_out.high),
             passes.read_low.eq(move_out.low),
@@ -202,7 +211,9 @@ class Core(wiring.Component):
         waits = registered(
             m, Cat(move_in.waits_stream, self.move_out.waits_stream), "waits", reset_less=False
         )
-        counted = registered(m, control.running, "counted", reset_less=False)
+        # What an engine does is known late in a clock, and counted two clocks later.
+        counted = registered(m, control.running, "counted", 2, reset_less=False)
+        latch = registered(m, registers.latch, "latch", reset_less=False)
         for engine, unit in self.engines.items():
             fetch = self.fetches[engine]
             m.submodules[f"clocks_{engine.name.lower()}"] = clocks = Clocks()
@@ -224,25 +235,27 @@ class Core(wiring.Component):
                 control.ended[engine].eq(unit.ended),
                 clocks.counts.eq(counted),
                 clocks.clear.eq(control.begins),
-                clocks.latch.eq(registers.latch),
+                clocks.latch.eq(latch),
                 clocks.at.eq(registers.state),
                 registers.clocks[engine].eq(clocks.value),
             ]
             self._place(m, engine)
             # A mover waits inside a chunk as well.
-            state = registered(m, fetch.state, f"state_{engine.name.lower()}", reset_less=False)
-            now: Value = state
+            now: Value = fetch.state
             stuck: Value = fetch.stuck
             if engine is Engine.IN:
-                stuck = stuck | move_in.failed
+                stuck = stuck | registered(m, move_in.failed, "failed", reset_less=False)
                 now = Mux(move_in.waits_port, State.WAIT_VECTOR, now)
                 now = Mux(move_in.waits_stream, State.STREAM, now)
             if engine is Engine.OUT:
-                now = Mux(self.move_out.waits_scores, State.WAIT_VECTOR, now)
+                waits_scores = self.move_out.waits_scores
+                now = Mux(waits_scores, State.WAIT_VECTOR, now)
                 now = Mux(self.move_out.waits_stream, State.STREAM, now)
-                stuck = stuck | self.move_out.waits_scores
+                stuck = stuck | registered(m, waits_scores, "waits_scores", reset_less=False)
             m.d.comb += control.stuck[engine].eq(stuck)
-            m.d.sync += clocks.state.eq(now)
+            m.d.comb += clocks.next.eq(
+                registered(m, now, f"{_NAMES[engine]}_state", reset_less=False)
+            )
             for k, other in enumerate(engine.others):
                 m.d.comb += [
                     fetch.totals[k].eq(registers.totals[other]),
@@ -263,9 +276,7 @@ class Core(wiring.Component):
             made.begins_step.eq(vector.begins_step),
             made.step.eq(vector.step),
             made.begun.eq(vector.begun),
-            made.updates.eq(
-                vector.commands.takes & (vector.commands.next.function == Function.UPDATE)
-            ),
+            made.updates.eq(vector.took & (vector.commands.next.function == Function.UPDATE)),
             passes.rate.eq(made.rate),
             registers.rate_refused.eq(made.refused),
             passes.lane.eq(registers.lane),
@@ -323,8 +334,12 @@ class Core(wiring.Component):
         fault: Value = Mux(fetch.refused, fetch.fault, Fault.NONE)
         for kind, seen in reversed(own.items()):
             fault = Mux(seen, kind, fault)
-        runs = reduce(or_, own.values()) if own else C(0)
-        next_one = fetch.commands.wants
+        # Control looks at the place a clock later.
+        runs: Value = C(0)
+        if own:
+            runs = registered(m, reduce(or_, own.values()), f"{_NAMES[engine]}_fails")
+        # For a deadlock: nothing has changed for some clocks.
+        next_one = registered(m, fetch.commands.wants, f"{_NAMES[engine]}_wants")
         place, waits = control.places[engine], control.next[engine]
         m.d.comb += [
             control.faults[engine].eq(fault),
@@ -332,6 +347,13 @@ class Core(wiring.Component):
             place.chunk.eq(Mux(runs, fetch.chunk, 0)),
             place.step.eq(Mux(runs, fetch.at_step, fetch.step)),
             waits.instruction.eq(Mux(next_one, fetch.next_at, fetch.at)),
-            waits.chunk.eq(Mux(next_one, 0, fetch.chunk + fetch.commands.continues)),
+            waits.chunk.eq(
+                Mux(
+                    next_one,
+                    0,
+                    fetch.chunk
+                    + registered(m, fetch.commands.continues, f"{_NAMES[engine]}_continues"),
+                )
+            ),
             waits.step.eq(Mux(next_one, fetch.step, fetch.at_step)),
         ]

@@ -34,6 +34,9 @@ class Commands(wiring.Signature):
         The engine is free for it.
     takes : In(1)
         The instruction is taken: it runs from the next clock on.
+    free : In(1)
+        No chunk of the running instruction will be begun any more, or none runs. It is high
+        whenever `wants` is.
     passes : Out(1)
         The next chunk of the running instruction need not wait.
     continues : In(1)
@@ -52,6 +55,7 @@ class Commands(wiring.Signature):
                 "ready": Out(1),
                 "wants": In(1),
                 "takes": In(1),
+                "free": In(1),
                 "passes": Out(1),
                 "continues": In(1),
                 "begins": In(1),

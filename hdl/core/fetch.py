@@ -14,6 +14,7 @@ from golden.core.register import Fault, State
 from hdl.cells import CELLS, Cells
 from hdl.core.engine import COUNT, Commands
 from hdl.core.legal import FAULT, Legal
+from hdl.delay import registered
 
 #: Width of a number of steps.
 STEPS = 32
@@ -64,16 +65,18 @@ class Fetch(wiring.Component):
         The instruction that has been loaded, 2 clocks ago, is not carried out; why not.
     next_at, step : Out
         First word of the next instruction, and its step, from 0.
+    took : Out(1)
+        An instruction has been taken in the clock before; it is still the next one here.
     begins_step : Out(1)
-        The first instruction of that step is taken.
+        It is the first one of its step.
     begun : Out
         Steps whose first instruction has been taken.
     at, chunk, at_step : Out
         The running instruction, its chunk, and its step.
     state : Out(3)
-        What the engine does in the next clock, as `golden.core.register.State`.
+        What the engine does, as `golden.core.register.State`.
     stuck : Out(1)
-        It will not go on unless another engine ends a chunk.
+        In the clock before it was seen that it will not go on unless another engine ends a chunk.
     done : Out(1)
         All steps have been taken.
     """
@@ -96,6 +99,7 @@ class Fetch(wiring.Component):
     fault: Signal
     next_at: Signal
     step: Signal
+    took: Signal
     begins_step: Signal
     begun: Signal
     at: Signal
@@ -140,6 +144,7 @@ class Fetch(wiring.Component):
                 "fault": Out(FAULT),
                 "next_at": Out(range(words)),
                 "step": Out(STEPS),
+                "took": Out(1),
                 "begins_step": Out(1),
                 "begun": Out(STEPS),
                 "at": Out(range(words)),
@@ -181,13 +186,22 @@ class Fetch(wiring.Component):
         coming = Value.cast(commands.next)
         m.d.comb += coming.eq(Cat(shadow)[: len(coming)])
 
-        # Which instruction comes next.
-        at_last, within, last_step = Signal(), Signal(), Signal()
-        following = Signal(STEPS, init=1)  # the step after this one
-        bases = [Signal(COUNT, name=f"base_{k}") for k in range(3)]
+        # Which instruction comes next. That one is taken is known late in the clock: but for the
+        # reading of words, all follows a clock later.
+        within, last_step = Signal(), Signal()
+        following = Signal(STEPS, reset_less=True)  # the step after this one
+        bases = [Signal(COUNT, name=f"base_{k}", reset_less=True) for k in range(3)]
+        took = self.took
+        m.d.sync += took.eq(commands.takes & ~self.start)
+        began = registered(m, commands.begins, "began", reset_less=False)
+        at_first = registered(m, self.next_at == self.first, "at_first")
+        at_last = registered(m, self.next_at == self.last, "at_last")
+        ended = registered(m, commands.takes & at_last & ~self.start, "ended", reset_less=False)
+        behind = registered(
+            m, Mux(self.next_at == self.last, self.first, self.next_at + size), "behind"
+        )[: len(self.next_at)]
         m.d.comb += [
-            at_last.eq(self.next_at == self.last),
-            self.begins_step.eq(commands.takes & (self.next_at == self.first)),
+            self.begins_step.eq(took & at_first),
             self.done.eq(~within),
             commands.odd.eq(self.step[0]),
         ]
@@ -207,31 +221,27 @@ class Fetch(wiring.Component):
                 self.begun.eq(0),
                 *(base.eq(0) for base in bases),
             ]
-        with m.Elif(commands.takes):
-            m.d.sync += [
-                place.eq(0),
-                reading.eq(1),
-                self.at.eq(self.next_at),
-                self.at_step.eq(self.step),
-                self.chunk.eq(0),
-                self.begun.eq(self.begun + self.begins_step),
-            ]
-            with m.If(at_last):
+        with m.Else():
+            with m.If(commands.takes):
+                m.d.sync += [place.eq(0), reading.eq(1), address.eq(behind)]
+            with m.If(took):
+                m.d.sync += [
+                    self.at.eq(self.next_at),
+                    self.at_step.eq(self.step),
+                    self.begun.eq(self.begun + at_first),
+                    self.next_at.eq(behind),
+                ]
+            with m.If(ended):
                 m.d.sync += [
                     within.eq(self.used & ~last_step),
-                    address.eq(self.first),
-                    self.next_at.eq(self.first),
                     self.step.eq(following),
                     following.eq(following + 1),
                     *(base.eq(base + total) for base, total in zip(bases, self.totals)),
                 ]
-            with m.Else():
-                m.d.sync += [
-                    address.eq(self.next_at + size),
-                    self.next_at.eq(self.next_at + size),
-                ]
-        with m.Elif(commands.begins):
-            m.d.sync += self.chunk.eq(self.chunk + 1)
+            with m.If(took):
+                m.d.sync += self.chunk.eq(0)
+            with m.Elif(began):
+                m.d.sync += self.chunk.eq(self.chunk + 1)
 
         # The instruction may be taken some clocks after its last word.
         m.d.comb += self.loaded.eq(arrives & (stored_in == size - 1))
@@ -244,8 +254,10 @@ class Fetch(wiring.Component):
             m.d.sync += waits.eq(waits - 1)
             with m.If(waits == 1):
                 m.d.sync += there.eq(1)
+        with m.If(self.start):
+            m.d.sync += waits.eq(0)
         with m.If(commands.takes | self.start):
-            m.d.sync += [there.eq(0), waits.eq(0)]
+            m.d.sync += there.eq(0)
 
         # Whether it is carried out is known before it may be taken.
         m.submodules.legal = legal = Legal(self.config, self.engine)
@@ -262,7 +274,7 @@ class Fetch(wiring.Component):
         # Waits. A count passes a limit if their difference modulo 2^16 is below 2^15.
         first_pass, next_pass = [], []
         passed_all: list[Value] = []  # of these three, as they will be
-        further_all: list[tuple[Value, Value, Value]] = []
+        further_all: list[tuple[Value, Value]] = []
         for k in range(3):
             wait = commands.next.waits[k]
             limit = Signal(COUNT, name=f"limit_{k}", reset_less=True)
@@ -276,46 +288,73 @@ class Fetch(wiring.Component):
             m.d.sync += passed.eq(passed_all[-1])
             first_pass.append(passed)
 
-            # Of the running instruction: the next chunk and the one after it.
+            # Of the running instruction: the next chunk and the two after it. They follow a clock
+            # after a chunk has begun.
             on = Signal(name=f"on_{k}", reset_less=True)
             slope = Signal(8, name=f"slope_{k}", reset_less=True)
-            one = Signal(COUNT, name=f"one_{k}", reset_less=True)
-            two = Signal(COUNT, name=f"two_{k}", reset_less=True)
-            # They are stored whenever an instruction is wanted, whether it is taken or not.
-            with m.If(commands.wants):
+            one, two, three = (
+                Signal(COUNT, name=f"{name}_{k}", reset_less=True)
+                for name in ("one", "two", "three")
+            )
+            third = registered(m, (limit + (wait.slope << 1))[:COUNT], f"third_{k}")
+            # They are stored until an instruction is taken.
+            with m.If(commands.free):
                 m.d.sync += [
                     on.eq(wait.on),
                     slope.eq(wait.slope),
                     one.eq(second),
-                    two.eq(second + wait.slope),
+                    two.eq(third),
+                    three.eq(third + wait.slope),
                 ]
-            with m.Elif(commands.begins):
-                m.d.sync += [one.eq(two), two.eq(two + slope)]
+            with m.Elif(began):
+                m.d.sync += [one.eq(two), two.eq(three), three.eq(three + slope)]
             # All limits that may come next are compared: which it is, is known late in the clock.
-            at_second, at_two, at_one = (
-                ~(self.counts[k] - limit)[COUNT - 1] for limit in (second, two, one)
+            # Of an instruction that is not taken yet, that of its second chunk.
+            at_second, at_one, at_two, at_three = (
+                ~(self.counts[k] - limit)[COUNT - 1] for limit in (second, one, two, three)
             )
-            further_all.append((~wait.on | at_second, ~on | at_two, ~on | at_one))
-            further = Signal(name=f"further_{k}")
-            m.d.sync += further.eq(_latest(commands, further_all[-1]))
-            next_pass.append(further)
+            further_all.append(
+                (
+                    ~on | Mux(began, at_three, at_two),
+                    Mux(
+                        commands.free,
+                        ~wait.on | at_second,
+                        ~on | Mux(began, at_two, at_one),
+                    ),
+                )
+            )
+            next_pass.append(self._further(m, further_all[-1], began, f"further_{k}"))
         settles: Any = commands.next.settle if self.engine is Engine.VECTOR else C(0, 1)
         settled = Signal()
         m.d.sync += settled.eq(self.settled)
         own = ~settles | settled
-        # Of all three waits at once.
-        firsts, furthers = Signal(), Signal()
+        # All three waits at once, and what else may hold a chunk back: one register for each of the
+        # two, as they are the beginning of long paths. So a halt is seen a clock later.
+        firsts = Signal()
         together = [Cat(each).all() for each in zip(*further_all)]
-        m.d.sync += [
-            firsts.eq(Cat(passed_all).all() & (~settles | self.settled)),
-            furthers.eq(_latest(commands, together)),
-        ]
+        refuses = self.fault != Fault.NONE
+        goes = ~(self.halt | (there & refuses))
+        m.d.sync += firsts.eq(
+            Cat(passed_all).all() & (~settles | self.settled) & within & ~(self.halt | refuses)
+        )
         m.d.comb += [
-            commands.ready.eq(there & within & firsts & ~halted),
-            commands.passes.eq(furthers & ~halted),
+            commands.ready.eq(there & firsts),
+            commands.passes.eq(
+                self._further(m, [each & goes for each in together], began, "furthers")
+            ),
         ]
         self._state(m, there, halted, first_pass, next_pass, own)
         return m
+
+    def _further(self, m: Module, choices: Sequence[Value], began: Value, name: str) -> Value:
+        """Return in the next clock the first choice if a chunk has begun in this one, or the
+        second one.
+
+        That one has begun is known late in a clock: the choice is made in the next one. A product's
+        chunk has more clocks than one, so nothing is asked for so soon.
+        """
+        found = [registered(m, value, f"{name}_{k}") for k, value in enumerate(choices)]
+        return found[1] if self.engine is Engine.ARRAY else Mux(began, *found)
 
     def _state(
         self,
@@ -330,37 +369,36 @@ class Fetch(wiring.Component):
 
         Of several engines that it waits for, the first one counts.
         """
-        commands, state = self.commands, self.state
+        commands = self.commands
         # An engine may wait for its own passes, too.
         first = dict(zip(self.engine.others, first_pass))
         first[self.engine] = own
         further = dict(zip(self.engine.others, next_pass))
 
-        def waits(passes: Mapping[Engine, Value]) -> None:
+        def waits(state: Signal, passes: Mapping[Engine, Value]) -> None:
             """Choose the first engine that is waited for; else room, or an even clock."""
-            m.d.comb += state.eq(Mux(commands.full, State.STREAM, State.FETCH))
+            m.d.sync += state.eq(Mux(commands.full, State.STREAM, State.FETCH))
             for engine in sorted(passes, reverse=True):
                 with m.If(~passes[engine]):
-                    m.d.comb += state.eq(State.waits(engine))
+                    m.d.sync += state.eq(State.waits(engine))
 
-        m.d.comb += state.eq(State.BUSY)
-        with m.If(commands.wants & ~commands.takes):
-            waits(first)
-            with m.If(~there):
-                m.d.comb += state.eq(State.FETCH)
-            with m.If(self.done):
-                m.d.comb += state.eq(State.IDLE)
-        with m.Elif(commands.continues & ~commands.begins):
-            waits(further)
-        asks = commands.wants | commands.continues
-        m.d.comb += self.stuck.eq(
-            (asks & halted) | ((state != State.BUSY) & (state != State.FETCH))
+        # Whether it waits is known late in a clock: what for is found beside it.
+        of_first, of_further = (
+            Signal.like(self.state, name=name) for name in ("of_first", "of_further")
         )
-
-
-def _latest(commands: Any, choices: Sequence[Value]) -> Value:
-    """Return the first choice if an instruction is wanted, the second if a chunk begins, or the
-    third one.
-    """
-    first, second, third = choices
-    return Mux(commands.wants, first, Mux(commands.begins, second, third))
+        waits(of_first, first)
+        with m.If(~there):
+            m.d.sync += of_first.eq(State.FETCH)
+        with m.If(self.done):
+            m.d.sync += of_first.eq(State.IDLE)
+        waits(of_further, further)
+        wants = registered(m, commands.wants & ~commands.takes, "waits_first", reset_less=False)
+        continues = registered(
+            m, commands.continues & ~commands.begins, "waits_further", reset_less=False
+        )
+        m.d.comb += self.state.eq(Mux(wants, of_first, Mux(continues, of_further, State.BUSY)))
+        asks = commands.wants | commands.continues
+        stands = registered(m, asks & halted, "stands", reset_less=False)
+        m.d.comb += self.stuck.eq(
+            stands | ((self.state != State.BUSY) & (self.state != State.FETCH))
+        )

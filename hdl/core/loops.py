@@ -8,6 +8,8 @@ from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 
+from hdl.delay import registered
+
 
 def chunk_ends(instruction: Any, ends: Sequence[Value]) -> Value:
     """Return whether all loops inside a chunk are in their last iterations."""
@@ -35,6 +37,8 @@ class Countdown:
     ----------
     m, name
         Module that gets the registers, and beginning of their names.
+    instruction
+        The instruction whose loops are begun next.
     loops
         Number of loops.
 
@@ -46,39 +50,44 @@ class Countdown:
         The loop that takes a step, if one does: one bit, or none if all loops end.
     """
 
-    def __init__(self, m: Module, loops: int, name: str):
+    def __init__(self, m: Module, instruction: Any, loops: int, name: str):
         self._m = m
+        self._coming = instruction
         self._left = [Signal(16, name=f"{name}_left_{k}", reset_less=True) for k in range(loops)]
         self._near = [Signal(name=f"{name}_near_{k}", reset_less=True) for k in range(loops)]
         self.ends = [Signal(name=f"{name}_{k}", reset_less=True) for k in range(loops)]
         self.choice = [Cat(~end, *self.ends[k + 1 :]).all() for k, end in enumerate(self.ends)]
-
-    def load(self, instruction: Any, takes: Value, free: Value) -> None:
-        """Begin the loops of an instruction where `takes` is high; see `Nest.hold` for `free`."""
-        m, levels = self._m, instruction.levels
-        # Of its counts: whether they are none or one.
+        # Counts, and whether they are none or one: of the instruction that is begun next, and of
+        # the one that has been begun.
         counts = [*(loop.count for loop in instruction.loops), instruction.last_count]
+        self._first_none = [registered(m, c == 0, f"first_none_{k}") for k, c in enumerate(counts)]
+        self._first_one = [registered(m, c == 1, f"first_one_{k}") for k, c in enumerate(counts)]
+        self._first = counts
         self._counts = [Signal(16, name=f"count_{k}", reset_less=True) for k in range(len(counts))]
         self._none = [Signal(name=f"none_{k}", reset_less=True) for k in range(len(counts))]
         self._one = [Signal(name=f"one_{k}", reset_less=True) for k in range(len(counts))]
-        self._levels = Signal.like(levels, name="levels_taken", reset_less=True)
-        with m.If(free):
-            m.d.sync += self._levels.eq(levels)
-            for k, count in enumerate(counts):
-                m.d.sync += [
-                    self._counts[k].eq(count),
-                    self._none[k].eq(count == 0),
-                    self._one[k].eq(count == 1),
-                ]
-        none = [count == 0 for count in counts]
-        with m.If(takes):
-            for k in range(len(self.ends)):
-                short = self._short(levels, k, none)
-                m.d.sync += [
-                    self._left[k].eq(Mux(short, counts[-1], counts[k])),
-                    self._near[k].eq(Mux(short, counts[-1] == 1, counts[k] == 1)),
-                    self.ends[k].eq(Mux(short, none[-1], none[k])),
-                ]
+        self._levels = Signal.like(instruction.levels, name="levels_taken", reset_less=True)
+
+    def load(self) -> None:
+        """Begin with the first iterations: statements inside of an m.If.
+
+        The instruction has been there for a clock.
+        """
+        m, levels = self._m, self._coming.levels
+        m.d.sync += self._levels.eq(levels)
+        for kept, given in (
+            (self._counts, self._first),
+            (self._none, self._first_none),
+            (self._one, self._first_one),
+        ):
+            m.d.sync += [each.eq(value) for each, value in zip(kept, given)]
+        for k in range(len(self.ends)):
+            short = self._short(levels, k, self._first_none)
+            m.d.sync += [
+                self._left[k].eq(Mux(short, self._first[-1], self._first[k])),
+                self._near[k].eq(Mux(short, self._first_one[-1], self._first_one[k])),
+                self.ends[k].eq(Mux(short, self._first_none[-1], self._first_none[k])),
+            ]
 
     @staticmethod
     def _short(levels: Value, k: int, ends: Sequence[Value]) -> Value:
@@ -88,25 +97,27 @@ class Countdown:
         return (levels == k) & Cat(C(1), *ends[1:k]).all()
 
     def step(self) -> None:
-        """Take a step, by `choice`: statements inside of an m.If."""
+        """Take a step: statements inside of an m.If. Behind the last one the loops begin anew."""
         m = self._m
-        # The flags afterwards, but for the loop with the last count; none before it has that.
-        after: list[Value] = []
-        for k, end in enumerate(self.ends):
-            inner = Cat(self.choice[:k]).any()
-            after.append(Mux(self.choice[k], self._near[k], Mux(inner, self._none[k], end)))
+        # A loop moves where all those inside it end: it takes a step, or begins anew. The flags
+        # afterwards, but for the loop with the last count; none before it has that.
+        moves = [Cat(C(1), *self.ends[k + 1 :]).all() for k in range(len(self.ends))]
+        after: list[Value] = [
+            Mux(moves[k], Mux(end, self._none[k], self._near[k]), end)
+            for k, end in enumerate(self.ends)
+        ]
         for k, end in enumerate(self.ends):
             short = self._short(self._levels, k, after)
-            with m.If(self.choice[k]):
-                m.d.sync += [
-                    self._left[k].eq(self._left[k] - 1),
-                    self._near[k].eq(self._left[k] == 2),
-                    end.eq(self._near[k]),
-                ]
-            if k:
-                with m.Elif(Cat(self.choice[:k]).any()):
+            with m.If(moves[k]):
+                with m.If(end):
                     m.d.sync += [
                         self._left[k].eq(Mux(short, self._counts[-1], self._counts[k])),
                         self._near[k].eq(Mux(short, self._one[-1], self._one[k])),
                         end.eq(Mux(short, self._none[-1], self._none[k])),
+                    ]
+                with m.Else():
+                    m.d.sync += [
+                        self._left[k].eq(self._left[k] - 1),
+                        self._near[k].eq(self._left[k] == 2),
+                        end.eq(self._near[k]),
                     ]

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.bus.axi_stream import Beat
 from golden.core.config import MOVE_LATENCY, CoreConfig
-from golden.core.isa import LAYER_BITS, Move, MoveInstruction, Target
+from golden.core.isa import LAYER_BITS, Move, MoveInstruction
 from hdl.bus.axi_stream import Words
 from hdl.core.engine import CoreEngine, Nest
 from hdl.core.indices import Pair, chosen, mask, pair, stepped
@@ -33,8 +33,9 @@ class MoveNest(Nest):
         The instruction that runs belongs to an odd step.
     active : Out(1)
         A beat is wanted.
-    steps, row_done : In(1)
-        The beat is taken; the row is done with it.
+    steps, row_ends, row_done : In(1)
+        A beat is taken; it is the last one of its row, with a label's; and nothing is wrong with
+        it.
     high, low : Out
         Its index.
     row : Out
@@ -48,6 +49,7 @@ class MoveNest(Nest):
     in_odd: Signal
     active: Signal
     row_done: Signal
+    row_ends: Signal
     steps: Signal
     high: Signal
     low: Signal
@@ -64,6 +66,7 @@ class MoveNest(Nest):
                 "in_odd": Out(1),
                 "active": Out(1),
                 "row_done": In(1),
+                "row_ends": In(1),
                 "steps": In(1),
                 "high": Out(address),
                 "low": Out(range(banks)),
@@ -80,61 +83,68 @@ class MoveNest(Nest):
         row = pair(self.address, self.banks, "row", reset_less=False)
         at = Pair(self.high, self.low)
         running, waiting = Signal(), Signal()
+        # Between two instructions is a clock without a beat, so that it is known at the beginning
+        # of a clock whether an instruction is wanted.
+        idle = Signal(init=1)
         beats, rows = now.loops[2], now.loops[0]
-        free = commands.wants
         m.d.comb += [
             self.active.eq(running),
-            commands.wants.eq((~running & ~waiting) | (self.row_done & self.last)),
-            commands.takes.eq(commands.wants & commands.ready),
+            commands.wants.eq(idle),
+            commands.free.eq(idle),
+            commands.takes.eq(idle & commands.ready),
             commands.continues.eq(waiting | (self.row_done & ~self.last)),
             commands.begins.eq(commands.continues & commands.passes),
         ]
-        self.hold(m, free)
+        self.hold(m, idle)
 
-        # Counters of what is left after this beat and after this row, with flags for none.
+        # Counters of what is left after this beat and after this row, with flags for none. With its
+        # last beat a row makes place for the next one, though that may have to wait. An
+        # instruction's first row is stored until it is taken.
         beats_left, rows_left = Signal(16), Signal(16)
         one_beat = Signal()  # a row has one
-        with m.If(free):
-            m.d.sync += one_beat.eq(coming.loops[2].count == 0)
-        with m.If(self.steps & ~self.last_beat):
-            m.d.sync += [beats_left.eq(beats_left - 1), self.last_beat.eq(beats_left == 1)]
-        with m.If(commands.begins):
-            m.d.sync += [beats_left.eq(beats.count), self.last_beat.eq(one_beat)]
-            m.d.sync += [rows_left.eq(rows_left - 1), self.last.eq(rows_left == 1)]
-        with m.If(commands.takes):
-            m.d.sync += [
-                beats_left.eq(coming.loops[2].count),
-                self.last_beat.eq(coming.loops[2].count == 0),
-                rows_left.eq(coming.loops[0].count),
-                self.last.eq(coming.loops[0].count == 0),
-            ]
-
+        none = [registered(m, coming.loops[k].count == 0, f"none_{k}") for k in (0, 2)]
         at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
         second = stepped(at_start, coming.second, self.banks)
         first = pair(self.address, self.banks, "first")
         m.d.sync += first.eq(chosen(commands.odd, second, at_start))
-        with m.If(self.steps & ~self.last_beat):
-            m.d.sync += at.eq(stepped(at, beats.stride, self.banks))
-        with m.If(self.row_done):
-            m.d.sync += [running.eq(0), waiting.eq(~self.last)]
         below = stepped(row, rows.stride, self.banks)
-        with m.If(commands.begins):
+        with m.If(idle):
             m.d.sync += [
-                running.eq(1),
-                waiting.eq(0),
-                self.row.eq(self.row + 1),
-                row.eq(below),
-                at.eq(below),
-            ]
-        with m.If(commands.takes):
-            m.d.sync += [
-                self.in_odd.eq(commands.odd),
-                running.eq(1),
+                beats_left.eq(coming.loops[2].count),
+                self.last_beat.eq(none[1]),
+                one_beat.eq(none[1]),
+                rows_left.eq(coming.loops[0].count),
+                self.last.eq(none[0]),
                 self.row.eq(0),
-                waiting.eq(0),
                 row.eq(first),
                 at.eq(first),
             ]
+        with m.Elif(self.steps):
+            m.d.sync += [
+                beats_left.eq(beats_left - 1),
+                self.last_beat.eq(beats_left == 1),
+                at.eq(stepped(at, beats.stride, self.banks)),
+            ]
+            with m.If(self.row_ends):
+                m.d.sync += [
+                    beats_left.eq(beats.count),
+                    self.last_beat.eq(one_beat),
+                    rows_left.eq(rows_left - 1),
+                    self.last.eq(rows_left == 1),
+                    self.row.eq(self.row + 1),
+                    row.eq(below),
+                    at.eq(below),
+                ]
+
+        # Written out, as it is known late in the clock that a row is done.
+        more = commands.continues
+        m.d.sync += [
+            running.eq(commands.takes | (more & commands.passes) | (running & ~self.row_done)),
+            waiting.eq(more & ~commands.passes),
+            idle.eq((idle & ~commands.ready) | (self.row_done & self.last)),
+        ]
+        with m.If(idle):
+            m.d.sync += self.in_odd.eq(commands.odd)
         return m
 
 
@@ -167,10 +177,10 @@ class MoveIn(CoreEngine):
         Weights are loaded from this clock on; the last ones have been written.
     begun_layer, ended_layer : Out(layer)
         Their layers.
-    move, to, high, low, mask, words : Out
-        Words for a store; they stay until `moved` is high.
-    moved : In(1)
-        They are on their way.
+    x_free, w_free : In(1)
+        The port of the store of activations is free in the next clock; that of weights.
+    move, weights, high, low, mask, words : Out
+        Words that go to one of these stores in this clock.
     label_write, label_to, label : Out
         A label.
     """
@@ -185,13 +195,14 @@ class MoveIn(CoreEngine):
     load_ends: Signal
     begun_layer: Signal
     ended_layer: Signal
+    x_free: Signal
+    w_free: Signal
     move: Signal
-    to: Signal
+    weights: Signal
     high: Signal
     low: Signal
     mask: Signal
     words: data.View
-    moved: Signal
     label_write: Signal
     label_to: Signal
     label: Signal
@@ -214,13 +225,14 @@ class MoveIn(CoreEngine):
                 "load_ends": Out(1),
                 "begun_layer": Out(LAYER_BITS),
                 "ended_layer": Out(LAYER_BITS),
+                "x_free": In(1),
+                "w_free": In(1),
                 "move": Out(1),
-                "to": Out(2),
+                "weights": Out(1),
                 "high": Out(address),
                 "low": Out(range(banks)),
                 "mask": Out(banks),
                 "words": Out(data.ArrayLayout(word, banks)),
-                "moved": In(1),
                 "label_write": Out(1),
                 "label_to": Out(range(config.inputs * config.labels)),
                 "label": Out(range(config.classes)),
@@ -236,37 +248,51 @@ class MoveIn(CoreEngine):
         with m.If(self.commands.wants):
             m.d.sync += samples.eq(self.commands.next.move == Move.SAMPLES)
         labels = Signal()  # the next beat is a label
-        accepted = Signal()
+        accepted, words = Signal(), Signal()  # a beat is; one of words
         row_ends, stream_ends = Signal(), Signal()
         wants = Signal()
+        # Words wait in registers for the store's port. Whether there is room for the next ones is
+        # known a clock before.
+        held, room = Signal(), Signal(init=1)
+        m.d.sync += room.eq(
+            Mux(
+                words,
+                Mux(samples, self.x_free, self.w_free),
+                ~held | self.move | Mux(self.weights, self.w_free, self.x_free),
+            )
+        )
         m.d.comb += [
+            self.move.eq(held & room),
             wants.eq(nest.active & ~self.failed),
-            self.i.ready.eq(wants & (labels | ~self.move | self.moved)),
+            self.i.ready.eq(wants & (labels | room)),
             self.waits_stream.eq(wants & ~self.i.valid),
             self.waits_port.eq(wants & self.i.valid & ~self.i.ready),
             accepted.eq(self.i.valid & self.i.ready),
-            nest.steps.eq(accepted & ~labels),
+            words.eq(accepted & ~labels),
+            nest.steps.eq(accepted),
             row_ends.eq(labels | (nest.last_beat & ~samples)),
+            nest.row_ends.eq(row_ends),
             stream_ends.eq(row_ends & nest.last),
             self.short.eq(accepted & self.i.payload.last & ~stream_ends),
             self.long.eq(accepted & ~self.i.payload.last & stream_ends),
-            nest.row_done.eq(accepted & row_ends & ~self.short & ~self.long),
+            # Where neither of them is.
+            nest.row_done.eq(accepted & row_ends & (self.i.payload.last == nest.last)),
         ]
         with m.If(self.short | self.long):
             m.d.sync += self.failed.eq(1)
         with m.If(accepted):
             m.d.sync += labels.eq(~labels & nest.last_beat & samples)
-        with m.If(nest.steps):
+        with m.If(words):
             m.d.sync += [
-                self.move.eq(1),
-                self.to.eq(Mux(samples, Target.X, Target.W)),
+                held.eq(1),
+                self.weights.eq(~samples),
                 self.high.eq(nest.high),
                 self.low.eq(nest.low),
                 self.mask.eq(mask(Mux(nest.last_beat, nest.now.lanes, 255), config.banks)),
                 *(self.words[k].eq(self.i.payload.words[k]) for k in range(config.banks)),
             ]
-        with m.Elif(self.moved):
-            m.d.sync += self.move.eq(0)
+        with m.Elif(self.move):
+            m.d.sync += held.eq(0)
         place = Mux(nest.in_odd, config.labels, 0) if config.inputs == 2 else 0
         m.d.sync += [
             self.label_write.eq(accepted & labels),
@@ -276,14 +302,15 @@ class MoveIn(CoreEngine):
 
         # A row counts when its last word is written.
         moving = Signal()
-        m.d.comb += moving.eq(self.move & ~self.moved)
+        m.d.comb += moving.eq(held & ~room)
         ended = Signal()
         loads = Signal()  # they are the last ones of a layer's weights
         layer = Signal(LAYER_BITS)
         with m.If(nest.row_done & ~ended):
             m.d.sync += ended.eq(1)
-        with m.If(nest.row_done):
-            m.d.sync += [loads.eq(nest.last & ~samples), layer.eq(nest.now.layer)]
+        last_weights = registered(m, nest.last & ~samples, "last_weights")
+        with m.If(registered(m, nest.row_done, "row_done", reset_less=False)):
+            m.d.sync += [loads.eq(last_weights), layer.eq(nest.now.layer)]
         finished = Signal()
         m.d.comb += finished.eq(ended & ~moving)
         with m.If(finished):
@@ -292,13 +319,13 @@ class MoveIn(CoreEngine):
         done, on_its_way = line[-1], Cat(line[1:-1]).any()
         self.counted(m, done)
         m.d.comb += [
-            self.flight.eq(self.move | ended | on_its_way | done),
-            self.load_begins.eq(nest.steps & ~samples),
-            self.begun_layer.eq(nest.now.layer),
+            self.flight.eq(held | ended | on_its_way | done),
+            self.load_begins.eq(registered(m, words & ~samples, "load_begins", reset_less=False)),
+            self.begun_layer.eq(registered(m, nest.now.layer, "begun_layer")),
             self.load_ends.eq(
-                registered(m, finished & loads, "load_ends", MOVE_LATENCY, reset_less=False)
+                registered(m, line[1] & loads, "load_ends", MOVE_LATENCY - 1, reset_less=False)
             ),
-            self.ended_layer.eq(registered(m, layer, "ended_layer", MOVE_LATENCY)),
+            self.ended_layer.eq(registered(m, layer, "ended_layer", MOVE_LATENCY - 1)),
         ]
         return m
 
@@ -380,12 +407,14 @@ class MoveOut(CoreEngine):
         with m.If(self.commands.wants):
             m.d.sync += weights.eq(self.commands.next.move == Move.WEIGHTS)
 
-        # Beats that are in the queue or on their way to it.
+        # Beats that are in the queue or on their way to it. A read is begun a clock after there is
+        # room for two.
         taken = Signal(range(self.depth + self.blocks + 1))
         read = Signal()
         popped = self.o.valid & self.o.ready
+        may_read = registered(m, taken < self.depth - 1, "may_read", reset_less=False)
         m.d.comb += [
-            read.eq(nest.active & weights & (taken < self.depth)),
+            read.eq(nest.active & weights & may_read),
             self.read.eq(read),
             self.high.eq(nest.high),
             self.low.eq(nest.low),
@@ -428,8 +457,11 @@ class MoveOut(CoreEngine):
         of_weights, ends = head[-2], head[-1]
         m.d.comb += [
             self.o.valid.eq(full_head & (nest.active | of_weights)),
-            Cat(self.o.payload.words).eq(Mux(self.o.valid, head[: shape.size], 0)),
-            nest.steps.eq(Mux(weights, read, popped & nest.active)),
+            Cat(self.o.payload.words).eq(head[: shape.size]),
+            # Written out, as `o.ready` may come late: while a row of scores is wanted, `o.valid` is
+            # `full_head`.
+            nest.steps.eq(nest.active & Mux(weights, may_read, full_head & self.o.ready)),
+            nest.row_ends.eq(nest.last_beat),
             nest.row_done.eq(nest.steps & nest.last_beat),
             self.o.payload.last.eq(
                 self.o.valid & Mux(of_weights, ends, nest.last_beat & nest.last)

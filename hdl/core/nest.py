@@ -19,7 +19,7 @@ from hdl.core.clips import CLIPPED, Clips
 from hdl.core.engine import Nest
 from hdl.core.indices import Pair, chosen, pair, stepped
 from hdl.core.loops import chunk_ends, lanes_there
-from hdl.delay import registered
+from hdl.delay import KEEP, registered
 
 #: Outer loops over terms.
 OUTER_TERMS = TERM_LOOPS - 1
@@ -117,8 +117,18 @@ class ProductNest(Nest):
         now, commands = self.now, self.commands
         coming = commands.next
         left = Signal(16)  # terms of the run after this one
-        padding = Signal()
+        # Registers of one value, as many others hang on each: `at_last` is the running run's last
+        # term, or none; a run that comes when it is `anew` is the first one of the next
+        # instruction. The third ones are for the registers that hold the instruction.
+        padding, padding_3 = Signal(attrs=KEEP), Signal(attrs=KEEP)
+        at_last, at_last_3 = Signal(init=1, attrs=KEEP), Signal(init=1, attrs=KEEP)
+        anew, anew_2, anew_3 = (Signal(init=1, attrs=KEEP, name=f"anew_{k}") for k in (1, 2, 3))
+
+        def assigned(registers: Sequence[Signal], value: Any) -> list[Any]:
+            return [register.eq(value) for register in registers]
+
         pads = Signal(8)
+        last_pad = Signal()  # it is the last clock of padding
         run = Signal()  # the next clock has the first term of a run
 
         # Where loops are clipped: their iterations, less one, and whether the first is the last.
@@ -189,8 +199,17 @@ class ProductNest(Nest):
             decides.eq(stores),
         ]
         choice = Signal(OUTER + 1, reset_less=True)
+        # Beside the choice: loops that begin anew, and those that move at all.
+        inside = [Signal(name=f"inside_{k}", reset_less=True) for k in range(OUTER)]
+        moves = [Signal(name=f"moves_{k}", reset_less=True) for k in range(OUTER)]
         with m.If(chooses):
             m.d.sync += choice.eq(_lowest([~end for end in at_end]))
+            steps_on = ~Cat(at_end).all()
+            for k in range(OUTER):
+                m.d.sync += [
+                    inside[k].eq(Cat(at_end[: k + 1]).all() & steps_on),
+                    moves[k].eq(Cat(C(1), *at_end[:k]).all() & steps_on),
+                ]
         fetched = {
             name: (self._pair(f"base_{name}"), self._pair(f"stride_{name}")) for name in ("a", "b")
         }
@@ -208,7 +227,6 @@ class ProductNest(Nest):
         near = [registered(m, left == 1, f"near_{k}") for k, left in enumerate(left_of)]
         none = [registered(m, loop.count == 0, f"none_{k}") for k, loop in enumerate(loops)]
         none_last = registered(m, now.last_count == 0, "none_last")
-        inside = [choice[k + 1 : OUTER].any() for k in range(OUTER)]
         plain_end = [
             Mux(choice[k], near[k], Mux(inside[k], none[k], at_end[k])) for k in range(OUTER)
         ]
@@ -229,10 +247,11 @@ class ProductNest(Nest):
         ]
         next_a, next_b = self._pair("next_a"), self._pair("next_b")
         next_s = Signal(self.row, reset_less=True)
+        tile_moves = registered(m, tile_choice[:-1].any(), "tile_moves")
         with m.If(adds):
             for found, (base, stride) in ((next_a, fetched["a"]), (next_b, fetched["b"])):
                 m.d.sync += found.eq(stepped(base, stride, self.banks))
-            with m.If(tile_choice[:-1].any()):
+            with m.If(tile_moves):
                 m.d.sync += next_s.eq(base_s + stride_s)
         tile_steps = tile_choice[:-1].any()
         if clips is not None:
@@ -243,8 +262,8 @@ class ProductNest(Nest):
                     next_b.eq(stepped(next_b, clips.tile.b, self.banks)),
                 ]
         # What the next run is: of this tile, of the next one, of the next chunk; or there is none.
-        same, next_tile, next_chunk, finished = (
-            Signal(name=name) for name in ("same", "next_tile", "next_chunk", "finished")
+        same, next_tile, next_chunk = (
+            Signal(name=name) for name in ("same", "next_tile", "next_chunk")
         )
         with m.If(run):
             m.d.sync += [same.eq(0), next_tile.eq(0), next_chunk.eq(0)]
@@ -257,7 +276,7 @@ class ProductNest(Nest):
                     begun, _ = counts.get(k, (Mux(short[k], now.last_count, loops[k].count), None))
                     m.d.sync += left_of[k].eq(begun)
                 if k >= OUTER_TERMS:
-                    with m.If(choice[k] | inside[k]):
+                    with m.If(moves[k]):
                         m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
                         m.d.sync += bases_s[k - OUTER_TERMS].eq(next_s)
             outermost = [choice[OUTER - 1 - k] for k in range(TILE_LOOPS)]
@@ -266,22 +285,22 @@ class ProductNest(Nest):
                 same.eq(~tile_steps & ~choice[OUTER]),
                 next_tile.eq(tile_steps & ~new_chunk),
                 next_chunk.eq(new_chunk),
-                finished.eq(choice[OUTER]),
             ]
+            with m.If(choice[OUTER]):
+                m.d.sync += assigned((anew, anew_2, anew_3), 1)
         with m.If(decides):  # by now the next run is moved to the bounds of its tile
             for k in range(OUTER_TERMS):
-                with m.If(choice[k] | inside[k]):
+                with m.If(moves[k]):
                     m.d.sync += [bases_a[k].eq(next_a), bases_b[k].eq(next_b)]
-        idle = Signal(init=1)
 
         # What the next clock does.
-        at_last = Signal(init=1)  # the running run's last term, or none
         ends_now = Signal()
-        free = commands.wants
+        free = ~padding_3 & at_last_3 & anew_3  # as `commands.wants`
         ready = commands.ready if clips is None else commands.ready & clips.known
         m.d.comb += [
             ends_now.eq(~padding & at_last),
-            commands.wants.eq(ends_now & (idle | finished)),
+            commands.wants.eq(ends_now & anew),
+            commands.free.eq(free),
             commands.takes.eq(commands.wants & ready),
             commands.continues.eq(ends_now & next_chunk),
             commands.begins.eq(commands.continues & commands.passes),
@@ -298,30 +317,30 @@ class ProductNest(Nest):
         else:
             padded = pad_now != 0
         # Written out, as what is known late comes last.
-        taken = (idle | finished) & ready
+        taken = anew & ready
         goes_on = next_tile | (next_chunk & commands.passes)
         m.d.comb += run.eq(
-            (ends_now & (same | (goes_on & ~padded) | (taken & ~first_pad)))
-            | (padding & (pads == 1))
+            (ends_now & (same | (goes_on & ~padded) | (taken & ~first_pad))) | (padding & last_pad)
         )
+        with m.If(padding):
+            m.d.sync += [pads.eq(pads - 1), last_pad.eq(pads == 2)]
+            m.d.sync += assigned((padding, padding_3), ~last_pad)
+        with m.Else():
+            m.d.sync += [
+                pads.eq(Mux(anew, pad_coming, pad_now)),
+                last_pad.eq(Mux(anew, pad_coming == 1, pad_now == 1)),
+            ]
         with m.If(ends_now & ((goes_on & padded) | (taken & first_pad))):
-            m.d.sync += [padding.eq(1), pads.eq(Mux(commands.takes, pad_coming, pad_now))]
-        with m.Elif(padding):
-            m.d.sync += pads.eq(pads - 1)
-            with m.If(pads == 1):
-                m.d.sync += padding.eq(0)
+            m.d.sync += assigned((padding, padding_3), 1)
 
         with m.If(commands.takes):
             m.d.sync += [
-                idle.eq(0),
-                finished.eq(0),
+                *assigned((anew, anew_2, anew_3), 0),
                 next_a.eq(moved_a),
                 next_b.eq(moved_b),
                 next_s.eq(first_s),
                 *(flag.eq(first) for flag, first in zip(at_end, first_end)),
             ]
-        with m.Elif(free):
-            m.d.sync += idle.eq(1)
         # Counters and bases begin a clock later: the first step reads them another clock later.
         with m.If(registered(m, commands.takes, "took", reset_less=False)):
             for k, is_short in enumerate(self._short(now, at_end)):
@@ -338,13 +357,13 @@ class ProductNest(Nest):
         # The innermost loop.
         inner = now.terms[OUTER_TERMS]
         first_count = coming.terms[OUTER_TERMS].count
-        count = Mux(commands.takes, first_count, inner.count)
+        count = Mux(anew_2, first_count, inner.count)
         first_one = registered(m, first_count == 0, "first_one")
         one = Signal()  # a run has one term
         with m.If(free):
             m.d.sync += one.eq(first_count == 0)
-        gap = C(0, 1) if clips is None else Mux(commands.takes, clips.first.gap, clips.tile.gap)
-        ends_run = Mux(commands.takes, first_one, one) | gap
+        gap = C(0, 1) if clips is None else Mux(anew_2, clips.first.gap, clips.tile.gap)
+        ends_run = Mux(anew_2, first_one, one) | gap
         if clips is not None:
             with m.If(run):
                 m.d.sync += self.gap.eq(gap)
@@ -363,23 +382,21 @@ class ProductNest(Nest):
                 )
             )
         first_known = registered(m, known[1], "first_known")
-        m.d.comb += Cat(last_run, ends_chunk, rows, columns).eq(
-            Mux(commands.takes, first_known, known[0])
-        )
+        m.d.comb += Cat(last_run, ends_chunk, rows, columns).eq(Mux(anew_2, first_known, known[0]))
         in_last_run = Signal()
         with m.If(run):
             m.d.sync += [
                 self.valid.eq(1),
                 left.eq(count),
-                at_last.eq(ends_run),
+                *assigned((at_last, at_last_3), ends_run),
                 in_last_run.eq(last_run),
                 self.last.eq(last_run & ends_run),
                 self.ends.eq(ends_chunk),
                 self.rows.eq(rows),
                 self.columns.eq(columns),
-                self.s.eq(Mux(commands.takes, first_s, next_s)),
+                self.s.eq(Mux(anew_2, first_s, next_s)),
                 *(
-                    port.eq(Mux(commands.takes, of_next, of_now))
+                    port.eq(Mux(anew_2, of_next, of_now))
                     for port, of_next, of_now in (
                         (self.a_from, coming.a_from, now.a_from),
                         (self.b_from, coming.b_from, now.b_from),
@@ -388,11 +405,11 @@ class ProductNest(Nest):
                 ),
             ]
             for index, following, first in ((a, next_a, moved_a), (b, next_b, moved_b)):
-                m.d.sync += index.eq(chosen(commands.takes, first, following))
+                m.d.sync += index.eq(chosen(anew_2, first, following))
         with m.Elif(~at_last):
             m.d.sync += [
                 left.eq(left - 1),
-                at_last.eq(left == 1),
+                *assigned((at_last, at_last_3), left == 1),
                 self.last.eq(in_last_run & (left == 1)),
             ]
             for index, stride in ((a, inner.a), (b, inner.b)):

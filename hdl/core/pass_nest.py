@@ -1,6 +1,6 @@
 """The loops of a pass: which rows and words belong to a vector, one in a clock or in two."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -87,60 +87,83 @@ class PassNest(Nest):
         coming = commands.next
         s_row, k_row = self.rows
 
-        # Which vector is next: flags alone.
-        loops = Countdown(m, PASS_LOOPS, "end")
+        # Which vector is next: flags alone. The loops are a vector ahead, so that what follows from
+        # their flags has a clock of its own.
+        loops = Countdown(m, coming, PASS_LOOPS, "end")
         ends = loops.ends
-        m.d.comb += [
-            self.loop_ends.eq(Cat(ends)),
-            self.last.eq(Cat(ends).all()),
-            self.ends.eq(chunk_ends(now, ends)),
-            self.lanes.eq(lanes_there(now.lanes, ends)),
-        ]
-        running, second = Signal(), Signal()
-        here = Signal()  # this clock is the last one of the vector's
-        # A vector takes two clocks; it goes to the output queue.
+        choice = Signal(PASS_LOOPS, reset_less=True)  # the loop that takes the step behind it
+        of_chunk, of_all = chunk_ends(now, ends), Cat(ends).all()
+
+        # One vector after the other. Two clocks behind an instruction's last one the next one may
+        # be taken: in the first of them the loops are begun anew. In a vector's last clock `moves`
+        # is high, or `asks` for a further chunk, or `leaves`.
+        moves, asks, leaves = Signal(), Signal(), Signal()
+        ends_chunk = Signal()  # the vector is its chunk's last one, and not the last of all
+        idle = Signal(init=1)
+        # A vector takes two clocks, and begins in an even one; it goes to the output queue.
         slow, out = Signal(), Signal()
         next_slow = registered(m, coming.target == Target.W, "next_slow")
         next_out = registered(m, coming.target == Target.OUT, "next_out")
-        with m.If(commands.wants):
+        on_time = registered(m, ~slow | ~self.even, "on_time")
+        next_on_time = registered(m, ~next_slow | ~self.even, "next_on_time")
+        with m.If(idle):
             m.d.sync += [slow.eq(coming.target == Target.W), out.eq(coming.target == Target.OUT)]
-        m.d.comb += [
-            self.valid.eq(running & ~second),
-            here.eq(running & (second | ~slow)),
-        ]
         queue = out & ~self.room
         next_queue = next_out & ~self.room
-        free = commands.wants
         step = Signal()
-        waiting = Signal()  # for a further chunk
         m.d.comb += [
-            commands.wants.eq((~running & ~waiting) | (here & self.last)),
-            commands.takes.eq(
-                commands.wants & commands.ready & (~next_slow | self.even) & ~next_queue
-            ),
-            commands.continues.eq(waiting | (here & self.ends & ~self.last)),
-            commands.begins.eq(commands.continues & commands.passes & (~slow | self.even) & ~queue),
-            commands.full.eq(Mux(commands.continues, queue, next_queue)),
-            step.eq((here & ~self.ends) | commands.begins),
+            commands.takes.eq(commands.wants & commands.ready & next_on_time & ~next_queue),
+            commands.free.eq(idle),
+            commands.continues.eq(asks),
+            commands.begins.eq(asks & commands.passes & on_time & ~queue),
+            commands.full.eq(Mux(asks, queue, next_queue)),
+            step.eq(moves | commands.begins),
         ]
-        self.hold(m, free)
-        loops.load(coming, commands.takes, free)
+        self.hold(m, idle)
+        m.d.sync += [
+            commands.wants.eq(idle & ~commands.takes),
+            self.valid.eq(commands.takes | step),
+        ]
+        with m.If(commands.takes | step):
+            fast = Mux(idle, ~next_slow, ~slow)
+            m.d.sync += [
+                moves.eq(fast & ~of_chunk),
+                asks.eq(fast & of_chunk & ~of_all),
+                leaves.eq(fast & of_all),
+            ]
+        with m.Elif(self.valid & slow):
+            m.d.sync += [moves.eq(~self.ends), asks.eq(ends_chunk), leaves.eq(self.last)]
+        with m.Else():
+            m.d.sync += leaves.eq(0)
         with m.If(commands.takes):
-            m.d.sync += [running.eq(1), second.eq(0), waiting.eq(0)]
+            m.d.sync += idle.eq(0)
+        with m.Elif(leaves):
+            m.d.sync += idle.eq(1)
+        with m.If(idle | step):
+            m.d.sync += [
+                choice.eq(Cat(loops.choice)),
+                self.loop_ends.eq(Cat(ends)),
+                self.last.eq(of_all),
+                self.ends.eq(of_chunk),
+                ends_chunk.eq(of_chunk & ~of_all),
+                self.lanes.eq(lanes_there(now.lanes, ends)),
+            ]
+        with m.If(idle):
+            loops.load()
+            with m.If(commands.takes):
+                loops.step()
         with m.Elif(step):
-            m.d.sync += [running.eq(1), second.eq(0), waiting.eq(0)]
-        with m.Elif(here):
-            m.d.sync += [running.eq(0), second.eq(0), waiting.eq(~self.last)]
-        with m.Elif(running):
-            m.d.sync += second.eq(1)
-        with m.If(step):
             loops.step()
 
         # Where it is: a clock later the indices take the same step, and have a clock for it.
         took = registered(m, commands.takes, "took", reset_less=False)
         moved = [
-            registered(m, step & chosen, f"moved_{k}", reset_less=False)
-            for k, chosen in enumerate(loops.choice)
+            registered(m, step & choice[k], f"moved_{k}", reset_less=False)
+            for k in range(PASS_LOOPS)
+        ]
+        changes = [
+            registered(m, commands.takes | (step & choice[: k + 1].any()), f"changes_{k}")
+            for k in range(PASS_LOOPS)
         ]
         counters = [Signal(16, name=f"counter_{k}", reset_less=True) for k in range(PASS_LOOPS)]
         starts = [
@@ -151,18 +174,22 @@ class PassNest(Nest):
             )
             for k in range(PASS_LOOPS)
         ]
-        with m.If(took):
-            m.d.sync += [counter.eq(0) for counter in counters]
-            first = now.s, now.k, now.to.high, now.to.low
-            for registers in starts:
-                m.d.sync += [start.eq(value) for start, value in zip(registers, first)]
-        for k, (loop, (s, k_of, *to)) in enumerate(zip(now.loops, starts)):
-            following = s + loop.s, k_of + loop.k, *stepped(Pair(*to), loop.target, self.banks)
-            with m.If(moved[k]):
-                m.d.sync += counters[k].eq(counters[k] + 1)
-                m.d.sync += [counter.eq(0) for counter in counters[k + 1 :]]
-                for registers in starts[k:]:
-                    m.d.sync += [start.eq(value) for start, value in zip(registers, following)]
+        first = now.s, now.k, now.to.high, now.to.low
+        following = [
+            (s + loop.s, k + loop.k, *stepped(Pair(*to), loop.target, self.banks))
+            for loop, (s, k, *to) in zip(now.loops, starts)
+        ]
+        for k, registers in enumerate(starts):
+            with m.If(changes[k]):
+                with m.If(took):
+                    m.d.sync += counters[k].eq(0)
+                with m.Else():
+                    m.d.sync += counters[k].eq(Mux(moved[k], counters[k] + 1, 0))
+                for number, start in enumerate(registers):
+                    value: Value = first[number]
+                    for j in range(k + 1):
+                        value = Mux(moved[j], following[j][number], value)
+                    m.d.sync += start.eq(value)
         m.d.sync += [
             *(
                 port.eq(start)

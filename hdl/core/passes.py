@@ -58,8 +58,10 @@ class Passes(CoreEngine):
         Masks that are written.
     label_at : Out(number of a sample), label : In(class)
         A label that is read, and what is there a clock later.
-    move : In(1), move_to, move_high, move_low, move_mask, move_words : In, moved : Out(1)
+    move : In(1), move_weights, move_high, move_low, move_mask, move_words : In
         Words of the mover in, as `MoveIn` has them.
+    x_free, w_free : Out(1)
+        In the next clock it may move words to the store of activations; of weights.
     read : In(1), read_high, read_low : In, read_words : Out
         Words for the mover out, as `MoveOut` has them.
     x_address, x_write, x_value : Out, and so for e and w
@@ -93,12 +95,13 @@ class Passes(CoreEngine):
     label_at: Signal
     label: Signal
     move: Signal
-    move_to: Signal
+    move_weights: Signal
     move_high: Signal
     move_low: Signal
     move_mask: Signal
     move_words: data.View
-    moved: Signal
+    x_free: Signal
+    w_free: Signal
     read: Signal
     read_high: Signal
     read_low: Signal
@@ -158,12 +161,13 @@ class Passes(CoreEngine):
                 "label": In(range(config.classes)),
                 # Words from the movers and to them.
                 "move": In(1),
-                "move_to": In(2),
+                "move_weights": In(1),
                 "move_high": In(self.address_bits),
                 "move_low": In(range(banks)),
                 "move_mask": In(banks),
                 "move_words": In(data.ArrayLayout(self.word, banks)),
-                "moved": Out(1),
+                "x_free": Out(1),
+                "w_free": Out(1),
                 "read": In(1),
                 "read_high": In(self.address_bits),
                 "read_low": In(range(banks)),
@@ -383,22 +387,17 @@ class Passes(CoreEngine):
 
         # Words to the banks: results of a pass, and words of a mover. Both take four clocks. A
         # mover waits while a pass writes into the same store.
-        writes = {
-            target: registered(
-                m,
-                line[RESULT - 2] & (targets[RESULT - 2] == target),
-                f"writes_{target.name.lower()}",
-                reset_less=False,
-            )
+        coming = {
+            target: line[RESULT - 2] & (targets[RESULT - 2] == target)
             for target in (Target.X, Target.E, Target.W)
         }
-        busy = Mux(self.move_to == Target.X, writes[Target.X], writes[Target.W])
-        m.d.comb += self.moved.eq(self.move & ~busy)
+        m.d.comb += [self.x_free.eq(~coming[Target.X]), self.w_free.eq(~coming[Target.W])]
         of_pass = self._to_banks(
             m,
             "write",
             to[-1],
-            masks[RESULT] & registered(m, Cat(writes.values()).any(), "writes").replicate(columns),
+            masks[RESULT]
+            & registered(m, Cat(coming.values()).any(), "writes", 2).replicate(columns),
             results,
             targets[RESULT],
         )
@@ -406,9 +405,9 @@ class Passes(CoreEngine):
             m,
             "move",
             Pair(self.move_high, self.move_low),
-            registered(m, self.move_mask & self.moved.replicate(banks), "moved_mask"),
+            registered(m, self.move_mask & self.move.replicate(banks), "moved_mask"),
             [registered(m, self.move_words[k], f"moved_{k}") for k in range(banks)],
-            registered(m, self.move_to, "moved_to"),
+            Mux(registered(m, self.move_weights, "moved_weights"), Target.W, Target.X),
         )
         for k in range(banks):
             given, moved = of_pass[k], of_move[k]

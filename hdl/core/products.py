@@ -148,20 +148,21 @@ class Products(CoreEngine):
         # Rows of sums. What is known of a tile at its last term waits for its rows.
         tile = data.StructLayout({"s": s_bits, "rows": 8, "ends": 1, "beyond": 1})
         depth = (config.product_latency + rows) // rows + 2
-        last_row = nest.s + Mux(nest.rows < rows, nest.rows, rows - 1)
-        beyond, failed = Signal(), Signal()
+        failed = Signal()
         s_end = Signal.like(self.commands.next.s_end, name="s_end", reset_less=True)
         with m.If(self.commands.wants):
             m.d.sync += s_end.eq(self.commands.next.s_end)
-        m.d.comb += beyond.eq(nest.valid & (last_row >= s_end))
-        m.d.sync += self.beyond.eq(beyond)
+        # Two sums and a comparison, in two clocks.
+        last_row = registered(m, nest.s + Mux(nest.rows < rows, nest.rows, rows - 1), "last_row")
+        term = registered(m, Cat(nest.valid, nest.valid & nest.last), "term", reset_less=False)
+        known = registered(m, Cat(nest.s[:s_bits], nest.rows, nest.ends), "known")
+        beyond = last_row >= registered(m, s_end, "s_end_there")
+        m.d.sync += self.beyond.eq(term[0] & beyond)
         m.submodules.tiles = tiles = SyncFIFO(width=tile.size, depth=depth)
         ahead, behind = data.View(tile, tiles.w_data), data.View(tile, tiles.r_data)
         m.d.comb += [
-            tiles.w_en.eq(nest.valid & nest.last),
-            ahead.s.eq(nest.s),
-            ahead.rows.eq(nest.rows),
-            ahead.ends.eq(nest.ends),
+            tiles.w_en.eq(term[1]),
+            Cat(ahead.s, ahead.rows, ahead.ends).eq(known),
             ahead.beyond.eq(beyond),
             tiles.r_en.eq(array.o.valid & array.o.payload.last),
         ]
@@ -177,7 +178,7 @@ class Products(CoreEngine):
         with m.If(array.o.valid):
             m.d.sync += row.eq(Mux(row == 0, rows - 1, row - 1))
         self.counted(m, ended)
-        m.d.comb += self.flight.eq(nest.valid | tiles.r_rdy | ended)
+        m.d.comb += self.flight.eq(nest.valid | term[0] | tiles.r_rdy | ended)
         return m
 
     def _forward(self, m: Module, code: Value, lane: int) -> Value:

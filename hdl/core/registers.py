@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -52,7 +52,7 @@ class RegisterFile(wiring.Component):
     steps, used, firsts, lasts, totals : Out
         The next program.
     list_write : Out(4), list_to, list_value : Out
-        A word for an engine's list.
+        A word for an engine's list, in the clock after its write.
     rate_write : Out(1), rate_step : Out, rate_value : Out
         A change of the learning rate.
     rate_refused : In(1)
@@ -186,7 +186,7 @@ class RegisterFile(wiring.Component):
             m.d.sync += refused.eq(0)
         with m.If(self.reset):
             m.d.sync += refused.eq(0)
-        with m.If(Cat(refusals).any()):
+        with m.If(registered(m, Cat(refusals).any(), "refuses", reset_less=False)):
             m.d.sync += refused.eq(1)
         for name, (register, field) in self._shown():
             held[register, field] = getattr(self.shown, name)
@@ -234,22 +234,28 @@ class RegisterFile(wiring.Component):
             ):
                 m.d.comb += port[engine].eq(held[f"{part}_{name}", "value"])
 
-        # A word of a list.
-        address = held["program_at", "address"]
+        # A word of a list. That its place is inside is known before it comes.
+        begins_at = self.table.named("program_at")
+        address, chosen = held["program_at", "address"], held["program_at", "list"]
         given = self.written("program")
-        written = Signal()
-        inside: Value = C(0, 1)
+        written, inside = Signal(), Signal(init=1)
         for engine in Engine:
-            here = held["program_at", "list"] == engine
-            inside = Mux(here, address < self.config.programs[engine], inside)
-            m.d.comb += self.list_write[engine].eq(written & here)
-        m.d.comb += [
-            written.eq(given & inside & ~self.running),
-            self.list_to.eq(address),
-            self.list_value.eq(value),
-        ]
+            m.d.sync += self.list_write[engine].eq(written & (chosen == engine))
+        m.d.comb += written.eq(given & inside & ~self.running)
+        m.d.sync += [self.list_to.eq(address), self.list_value.eq(value)]
+
+        def last(engine: Value) -> Value:
+            """Return the last place of a list; there may be numbers that are none."""
+            return Array(words - 1 for words in self.config.programs)[engine]
+
         with m.If(written):
-            m.d.sync += address.eq(address + 1)
+            m.d.sync += [address.eq(address + 1), inside.eq(address != last(chosen))]
+        with m.Elif(self.written("program_at") & ~self.running):
+            at, of = (
+                value[field.first : field.first + field.width]
+                for field in (begins_at["address"], begins_at["list"])
+            )
+            m.d.sync += inside.eq(at <= last(of))
         refusals.append(given & ~written)
 
         step = Signal(STEPS)

@@ -20,7 +20,7 @@ class ErrorPipeline(Pipeline):
     config
         Widths, rounding, lanes and generator.
     early
-        The exponent comes a clock before its errors.
+        The exponent comes two clocks before its errors.
     """
 
     kind = "Pipeline"

@@ -62,14 +62,18 @@ def shift_of(
     word
         Bits of the random words; 0 without.
     early
-        The exponent and the rate are here a clock before the values.
+        The exponent and the rate are here two clocks before the values.
     """
     difference: Value = exponent - rate
     if early:
         difference = registered(m, difference, "difference")
     dropped = Signal(range(most_dropped + 1), name="dropped")
     missing = Signal(range(max(most_dropped - word, 0) + 1), name="missing")
-    m.d.comb += dropped.eq(Mux(difference < 0, 0, difference))
+    given = Mux(difference < 0, 0, difference)[: len(dropped)]
+    if early:
+        given = registered(m, given, "given")
+        difference = registered(m, difference, "difference_given")
+    m.d.comb += dropped.eq(given)
     if word:
         # Only the bits above the zeros of `word` need a subtraction.
         zeros = (word & -word).bit_length() - 1

@@ -23,7 +23,7 @@ class UpdatePipeline(Pipeline):
     weights_late
         Clocks by which weights come after their gradients, at most 5.
     early
-        The exponent and the rate come a clock before their gradients.
+        The exponent and the rate come two clocks before their gradients.
     """
 
     kind = "Pipeline"

@@ -23,7 +23,7 @@ FAULTS = {
     "a forward weight": ("products", "up = half & (rest.any() | floor[0])", "up = half"),
     "the order of loops": ("nest", "above = above & ~bit", "above = above & bit"),
     "a step's base": ("fetch", "base.eq(base + total)", "base.eq(base)"),
-    "a step of a pass": ("pass_nest", "s + loop.s, k_of + loop.k,", "s + loop.s, k_of,"),
+    "a step of a pass": ("pass_nest", "s + loop.s, k + loop.k,", "s + loop.s, k,"),
     "a mask": ("passes", "masked & ~unclipped[lane]", "masked & unclipped[lane]"),
     "a sample's row": ("movers", "row.eq(below),", "row.eq(at),"),
     "a memory": ("banks", "write=self.b_write[bank]", "write=self.b_write[0]"),
@@ -42,7 +42,13 @@ FAULTS = {
 
 #: Faults that change no write, with the tests that find them.
 UNSEEN = {
-    "a clock": ("clocks", "own.data, 0) + 1", "own.data, 0) + 2", "test_registers", "clocks"),
+    "a clock": (
+        "clocks",
+        "after.eq(present + self.counts)",
+        "after.eq(present + 2)",
+        "test_registers",
+        "clocks",
+    ),
     "a scalar": (
         "registers",
         "write.addr.eq(self.scalar)",
@@ -52,8 +58,8 @@ UNSEEN = {
     ),
     "a refused word": (
         "registers",
-        "address < self.config",
-        "address <= self.config",
+        "Array(words - 1 for",
+        "Array(words for",
         "test_registers",
         "beyond",
     ),
@@ -87,8 +93,8 @@ UNSEEN = {
     ),
     "a sloped wait": (
         "fetch",
-        "two.eq(second + wait.slope)",
-        "two.eq(second)",
+        "limit + (wait.slope << 1)",
+        "limit + wait.slope",
         "test_fetch",
         "limit",
     ),

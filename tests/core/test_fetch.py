@@ -76,6 +76,7 @@ def test_each_chunk_has_the_limit_of_its_own_wait(engine, which):
             ctx.set(port, value)
         await begun(ctx, dut)
         ctx.set(dut.commands.wants, 1)
+        ctx.set(dut.commands.free, 1)
         clocks = []
         for number in range(2):
             if number:
@@ -91,6 +92,7 @@ def test_each_chunk_has_the_limit_of_its_own_wait(engine, which):
         # Taken at once: its first clock is the one after these, `config.fetch` after the other's.
         assert clocks == [size + 3, size + 3]
         ctx.set(dut.commands.wants, 0)
+        ctx.set(dut.commands.free, 0)
         ctx.set(dut.commands.continues, 1)
         for chunk in range(1, CHUNKS):
             limit = WAIT.count + WAIT.slope * chunk

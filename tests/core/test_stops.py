@@ -105,7 +105,7 @@ def agrees(machine, steps=1):
 def fails(machine, program, steps=1, most=5000):
     """Run a program that has a fault: the fault, and the clock in which it is first shown.
 
-    For a wrong `last` that is the clock after the one that accepts its beat.
+    For a wrong `last` that is two clocks after the one that accepts its beat.
     """
     machine.prepare(program, steps)
     recording, first, running = machine.start(), None, True
@@ -120,7 +120,7 @@ def fails(machine, program, steps=1, most=5000):
         machine.ended(program, recording)
     taken = np.concatenate([events["in"]["clock"] for events in recording.parts])
     if caught.value.kind in (Fault.SHORT, Fault.LONG):
-        assert first == taken[-1] - recording.start + 1
+        assert first == taken[-1] - recording.start + 2
     return caught.value, first
 
 
@@ -140,7 +140,7 @@ def illegal(core):
 
 @pytest.mark.long
 def test_illegal_instructions_are_refused(machine):
-    """Each is found `words` + 3 clocks after the start of the instruction before, or after clock 0,
+    """Each is found `words` + 4 clocks after the start of the instruction before, or after clock 0,
     and the other engines end without it.
     """
     core, _, _ = network()
@@ -157,7 +157,7 @@ def test_illegal_instructions_are_refused(machine):
             f"{engine.name.lower()}), chunk 0, step 0"
         )
         before = [s.start for s in spans if s.engine is engine and s.number == number - 1][:1]
-        assert clock == (before[0] if before else 0) + words + 3, changes
+        assert clock == (before[0] if before else 0) + words + 4, changes
         assert machine.read("steps_done", "undefined") == [0, 0]
         machine.write(("control", 1))  # no program begins before the reset
         assert not machine.running()
@@ -184,8 +184,8 @@ def test_sums_beyond_their_bound_are_not_written(machine):
         gradient * words_of(INSTRUCTIONS[Engine.ARRAY]),
         last.chunk,
     )
-    # Two clocks after the first term of the tile.
-    assert clock == last.end - last.task.clocks + 2
+    # Four clocks after the first term of the tile.
+    assert clock == last.end - last.task.clocks + 4
     machine.reset()
     agrees(machine)
 
