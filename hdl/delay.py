@@ -51,6 +51,27 @@ def registered(
     return value
 
 
+def unreset(m: Module, port: Any, name: str) -> Signal:
+    """Return a register that reset leaves alone, and show it at a port.
+
+    A port's own signal has a reset. One that matters only while something else is valid does
+    without: a reset that drives fewer registers reaches them sooner.
+
+    Parameters
+    ----------
+    m
+        Module that gets the register.
+    port
+        The port.
+    name
+        Name of the register.
+    """
+    value = Value.cast(port)
+    register = Signal(value.shape(), name=name, reset_less=True)
+    m.d.comb += value.eq(register)
+    return register
+
+
 def delay_line(
     m: Module, value: Value, clocks: int, name: str, *, reset_less: bool = True
 ) -> list[Value]:

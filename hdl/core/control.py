@@ -141,12 +141,7 @@ class Control(wiring.Component):
         # The number of steps. When it is stopping, it follows what is begun; an engine may begin
         # one more step before it sees that, and then all end with that one.
         counts = [
-            registered(
-                m,
-                Mux(self.used[engine], self.begun[engine], 0),
-                f"begun_{engine}",
-                reset_less=False,
-            )
+            registered(m, Mux(self.used[engine], self.begun[engine], 0), f"begun_{engine}")
             for engine in Engine
         ]
         halves = [_larger(m, *counts[:2]), _larger(m, *counts[2:])]
@@ -178,7 +173,8 @@ class Control(wiring.Component):
             m.d.sync += self.stopping.eq(1)
 
         # Of a deadlock, the first engine that waits; that does not change any more.
-        waiting, waits_at = Signal.like(self.engine, name="waiting"), Signal(AT, name="waits_at")
+        waiting = Signal.like(self.engine, name="waiting", reset_less=True)
+        waits_at = Signal(AT, name="waits_at", reset_less=True)
         for engine in reversed(Engine):
             with m.If(~idled[engine]):
                 m.d.sync += [waiting.eq(engine), waits_at.eq(self.next[engine])]
@@ -231,8 +227,8 @@ class Control(wiring.Component):
 
 def _larger(m: Module, one: Value, other: Value) -> Value:
     """Return the larger one of two numbers that never fall; it may lag some clocks behind them."""
-    above = registered(m, one > other, "above", reset_less=False)
-    return registered(m, Mux(above, one, other), "larger", reset_less=False)
+    above = registered(m, one > other, "above")
+    return registered(m, Mux(above, one, other), "larger")
 
 
 class Undefined(wiring.Component):

@@ -14,7 +14,7 @@ from golden.core.register import Fault, State
 from hdl.cells import CELLS, Cells
 from hdl.core.engine import COUNT, Commands
 from hdl.core.legal import FAULT, Legal
-from hdl.delay import registered
+from hdl.delay import registered, unreset
 
 #: Width of a number of steps.
 STEPS = 32
@@ -189,24 +189,28 @@ class Fetch(wiring.Component):
         # Which instruction comes next. That one is taken is known late in the clock: but for the
         # reading of words, all follows a clock later.
         within, last_step = Signal(), Signal()
+        next_at, step, begun, at, at_step, chunk = (
+            unreset(m, getattr(self, name), f"{name}_there")
+            for name in ("next_at", "step", "begun", "at", "at_step", "chunk")
+        )
         following = Signal(STEPS, reset_less=True)  # the step after this one
         bases = [Signal(COUNT, name=f"base_{k}", reset_less=True) for k in range(3)]
         took = self.took
         m.d.sync += took.eq(commands.takes & ~self.start)
         began = registered(m, commands.begins, "began", reset_less=False)
-        at_first = registered(m, self.next_at == self.first, "at_first")
-        at_last = registered(m, self.next_at == self.last, "at_last")
+        at_first = registered(m, next_at == self.first, "at_first")
+        at_last = registered(m, next_at == self.last, "at_last")
         ended = registered(m, commands.takes & at_last & ~self.start, "ended", reset_less=False)
-        behind = registered(
-            m, Mux(self.next_at == self.last, self.first, self.next_at + size), "behind"
-        )[: len(self.next_at)]
+        behind = registered(m, Mux(next_at == self.last, self.first, next_at + size), "behind")[
+            : len(next_at)
+        ]
         m.d.comb += [
             self.begins_step.eq(took & at_first),
             self.done.eq(~within),
-            commands.odd.eq(self.step[0]),
+            commands.odd.eq(step[0]),
         ]
         m.d.sync += [
-            within.eq(self.used & (self.step != self.limit)),
+            within.eq(self.used & (step != self.limit)),
             last_step.eq(following == self.limit),
         ]
         with m.If(self.start):
@@ -214,11 +218,11 @@ class Fetch(wiring.Component):
                 within.eq(self.used & (self.limit != 0)),
                 reading.eq(self.used),
                 address.eq(self.first),
-                self.next_at.eq(self.first),
+                next_at.eq(self.first),
                 place.eq(0),
-                self.step.eq(0),
+                step.eq(0),
                 following.eq(1),
-                self.begun.eq(0),
+                begun.eq(0),
                 *(base.eq(0) for base in bases),
             ]
         with m.Else():
@@ -226,22 +230,22 @@ class Fetch(wiring.Component):
                 m.d.sync += [place.eq(0), reading.eq(1), address.eq(behind)]
             with m.If(took):
                 m.d.sync += [
-                    self.at.eq(self.next_at),
-                    self.at_step.eq(self.step),
-                    self.begun.eq(self.begun + at_first),
-                    self.next_at.eq(behind),
+                    at.eq(next_at),
+                    at_step.eq(step),
+                    begun.eq(begun + at_first),
+                    next_at.eq(behind),
                 ]
             with m.If(ended):
                 m.d.sync += [
                     within.eq(self.used & ~last_step),
-                    self.step.eq(following),
+                    step.eq(following),
                     following.eq(following + 1),
                     *(base.eq(base + total) for base, total in zip(bases, self.totals)),
                 ]
             with m.If(took):
-                m.d.sync += self.chunk.eq(0)
+                m.d.sync += chunk.eq(0)
             with m.Elif(began):
-                m.d.sync += self.chunk.eq(self.chunk + 1)
+                m.d.sync += chunk.eq(chunk + 1)
 
         # The instruction may be taken some clocks after its last word.
         m.d.comb += self.loaded.eq(arrives & (stored_in == size - 1))

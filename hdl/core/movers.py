@@ -11,7 +11,7 @@ from golden.core.isa import LAYER_BITS, Move, MoveInstruction
 from hdl.bus.axi_stream import Words
 from hdl.core.engine import CoreEngine, Nest
 from hdl.core.indices import Pair, chosen, mask, pair, stepped
-from hdl.delay import delay_line, registered
+from hdl.delay import delay_line, registered, unreset
 
 #: Clocks from an index to the words that are read there.
 TO_WORDS = 8
@@ -282,22 +282,26 @@ class MoveIn(CoreEngine):
             m.d.sync += self.failed.eq(1)
         with m.If(accepted):
             m.d.sync += labels.eq(~labels & nest.last_beat & samples)
+        high, low = unreset(m, self.high, "held_high"), unreset(m, self.low, "held_low")
+        lanes, kept = unreset(m, self.mask, "held_mask"), unreset(m, self.words, "held_words")
         with m.If(words):
             m.d.sync += [
                 held.eq(1),
                 self.weights.eq(~samples),
-                self.high.eq(nest.high),
-                self.low.eq(nest.low),
-                self.mask.eq(mask(Mux(nest.last_beat, nest.now.lanes, 255), config.banks)),
-                *(self.words[k].eq(self.i.payload.words[k]) for k in range(config.banks)),
+                high.eq(nest.high),
+                low.eq(nest.low),
+                lanes.eq(mask(Mux(nest.last_beat, nest.now.lanes, 255), config.banks)),
+                kept.eq(Cat(self.i.payload.words)),
             ]
         with m.Elif(self.move):
             m.d.sync += held.eq(0)
         place = Mux(nest.in_odd, config.labels, 0) if config.inputs == 2 else 0
+        label_to = unreset(m, self.label_to, "held_label_to")
+        label = unreset(m, self.label, "held_label")
         m.d.sync += [
             self.label_write.eq(accepted & labels),
-            self.label_to.eq(nest.row + place),
-            self.label.eq(Cat(self.i.payload.words)[: len(self.label)]),
+            label_to.eq(nest.row + place),
+            label.eq(Cat(self.i.payload.words)[: len(self.label)]),
         ]
 
         # A row counts when its last word is written.
@@ -305,7 +309,7 @@ class MoveIn(CoreEngine):
         m.d.comb += moving.eq(held & ~room)
         ended = Signal()
         loads = Signal()  # they are the last ones of a layer's weights
-        layer = Signal(LAYER_BITS)
+        layer = Signal(LAYER_BITS, reset_less=True)
         with m.If(nest.row_done & ~ended):
             m.d.sync += ended.eq(1)
         last_weights = registered(m, nest.last & ~samples, "last_weights")

@@ -16,7 +16,7 @@ from hdl.core.classify import classify
 from hdl.core.engine import COUNT, CoreEngine
 from hdl.core.indices import Pair, chosen, lane_addresses, mask, rotated
 from hdl.core.pass_nest import INDEX_DELAY, PassNest
-from hdl.delay import delay_line, registered
+from hdl.delay import delay_line, registered, unreset
 from hdl.quantize.activation import ActivationPipeline
 from hdl.quantize.error import ErrorPipeline
 from hdl.quantize.exponent import ExponentPipeline
@@ -420,6 +420,8 @@ class Passes(CoreEngine):
                 other = read_addresses[k] if target is Target.W else moved.address
                 if target is Target.E:
                     by_move, other = C(0), given.address
+                address = unreset(m, address, f"{name}_address_{k}")
+                value = unreset(m, value, f"{name}_value_{k}")
                 m.d.sync += [
                     write.eq(here | by_move),
                     address.eq(Mux(here, given.address, Mux(by_move, moved.address, other))),

@@ -14,7 +14,7 @@ from hdl.cells import CELLS, Cells
 from hdl.core.engine import CoreEngine
 from hdl.core.nest import ProductNest
 from hdl.core.operands import TO_LANES, OperandStream
-from hdl.delay import delay_line, registered
+from hdl.delay import delay_line, registered, unreset
 
 #: Clocks from an operand's index to the array: to its lanes, and a register for the forward weight.
 TO_ARRAY = TO_LANES + 1
@@ -136,7 +136,9 @@ class Products(CoreEngine):
                 code: Value = word.as_signed()
                 if name == "b":
                     code = Mux(quantize, self._forward(m, code, lane), code)
-                register = Signal.like(operand[name][lane], name=f"operand_{name}_{lane}")
+                register = Signal.like(
+                    operand[name][lane], name=f"operand_{name}_{lane}", reset_less=True
+                )
                 m.d.sync += register.eq(code)
                 m.d.comb += operand[name][lane].eq(register)
         m.d.comb += [
@@ -168,10 +170,12 @@ class Products(CoreEngine):
         ]
         row = Signal(range(rows), init=rows - 1)
         ended = Signal()
+        s_to = unreset(m, self.s_to, "s_to_there")
+        s_value = unreset(m, self.s_value, "s_value_there")
         m.d.sync += [
             self.s_write.eq(array.o.valid & (row <= behind.rows) & ~behind.beyond),
-            self.s_to.eq(behind.s + row),
-            self.s_value.eq(Cat(code[: config.sum_bits] for code in array.o.payload.data)),
+            s_to.eq(behind.s + row),
+            s_value.eq(Cat(code[: config.sum_bits] for code in array.o.payload.data)),
             ended.eq(array.o.valid & array.o.payload.last & behind.ends & ~behind.beyond & ~failed),
             failed.eq(failed | (array.o.valid & behind.beyond)),
         ]
