@@ -76,18 +76,17 @@ def classify(
     valid, begins, ends = controls[0], controls[1], controls[2]
     first = controls[3 : 3 + number - 1]
     label = controls[3 + number - 1 :]
-    best = Signal(signed(width))
-    found = Signal(number)
+    best = Signal(signed(width), reset_less=True)
     better = Signal()
-    winner = Signal(number)
-    m.d.comb += [
-        better.eq(begins | (score.as_signed() > best)),
-        winner.eq(Mux(better, first + lane, found)),
-    ]
-    with m.If(valid):
-        with m.If(better):
-            m.d.sync += best.eq(score.as_signed())
-        m.d.sync += found.eq(winner)
-    label = registered(m, label, "label_found")
-    with m.If(registered(m, valid & ends, "row_found", reset_less=False) & (found != label)):
+    m.d.comb += better.eq(begins | (score.as_signed() > best))
+    with m.If(valid & better):
+        m.d.sync += best.eq(score.as_signed())
+    # Its class a clock later, as the comparison takes long.
+    found = Signal(number, reset_less=True)
+    leads = registered(m, valid & better, "leads", reset_less=False)
+    at = registered(m, first + lane, "at")
+    with m.If(leads):
+        m.d.sync += found.eq(at)
+    label = registered(m, label, "label_found", 2)
+    with m.If(registered(m, valid & ends, "row_found", 2, reset_less=False) & (found != label)):
         m.d.sync += wrong.eq(wrong + 1)

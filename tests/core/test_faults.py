@@ -114,8 +114,8 @@ UNSEEN = {
     ),
     "the class of a lane": (
         "classify",
-        "first + lane, found",
-        "first, found",
+        "registered(m, first + lane,",
+        "registered(m, first,",
         "test_stops",
         "several_resident",
     ),
