@@ -8,6 +8,7 @@ from golden.buffer import Buffer
 from golden.core.banks import Banks, BanksConfig, RowStore, RowStoreConfig
 from golden.core.nest import ProductNest, ProductNestConfig
 from golden.core.operands import OperandStream, OperandStreamConfig
+from golden.core.pass_nest import PassNest, PassNestConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
@@ -46,6 +47,8 @@ __all__ = [
     "MaccConfig",
     "OperandStream",
     "OperandStreamConfig",
+    "PassNest",
+    "PassNestConfig",
     "ProductNest",
     "ProductNestConfig",
     "Rounder",

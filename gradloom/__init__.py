@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Lfsr,
         Macc,
         OperandStream,
+        PassNest,
         ProductNest,
         Rounder,
         RowStore,
@@ -64,7 +65,8 @@ _HOMES = {
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
-    "OperandStream ProductNest Rounder RowStore ShiftExponent WeightQuantizer WeightUpdate",
+    "OperandStream PassNest ProductNest Rounder RowStore ShiftExponent WeightQuantizer "
+    "WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -85,6 +87,7 @@ __all__ = [
     "Macc",
     "Memory",
     "OperandStream",
+    "PassNest",
     "Poll",
     "Port",
     "ProductNest",

@@ -251,6 +251,13 @@ _ALL = (
         golden.OperandStreamConfig,
         "core.operands",
     ),
+    Unit(
+        "pass-nest",
+        "The loops of a pass: rows of sums and masks, and a flat index, vector by vector.",
+        hdl.PassNest,
+        golden.PassNest,
+        golden.PassNestConfig,
+    ),
 )
 
 #: Registry of all units, by name.

@@ -6,6 +6,7 @@ from hdl.buffer import Buffer
 from hdl.core.banks import Banks, RowStore
 from hdl.core.nest import ProductNest
 from hdl.core.operands import OperandStream
+from hdl.core.pass_nest import PassNest
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
 from hdl.quantize import (
@@ -27,6 +28,7 @@ __all__ = [
     "Lfsr",
     "Macc",
     "OperandStream",
+    "PassNest",
     "ProductNest",
     "Rounder",
     "RowStore",

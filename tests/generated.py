@@ -64,6 +64,8 @@ CASES = [
     ("row-store", "--rows 11 --lanes 1 --width 5"),
     ("product-nest", ""),
     ("product-nest", "--rows 5 --banks 1 --address-bits 3 --row-bits 4 --no-clips"),
+    ("pass-nest", ""),
+    ("pass-nest", "--banks 1 --address-bits 3 --s-bits 4 --k-bits 1"),
     ("operand-stream", ""),
     ("operand-stream", "--banks 5 --lanes 3 --address-bits 4 --width 5 --stores 1"),
 ]

@@ -35,6 +35,7 @@ UNITS = {
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
+    "PassNest": golden.PassNestConfig(),
     "OperandStream": golden.OperandStreamConfig(),
 }
 UNIT_KINDS = [type(config) for config in UNITS.values()]

@@ -11,6 +11,7 @@ from golden.core.field import words_of
 from golden.core.isa import INSTRUCTIONS, ROW_BITS, Engine, Store
 from golden.core.nest import CLIPPED_START, ProductNestConfig
 from golden.core.operands import OperandStreamConfig
+from golden.core.pass_nest import PassNestConfig
 from golden.fixed import Fixed, Rounding
 from golden.lfsr import Generator
 from golden.macc import MaccConfig
@@ -175,14 +176,18 @@ class CoreConfig:
             conversions=(),
         )
 
+    @property
+    def address_bits(self) -> int:
+        """Width of an address in a bank of any store."""
+        return max((self.words(store) - 1).bit_length() for store in Store)
+
     @cached_property
     def product_nest(self) -> ProductNestConfig:
         """The loops of a product."""
-        words = max(self.words(store) for store in Store)
         return ProductNestConfig(
             rows=self.rows,
             banks=self.banks,
-            address_bits=max((words - 1).bit_length(), 1),
+            address_bits=self.address_bits,
             row_bits=ROW_BITS,
             clips=self.clips,
         )
@@ -202,9 +207,19 @@ class CoreConfig:
         return OperandStreamConfig(
             banks=self.banks,
             lanes=lanes,
-            address_bits=self.product_nest.address_bits,
+            address_bits=self.address_bits,
             width=self.word_bits,
             stores=len(Store),
+        )
+
+    @cached_property
+    def pass_nest(self) -> PassNestConfig:
+        """The loops of a pass."""
+        return PassNestConfig(
+            banks=self.banks,
+            address_bits=self.address_bits,
+            s_bits=(self.s_rows - 1).bit_length(),
+            k_bits=(self.k_rows - 1).bit_length(),
         )
 
     @cached_property

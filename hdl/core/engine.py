@@ -145,24 +145,31 @@ class Nest(wiring.Component):
             self.now = Signal(layout(kind), name="now")
 
     def hold(self, m: Module, free: Value) -> None:
-        """Keep an instruction from the clock on in which it is taken.
+        """Keep an instruction, as `held`, from the clock on in which it is taken."""
+        m.d.comb += Value.cast(self.now).eq(held(m, self.commands.next, free))
 
-        It is kept in words: simulators handle registers of hundreds of bits badly.
 
-        Parameters
-        ----------
-        m
-            The nest's module.
-        free
-            Nothing more is wanted of the running instruction, or none runs. The next one is stored
-            whether it is taken or not, as this is known earlier in the clock.
-        """
-        bits = Value.cast(self.commands.next)
-        words = []
-        for first in range(0, len(bits), WORD):
-            given = bits[first : first + WORD]
-            word = Signal(len(given), name=f"now_{first // WORD}", reset_less=True)
-            with m.If(free):
-                m.d.sync += word.eq(given)
-            words.append(word)
-        m.d.comb += Value.cast(self.now).eq(Cat(words))
+def held(m: Module, instruction: Any, free: Value) -> Value:
+    """Return the instruction that runs, from the clock after the one that takes it.
+
+    It is kept in words: simulators handle registers of hundreds of bits badly.
+
+    Parameters
+    ----------
+    m
+        Module that gets the registers.
+    instruction
+        The next instruction.
+    free
+        Nothing more is wanted of the running instruction, or none runs. The next one is stored
+        whether it is taken or not, as this is known earlier in the clock.
+    """
+    bits = Value.cast(instruction)
+    words = []
+    for first in range(0, len(bits), WORD):
+        given = bits[first : first + WORD]
+        word = Signal(len(given), name=f"now_{first // WORD}", reset_less=True)
+        with m.If(free):
+            m.d.sync += word.eq(given)
+        words.append(word)
+    return Cat(words)

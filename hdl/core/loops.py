@@ -55,12 +55,14 @@ class Countdown:
         self._coming = instruction
         self._left = [Signal(16, name=f"{name}_left_{k}", reset_less=True) for k in range(loops)]
         self._near = [Signal(name=f"{name}_near_{k}", reset_less=True) for k in range(loops)]
-        self.ends = [Signal(name=f"{name}_{k}", reset_less=True) for k in range(loops)]
+        self.ends = [Signal(name=f"{name}_{k}") for k in range(loops)]
         self.choice = [Cat(~end, *self.ends[k + 1 :]).all() for k, end in enumerate(self.ends)]
         # Counts, and whether they are none or one: of the instruction that is begun next, and of
         # the one that has been begun.
         counts = [*(loop.count for loop in instruction.loops), instruction.last_count]
-        self._first_none = [registered(m, c == 0, f"first_none_{k}") for k, c in enumerate(counts)]
+        self._first_none = [
+            registered(m, c == 0, f"first_none_{k}", reset_less=False) for k, c in enumerate(counts)
+        ]
         self._first_one = [registered(m, c == 1, f"first_one_{k}") for k, c in enumerate(counts)]
         self._first = counts
         self._counts = [Signal(16, name=f"count_{k}", reset_less=True) for k in range(len(counts))]

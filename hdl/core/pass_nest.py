@@ -4,14 +4,13 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from golden import check
 from golden.core.isa import PASS_LOOPS, Target, VectorInstruction
+from golden.core.pass_nest import PassNestConfig
 from hdl.core.engine import Nest
 from hdl.core.indices import Pair, pair, stepped
 from hdl.core.loops import Countdown, chunk_ends, lanes_there
 from hdl.delay import registered
-
-#: Clocks from a vector to its indices.
-INDEX_DELAY = 2
 
 
 class PassNest(Nest):
@@ -19,12 +18,8 @@ class PassNest(Nest):
 
     Parameters
     ----------
-    banks
-        Banks of the stores.
-    address
-        Bits of an address.
-    s_row, k_row
-        Bits of a row of sums, and of one of masks.
+    config
+        Its widths.
 
     Members
     -------
@@ -34,16 +29,26 @@ class PassNest(Nest):
         The output queue has room for a chunk.
     valid : Out(1)
         A vector is here; only in the first of two clocks.
-    s, k, to_high, to_low : Out
-        Its rows of sums and masks, and the index of its words, `INDEX_DELAY` clocks later.
+    s, k : Out(row)
+        Its rows of sums and masks, two clocks later.
+    to_high, to_low : Out
+        The index of its words, two clocks later.
     counters : Out(iterations of the loops)
-        Its iterations, `INDEX_DELAY` clocks later.
+        Its iterations, two clocks later.
     loop_ends : Out(1 bit for each loop)
         Loops that are in their last iterations.
-    lanes : Out
+    lanes : Out(8)
         Its lanes, less one.
     ends, last : Out(1)
         It is the last one of its chunk; of the pass.
+
+    The others are those of `Nest`.
+
+    Examples
+    --------
+    >>> nest = PassNest(PassNestConfig(banks=12))
+    >>> print(nest.to_high.shape(), nest.to_low.shape())
+    unsigned(10) unsigned(4)
     """
 
     even: Signal
@@ -59,33 +64,34 @@ class PassNest(Nest):
     ends: Signal
     last: Signal
 
-    def __init__(self, banks: int, address: int, s_row: int, k_row: int):
-        self.banks = banks
-        self.address = address
-        self.rows = s_row, k_row
+    def __init__(self, config: PassNestConfig):
+        check.instance("config", config, PassNestConfig)
+        self.config = config
+        self.banks = config.banks
+        self.address = config.address_bits
         super().__init__(
             VectorInstruction,
             {
                 "even": In(1),
                 "room": In(1),
                 "valid": Out(1),
-                "s": Out(s_row),
-                "k": Out(k_row),
-                "to_high": Out(address),
-                "to_low": Out(range(banks)),
+                "s": Out(config.s_bits),
+                "k": Out(config.k_bits),
+                "to_high": Out(config.address_bits),
+                "to_low": Out(range(config.banks)),
                 "counters": Out(data.ArrayLayout(16, PASS_LOOPS)),
                 "loop_ends": Out(PASS_LOOPS),
                 "lanes": Out(8),
                 "ends": Out(1),
                 "last": Out(1),
             },
+            shows=False,
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         now, commands = self.now, self.commands
         coming = commands.next
-        s_row, k_row = self.rows
 
         # Which vector is next: flags alone. The loops are a vector ahead, so that what follows from
         # their flags has a clock of its own.
@@ -103,7 +109,7 @@ class PassNest(Nest):
         # A vector takes two clocks, and begins in an even one; it goes to the output queue.
         slow, out = Signal(), Signal()
         next_slow = registered(m, coming.target == Target.W, "next_slow")
-        next_out = registered(m, coming.target == Target.OUT, "next_out")
+        next_out = registered(m, coming.target == Target.OUT, "next_out", reset_less=False)
         on_time = registered(m, ~slow | ~self.even, "on_time")
         next_on_time = registered(m, ~next_slow | ~self.even, "next_on_time")
         with m.If(idle):
@@ -161,18 +167,24 @@ class PassNest(Nest):
             registered(m, step & choice[k], f"moved_{k}", reset_less=False)
             for k in range(PASS_LOOPS)
         ]
-        changes = [
-            registered(m, commands.takes | (step & choice[: k + 1].any()), f"changes_{k}")
-            for k in range(PASS_LOOPS)
-        ]
-        counters = [Signal(16, name=f"counter_{k}", reset_less=True) for k in range(PASS_LOOPS)]
-        starts = [
-            (
-                Signal(s_row, name=f"s_{k}", reset_less=True),
-                Signal(k_row, name=f"k_{k}", reset_less=True),
-                *pair(self.address, self.banks, f"to_{k}"),
+        turns = [
+            registered(
+                m,
+                commands.takes | (step & choice[: k + 1].any()),
+                f"turns_{k}",
+                reset_less=False,
             )
             for k in range(PASS_LOOPS)
+        ]
+        # The innermost loop's registers are shown, so they begin at 0.
+        counters = [Signal(16, name=f"counter_{k}") for k in range(PASS_LOOPS)]
+        starts = [
+            (
+                Signal(self.config.s_bits, name=f"s_{k}", reset_less=kept),
+                Signal(self.config.k_bits, name=f"k_{k}", reset_less=kept),
+                *pair(self.address, self.banks, f"to_{k}", reset_less=kept),
+            )
+            for k, kept in enumerate([True] * (PASS_LOOPS - 1) + [False])
         ]
         first = now.s, now.k, now.to.high, now.to.low
         following = [
@@ -180,7 +192,7 @@ class PassNest(Nest):
             for loop, (s, k, *to) in zip(now.loops, starts)
         ]
         for k, registers in enumerate(starts):
-            with m.If(changes[k]):
+            with m.If(turns[k]):
                 with m.If(took):
                     m.d.sync += counters[k].eq(0)
                 with m.Else():

@@ -1,7 +1,7 @@
 """The vector engine: passes over rows of sums, a vector in a clock."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
@@ -10,12 +10,14 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from golden.buffer import BUFFER_LATENCY
 from golden.core.config import PASS_LATENCY, CoreConfig
 from golden.core.isa import LAYER_BITS, PASS_LOOPS, Function, Target, VectorInstruction
+from golden.core.pass_nest import INDEX_DELAY
 from golden.quantize import RATE_BITS
 from hdl.bank import Bank
 from hdl.core.classify import classify
-from hdl.core.engine import COUNT, CoreEngine
+from hdl.core.engine import COUNT, CoreEngine, held
+from hdl.core.fields import layout
 from hdl.core.indices import Pair, chosen, lane_addresses, mask, rotated
-from hdl.core.pass_nest import INDEX_DELAY, PassNest
+from hdl.core.pass_nest import PassNest
 from hdl.delay import delay_line, registered, unreset
 from hdl.quantize.activation import ActivationPipeline
 from hdl.quantize.error import ErrorPipeline
@@ -137,9 +139,7 @@ class Passes(CoreEngine):
     def __init__(self, config: CoreConfig):
         self.config = config
         banks, columns = config.banks, config.columns
-        self.address_bits = max(
-            len(Signal(range(words))) for words in (config.x_words, config.e_words, config.w_words)
-        )
+        self.address_bits = config.pass_nest.address_bits
         self.word = config.word_bits
         states = data.ArrayLayout(config.lanes.state_width, config.lanes.state_words)
         super().__init__(
@@ -211,8 +211,7 @@ class Passes(CoreEngine):
         m = Module()
         config = self.config
         banks, columns = config.banks, config.columns
-        s_bits, k_bits = len(self.s_row), len(self.k_row)
-        m.submodules.nest = nest = PassNest(banks, self.address_bits, s_bits, k_bits)
+        m.submodules.nest = nest = PassNest(config.pass_nest)
         odd = Signal()
         commands = self.commands
         connect(m, flipped(commands), nest.commands)
@@ -221,7 +220,8 @@ class Passes(CoreEngine):
             m.d.sync += odd.eq(commands.odd)
 
         # What is known of a vector, on its way.
-        now = nest.now
+        now: Any = Signal(layout(VectorInstruction), name="now")
+        m.d.comb += Value.cast(now).eq(held(m, commands.next, commands.free))
         line = delay_line(m, nest.valid, PASS_LATENCY, "valid", reset_less=False)
         functions = delay_line(m, now.function, RESULT, "function")
         targets = delay_line(m, now.target, RESULT + 2, "target")
@@ -515,7 +515,7 @@ class Passes(CoreEngine):
         ]
 
 
-def _at_end(nest: PassNest, now: data.View) -> Value:
+def _at_end(nest: PassNest, now: Any) -> Value:
     """Return whether a vector is in the last block of classes."""
     ends = [(now.class_loop == k) & nest.loop_ends[k] for k in range(PASS_LOOPS)]
     return Cat(ends).any()

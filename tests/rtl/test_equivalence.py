@@ -60,6 +60,7 @@ QUICK = [
         "product-nest",
         golden.ProductNestConfig(rows=3, banks=3, address_bits=3, row_bits=3, clips=False),
     ),
+    ("pass-nest", golden.PassNestConfig(banks=3, address_bits=3, s_bits=3, k_bits=3)),
     ("operand-stream", golden.OperandStreamConfig(banks=5, lanes=3, address_bits=3, width=2)),
 ]
 
@@ -219,6 +220,13 @@ def any_unit(draw):
         case "product-nest":
             config = golden.ProductNestConfig(
                 rows=lanes, banks=width, address_bits=3, row_bits=4, clips=draw(st.booleans())
+            )
+        case "pass-nest":
+            config = golden.PassNestConfig(
+                banks=width,
+                address_bits=draw(st.integers(1, 5)),
+                s_bits=draw(st.integers(1, 5)),
+                k_bits=draw(st.integers(1, 5)),
             )
         case "operand-stream":
             config = golden.OperandStreamConfig(

@@ -67,6 +67,7 @@ LATENCY: dict[str, Formula] = {
     "row-store": _fixed(2),
     "product-nest": _fixed(1),
     "operand-stream": _fixed(7),
+    "pass-nest": _fixed(1),
 }
 
 
@@ -133,6 +134,8 @@ def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
         return "2", "row", 2
     if unit.name == "product-nest":
         return "1", "term", 1
+    if unit.name == "pass-nest":
+        return "1", "vector", 1
     if unit.name == "operand-stream":
         return "`lanes`", "word", config.lanes
     return "`lanes`", "word" if unit.name == "lfsr" else "value", config.lanes

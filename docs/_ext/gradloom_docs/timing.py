@@ -5,7 +5,7 @@ the cell, as everywhere in gradloom. Colours pair an operand with the result tha
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,15 @@ import numpy as np
 
 from golden.core.commands import put
 from golden.core.index import Index
-from golden.core.isa import ArrayInstruction, Clip, TermLoop, TileLoop
+from golden.core.isa import (
+    ArrayInstruction,
+    Clip,
+    PassLoop,
+    Target,
+    TermLoop,
+    TileLoop,
+    VectorInstruction,
+)
 from golden.port import completed, inputs_of
 from golden.twin import Trace
 from gradloom import UNITS, Port, Unit, prepare
@@ -33,6 +41,7 @@ _EVENTS = {
     "row-store": ("row", "data"),
     "product-nest": ("commands_takes", "valid"),
     "operand-stream": ("high", "words"),
+    "pass-nest": ("commands_takes", "valid"),
 }
 _CONTROLS = ("i_valid", "i_ready", "o_valid", "o_ready")
 
@@ -157,6 +166,30 @@ def _nest() -> tuple[Operand, ...]:
     inputs["commands_ready"][70:76] = 1
     inputs["start"][0] = 1
     return tuple({name: values[clock] for name, values in inputs.items()} for clock in range(101))
+
+
+def _pass() -> tuple[Operand, ...]:
+    """Three rows in two chunks, the second of which waits; then an update of two rows."""
+    banks, clocks = 8, 18
+    inputs = completed(inputs_of(configuration(UNITS["pass-nest"]).ports), {}, clocks)
+    rows = PassLoop(count=2, s=4, target=Index.of(9, banks)), PassLoop(count=2, s=1)
+    first = VectorInstruction(
+        target=Target.X, s=20, to=Index.of(14, banks), loops=(*rows, PassLoop(), PassLoop())
+    )
+    update = VectorInstruction(
+        target=Target.W,
+        s=40,
+        loops=(PassLoop(), PassLoop(count=2, s=1), PassLoop(), PassLoop()),
+        last_count=2,
+    )
+    put(replace(first, last_count=2), inputs, slice(0, 4))
+    put(update, inputs, slice(4, None))
+    inputs["even"] = np.arange(clocks) % 2
+    inputs["commands_ready"][3:12] = 1
+    inputs["commands_passes"][7] = 1
+    return tuple(
+        {name: values[clock] for name, values in inputs.items()} for clock in range(clocks)
+    )
 
 
 def _column() -> tuple[Operand, ...]:
@@ -439,6 +472,35 @@ def _scripts() -> tuple[Script, ...]:
                 "tile begins at tap 1: B's index is 5, in bank 5 at address 0, and A's is 16, the "
                 "row's first word. The second tile begins at tap 0 and leaves out tap 2. Each tap "
                 "is a run of five channels, and nothing waits between runs and tiles."
+            ),
+        ),
+        Script(
+            unit="pass-nest",
+            arguments=(),
+            operands=_pass(),
+            clocks=18,
+            ports=(
+                "commands_ready",
+                "commands_wants",
+                "commands_takes",
+                "commands_passes",
+                "commands_continues",
+                "commands_begins",
+                "even",
+                "valid",
+                "ends",
+                "last",
+                "s",
+                "to_high",
+                "to_low",
+            ),
+            text=(
+                "A pass of two chunks, two vectors each, is taken at clock 3. The first chunk's "
+                "vectors come at the clocks 4 and 5. At clock 5 the second one could begin, but it "
+                "waits for `commands_passes` until clock 7; its vectors come at the clocks 8 and "
+                "9, and the two clocks after them have none. Then an update is taken: its two "
+                "vectors take two clocks each, and begin in even ones. The rows of sums are two "
+                "clocks behind the vectors."
             ),
         ),
         Script(
