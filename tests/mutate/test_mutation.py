@@ -212,8 +212,8 @@ def test_every_mutant_of_a_unit_is_killed_or_equivalent(name):
 def test_the_testbench_kills_most_mutants_of_every_unit(name):
     """Four fifths of all, the equivalent ones among them, of which there are up to a seventh.
 
-    Of the nest's mutants a third are equivalent: most bits of an instruction say something about
-    one loop in a few terms.
+    Of the nests' mutants up to a third are equivalent: most bits of an instruction say something
+    about one loop in a few terms.
     """
     unit, config = UNITS[name], usual(name)
     text, ports = verilog(unit.component(config)), config.ports
@@ -224,7 +224,8 @@ def test_the_testbench_kills_most_mutants_of_every_unit(name):
     numbers = [0, *(mutant.number for mutant in chosen)]
     dead = lanes.killed(gates, numbers, inputs_of(ports), outputs_of(ports), given, expected)
     assert 0 not in dead, "the unit differs from its twin"
-    assert len(dead) >= (100 if name == "product-nest" else 160)
+    least = {"product-nest": 100, "pass-nest": 120}
+    assert len(dead) >= least.get(name, 160)
 
 
 @pytest.mark.long
