@@ -7,6 +7,8 @@ as in the hardware: adding a stride is an addition, one comparison with N, and a
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from golden.core.field import bits
 
 
@@ -41,3 +43,18 @@ class Index:
     def flat(self, banks: int) -> int:
         """Return the flat index."""
         return self.high * banks + self.low
+
+
+def some_index(rng: np.random.Generator, banks: int) -> Index:
+    """Return a random index or stride: near 0, in a small matrix, or anywhere.
+
+    Parameters
+    ----------
+    rng
+        Where its numbers come from.
+    banks
+        Number of banks.
+    """
+    reach = (1, 40, 1 << 20)[int(rng.integers(0, 3))]
+    high = int(rng.integers(-reach, reach)) % (1 << 20)
+    return Index(high=high - (high >> 19 << 20), low=int(rng.integers(0, banks)))

@@ -15,7 +15,7 @@ import numpy as np
 from golden import check
 from golden.borders import Border
 from golden.core.commands import commands_of, instruction_at, put
-from golden.core.index import Index
+from golden.core.index import Index, some_index
 from golden.core.isa import (
     TILE_LOOPS,
     ArrayInstruction,
@@ -535,9 +535,7 @@ def some_product(rng: np.random.Generator, config: ProductNestConfig) -> ArrayIn
         return int(rng.integers(0, high + 1))
 
     def index() -> Index:
-        reach = (1, 40, 1 << 20)[number(2)]
-        high = int(rng.integers(-reach, reach)) % (1 << 20)
-        return Index(high=high - (high >> 19 << 20), low=number(config.banks - 1))
+        return some_index(rng, config.banks)
 
     def count(odds: float, most: int) -> int:
         return 1 + number(most - 1) if rng.random() < odds else 1

@@ -15,7 +15,7 @@ import numpy as np
 from golden import check
 from golden.borders import Border
 from golden.core.commands import commands_of, instruction_at, put
-from golden.core.index import Index
+from golden.core.index import Index, some_index
 from golden.core.isa import (
     PASS_LOOPS,
     Function,
@@ -164,15 +164,24 @@ def chunk(instruction: VectorInstruction, first: int) -> tuple[int, bool]:
     >>> [chunk(blocks, first) for first in (0, 4, 8, 10, 14, 18)]
     [(4, True), (4, True), (2, True), (4, True), (4, True), (2, False)]
     """
+    loops, level = instruction.loops, instruction.levels
+    if not level:
+        return prod(loop.count for loop in loops), False
+    inner, every = _sizes(instruction)
+    block, short = loops[level].count * inner, instruction.last_count * inner
+    size = short if first % every == every - short else block
+    return size, first + size < loops[0].count * every
+
+
+def _sizes(instruction: VectorInstruction) -> tuple[int, int]:
+    """Return the vectors in an iteration of the first loop inside a chunk; and in one of the first
+    loop of all, where that is another.
+    """
     counts = [loop.count for loop in instruction.loops]
     level = instruction.levels
-    if not level:
-        return prod(counts), False
     inner = prod(counts[level + 1 :])
-    block, short = counts[level] * inner, instruction.last_count * inner
-    every = (prod(counts[1:level]) - 1) * block + short  # in an iteration of the first loop
-    size = short if first % every == every - short else block
-    return size, first + size < counts[0] * every
+    chunks = prod(counts[1:level])
+    return inner, ((chunks - 1) * counts[level] + instruction.last_count) * inner
 
 
 def places(instruction: VectorInstruction, number: Codes) -> tuple[Codes, Codes]:
@@ -201,7 +210,7 @@ def places(instruction: VectorInstruction, number: Codes) -> tuple[Codes, Codes]
     counts = [loop.count for loop in instruction.loops]
     level = instruction.levels
     sizes = np.tile(np.array(counts), (len(number), 1))
-    inner = prod(counts[level + 1 :])
+    inner, every = (min(size, _MANY) for size in _sizes(instruction))
     block = min(counts[level] * inner, _MANY)
     found = np.zeros((len(number), PASS_LOOPS), np.int64)
 
@@ -212,13 +221,12 @@ def places(instruction: VectorInstruction, number: Codes) -> tuple[Codes, Codes]
     rest = number
     if level:
         outer = prod(counts[1:level])
-        every = (outer - 1) * counts[level] * inner + instruction.last_count * inner
-        found[:, 0], rest = number // min(every, _MANY), number % min(every, _MANY)
+        found[:, 0], rest = number // every, number % every
         place = np.minimum(rest // block, outer - 1)
         rest = rest - place * block
         spread(range(1, level), place)
         sizes[place == outer - 1, level] = instruction.last_count
-    found[:, level], rest = rest // min(inner, _MANY), rest % min(inner, _MANY)
+    found[:, level], rest = rest // inner, rest % inner
     spread(range(level + 1, PASS_LOOPS), rest)
     return found, (found == sizes - 1).astype(np.int64)
 
@@ -233,14 +241,36 @@ def flags(instruction: VectorInstruction, ends: Codes) -> Trace:
     ends
         Whether each loop is in its last iteration, (n, 4).
     """
-    last = instruction.lanes
-    chosen = (last.loops >> np.arange(PASS_LOOPS)) & 1
-    block = ((ends | (1 - chosen)) == 1).all(axis=1) & (last.loops != 0)
+    number, last = len(ends), instruction.lanes
+    return _flags(
+        ends,
+        levels=np.full(number, instruction.levels),
+        loops=np.full(number, last.loops),
+        lanes=np.full(number, last.lanes - 1),
+    )
+
+
+def _flags(ends: Codes, levels: Codes, loops: Codes, lanes: Codes) -> Trace:
+    """Return `flags` of vectors of several instructions.
+
+    Parameters
+    ----------
+    ends
+        Whether each loop is in its last iteration, (n, 4).
+    levels
+        Loops over chunks, (n,).
+    loops, lanes
+        Loops of the last block, a bit for each, and its lanes less one, (n,).
+    """
+    loop = np.arange(PASS_LOOPS)
+    named = (loops[:, None] >> loop) & 1
+    block = ((ends | (1 - named)) == 1).all(axis=1) & (loops != 0)
+    inside = (ends == 1) | (loop < levels[:, None])
     return {
-        "loop_ends": ends @ (1 << np.arange(PASS_LOOPS)),
-        "lanes": np.where(block, last.lanes - 1, 255),
-        "ends": np.asarray(ends[:, instruction.levels :].all(axis=1), np.int64),
-        "last": np.asarray(ends.all(axis=1), np.int64),
+        "loop_ends": ends @ (1 << loop),
+        "lanes": np.where(block, lanes, 255),
+        "ends": inside.all(axis=1).astype(np.int64),
+        "last": ends.all(axis=1).astype(np.int64),
     }
 
 
@@ -565,17 +595,8 @@ def _coming(inputs: Trace) -> Trace:
     for level in range(1, PASS_LOOPS):
         short = (levels == level) & none[:, 1:level].all(axis=1)
         none[short, level] = inputs["commands_next_last_count"][short] == 0
-    loop = np.arange(PASS_LOOPS)
-    chosen = inputs["commands_next_lanes_loops"]
-    named = (chosen[:, None] >> loop) & 1
-    block = ((none | (1 - named)) == 1).all(axis=1) & (chosen != 0)
-    inside = (none == 1) | (loop < levels[:, None])
-    return {
-        "loop_ends": none @ (1 << loop),
-        "lanes": np.where(block, inputs["commands_next_lanes_lanes"], 255),
-        "ends": inside.all(axis=1).astype(np.int64),
-        "last": none.all(axis=1).astype(np.int64),
-    }
+    last = (inputs[f"commands_next_lanes_{name}"] for name in ("loops", "lanes"))
+    return _flags(none, levels, *last)
 
 
 def _enlarged(rng: np.random.Generator, instruction: VectorInstruction) -> VectorInstruction:
@@ -608,9 +629,7 @@ def some_pass(rng: np.random.Generator, config: PassNestConfig) -> VectorInstruc
         return int(rng.integers(0, high + 1))
 
     def index() -> Index:
-        reach = (1, 40, 1 << 20)[number(2)]
-        high = int(rng.integers(-reach, reach)) % (1 << 20)
-        return Index(high=high - (high >> 19 << 20), low=number(config.banks - 1))
+        return some_index(rng, config.banks)
 
     def stride() -> int:
         return int(rng.integers(-1 << 19, 1 << 19)) >> number(18)

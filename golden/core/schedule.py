@@ -2,8 +2,8 @@
 
 A chunk starts when its engine has issued the chunk before and when every chunk that it waits for
 has ended, three clocks ago; between two passes are two clocks more, between two moves is one. No
-engine stalls inside a chunk. So the clocks follow from the lists,
-chunk by chunk, for input beats that are always valid and output beats that are always taken.
+engine stalls inside a chunk. So the clocks follow from the lists, chunk by chunk, for input beats
+that are always valid and output beats that are always taken.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

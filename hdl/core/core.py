@@ -71,9 +71,8 @@ class Core(wiring.Component):
         self.cells = cells
         self.products = Products(config, cells=cells, places=places)
         self.passes = Passes(config)
-        address, word = self.passes.address_bits, self.passes.word
-        self.move_in = MoveIn(config, address, word)
-        self.move_out = MoveOut(config, address)
+        self.move_in = MoveIn(config)
+        self.move_out = MoveOut(config)
         self.engines: dict[Engine, CoreEngine] = {
             Engine.ARRAY: self.products,
             Engine.VECTOR: self.passes,

@@ -234,7 +234,10 @@ class Fetch(wiring.Component):
                     at_step.eq(step),
                     begun.eq(begun + at_first),
                     next_at.eq(behind),
+                    chunk.eq(0),
                 ]
+            with m.If(began):
+                m.d.sync += chunk.eq(chunk + 1)
             with m.If(ended):
                 m.d.sync += [
                     within.eq(self.used & ~last_step),
@@ -242,10 +245,6 @@ class Fetch(wiring.Component):
                     following.eq(following + 1),
                     *(base.eq(base + total) for base, total in zip(bases, self.totals)),
                 ]
-            with m.If(took):
-                m.d.sync += chunk.eq(0)
-            with m.Elif(began):
-                m.d.sync += chunk.eq(chunk + 1)
 
         # The instruction may be taken some clocks after its last word.
         m.d.comb += self.loaded.eq(arrives & (stored_in == size - 1))

@@ -37,10 +37,8 @@ class Countdown:
     ----------
     m, name
         Module that gets the registers, and beginning of their names.
-    instruction
-        The instruction whose loops are begun next.
-    loops
-        Number of loops.
+    coming, now
+        The instruction whose loops are begun next, and the one whose loops have been begun.
 
     Attributes
     ----------
@@ -50,41 +48,41 @@ class Countdown:
         The loop that takes a step, if one does: one bit, or none if all loops end.
     """
 
-    def __init__(self, m: Module, instruction: Any, loops: int, name: str):
+    def __init__(self, m: Module, coming: Any, now: Any, name: str):
         self._m = m
-        self._coming = instruction
+        self._coming, self._now = coming, now
+        loops = coming.loops.shape().length
         self._left = [Signal(16, name=f"{name}_left_{k}", reset_less=True) for k in range(loops)]
         self._near = [Signal(name=f"{name}_near_{k}", reset_less=True) for k in range(loops)]
         self.ends = [Signal(name=f"{name}_{k}") for k in range(loops)]
         self.choice = [Cat(~end, *self.ends[k + 1 :]).all() for k, end in enumerate(self.ends)]
         # Counts, and whether they are none or one: of the instruction that is begun next, and of
         # the one that has been begun.
-        counts = [*(loop.count for loop in instruction.loops), instruction.last_count]
+        self._first, self._counts = (
+            [*(loop.count for loop in instruction.loops), instruction.last_count]
+            for instruction in (coming, now)
+        )
         self._first_none = [
-            registered(m, c == 0, f"first_none_{k}", reset_less=False) for k, c in enumerate(counts)
+            registered(m, count == 0, f"first_none_{k}", reset_less=False)
+            for k, count in enumerate(self._first)
         ]
-        self._first_one = [registered(m, c == 1, f"first_one_{k}") for k, c in enumerate(counts)]
-        self._first = counts
-        self._counts = [Signal(16, name=f"count_{k}", reset_less=True) for k in range(len(counts))]
-        self._none = [Signal(name=f"none_{k}", reset_less=True) for k in range(len(counts))]
-        self._one = [Signal(name=f"one_{k}", reset_less=True) for k in range(len(counts))]
-        self._levels = Signal.like(instruction.levels, name="levels_taken", reset_less=True)
+        self._first_one = [
+            registered(m, count == 1, f"first_one_{k}") for k, count in enumerate(self._first)
+        ]
+        counts = range(len(self._first))
+        self._none = [Signal(name=f"none_{k}", reset_less=True) for k in counts]
+        self._one = [Signal(name=f"one_{k}", reset_less=True) for k in counts]
 
     def load(self) -> None:
         """Begin with the first iterations: statements inside of an m.If.
 
-        The instruction has been there for a clock.
+        The instruction has been there for a clock, and is `now` from the next one on.
         """
-        m, levels = self._m, self._coming.levels
-        m.d.sync += self._levels.eq(levels)
-        for kept, given in (
-            (self._counts, self._first),
-            (self._none, self._first_none),
-            (self._one, self._first_one),
-        ):
-            m.d.sync += [each.eq(value) for each, value in zip(kept, given)]
+        m = self._m
+        m.d.sync += [each.eq(first) for each, first in zip(self._none, self._first_none)]
+        m.d.sync += [each.eq(first) for each, first in zip(self._one, self._first_one)]
         for k in range(len(self.ends)):
-            short = self._short(levels, k, self._first_none)
+            short = self._short(self._coming.levels, k, self._first_none)
             m.d.sync += [
                 self._left[k].eq(Mux(short, self._first[-1], self._first[k])),
                 self._near[k].eq(Mux(short, self._first_one[-1], self._first_one[k])),
@@ -109,7 +107,7 @@ class Countdown:
             for k, end in enumerate(self.ends)
         ]
         for k, end in enumerate(self.ends):
-            short = self._short(self._levels, k, after)
+            short = self._short(self._now.levels, k, after)
             with m.If(moves[k]):
                 with m.If(end):
                     m.d.sync += [

@@ -118,6 +118,7 @@ class MoveNest(Nest):
                 self.row.eq(0),
                 row.eq(first),
                 at.eq(first),
+                self.in_odd.eq(commands.odd),
             ]
         with m.Elif(self.steps):
             m.d.sync += [
@@ -137,14 +138,11 @@ class MoveNest(Nest):
                 ]
 
         # Written out, as it is known late in the clock that a row is done.
-        more = commands.continues
         m.d.sync += [
-            running.eq(commands.takes | (more & commands.passes) | (running & ~self.row_done)),
-            waiting.eq(more & ~commands.passes),
+            running.eq(commands.takes | commands.begins | (running & ~self.row_done)),
+            waiting.eq(commands.continues & ~commands.passes),
             idle.eq((idle & ~commands.ready) | (self.row_done & self.last)),
         ]
-        with m.If(idle):
-            m.d.sync += self.in_odd.eq(commands.odd)
         return m
 
 
@@ -155,10 +153,6 @@ class MoveIn(CoreEngine):
     ----------
     config
         The core.
-    address
-        Bits of an address.
-    word
-        Bits of the stores' widest words.
 
     Members
     -------
@@ -207,11 +201,9 @@ class MoveIn(CoreEngine):
     label_to: Signal
     label: Signal
 
-    def __init__(self, config: CoreConfig, address: int, word: int):
+    def __init__(self, config: CoreConfig):
         self.config = config
-        self.address = address
-        self.word = word
-        banks = config.banks
+        banks, address, word = config.banks, config.address_bits, config.word_bits
         super().__init__(
             MoveInstruction,
             {
@@ -242,7 +234,7 @@ class MoveIn(CoreEngine):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.submodules.nest = nest = MoveNest(config.banks, self.address)
+        m.submodules.nest = nest = MoveNest(config.banks, config.address_bits)
         connect(m, flipped(self.commands), nest.commands)
         samples = Signal()
         with m.If(self.commands.wants):
@@ -341,8 +333,6 @@ class MoveOut(CoreEngine):
     ----------
     config
         The core.
-    address
-        Bits of an address.
 
     Members
     -------
@@ -374,9 +364,8 @@ class MoveOut(CoreEngine):
     low: Signal
     words: data.View
 
-    def __init__(self, config: CoreConfig, address: int):
+    def __init__(self, config: CoreConfig):
         self.config = config
-        self.address = address
         self.lanes = config.banks
         self.blocks = -(-config.classes // config.columns)
         self.depth = 2 * max(self.blocks, TO_WORDS) + 2
@@ -393,7 +382,7 @@ class MoveOut(CoreEngine):
                 "room": Out(1),
                 "announce": In(1),
                 "read": Out(1),
-                "high": Out(address),
+                "high": Out(config.address_bits),
                 "low": Out(range(banks)),
                 "words": In(data.ArrayLayout(config.bits.gradient, banks)),
             },
@@ -402,7 +391,7 @@ class MoveOut(CoreEngine):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.submodules.nest = nest = MoveNest(config.banks, self.address)
+        m.submodules.nest = nest = MoveNest(config.banks, config.address_bits)
         connect(m, flipped(self.commands), nest.commands)
         shape = self.o.payload.words.shape()
         m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth - 1)

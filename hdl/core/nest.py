@@ -199,17 +199,15 @@ class ProductNest(Nest):
             decides.eq(stores),
         ]
         choice = Signal(OUTER + 1, reset_less=True)
-        # Beside the choice: loops that begin anew, and those that move at all.
-        inside = [Signal(name=f"inside_{k}", reset_less=True) for k in range(OUTER)]
+        # Beside the choice: loops that move, as all inside them end, and those that begin anew,
+        # as the next one moves, too.
         moves = [Signal(name=f"moves_{k}", reset_less=True) for k in range(OUTER)]
+        inside = [*moves[1:], C(0, 1)]
         with m.If(chooses):
             m.d.sync += choice.eq(_lowest([~end for end in at_end]))
             steps_on = ~Cat(at_end).all()
             for k in range(OUTER):
-                m.d.sync += [
-                    inside[k].eq(Cat(at_end[: k + 1]).all() & steps_on),
-                    moves[k].eq(Cat(C(1), *at_end[:k]).all() & steps_on),
-                ]
+                m.d.sync += moves[k].eq(Cat(C(1), *at_end[:k]).all() & steps_on)
         fetched = {
             name: (self._pair(f"base_{name}"), self._pair(f"stride_{name}")) for name in ("a", "b")
         }
@@ -247,13 +245,13 @@ class ProductNest(Nest):
         ]
         next_a, next_b = self._pair("next_a"), self._pair("next_b")
         next_s = Signal(self.row, reset_less=True)
-        tile_moves = registered(m, tile_choice[:-1].any(), "tile_moves")
+        tile_steps = tile_choice[:-1].any()
+        tile_moves = registered(m, tile_steps, "tile_moves")
         with m.If(adds):
             for found, (base, stride) in ((next_a, fetched["a"]), (next_b, fetched["b"])):
                 m.d.sync += found.eq(stepped(base, stride, self.banks))
             with m.If(tile_moves):
                 m.d.sync += next_s.eq(base_s + stride_s)
-        tile_steps = tile_choice[:-1].any()
         if clips is not None:
             m.d.comb += clips.steps.eq(Mux(fetches, tile_choice[:-1][::-1], 0))
             with m.If(stores & tile_steps):

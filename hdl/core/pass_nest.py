@@ -95,7 +95,7 @@ class PassNest(Nest):
 
         # Which vector is next: flags alone. The loops are a vector ahead, so that what follows from
         # their flags has a clock of its own.
-        loops = Countdown(m, coming, PASS_LOOPS, "end")
+        loops = Countdown(m, coming, now, "end")
         ends = loops.ends
         choice = Signal(PASS_LOOPS, reset_less=True)  # the loop that takes the step behind it
         of_chunk, of_all = chunk_ends(now, ends), Cat(ends).all()
@@ -104,7 +104,6 @@ class PassNest(Nest):
         # be taken: in the first of them the loops are begun anew. In a vector's last clock `moves`
         # is high, or `asks` for a further chunk, or `leaves`.
         moves, asks, leaves = Signal(), Signal(), Signal()
-        ends_chunk = Signal()  # the vector is its chunk's last one, and not the last of all
         idle = Signal(init=1)
         # A vector takes two clocks, and begins in an even one; it goes to the output queue.
         slow, out = Signal(), Signal()
@@ -131,14 +130,17 @@ class PassNest(Nest):
             self.valid.eq(commands.takes | step),
         ]
         with m.If(commands.takes | step):
-            fast = Mux(idle, ~next_slow, ~slow)
             m.d.sync += [
-                moves.eq(fast & ~of_chunk),
-                asks.eq(fast & of_chunk & ~of_all),
-                leaves.eq(fast & of_all),
+                moves.eq(~slow & ~of_chunk),
+                asks.eq(~slow & of_chunk & ~of_all),
+                leaves.eq(~slow & of_all),
             ]
         with m.Elif(self.valid & slow):
-            m.d.sync += [moves.eq(~self.ends), asks.eq(ends_chunk), leaves.eq(self.last)]
+            m.d.sync += [
+                moves.eq(~self.ends),
+                asks.eq(self.ends & ~self.last),
+                leaves.eq(self.last),
+            ]
         with m.Else():
             m.d.sync += leaves.eq(0)
         with m.If(commands.takes):
@@ -151,7 +153,6 @@ class PassNest(Nest):
                 self.loop_ends.eq(Cat(ends)),
                 self.last.eq(of_all),
                 self.ends.eq(of_chunk),
-                ends_chunk.eq(of_chunk & ~of_all),
                 self.lanes.eq(lanes_there(now.lanes, ends)),
             ]
         with m.If(idle):

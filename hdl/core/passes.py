@@ -139,7 +139,7 @@ class Passes(CoreEngine):
     def __init__(self, config: CoreConfig):
         self.config = config
         banks, columns = config.banks, config.columns
-        self.address_bits = config.pass_nest.address_bits
+        self.address_bits = config.address_bits
         self.word = config.word_bits
         states = data.ArrayLayout(config.lanes.state_width, config.lanes.state_words)
         super().__init__(

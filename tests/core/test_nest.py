@@ -8,6 +8,7 @@ import pytest
 from amaranth.back import rtlil
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loop_places import places
 from support import SEEDS
 
 import golden
@@ -73,8 +74,7 @@ def looped(config, instruction, odd):
     flat = {"a": instruction.a.flat(banks), "b": instruction.b.flat(banks)}
     if odd:
         flat["a"] += instruction.second.flat(banks)
-    tile = [0] * 6
-    while True:
+    for tile in places(instruction.tiles, instruction.levels, instruction.last_count):
         base = {
             name: first
             + sum(n * getattr(loop, name).flat(banks) for n, loop in zip(tile, instruction.tiles))
@@ -96,18 +96,6 @@ def looped(config, instruction, odd):
         ]
         s = instruction.s + sum(n * loop.s for n, loop in zip(tile, instruction.tiles))
         yield terms, s % (1 << config.row_bits)
-        # A step of the innermost loop that has one left.
-        for k in reversed(range(6)):
-            count = instruction.tiles[k].count
-            if k == instruction.levels > 0 and all(
-                tile[j] == instruction.tiles[j].count - 1 for j in range(1, k)
-            ):
-                count = instruction.last_count
-            if tile[k] < count - 1:
-                tile[k:] = [tile[k] + 1] + [0] * (5 - k)
-                break
-        else:
-            return
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loop_places import places as looped
 from support import SEEDS
 
 import golden
@@ -70,31 +71,12 @@ def given_once(config, instruction, clocks, ready=2, **more):
     return inputs
 
 
-def looped(instruction):
-    """The iterations of the loops, vector by vector, and whether a further chunk begins then."""
-    place = [0] * 4
-    while True:
-        yield tuple(place)
-        # A step of the innermost loop that has one left.
-        for k in reversed(range(4)):
-            count = instruction.loops[k].count
-            if k == instruction.levels > 0 and all(
-                place[j] == instruction.loops[j].count - 1 for j in range(1, k)
-            ):
-                count = instruction.last_count
-            if place[k] < count - 1:
-                place[k:] = [place[k] + 1] + [0] * (3 - k)
-                break
-        else:
-            return
-
-
 @pytest.mark.parametrize("seed", range(16))
 def test_the_vectors_are_those_of_loops(seed):
     rng = np.random.default_rng(seed)
     instruction = some_pass(rng, SMALL)
     trace = golden.PassNest(SMALL).run(given_once(SMALL, instruction, 4000))
-    expected = list(looped(instruction))
+    expected = list(looped(instruction.loops, instruction.levels, instruction.last_count))
     at = np.flatnonzero(trace["valid"])
     assert len(at) == len(expected)
     later = at + INDEX_DELAY

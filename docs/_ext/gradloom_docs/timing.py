@@ -165,7 +165,7 @@ def _nest() -> tuple[Operand, ...]:
     put(instruction, inputs, slice(None))
     inputs["commands_ready"][70:76] = 1
     inputs["start"][0] = 1
-    return tuple({name: values[clock] for name, values in inputs.items()} for clock in range(101))
+    return _clocks(inputs, 101)
 
 
 def _pass() -> tuple[Operand, ...]:
@@ -187,6 +187,11 @@ def _pass() -> tuple[Operand, ...]:
     inputs["even"] = np.arange(clocks) % 2
     inputs["commands_ready"][3:12] = 1
     inputs["commands_passes"][7] = 1
+    return _clocks(inputs, clocks)
+
+
+def _clocks(inputs: Trace, clocks: int) -> tuple[Operand, ...]:
+    """Return inputs clock by clock."""
     return tuple(
         {name: values[clock] for name, values in inputs.items()} for clock in range(clocks)
     )
