@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from versions import ran_on
 
+from golden.core.beats import matrices
 from golden.core.lower import Compiled, compiled
 from golden.datasets import Dataset, load
 from golden.files import replaced
@@ -30,7 +31,6 @@ from golden.training import Trainer, new_trainer, toml
 from golden.training.runs.arrays import read_arrays
 from golden.training.step.ops import WageUpdate
 from golden.training.step.record import Record
-from gradloom.core.beats import matrices
 from gradloom.core.check import differences
 from gradloom.core.estimate import estimate
 from gradloom.core.machine import Machine, count_wrong

@@ -117,8 +117,9 @@ BOARDS = {
     "target": {"device"},
     "flow": {"device", "target"},
     "link": set(),
+    "rom": set(),
     "board": {"device", "flow", "selftest"},
-    "selftest": {"board", "device", "flow", "link"},
+    "selftest": {"board", "device", "flow", "link", "rom"},
 }
 
 

@@ -1,1 +1,1 @@
-"""The line between a board and a host."""
+"""The line between a board and a host, and the text on it."""

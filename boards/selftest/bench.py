@@ -7,12 +7,12 @@ from amaranth.hdl import Array, C, Cat, Module, Mux, ResetInserter, Shape, Signa
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from boards.rom.player import Player
+from boards.rom.player_twin import PlayerConfig
 from boards.selftest.bench_twin import PATTERN
 from boards.selftest.checker import Checker
 from boards.selftest.checker_twin import CheckerConfig
 from boards.selftest.checks import Check, elements, pack
-from boards.selftest.player import Player
-from boards.selftest.player_twin import PlayerConfig
 from golden.lfsr import LfsrConfig
 from hdl.lfsr import Lfsr
 

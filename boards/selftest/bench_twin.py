@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from boards.rom.player_twin import Player, PlayerConfig, PlayerState
 from boards.selftest.checker_twin import Checker, CheckerConfig, CheckerState
-from boards.selftest.player_twin import Player, PlayerConfig, PlayerState
 from golden import check
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.port import Port

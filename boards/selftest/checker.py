@@ -6,8 +6,8 @@ from amaranth.hdl import Module, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from boards.rom.rom import block_rom, payload_shape
 from boards.selftest.checker_twin import CheckerConfig
-from boards.selftest.rom import block_rom, payload_shape
 
 
 def _after(m: Module, value: Value, name: str) -> Signal:

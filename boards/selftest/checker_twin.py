@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from boards.selftest.player_twin import check_words
+from boards.rom.player_twin import check_words
 from golden.port import Port
 from golden.twin import Trace, Twin
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from boards.selftest.text import Text, assemble
+from boards.link.text import Text, assemble
 
 #: Names of the numbers and words in the messages, in the order of the printer's ports.
 NUMBERS = ("run", "pass", "clocks", "values", "clock", "result", "lane", "expected", "got")

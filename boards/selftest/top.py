@@ -23,15 +23,15 @@ from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from boards.link.printer import Printer
+from boards.link.printer_twin import PrinterConfig
+from boards.link.text import Text
 from boards.link.uart import Transmitter
 from boards.selftest.bench import Bench
 from boards.selftest.checker_twin import CheckerConfig
 from boards.selftest.checks import Check, Element, elements
 from boards.selftest.config import TopConfig
 from boards.selftest.messages import NUMBERS, WORDS, messages
-from boards.selftest.printer import Printer
-from boards.selftest.printer_twin import PrinterConfig
-from boards.selftest.text import Text
 
 #: Bits of a count: clocks, values, runs.
 COUNT = 32

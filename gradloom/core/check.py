@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.core.beats import batch_of, scores_of
 from golden.core.config import MOVE_LATENCY
 from golden.core.isa import Engine, Store
 from golden.core.lower import Compiled
@@ -16,7 +17,6 @@ from golden.fixed import Codes
 from golden.order import blocks
 from golden.training.step.ops import OutputError
 from golden.training.step.record import Record
-from gradloom.core.beats import batch_of, scores_of
 from gradloom.core.ran import Ran
 from gradloom.core.where import place_of, running
 

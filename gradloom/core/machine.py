@@ -7,6 +7,7 @@ from amaranth.hdl import Signal
 from numpy.typing import ArrayLike
 
 from golden import check
+from golden.core.beats import batch_of, sample_beats, weight_beats
 from golden.core.field import WORD
 from golden.core.isa import Engine
 from golden.core.lower import Compiled
@@ -18,7 +19,6 @@ from golden.fixed import Codes
 from golden.training.step.record import Record
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.twin import Trace
-from gradloom.core.beats import batch_of, sample_beats, weight_beats
 from gradloom.core.errors import CoreError, FaultError
 from gradloom.core.ran import Ran, Recording, done_event
 from gradloom.sim import Environment, Sink, Source, Watch

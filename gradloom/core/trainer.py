@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from golden.core.beats import matrices, sample_beats, scores_of
 from golden.core.lower import Compiled, compiled
 from golden.core.twin import MASKS
 from golden.datasets import Dataset
@@ -18,7 +19,6 @@ from golden.training.step.record import Record
 from golden.training.systems.registry import plan
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.training.trainers.trainer import winners
-from gradloom.core.beats import matrices, sample_beats, scores_of
 from gradloom.core.errors import CoreError
 from gradloom.core.machine import Machine, wrong_of_batch
 from gradloom.core.ran import Ran

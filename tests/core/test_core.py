@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_cores import changed, networks, random_images, small
 
+from golden.core.beats import batch_of, matrices, sample_beats, weight_beats
 from golden.core.index import Index
 from golden.core.isa import Engine
 from golden.core.lower import compiled
@@ -17,7 +18,6 @@ from golden.core.register import Fault
 from golden.core.schedule import schedule
 from golden.training import Bits, new_trainer
 from golden.training.step.ops import OutputError
-from gradloom.core.beats import batch_of, matrices, sample_beats, weight_beats
 from gradloom.core.check import differences
 from gradloom.core.errors import FaultError
 from gradloom.core.machine import Machine

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter import Interpreter
 
+from golden.core.beats import sample_beats
 from golden.core.isa import Engine
 from golden.core.lower import compiled
 from golden.core.lowering import Gradients
 from golden.training import Bits, WageTrainer, load
 from golden.training.layers.network import stages
-from gradloom.core.beats import sample_beats
 
 
 def weights_of(core, stores):

@@ -18,13 +18,14 @@ from golden.core.edge import Edge, ports
 from golden.core.field import decode, encode
 from golden.core.isa import INSTRUCTIONS, Engine
 from golden.core.lower import compiled
+from golden.core.program import parts
 from golden.core.register import Access
 from golden.core.registers import Registers, design_hash
 from golden.files import write
 from golden.training import Run
 from gradloom.core.package import registers as texts
 from gradloom.core.package.files import core_package, names
-from gradloom.core.package.listing import listing, parts, sentences
+from gradloom.core.package.listing import listing, sentences
 from gradloom.core.start import lane_states, started
 from gradloom.rtl.verilog import verilog
 from gradloom.sim.toplevel import flatten

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from small_cores import random_images, small
 
+from golden.core.beats import batch_of, sample_beats, weight_beats
 from golden.core.clocks import clocks
 from golden.core.config import CoreConfig
 from golden.core.isa import Engine
@@ -15,7 +16,6 @@ from golden.lfsr import Generator, Lanes
 from golden.training import new_trainer
 from golden.training.step.operation import Kind
 from golden.training.step.ops import ShiftExponent
-from gradloom.core.beats import batch_of, sample_beats, weight_beats
 from gradloom.core.machine import Machine
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small_cores import random_images, small
 
+from golden.core.beats import batch_of, matrices, sample_beats, weight_beats
 from golden.core.clocks import ENDING, deadlock
 from golden.core.config import PASS_LATENCY
 from golden.core.field import words_of
@@ -20,7 +21,6 @@ from golden.core.register import Fault
 from golden.core.schedule import schedule
 from golden.training import new_trainer
 from golden.training.step.ops import OutputError
-from gradloom.core.beats import batch_of, matrices, sample_beats, weight_beats
 from gradloom.core.check import differences
 from gradloom.core.errors import FaultError
 from gradloom.core.machine import Machine

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from golden.bus.axi_stream import Beat
+from golden.core.beats import batch_of, sample_beats, sample_size, weight_beats
 from golden.core.edge import Edge, input_beat, output_beat, ports
 from golden.core.lower import Compiled
+from golden.core.program import Part, parts
 from golden.core.registers import Registers, design_hash
 from golden.core.schedule import predict
 from golden.datasets import Dataset
 from golden.fixed import Codes
 from golden.settings import mapping
-from gradloom.core.beats import batch_of, sample_beats, sample_size, weight_beats
 from gradloom.core.package import registers as register_texts
-from gradloom.core.package.listing import Part, listing, parts
+from gradloom.core.package.listing import listing
 from gradloom.core.package.readme import FILES, readme
 from gradloom.core.package.testbench import Lesson, hex_beat, most_steps, testbench
 from gradloom.core.start import lane_states, started, steps_from

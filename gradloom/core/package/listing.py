@@ -1,62 +1,12 @@
 """Programs as text: a listing of their instructions, and their words for $readmemh and for C."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from enum import IntEnum
 
 from golden.core.field import WORD, Leaf, decode, encode, leaves
 from golden.core.isa import INSTRUCTIONS, Engine, Instruction
 from golden.core.program import Program
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """The list of an engine in a program, and its place among all words of all programs.
-
-    Parameters
-    ----------
-    program
-        Name of the program.
-    engine
-        The engine.
-    at
-        Number of its first word.
-    words
-        The words.
-    last
-        First word of the last instruction, counted in the list.
-    total
-        Chunks of a step.
-    """
-
-    program: str
-    engine: Engine
-    at: int
-    words: tuple[int, ...]
-    last: int
-    total: int
-
-
-def parts(programs: Iterable[Program]) -> list[Part]:
-    """Return the lists of some programs, one after the other; engines without one are left out."""
-    found: list[Part] = []
-    at = 0
-    for program in programs:
-        for engine in Engine:
-            words = tuple(program.words(engine))
-            if words:
-                found.append(
-                    Part(
-                        program=program.name,
-                        engine=engine,
-                        at=at,
-                        words=words,
-                        last=program.last(engine),
-                        total=program.chunks(engine),
-                    )
-                )
-                at += len(words)
-    return found
 
 
 def listing(programs: Iterable[Program], title: str) -> str:

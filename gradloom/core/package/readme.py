@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from golden.bus.axi_stream import Beat
+from golden.core.beats import sample_size
 from golden.core.edge import Edge
 from golden.core.lower import Compiled
+from golden.core.program import Part
 from golden.core.registers import Registers
 from golden.training import toml
-from gradloom.core.beats import sample_size
-from gradloom.core.package.listing import Part
 from gradloom.core.package.registers import BYTES
 from gradloom.rtl.package import commands
 from gradloom.rtl.verilog import made_by

@@ -9,8 +9,8 @@ from itertools import groupby
 
 from golden.core.edge import Edge
 from golden.core.isa import Engine
+from golden.core.program import Part
 from golden.core.registers import ADDRESS, READ_LATENCY, Registers
-from gradloom.core.package.listing import Part
 
 #: A task that accesses a register: what it drives, what it looks at in each clock, and what follows
 #: from that. All it drives changes between rising edges.

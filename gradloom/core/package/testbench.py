@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from golden.core.config import CoreConfig
 from golden.core.edge import Edge, ports
+from golden.core.program import Part
 from golden.core.registers import Registers
 from golden.port import inputs_of, outputs_of
-from gradloom.core.package.listing import Part
 from gradloom.core.package.tasks import accesses, common, constants, programs
 from gradloom.rtl.package import FAILURE, commands, instance, span
 from gradloom.rtl.verilog import TIMESCALE, comment, made_by

@@ -11,8 +11,8 @@ from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.selftest.printer_twin import PrinterConfig
-from boards.selftest.text import END
+from boards.link.printer_twin import PrinterConfig
+from boards.link.text import END
 
 
 class Printer(wiring.Component):

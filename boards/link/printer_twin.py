@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boards.selftest.text import END, NUMBER, WORD
+from boards.link.text import END, NUMBER, WORD
 from golden import check
 from golden.port import Port
 from golden.twin import Trace, Twin
@@ -17,7 +17,7 @@ class PrinterConfig:
     Parameters
     ----------
     rom
-        The messages and words; see `boards.selftest.text.assemble`.
+        The messages and words; see `boards.link.text.assemble`.
     numbers, words
         How many of each the messages name, 1 to 64.
     width

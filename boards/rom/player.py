@@ -6,8 +6,8 @@ from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.selftest.player_twin import PlayerConfig
-from boards.selftest.rom import block_rom, payload_shape
+from boards.rom.player_twin import PlayerConfig
+from boards.rom.rom import block_rom, payload_shape
 
 
 class Player(wiring.Component):
