@@ -375,7 +375,12 @@ def _registers_together(source: str) -> str:
         raise BuildError(f"one module and one clock are supported, not {modules} and {edges}")
     registers = re.findall(r"^\twire<(\d+)> (\w+);$", source, re.M)
     names = {name for _, name in registers}
-    memories = re.findall(r"^\tmemory<\d+> (\w+)", source, re.M)
+    # A memory that nobody writes has nothing to commit.
+    memories = [
+        name
+        for name in re.findall(r"^\tmemory<\d+> (\w+)", source, re.M)
+        if f"{name}.update(" in source
+    ]
     commits = re.findall(r"^\t\tif \((\w+)\.commit\(observer\)\) changed = true;$", source, re.M)
     begin = "\t\tbool changed = false;\n"
     if (
