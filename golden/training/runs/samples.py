@@ -71,6 +71,28 @@ def lfsr_order(images: int, epoch: int) -> Codes:
     >>> lfsr_order(5, 0).tolist(), lfsr_order(5, 1).tolist()
     ([1, 3, 4, 2], [2, 3, 1, 4, 0])
     """
-    bits = table_width(images)
-    numbers = _states(bits) ^ epoch_key(bits, epoch)
+    numbers = lfsr_numbers(table_width(images), epoch)
     return numbers[numbers < images]
+
+
+def lfsr_numbers(bits: int, epoch: int) -> Codes:
+    """Return all numbers that a register passes through in an epoch, also those of no image.
+
+    Parameters
+    ----------
+    bits
+        Width of the register: see `table_width`.
+    epoch
+        The epoch, counted from 0.
+
+    Returns
+    -------
+    Codes
+        Numbers from 0 to 2**bits - 1 without the epoch's key; int64, (2**bits - 1,).
+
+    Examples
+    --------
+    >>> lfsr_numbers(8, 0)[:5].tolist()
+    [1, 250, 125, 196, 98]
+    """
+    return _states(bits) ^ epoch_key(bits, epoch)

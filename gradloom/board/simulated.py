@@ -1,0 +1,113 @@
+"""A board that trains by itself, in a simulator: the whole design, and the bytes on its line."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from boards.link.uart_twin import UartConfig
+from boards.trainer.top import Trainer
+from boards.trainer.training import Training
+from golden.fixed import Codes
+from gradloom.sim.simulators import SimulatorName, prepare
+
+#: Clocks that are simulated at a time.
+_BATCH = 1 << 15
+
+
+class Receiver:
+    """Reads the bytes of a serial line: 8 data bits, no parity, one stop bit.
+
+    A byte whose stop bit is low is dropped.
+
+    Parameters
+    ----------
+    config
+        Clocks of a bit.
+
+    Examples
+    --------
+    >>> from boards.link.uart_twin import Transmitter
+    >>> config = UartConfig(clocks=4)
+    >>> inputs = {"i_valid": np.ones(100, int), "i_data": np.full(100, 0x41)}
+    >>> Receiver(config).bytes(Transmitter(config).run(inputs)["tx"])
+    b'AA'
+    """
+
+    def __init__(self, config: UartConfig):
+        self.clocks = config.clocks
+        self._rest: Codes = np.ones(0, np.int64)
+
+    def bytes(self, levels: Codes) -> bytes:
+        """Return the bytes that are complete after some further clocks."""
+        line = np.concatenate([self._rest, levels])
+        # In the middle of the start bit, of each bit, and of the stop bit.
+        places = self.clocks // 2 + self.clocks * np.arange(10)
+        found, at = bytearray(), 0
+        lows = np.flatnonzero(line == 0)
+        while True:
+            following = np.searchsorted(lows, at)
+            if following == len(lows):
+                at = len(line)
+                break
+            start = int(lows[following])
+            if start + places[-1] >= len(line):
+                at = start
+                break
+            bits = line[start + places]
+            if bits[9]:
+                found.append(int((bits[1:9] << np.arange(8)).sum()))
+            at = start + int(places[-1])
+        self._rest = line[at:]
+        return bytes(found)
+
+
+class SimulatedBoard:
+    """A training's whole design in a simulator.
+
+    Parameters
+    ----------
+    training
+        The training.
+    simulator
+        Name of the simulator.
+    top
+        The design; None for that of the training.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        *,
+        simulator: SimulatorName = "cxxrtl",
+        top: Trainer | None = None,
+    ):
+        self.training = training
+        self._simulation = prepare(Trainer(training) if top is None else top, simulator)
+        self._state = self._simulation.initial()
+        self._receiver = Receiver(training.uart)
+        self.clock = 0
+        #: The latest levels of outputs.
+        self.ended = self.failed = False
+        self.bar = 0
+
+    def advance(self, clocks: int = _BATCH, restart: bool = False) -> bytes:
+        """Simulate some clocks, and return the bytes that have come on the serial line.
+
+        Parameters
+        ----------
+        clocks
+            Number of clocks.
+        restart
+            Whether the button is pressed meanwhile.
+        """
+        pressed = np.full(clocks, int(restart))
+        self._state, out = self._simulation.advance(self._state, {"restart": pressed})
+        self.clock += clocks
+        self.ended, self.failed = bool(out["ended"][-1]), bool(out["failed"][-1])
+        self.bar = int(out["bar"][-1])
+        return self._receiver.bytes(out["tx"])
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the bytes of the serial line for ever, as they come."""
+        while True:
+            yield self.advance()

@@ -1,0 +1,350 @@
+"""`gradloom boards`, `build selftest`, `build trainer` and `board`: what runs on boards."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from golden.files import tried, write
+from gradloom.cli.base import Output, cli, fail, json_text, of_option, show_json
+from gradloom.cli.build import build_group, stages
+from gradloom.cli.train import DATA, SETTINGS, say
+
+if TYPE_CHECKING:
+    from boards.bitstream import Product
+    from boards.board import Board
+    from boards.trainer.training import Training
+
+BOARD = click.option("--board", required=True, help="The board: see `gradloom boards`.")
+
+
+def _output(design: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "-o",
+        "--output",
+        type=Output(),
+        help=f"Folder for the bitstream and the report. The default is build/{design}-BOARD.",
+    )
+
+
+@build_group.command(
+    name="selftest",
+    help="Build a bitstream with which a board compares the hardware with the model by itself.",
+    short_help="Build a bitstream with which a board tests itself.",
+)
+@BOARD
+@_output("selftest")
+@click.option(
+    "--broken", is_flag=True, help="Expect a wrong bit, to see how the board reports a failure."
+)
+def build_selftest(board: str, output: Path | None, broken: bool) -> None:
+    """The command `gradloom build selftest`."""
+    from boards.board import find
+    from boards.selftest import bitstream
+
+    with of_option("--board"):
+        chosen = find(board)
+    _build(
+        chosen,
+        bitstream.NAME,
+        output,
+        lambda work, show: bitstream.build(chosen, work, show, broken=broken),
+        f"array {chosen.size}",
+    )
+
+
+def _build(
+    board: "Board",
+    design: str,
+    output: Path | None,
+    build: Callable[[Path, Callable[[str, str], None]], "Product"],
+    what: str,
+) -> None:
+    """Build a design for a board, write its files, and say what came of it."""
+    from boards import bitstream
+    from boards.flow.tools import FlowError
+
+    folder = output or Path("build") / f"{design}-{board.name}"
+    names = bitstream.files(board, design)
+    tried(folder, names)
+    try:
+        with stages() as show, tempfile.TemporaryDirectory(prefix=f"gradloom-{design}-") as work:
+            made = build(Path(work), lambda stage, text: show(0, f"{stage}: {text[:60]}"))
+    except bitstream.ClockError as error:
+        fail(str(error), 1)
+    except FlowError as error:
+        raise click.ClickException(str(error)) from error
+    report = json_text(made.report, indent=1) + "\n"
+    write({**made.files, bitstream.REPORT: report.encode()}, folder)
+    clock = made.report["clock_mhz"]
+    met = f", the design meets {clock['met']:g} MHz" if "met" in clock else ""
+    click.echo(f"{board.title}: {what}; clock {clock['wanted']:g} MHz{met}")
+    cells = made.report["cells"]
+    shown = [f"{name} {_said(cells[name])}" for name in board.cells if name in cells]
+    click.echo(", ".join(shown))
+    click.echo(f"{folder}: {', '.join(names)}")
+    click.echo(f"load with: {board.load_command(folder, design)}")
+
+
+def _said(cells: int | dict[str, int]) -> str:
+    """Return a number of cells in words."""
+    return str(cells) if isinstance(cells, int) else f"{cells['used']} of {cells['available']}"
+
+
+#: Options of a training on a board.
+_TRAINING = (
+    click.argument("recipe", required=False),
+    BOARD,
+    DATA,
+    SETTINGS,
+    click.option(
+        "--train-images",
+        type=click.IntRange(2),
+        help="Images to train with, the first ones. The default is what fits the board.",
+    ),
+    click.option(
+        "--test-images",
+        type=click.IntRange(1),
+        help="Images to test with, the first ones. The default is what fits the board.",
+    ),
+)
+
+
+def of_training(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a training on a board (decorator)."""
+    for option in reversed(_TRAINING):
+        command = option(command)
+    return command
+
+
+def _training(
+    recipe: str | None,
+    board: str,
+    data: Path | None,
+    settings: tuple[str, ...],
+    train_images: int | None,
+    test_images: int | None,
+) -> "tuple[Board, Training]":
+    """Return a board, and the training of the options `_TRAINING`."""
+    from boards.board import BOARDS, find
+    from boards.target import TARGETS
+    from boards.trainer.size import RECIPE
+    from boards.trainer.training import Training, shortened
+    from golden.core.lower import compiled, fitting
+    from golden.datasets import digits, load
+    from golden.training import toml
+    from gradloom.core.estimate import fits
+
+    with of_option("--board"):
+        chosen = find(board)
+        size = chosen.trainer
+        if size is None:
+            able = ", ".join(name for name, each in BOARDS.items() if each.trainer)
+            raise ValueError(f"{board}: the smallest core is too large for it; allowed are {able}")
+    dataset = digits() if data is None else load(data)
+    dataset = shortened(
+        dataset,
+        size.train if train_images is None else train_images,
+        size.test if test_images is None else test_images,
+    )
+    own = toml.load(recipe or RECIPE, ["order=lfsr", *size.settings, *settings])
+    network = own, dataset.shape, dataset.classes
+    target = next((each for each in TARGETS.values() if each.device == chosen.device), None)
+    made = (
+        compiled(*network)
+        if target is None
+        else fitting(*network, fits=lambda config: fits(config, target))
+    )
+    training = Training(
+        compiled=made, dataset=dataset, board=chosen.name, frequency=chosen.frequency
+    )
+    return chosen, training
+
+
+@build_group.command(
+    name="trainer",
+    help=(
+        "Build a bitstream with which a board trains by itself, from power-up on: images, first "
+        "weights and programs are in its memory. It says on its serial line what comes of every "
+        "epoch; `gradloom board watch` compares that with the model.\n\n"
+        "RECIPE is one of WAGE with dense layers; without it, the digits are trained. Its array "
+        "and its batch are as the board has room for, unless --set says otherwise."
+    ),
+    short_help="Build a bitstream with which a board trains by itself.",
+)
+@of_training
+@_output("trainer")
+def build_trainer(output: Path | None, **given: Any) -> None:
+    """The command `gradloom build trainer`."""
+    from boards.trainer import bitstream
+
+    board, training = _training(**given)
+    _build(
+        board,
+        bitstream.NAME,
+        output,
+        lambda work, show: bitstream.build(board, training, work, show),
+        f"{training.name}, {len(training.dataset.train_images)} images, "
+        f"{training.clocks / board.frequency * 1e3:.3g} ms to train an epoch",
+    )
+
+
+@cli.group(name="board", help="Boards that run: see what they do, or simulate one.")
+def board_group() -> None:
+    """The command `gradloom board`."""
+
+
+@board_group.command(
+    name="watch",
+    help=(
+        "Compare what a board that trains by itself says with what the model says: at a serial "
+        "port, or in a file that a terminal has written (- for standard input). Ends with the "
+        "last epoch, or with the first line that is not equal (exit status 1).\n\n"
+        "RECIPE and options are those of `gradloom build trainer`."
+    ),
+    short_help="Compare what a board says of its training with the model.",
+)
+@of_training
+@click.option("--port", help="Serial port, as /dev/ttyUSB0.")
+@click.option(
+    "--log", type=click.File("rb"), help="File with the lines of a terminal, - for standard input."
+)
+def watch_board(port: str | None, log: Any, **given: Any) -> None:
+    """The command `gradloom board watch`."""
+    from gradloom.board.watch import Watch, lines
+
+    if (port is None) == (log is None):
+        raise click.UsageError("--port or --log, one of both")
+    _, training = _training(**given)
+    parts = _serial(port, training.baud) if port is not None else iter(lambda: log.read1(), b"")
+    watch = Watch(training)
+    ends = False
+    for text in lines(parts):
+        verdict = watch.verdict(text)
+        click.echo(f"{text}  [{verdict.remark}]" if verdict.remark else text)
+        if verdict.wrong:
+            fail(f"not equal: {text}: {verdict.remark}", 1)
+        if ends := verdict.ends:
+            break
+    if not ends:
+        fail(f"the lines end before the last epoch: {watch.compared} were compared", 1)
+    say(f"equal: {watch.compared or 'the last'} of {training.compiled.recipe.epochs + 1} lines")
+
+
+def _serial(port: str, baud: int) -> Iterator[bytes]:
+    """Yield what comes at a serial port."""
+    try:
+        import serial  # type: ignore[import-untyped]
+    except ImportError:
+        raise click.ClickException(
+            "a serial port needs pyserial: pip install 'gradloom[board]'"
+        ) from None
+    try:
+        with serial.Serial(port, baud, timeout=0.1) as line:
+            while True:
+                yield line.read(max(1, line.in_waiting))
+    except (serial.SerialException, OSError) as error:
+        fail(f"--port {port}: {error}")
+
+
+@board_group.command(
+    name="simulate",
+    help=(
+        "Simulate a board that trains by itself: its whole design, and the text on its serial "
+        "line, on standard output or at a terminal device that --pty makes.\n\n"
+        "RECIPE and options are those of `gradloom build trainer`."
+    ),
+    short_help="Simulate a board that trains by itself.",
+)
+@of_training
+@click.option(
+    "--pty",
+    is_flag=True,
+    help="Put the text on a terminal device whose name is shown, for `gradloom board watch`; wait "
+    "until somebody opens it.",
+)
+def simulate_board(pty: bool, **given: Any) -> None:
+    """The command `gradloom board simulate`."""
+    from gradloom.board.simulated import SimulatedBoard
+    from gradloom.board.terminal import Terminal
+
+    _, training = _training(**given)
+    say("building the simulation, which takes minutes the first time")
+    board = SimulatedBoard(training)
+    if not pty:
+        _shown(board)
+        return
+    with Terminal() as terminal:
+        click.echo(terminal.name)
+        terminal.play(board.parts())
+
+
+def _shown(board: Any) -> None:
+    """Show the text of a board until its training ends."""
+    from gradloom.board.watch import lines
+
+    for text in lines(board.parts()):
+        click.echo(text)
+        if text.startswith(("done ", "FAULT ")):
+            return
+
+
+@cli.command(
+    name="boards",
+    help="List the boards, and what `build selftest` and `build trainer` make for them.",
+    short_help="List the boards for `build selftest` and `build trainer`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def list_boards(as_json: bool) -> None:
+    """The command `gradloom boards`."""
+    from boards.board import BOARDS
+    from boards.selftest.memory import memory_budget
+    from golden.settings import mapping
+
+    rows: dict[str, dict[str, Any]] = {}
+    for board in BOARDS.values():
+        units = board.config.units
+        budget = memory_budget(board, board.checks())
+        folder = Path("build") / f"selftest-{board.name}"
+        rows[board.name] = {
+            "board": board.title,
+            "device": board.device.part,
+            "clock_mhz": board.frequency / 1e6,
+            "array": mapping(board.array),
+            "lanes": max(getattr(unit, "lanes", 0) for unit in units),
+            "memories": {
+                "taken": board.block_rams,
+                "at_most": sum(budget.values()),
+                "available": board.device.block_rams,
+            },
+            "trains": board.trainer and board.trainer.text,
+            "pins": board.pins(),
+            "uart": f"115200 8N1, {board.serial}",
+            "build": f"gradloom build selftest --board {board.name}",
+            "load": board.load_command(folder, "selftest"),
+        }
+    if as_json:
+        show_json(rows)
+        return
+    for name, row in rows.items():
+        pins = ", ".join(f"{use} {pin}" for use, pin in row["pins"].items())
+        click.echo(
+            f"{name}\n"
+            f"  board   {row['board']}, {row['device']}, {row['clock_mhz']:g} MHz\n"
+            f"  tests   array {BOARDS[name].size}; WAGE's units, {row['lanes']} lanes\n"
+            f"  trains  {row['trains'] or 'nothing: the smallest core is too large'}\n"
+            f"  memory  {_memory(**row['memories'])}\n"
+            f"  pins    {pins}\n"
+            f"  uart    {row['uart']}\n"
+            f"  build   {row['build']}\n"
+            f"  load    {row['load']}"
+        )
+
+
+def _memory(taken: int | None, at_most: int, available: int) -> str:
+    """Return a board's block RAMs as text."""
+    if taken is None:
+        return f"at most {at_most} of {available} block RAMs"
+    return f"{taken} of {available} block RAMs, at most {at_most} by other tools"
