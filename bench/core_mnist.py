@@ -32,8 +32,9 @@ from golden.training.runs.arrays import read_arrays
 from golden.training.step.ops import WageUpdate
 from golden.training.step.record import Record
 from gradloom.core.check import differences
+from gradloom.core.driver import count_wrong
 from gradloom.core.estimate import estimate
-from gradloom.core.machine import Machine, count_wrong
+from gradloom.core.machine import Machine
 from gradloom.core.ran import Ran
 from gradloom.core.start import lane_states
 

@@ -122,6 +122,7 @@ BOARDS = {
     "bitstream": {"board", "flow"},
     "pins": {"board"},
     "selftest": {"bitstream", "board", "device", "flow", "link", "pins", "rom"},
+    "hosted": {"bitstream", "board", "link", "pins"},
     "trainer": {"bitstream", "board", "device", "flow", "link", "pins", "rom"},
 }
 

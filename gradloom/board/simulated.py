@@ -1,12 +1,15 @@
-"""A board that trains by itself, in a simulator: the whole design, and the bytes on its line."""
+"""Boards in a simulator: whole designs, and the bytes on their serial lines."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from boards.hosted.protocol import LONGEST, About
+from boards.hosted.top import Hosted
 from boards.link.uart_twin import UartConfig
 from boards.trainer.top import Trainer
 from boards.trainer.training import Training
+from golden.core.lower import Compiled
 from golden.fixed import Codes
 from gradloom.sim.simulators import SimulatorName, prepare
 
@@ -111,3 +114,68 @@ class SimulatedBoard:
         """Yield the bytes of the serial line for ever, as they come."""
         while True:
             yield self.advance()
+
+
+#: Clocks of a bit on the line of a simulated board: the fewer, the faster.
+BIT = 2
+#: Clocks that are simulated before the line is looked at again.
+_TURN = 1000
+
+
+class SimulatedHost:
+    """A board with a core that a computer drives, in a simulator.
+
+    It is a `gradloom.board.link.Line`: bytes that are written come to the board, and time passes
+    while something is read.
+
+    Parameters
+    ----------
+    compiled
+        The network on its core.
+    simulator
+        Name of the simulator.
+    longest
+        The most bytes of a payload.
+    """
+
+    def __init__(
+        self, compiled: Compiled, *, simulator: SimulatorName = "cxxrtl", longest: int = LONGEST
+    ):
+        uart = UartConfig(clocks=BIT)
+        self.about = About.of(
+            compiled.config, frequency=100_000_000, name="simulation", longest=longest
+        )
+        self._simulation = prepare(Hosted(compiled.config, self.about, uart), simulator)
+        self._receiver = Receiver(uart)
+        self.clock = 0
+        self._state = self._simulation.initial()
+        self._waiting: list[Codes] = []
+
+    def write(self, part: bytes) -> None:
+        """Put bytes on the line; they come in the clocks that follow."""
+        bits = np.unpackbits(np.frombuffer(part, np.uint8)[:, None], axis=1, bitorder="little")
+        frame = np.ones((len(part), 11), np.int64)
+        frame[:, 0] = 0
+        frame[:, 1:9] = bits
+        self.levels(np.repeat(frame.ravel(), BIT))
+
+    def levels(self, levels: Codes) -> None:
+        """Put levels on the line, one for each clock."""
+        self._waiting.append(levels)
+
+    def read(self) -> bytes:
+        """Simulate what has been written, and some clocks more; returns what the board sends."""
+        levels = np.concatenate([*self._waiting, np.ones(_TURN, np.int64)])
+        self._waiting = []
+        return self._receiver.bytes(self._advance(levels))
+
+    def _advance(self, levels: Codes, reset: bool = False) -> Codes:
+        inputs = {"rx": levels, "rst": np.full(len(levels), int(reset))}
+        self._state, out = self._simulation.advance(self._state, inputs)
+        self.clock += len(levels)
+        return out["tx"]
+
+    def power_up(self) -> None:
+        """Reset the whole board; what was on its way to it is lost."""
+        self._waiting = []
+        self._advance(np.ones(4, np.int64), reset=True)

@@ -1,7 +1,7 @@
-"""`gradloom boards`, `build selftest`, `build trainer` and `board`: what runs on boards."""
+"""`gradloom boards`, `build selftest`, `build trainer` and `build host`: what runs on boards."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import click
 from golden.files import tried, write
 from gradloom.cli.base import Output, cli, fail, json_text, of_option, show_json
 from gradloom.cli.build import build_group, stages
-from gradloom.cli.train import DATA, SETTINGS, say
+from gradloom.cli.train import DATA, SETTINGS
 
 if TYPE_CHECKING:
     from boards.bitstream import Product
@@ -119,7 +119,7 @@ def of_training(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _training(
+def training_of(
     recipe: str | None,
     board: str,
     data: Path | None,
@@ -180,7 +180,7 @@ def build_trainer(output: Path | None, **given: Any) -> None:
     """The command `gradloom build trainer`."""
     from boards.trainer import bitstream
 
-    board, training = _training(**given)
+    board, training = training_of(**given)
     _build(
         board,
         bitstream.NAME,
@@ -191,104 +191,60 @@ def build_trainer(output: Path | None, **given: Any) -> None:
     )
 
 
-@cli.group(name="board", help="Boards that run: see what they do, or simulate one.")
-def board_group() -> None:
-    """The command `gradloom board`."""
-
-
-@board_group.command(
-    name="watch",
+@build_group.command(
+    name="host",
     help=(
-        "Compare what a board that trains by itself says with what the model says: at a serial "
-        "port, or in a file that a terminal has written (- for standard input). Ends with the "
-        "last epoch, or with the first line that is not equal (exit status 1).\n\n"
-        "RECIPE and options are those of `gradloom build trainer`."
+        "Build a bitstream with the training core of RECIPE, which a computer drives over the "
+        "board's serial line: `gradloom train RECIPE --on board`, `gradloom board info`, `run`, "
+        "`compare`."
     ),
-    short_help="Compare what a board says of its training with the model.",
+    short_help="Build a bitstream with a core that a computer drives.",
 )
-@of_training
-@click.option("--port", help="Serial port, as /dev/ttyUSB0.")
+@click.argument("recipe")
+@BOARD
+@DATA
+@SETTINGS
 @click.option(
-    "--log", type=click.File("rb"), help="File with the lines of a terminal, - for standard input."
+    "--baud",
+    type=click.IntRange(1200, 12_000_000),
+    default=115200,
+    show_default=True,
+    help="Baud rate of the serial line.",
 )
-def watch_board(port: str | None, log: Any, **given: Any) -> None:
-    """The command `gradloom board watch`."""
-    from gradloom.board.watch import Watch, lines
+@_output("host")
+def build_host(
+    recipe: str,
+    board: str,
+    data: Path | None,
+    settings: tuple[str, ...],
+    baud: int,
+    output: Path | None,
+) -> None:
+    """The command `gradloom build host`."""
+    from boards.board import find
+    from boards.hosted import bitstream
+    from boards.link.uart_twin import UartConfig
+    from boards.target import TARGETS
+    from golden.datasets import digits, load
+    from golden.training import toml
+    from gradloom.board.trainer import designs
+    from gradloom.core.estimate import fits
 
-    if (port is None) == (log is None):
-        raise click.UsageError("--port or --log, one of both")
-    _, training = _training(**given)
-    parts = _serial(port, training.baud) if port is not None else iter(lambda: log.read1(), b"")
-    watch = Watch(training)
-    ends = False
-    for text in lines(parts):
-        verdict = watch.verdict(text)
-        click.echo(f"{text}  [{verdict.remark}]" if verdict.remark else text)
-        if verdict.wrong:
-            fail(f"not equal: {text}: {verdict.remark}", 1)
-        if ends := verdict.ends:
-            break
-    if not ends:
-        fail(f"the lines end before the last epoch: {watch.compared} were compared", 1)
-    say(f"equal: {watch.compared or 'the last'} of {training.compiled.recipe.epochs + 1} lines")
-
-
-def _serial(port: str, baud: int) -> Iterator[bytes]:
-    """Yield what comes at a serial port."""
-    try:
-        import serial  # type: ignore[import-untyped]
-    except ImportError:
-        raise click.ClickException(
-            "a serial port needs pyserial: pip install 'gradloom[board]'"
-        ) from None
-    try:
-        with serial.Serial(port, baud, timeout=0.1) as line:
-            while True:
-                yield line.read(max(1, line.in_waiting))
-    except (serial.SerialException, OSError) as error:
-        fail(f"--port {port}: {error}")
-
-
-@board_group.command(
-    name="simulate",
-    help=(
-        "Simulate a board that trains by itself: its whole design, and the text on its serial "
-        "line, on standard output or at a terminal device that --pty makes.\n\n"
-        "RECIPE and options are those of `gradloom build trainer`."
-    ),
-    short_help="Simulate a board that trains by itself.",
-)
-@of_training
-@click.option(
-    "--pty",
-    is_flag=True,
-    help="Put the text on a terminal device whose name is shown, for `gradloom board watch`; wait "
-    "until somebody opens it.",
-)
-def simulate_board(pty: bool, **given: Any) -> None:
-    """The command `gradloom board simulate`."""
-    from gradloom.board.simulated import SimulatedBoard
-    from gradloom.board.terminal import Terminal
-
-    _, training = _training(**given)
-    say("building the simulation, which takes minutes the first time")
-    board = SimulatedBoard(training)
-    if not pty:
-        _shown(board)
-        return
-    with Terminal() as terminal:
-        click.echo(terminal.name)
-        terminal.play(board.parts())
-
-
-def _shown(board: Any) -> None:
-    """Show the text of a board until its training ends."""
-    from gradloom.board.watch import lines
-
-    for text in lines(board.parts()):
-        click.echo(text)
-        if text.startswith(("done ", "FAULT ")):
-            return
+    with of_option("--board"):
+        chosen = find(board)
+    with of_option("--baud"):
+        uart = UartConfig.at(chosen.frequency, baud)
+    dataset = digits() if data is None else load(data)
+    cores = list(designs(toml.load(recipe, settings), dataset.shape, dataset.classes))
+    target = next((each for each in TARGETS.values() if each.device == chosen.device), None)
+    core = next((each for each in cores if not target or fits(each.config, target)), cores[-1])
+    _build(
+        chosen,
+        bitstream.NAME,
+        output,
+        lambda work, show: bitstream.build(chosen, core, uart, work, show),
+        f"a core of {core.recipe.rows} x {core.recipe.columns} nodes at {baud} baud",
+    )
 
 
 @cli.command(

@@ -1,6 +1,7 @@
 """All commands: these modules add theirs to `cli`."""
 
 from gradloom.cli import (  # noqa: F401
+    board,
     boards,
     build,
     compare,

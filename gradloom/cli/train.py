@@ -1,6 +1,8 @@
 """`gradloom train`, `recipes`, `plots` and `demo`: training in integers."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,39 @@ SETTINGS = click.option(
     multiple=True,
     help="Change a value of the recipe, for example --set batch=64 --set generator.seed=5.",
 )
+
+#: Options of a board.
+PORT = click.option(
+    "--port",
+    required=True,
+    help="Where the board is: a serial port, as /dev/ttyUSB0, or socket://HOST:PORT.",
+)
+BAUD = click.option(
+    "--baud",
+    type=click.IntRange(1200, 12_000_000),
+    default=115200,
+    show_default=True,
+    help="Baud rate of the serial port.",
+)
+
+
+@contextmanager
+def line_of(port: str | None, baud: int) -> Iterator[Any]:
+    """Open the line to a board, and say in one line what is wrong with it; None without a port."""
+    from gradloom.board.line import SerialLine
+    from gradloom.board.link import LinkError
+
+    if port is None:
+        yield None
+        return
+    try:
+        yield SerialLine(port, baud)
+    except ModuleNotFoundError:
+        raise click.ClickException(
+            "a serial port needs pyserial: pip install 'gradloom[board]'"
+        ) from None
+    except LinkError as error:
+        fail(str(error))
 
 
 class _Speed(ProgressColumn):
@@ -77,12 +112,17 @@ def _steps() -> Progress:
 @click.option(
     "--on",
     "backend",
-    type=click.Choice(["golden", "simulation"]),
+    type=click.Choice(["golden", "simulation", "board"]),
     default="golden",
     show_default=True,
-    help="Train in NumPy (golden), or on the training core in a simulator. The results are the "
-    "same to the bit, and a run may be resumed on the other one.",
+    help="Train in NumPy (golden), on the training core in a simulator, or on a board with one "
+    "(gradloom build host). The results are the same to the bit, and a run may be resumed on "
+    "another one.",
 )
+@click.option(
+    "--port", help="With --on board: its serial port, as /dev/ttyUSB0, or socket://HOST:PORT."
+)
+@BAUD
 @click.option(
     "--simulator",
     type=click.Choice(["pysim", "cxxrtl"]),
@@ -97,9 +137,30 @@ def train(
     out: Path | None,
     resume: bool,
     backend: str,
+    port: str | None,
+    baud: int,
     simulator: str,
 ) -> None:
     """The command `gradloom train`."""
+    if (port is not None) != (backend == "board"):
+        raise click.UsageError("--on board and --port belong together")
+    if backend != "board":
+        refuse(("baud",), "this is for --on board")
+    with line_of(port, baud) as line:
+        _train(recipe, data, settings, out, resume, backend, simulator, line)
+
+
+def _train(
+    recipe: str,
+    data: Path | None,
+    settings: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    backend: str,
+    simulator: str,
+    line: Any,
+) -> None:
+    """Train, on what was chosen."""
     from golden.datasets import digits, load
     from golden.training import Interrupted, Run, toml
     from gradloom.core.errors import CoreError
@@ -115,6 +176,10 @@ def train(
         given["new"] = core_trainer(simulator)  # type: ignore[arg-type]
     else:
         refuse(("simulator",), "this is for --on simulation")
+    if backend == "board":
+        from gradloom.board.trainer import board_trainer
+
+        given["new"] = board_trainer(line)
     with Run(chosen, dataset, out, **given) as run:
         click.echo(f"{recipe}: {dataset.classes} classes, {' '.join(toml.keys(chosen))}")
         size = " x ".join(map(str, dataset.shape))

@@ -9,7 +9,7 @@ from golden.core.lower import compiled
 from golden.datasets import Dataset
 from golden.training import Recipe, load
 from golden.training.systems.wage.trainer import WageTrainer
-from gradloom.core.machine import count_wrong
+from gradloom.core.driver import count_wrong
 from gradloom.core.session import Comparison, blocks_of
 from gradloom.core.start import started
 from gradloom.core.waves import place

@@ -18,7 +18,8 @@ from golden.training.runs.run import steps_of_epoch
 from golden.training.step.record import Record
 from golden.training.systems.wage.trainer import WageTrainer
 from gradloom.core.check import Difference, differences
-from gradloom.core.machine import MOST, Machine
+from gradloom.core.driver import MOST
+from gradloom.core.machine import Machine
 from gradloom.core.ran import Ran
 from gradloom.core.start import lane_states, started, steps_from
 from gradloom.core.waves import Begun, place, write_waves

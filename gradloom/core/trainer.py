@@ -19,8 +19,9 @@ from golden.training.step.record import Record
 from golden.training.systems.registry import plan
 from golden.training.systems.wage.trainer import WageTrainer
 from golden.training.trainers.trainer import winners
+from gradloom.core.driver import Driver, wrong_of_batch
 from gradloom.core.errors import CoreError
-from gradloom.core.machine import Machine, wrong_of_batch
+from gradloom.core.machine import Machine
 from gradloom.core.ran import Ran
 from gradloom.core.start import lane_states
 from gradloom.sim.simulators import SimulatorName
@@ -49,7 +50,7 @@ class CoreTrainer(WageTrainer):
             raise ValueError("the core's steps do not carry out their scores")
         self.compiled = compiled
         self.simulator = simulator
-        self._machine: Machine | None = None
+        self._machine: Driver | None = None
         self._known: list[Codes] | None = None
         self._placed = False
         super().__init__(
@@ -62,11 +63,15 @@ class CoreTrainer(WageTrainer):
         )
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> Driver:
         """The core; the first access builds the simulator, which may take minutes."""
         if self._machine is None:
-            self._machine = Machine(self.compiled, simulator=self.simulator)
+            self._machine = self.connected()
         return self._machine
+
+    def connected(self) -> Driver:
+        """Return a new core."""
+        return Machine(self.compiled, simulator=self.simulator)
 
     @property
     def weights(self) -> list[Codes]:
@@ -93,7 +98,7 @@ class CoreTrainer(WageTrainer):
             )
         return matrices(core.layout.w, ran.events["out"], core.config.banks)
 
-    def _ready(self) -> Machine:
+    def _ready(self) -> Driver:
         """Return the core, with weights and lanes in it."""
         machine = self.machine
         if not self._placed:

@@ -1,0 +1,1 @@
+"""A core that a computer drives over a serial line: commands, gates, the whole design."""
