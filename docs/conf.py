@@ -23,7 +23,7 @@ exclude_patterns = ["_ext", "examples"]
 suppress_warnings: list[str] = []
 
 #: Pages that the first one lists by name. A build goes on without one that is missing.
-_LISTED = ("verilog", "amaranth", "cocotb", "waveforms", "building", "boards")
+_LISTED = ("verilog", "amaranth", "cocotb", "waveforms", "building", "boards", "trainer", "link")
 if _missing := [name for name in _LISTED if not (_HERE / f"{name}.md").is_file()]:
     print(f"docs: missing and left out: {', '.join(_missing)}", file=sys.stderr)
     suppress_warnings += ["toc.not_readable", "myst.xref_missing"]
@@ -35,7 +35,9 @@ highlight_language = "text"
 
 # Docstrings, whose backticks are code (docs/_ext/gradloom_docs)
 # What two modules are about need not be installed to describe them.
-autodoc_mock_imports = [name for name in ("cocotb", "pywellen") if find_spec(name) is None]
+autodoc_mock_imports = [
+    name for name in ("cocotb", "pywellen", "serial") if find_spec(name) is None
+]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -121,6 +121,7 @@ BOARDS = {
     "board": {"device", "flow", "selftest", "trainer"},
     "bitstream": {"board", "flow"},
     "pins": {"board"},
+    "own": {"board", "device", "flow", "selftest", "trainer"},
     "selftest": {"bitstream", "board", "device", "flow", "link", "pins", "rom"},
     "hosted": {"bitstream", "board", "link", "pins"},
     "trainer": {"bitstream", "board", "device", "flow", "link", "pins", "rom"},

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from boards.board import Board
     from boards.trainer.training import Training
 
-BOARD = click.option("--board", required=True, help="The board: see `gradloom boards`.")
+BOARD = click.option(
+    "--board",
+    required=True,
+    help="The board: a name from `gradloom boards`, or the path of a .toml file with one's own.",
+)
 
 
 def _output(design: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -41,11 +45,11 @@ def _output(design: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 )
 def build_selftest(board: str, output: Path | None, broken: bool) -> None:
     """The command `gradloom build selftest`."""
-    from boards.board import find
+    from boards.own import found
     from boards.selftest import bitstream
 
     with of_option("--board"):
-        chosen = find(board)
+        chosen = found(board)
     _build(
         chosen,
         bitstream.NAME,
@@ -128,7 +132,8 @@ def training_of(
     test_images: int | None,
 ) -> "tuple[Board, Training]":
     """Return a board, and the training of the options `_TRAINING`."""
-    from boards.board import BOARDS, find
+    from boards.board import BOARDS
+    from boards.own import found
     from boards.target import TARGETS
     from boards.trainer.size import RECIPE
     from boards.trainer.training import Training, shortened
@@ -138,7 +143,7 @@ def training_of(
     from gradloom.core.estimate import fits
 
     with of_option("--board"):
-        chosen = find(board)
+        chosen = found(board)
         size = chosen.trainer
         if size is None:
             able = ", ".join(name for name, each in BOARDS.items() if each.trainer)
@@ -221,9 +226,9 @@ def build_host(
     output: Path | None,
 ) -> None:
     """The command `gradloom build host`."""
-    from boards.board import find
     from boards.hosted import bitstream
     from boards.link.uart_twin import UartConfig
+    from boards.own import found
     from boards.target import TARGETS
     from golden.datasets import digits, load
     from golden.training import toml
@@ -231,7 +236,7 @@ def build_host(
     from gradloom.core.estimate import fits
 
     with of_option("--board"):
-        chosen = find(board)
+        chosen = found(board)
     with of_option("--baud"):
         uart = UartConfig.at(chosen.frequency, baud)
     dataset = digits() if data is None else load(data)
