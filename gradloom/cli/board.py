@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradloom.cli.base import bar, cli, fail
+from gradloom.cli.base import Output, bar, cli, fail
 from gradloom.cli.boards import of_training, training_of
 from gradloom.cli.train import BAUD, DATA, PORT, SETTINGS, line_of, say
 
@@ -205,6 +205,33 @@ def _started(
         trainer = BoardTrainer(core, pixel_max=dataset.pixel_max, line=line)
         trainer.restore(golden.state(), len(dataset.train_images))
         yield trainer, golden, dataset
+
+
+@board_group.command(
+    name="client",
+    help=(
+        "Write a client in C for a board with the training core of RECIPE: the link, a header with "
+        "the core's registers and programs, and an example."
+    ),
+    short_help="Write a client in C for a board with a core.",
+)
+@click.argument("recipe")
+@DATA
+@SETTINGS
+@click.option("-o", "--output", type=Output(), required=True, help="Folder for the files.")
+def write_client(recipe: str, data: Path | None, settings: tuple[str, ...], output: Path) -> None:
+    """The command `gradloom board client`."""
+    from golden.datasets import digits, load
+    from golden.files import tried, write
+    from golden.training import toml
+    from gradloom.board.client import HEADER, PLAIN, client
+    from gradloom.board.trainer import designs
+
+    tried(output, (*PLAIN, HEADER))
+    dataset = digits() if data is None else load(data)
+    core = next(designs(toml.load(recipe, settings), dataset.shape, dataset.classes))
+    write(client(core), output)
+    click.echo(f"{output}: {', '.join((*PLAIN, HEADER))}")
 
 
 @board_group.group(

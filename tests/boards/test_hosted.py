@@ -13,6 +13,7 @@ from boards.link.frame import FLAG, Frame, Frames
 from golden.bus.axi_stream import Beat
 from golden.core.registers import Registers, design_hash
 from golden.training import Run, new_trainer
+from gradloom.board.client import known, wanted
 from gradloom.board.driver import BoardDriver
 from gradloom.board.link import Link, LinkError, RefusedError
 from gradloom.board.simulated import SimulatedHost
@@ -455,3 +456,38 @@ def test_ports_that_are_none():
         process = command("board", "info", "--port", port)
         _, err = process.communicate(timeout=100)
         assert process.returncode == 2 and told in err and err.count("\n") == 1, err
+
+
+def test_the_client_in_c_has_the_protocols_numbers():
+    assert known() == wanted()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+def test_a_client_in_c_asks_a_simulated_board(tmp_path):
+    written = command("board", "client", *SMALL, "-o", str(tmp_path))
+    out, err = written.communicate(timeout=100)
+    assert written.returncode == 0 and "gradloom_core.h" in out, err
+    subprocess.run(
+        ["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-o", "example"]
+        + ["example.c", "gradloom_link.c"],
+        cwd=tmp_path,
+        check=True,
+    )
+    simulated = command("board", "simulate", "host", *SMALL)
+    try:
+        port = simulated.stdout.readline().strip()
+        said = subprocess.run(
+            ["./example", port, "115200"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+        assert said.returncode == 0, said.stderr
+        first, second = said.stdout.splitlines()
+        assert first.startswith("simulation, 100000000 Hz, design ")
+        assert second == "id 474c0001, status 0, room for 512 beats"
+        wrong = subprocess.run(
+            ["./example", "/dev/null", "115200"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert wrong.returncode == 1 and "hello: status -" in wrong.stderr
+    finally:
+        simulated.kill()
+        simulated.communicate()

@@ -18,7 +18,7 @@ from golden.datasets import Dataset
 from golden.fixed import Codes
 from golden.settings import mapping
 from gradloom.core.package import registers as register_texts
-from gradloom.core.package.listing import listing
+from gradloom.core.package.listing import c_programs, listing
 from gradloom.core.package.readme import FILES, readme
 from gradloom.core.package.testbench import Lesson, hex_beat, most_steps, testbench
 from gradloom.core.start import lane_states, started, steps_from
@@ -260,34 +260,7 @@ def _header(
         lines.append(f"#define {prefix}_{macro} {value}")
     lines += [
         "",
-        "/* Programs: engines that have a list; of each list its place among all words, its words,",
-        " * the first word of its last instruction, and its chunks of a step. */",
-    ]
-    for program, group in groupby(listed, key=lambda part: part.program):
-        own = list(group)
-        stem = f"{prefix}_{program.upper()}"
-        lines.append(f"#define {stem}_ENGINES {sum(1 << part.engine for part in own)}")
-        for part in own:
-            of = f"{stem}_{part.engine.name}"
-            for kind, value in (
-                ("AT", part.at),
-                ("WORDS", len(part.words)),
-                ("LAST", part.last),
-                ("TOTAL", part.total),
-            ):
-                lines.append(f"#define {of}_{kind} {value}")
-    words = [word for part in listed for word in part.words]
-    lines += [
-        "",
-        f"/* All words, for the one file that defines {prefix}_WITH_PROGRAM. */",
-        f"#ifdef {prefix}_WITH_PROGRAM",
-        f"static const uint32_t {name}_program[{len(words)}] = {{",
-        *(
-            "    " + " ".join(f"0x{word:08x}u," for word in words[first : first + 7])
-            for first in range(0, len(words), 7)
-        ),
-        "};",
-        "#endif",
+        *c_programs(listed, prefix, name),
         "",
         f"#endif /* {prefix}_H */",
     ]

@@ -1,12 +1,13 @@
 """Programs as text: a listing of their instructions, and their words for $readmemh and for C."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
 from enum import IntEnum
+from itertools import groupby
 
 from golden.core.field import WORD, Leaf, decode, encode, leaves
 from golden.core.isa import INSTRUCTIONS, Engine, Instruction
-from golden.core.program import Program
+from golden.core.program import Part, Program
 
 
 def listing(programs: Iterable[Program], title: str) -> str:
@@ -79,3 +80,41 @@ def _place(leaf: Leaf) -> str:
         high, low = min(last - WORD * word, WORD - 1), max(first - WORD * word, 0)
         pieces.append(f"word {word} [{high}]" if high == low else f"word {word} [{high}:{low}]")
     return ", ".join(pieces)
+
+
+def c_programs(listed: Sequence[Part], prefix: str, name: str) -> Iterator[str]:
+    """Yield lines of C with all programs: where their lists are, and all of their words.
+
+    Parameters
+    ----------
+    listed
+        The lists.
+    prefix
+        What the macros begin with.
+    name
+        What the name of the words begins with.
+    """
+    yield "/* Programs: engines that have a list; of each list its place among all words, its"
+    yield " * words, the first word of its last instruction, and its chunks of a step. */"
+    for program, group in groupby(listed, key=lambda part: part.program):
+        own = list(group)
+        stem = f"{prefix}_{program.upper()}"
+        yield f"#define {stem}_ENGINES {sum(1 << part.engine for part in own)}"
+        for part in own:
+            of = f"{stem}_{part.engine.name}"
+            for kind, value in (
+                ("AT", part.at),
+                ("WORDS", len(part.words)),
+                ("LAST", part.last),
+                ("TOTAL", part.total),
+            ):
+                yield f"#define {of}_{kind} {value}"
+    words = [word for part in listed for word in part.words]
+    yield ""
+    yield f"/* All words, for the one file that defines {prefix}_WITH_PROGRAM. */"
+    yield f"#ifdef {prefix}_WITH_PROGRAM"
+    yield f"static const uint32_t {name}_program[{len(words)}] = {{"
+    for first in range(0, len(words), 7):
+        yield "    " + " ".join(f"0x{word:08x}u," for word in words[first : first + 7])
+    yield "};"
+    yield "#endif"
