@@ -1,5 +1,6 @@
 """A core on a board that a computer drives: commands, trainings, and a line with faults."""
 
+import shutil
 import subprocess
 import sys
 from itertools import islice
