@@ -6,6 +6,7 @@ from golden.array import Array, ArrayConfig
 from golden.bank import Bank, BankConfig
 from golden.buffer import Buffer
 from golden.core.banks import Banks, BanksConfig, RowStore, RowStoreConfig
+from golden.core.move_nest import MoveNest, MoveNestConfig
 from golden.core.nest import ProductNest, ProductNestConfig
 from golden.core.operands import OperandStream, OperandStreamConfig
 from golden.core.pass_nest import PassNest, PassNestConfig
@@ -45,6 +46,8 @@ __all__ = [
     "LfsrConfig",
     "Macc",
     "MaccConfig",
+    "MoveNest",
+    "MoveNestConfig",
     "OperandStream",
     "OperandStreamConfig",
     "PassNest",

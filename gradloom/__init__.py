@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ErrorQuantizer,
         Lfsr,
         Macc,
+        MoveNest,
         OperandStream,
         PassNest,
         ProductNest,
@@ -65,7 +66,7 @@ _HOMES = {
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
-    "OperandStream PassNest ProductNest Rounder RowStore ShiftExponent WeightQuantizer "
+    "MoveNest OperandStream PassNest ProductNest Rounder RowStore ShiftExponent WeightQuantizer "
     "WeightUpdate",
     "hdl.layout": "payload",
 }
@@ -86,6 +87,7 @@ __all__ = [
     "Lfsr",
     "Macc",
     "Memory",
+    "MoveNest",
     "OperandStream",
     "PassNest",
     "Poll",

@@ -258,6 +258,13 @@ _ALL = (
         golden.PassNest,
         golden.PassNestConfig,
     ),
+    Unit(
+        "move-nest",
+        "The loops of a move: a flat index, beat by beat and row by row.",
+        hdl.MoveNest,
+        golden.MoveNest,
+        golden.MoveNestConfig,
+    ),
 )
 
 #: Registry of all units, by name.

@@ -4,6 +4,7 @@ from hdl.array import Array
 from hdl.bank import Bank
 from hdl.buffer import Buffer
 from hdl.core.banks import Banks, RowStore
+from hdl.core.move_nest import MoveNest
 from hdl.core.nest import ProductNest
 from hdl.core.operands import OperandStream
 from hdl.core.pass_nest import PassNest
@@ -27,6 +28,7 @@ __all__ = [
     "ErrorQuantizer",
     "Lfsr",
     "Macc",
+    "MoveNest",
     "OperandStream",
     "PassNest",
     "ProductNest",

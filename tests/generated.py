@@ -66,6 +66,8 @@ CASES = [
     ("product-nest", "--rows 5 --banks 1 --address-bits 3 --row-bits 4 --no-clips"),
     ("pass-nest", ""),
     ("pass-nest", "--banks 1 --address-bits 3 --s-bits 4 --k-bits 1"),
+    ("move-nest", ""),
+    ("move-nest", "--banks 1 --address-bits 3"),
     ("operand-stream", ""),
     ("operand-stream", "--banks 5 --lanes 3 --address-bits 4 --width 5 --stores 1"),
 ]

@@ -36,6 +36,7 @@ UNITS = {
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
     "PassNest": golden.PassNestConfig(),
+    "MoveNest": golden.MoveNestConfig(),
     "OperandStream": golden.OperandStreamConfig(),
 }
 UNIT_KINDS = [type(config) for config in UNITS.values()]

@@ -122,6 +122,7 @@ def test_a_diagram_shows_handshake_and_stall(name):
         *((name, "") for name in UNITS),
         ("product-nest", "--rows 20 --no-clips"),
         ("pass-nest", "--banks 5 --s-bits 20"),
+        ("move-nest", "--banks 5"),
         ("operand-stream", "--banks 13 --lanes 9 --stores 1"),
         *(
             ("array", f"--rows {r} --columns {c} --segments {s} {more}")

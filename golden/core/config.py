@@ -9,6 +9,7 @@ from golden.bank import BankConfig
 from golden.core.banks import BanksConfig, RowStoreConfig
 from golden.core.field import words_of
 from golden.core.isa import INSTRUCTIONS, ROW_BITS, Engine, Store
+from golden.core.move_nest import MoveNestConfig
 from golden.core.nest import CLIPPED_START, ProductNestConfig
 from golden.core.operands import OperandStreamConfig
 from golden.core.pass_nest import PassNestConfig
@@ -221,6 +222,11 @@ class CoreConfig:
             s_bits=(self.s_rows - 1).bit_length(),
             k_bits=(self.k_rows - 1).bit_length(),
         )
+
+    @cached_property
+    def move_nest(self) -> MoveNestConfig:
+        """The loops of a move."""
+        return MoveNestConfig(banks=self.banks, address_bits=self.address_bits)
 
     @cached_property
     def activation(self) -> ActivationQuantizerConfig:

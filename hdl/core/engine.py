@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Member, Out
 
 from golden.core.field import WORD
@@ -106,6 +106,11 @@ class CoreEngine(wiring.Component):
             }
         )
 
+    def running(self, m: Module) -> Any:
+        """Return the instruction that runs, from the clock after the one that takes it."""
+        kept = held(m, self.commands.next, self.commands.free)
+        return data.View(self.commands.next.shape(), kept)
+
     def counted(self, m: Module, done: Value) -> None:
         """Count a chunk in each clock in which `done` is high."""
         m.d.comb += self.ended.eq(done)
@@ -124,25 +129,23 @@ class Nest(wiring.Component):
         Class of the instructions.
     members
         Further members.
-    shows
-        Whether the engine sees the instruction that runs: `now` is a member then.
 
     Members
     -------
     commands : In(Commands)
         The engine's instructions.
-    now : Out(instruction)
+
+    Attributes
+    ----------
+    now : View(instruction)
         The instruction that runs.
     """
 
     commands: Any
-    now: Any
 
-    def __init__(self, kind: Any, members: Mapping[str, Member], *, shows: bool = True):
-        now = {"now": Out(layout(kind))} if shows else {}
-        super().__init__({"commands": In(Commands(kind)), **now, **members})
-        if not shows:
-            self.now = Signal(layout(kind), name="now")
+    def __init__(self, kind: Any, members: Mapping[str, Member]):
+        super().__init__({"commands": In(Commands(kind)), **members})
+        self.now: Any = Signal(layout(kind), name="now")
 
     def hold(self, m: Module, free: Value) -> None:
         """Keep an instruction, as `held`, from the clock on in which it is taken."""

@@ -9,141 +9,13 @@ from golden.bus.axi_stream import Beat
 from golden.core.config import MOVE_LATENCY, CoreConfig
 from golden.core.isa import LAYER_BITS, Move, MoveInstruction
 from hdl.bus.axi_stream import Words
-from hdl.core.engine import CoreEngine, Nest
-from hdl.core.indices import Pair, chosen, mask, pair, stepped
+from hdl.core.engine import CoreEngine
+from hdl.core.indices import mask
+from hdl.core.move_nest import MoveNest
 from hdl.delay import delay_line, registered, unreset
 
 #: Clocks from an index to the words that are read there.
 TO_WORDS = 8
-
-
-class MoveNest(Nest):
-    """The loops of a move: the index of each beat.
-
-    Parameters
-    ----------
-    banks
-        Banks of the stores.
-    address
-        Bits of an address.
-
-    Members
-    -------
-    in_odd : Out(1)
-        The instruction that runs belongs to an odd step.
-    active : Out(1)
-        A beat is wanted.
-    steps, row_ends, row_done : In(1)
-        A beat is taken; it is the last one of its row, with a label's; and nothing is wrong with
-        it.
-    high, low : Out
-        Its index.
-    row : Out
-        Its row, counted from 0.
-    last_beat, last : Out(1)
-        It is the last one of its row; of the move.
-
-    The others are those of `Nest`.
-    """
-
-    in_odd: Signal
-    active: Signal
-    row_done: Signal
-    row_ends: Signal
-    steps: Signal
-    high: Signal
-    low: Signal
-    row: Signal
-    last_beat: Signal
-    last: Signal
-
-    def __init__(self, banks: int, address: int):
-        self.banks = banks
-        self.address = address
-        super().__init__(
-            MoveInstruction,
-            {
-                "in_odd": Out(1),
-                "active": Out(1),
-                "row_done": In(1),
-                "row_ends": In(1),
-                "steps": In(1),
-                "high": Out(address),
-                "low": Out(range(banks)),
-                "row": Out(16),
-                "last_beat": Out(1),
-                "last": Out(1),
-            },
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        now, commands = self.now, self.commands
-        coming = commands.next
-        row = pair(self.address, self.banks, "row", reset_less=False)
-        at = Pair(self.high, self.low)
-        running, waiting = Signal(), Signal()
-        # Between two instructions is a clock without a beat, so that it is known at the beginning
-        # of a clock whether an instruction is wanted.
-        idle = Signal(init=1)
-        beats, rows = now.loops[2], now.loops[0]
-        m.d.comb += [
-            self.active.eq(running),
-            commands.wants.eq(idle),
-            commands.free.eq(idle),
-            commands.takes.eq(idle & commands.ready),
-            commands.continues.eq(waiting | (self.row_done & ~self.last)),
-            commands.begins.eq(commands.continues & commands.passes),
-        ]
-        self.hold(m, idle)
-
-        # Counters of what is left after this beat and after this row, with flags for none. With its
-        # last beat a row makes place for the next one, though that may have to wait. An
-        # instruction's first row is stored until it is taken.
-        beats_left, rows_left = Signal(16), Signal(16)
-        one_beat = Signal()  # a row has one
-        none = [registered(m, coming.loops[k].count == 0, f"none_{k}") for k in (0, 2)]
-        at_start = Pair(coming.at.high[: self.address], coming.at.low[: len(self.low)])
-        second = stepped(at_start, coming.second, self.banks)
-        first = pair(self.address, self.banks, "first")
-        m.d.sync += first.eq(chosen(commands.odd, second, at_start))
-        below = stepped(row, rows.stride, self.banks)
-        with m.If(idle):
-            m.d.sync += [
-                beats_left.eq(coming.loops[2].count),
-                self.last_beat.eq(none[1]),
-                one_beat.eq(none[1]),
-                rows_left.eq(coming.loops[0].count),
-                self.last.eq(none[0]),
-                self.row.eq(0),
-                row.eq(first),
-                at.eq(first),
-                self.in_odd.eq(commands.odd),
-            ]
-        with m.Elif(self.steps):
-            m.d.sync += [
-                beats_left.eq(beats_left - 1),
-                self.last_beat.eq(beats_left == 1),
-                at.eq(stepped(at, beats.stride, self.banks)),
-            ]
-            with m.If(self.row_ends):
-                m.d.sync += [
-                    beats_left.eq(beats.count),
-                    self.last_beat.eq(one_beat),
-                    rows_left.eq(rows_left - 1),
-                    self.last.eq(rows_left == 1),
-                    self.row.eq(self.row + 1),
-                    row.eq(below),
-                    at.eq(below),
-                ]
-
-        # Written out, as it is known late in the clock that a row is done.
-        m.d.sync += [
-            running.eq(commands.takes | commands.begins | (running & ~self.row_done)),
-            waiting.eq(commands.continues & ~commands.passes),
-            idle.eq((idle & ~commands.ready) | (self.row_done & self.last)),
-        ]
-        return m
 
 
 class MoveIn(CoreEngine):
@@ -234,8 +106,9 @@ class MoveIn(CoreEngine):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.submodules.nest = nest = MoveNest(config.banks, config.address_bits)
+        m.submodules.nest = nest = MoveNest(config.move_nest)
         connect(m, flipped(self.commands), nest.commands)
+        now = self.running(m)
         samples = Signal()
         with m.If(self.commands.wants):
             m.d.sync += samples.eq(self.commands.next.move == Move.SAMPLES)
@@ -282,7 +155,7 @@ class MoveIn(CoreEngine):
                 self.weights.eq(~samples),
                 high.eq(nest.high),
                 low.eq(nest.low),
-                lanes.eq(mask(Mux(nest.last_beat, nest.now.lanes, 255), config.banks)),
+                lanes.eq(mask(Mux(nest.last_beat, now.lanes, 255), config.banks)),
                 kept.eq(Cat(self.i.payload.words)),
             ]
         with m.Elif(self.move):
@@ -306,7 +179,7 @@ class MoveIn(CoreEngine):
             m.d.sync += ended.eq(1)
         last_weights = registered(m, nest.last & ~samples, "last_weights")
         with m.If(registered(m, nest.row_done, "row_done", reset_less=False)):
-            m.d.sync += [loads.eq(last_weights), layer.eq(nest.now.layer)]
+            m.d.sync += [loads.eq(last_weights), layer.eq(now.layer)]
         finished = Signal()
         m.d.comb += finished.eq(ended & ~moving)
         with m.If(finished):
@@ -317,7 +190,7 @@ class MoveIn(CoreEngine):
         m.d.comb += [
             self.flight.eq(held | ended | on_its_way | done),
             self.load_begins.eq(registered(m, words & ~samples, "load_begins", reset_less=False)),
-            self.begun_layer.eq(registered(m, nest.now.layer, "begun_layer")),
+            self.begun_layer.eq(registered(m, now.layer, "begun_layer")),
             self.load_ends.eq(
                 registered(m, line[1] & loads, "load_ends", MOVE_LATENCY - 1, reset_less=False)
             ),
@@ -391,8 +264,9 @@ class MoveOut(CoreEngine):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.submodules.nest = nest = MoveNest(config.banks, config.address_bits)
+        m.submodules.nest = nest = MoveNest(config.move_nest)
         connect(m, flipped(self.commands), nest.commands)
+        now = self.running(m)
         shape = self.o.payload.words.shape()
         m.submodules.queue = queue = SyncFIFO(width=shape.size + 2, depth=self.depth - 1)
         head, full_head = Signal(shape.size + 2, reset_less=True), Signal()
@@ -422,7 +296,7 @@ class MoveOut(CoreEngine):
         reads = delay_line(m, read, TO_WORDS, "there", reset_less=False)
         there = reads[-1]
         lanes = registered(
-            m, mask(Mux(nest.last_beat, nest.now.lanes, 255), config.banks), "lanes", TO_WORDS
+            m, mask(Mux(nest.last_beat, now.lanes, 255), config.banks), "lanes", TO_WORDS
         )
         ending = registered(m, nest.last_beat & nest.last, "ending", TO_WORDS)
         value = Signal(shape)

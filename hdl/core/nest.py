@@ -107,7 +107,7 @@ class ProductNest(Nest):
         }
         if config.clips:
             members |= {"start": In(1), "gap": Out(1)}
-        super().__init__(ArrayInstruction, members, shows=False)
+        super().__init__(ArrayInstruction, members)
 
     def _pair(self, name: str) -> Pair:
         return pair(self.address, self.banks, name)

@@ -85,7 +85,6 @@ class PassNest(Nest):
                 "ends": Out(1),
                 "last": Out(1),
             },
-            shows=False,
         )
 
     def elaborate(self, platform: object) -> Module:

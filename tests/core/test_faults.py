@@ -25,7 +25,7 @@ FAULTS = {
     "a step's base": ("fetch", "base.eq(base + total)", "base.eq(base)"),
     "a step of a pass": ("pass_nest", "s + loop.s, k + loop.k,", "s + loop.s, k,"),
     "a mask": ("passes", "masked & ~unclipped[lane]", "masked & unclipped[lane]"),
-    "a sample's row": ("movers", "row.eq(below),", "row.eq(at),"),
+    "a sample's row": ("move_nest", "row.eq(below),", "row.eq(at),"),
     "a memory": ("banks", "write=self.b_write[bank]", "write=self.b_write[0]"),
     "a flag of a loop": ("loops", "end.eq(self._near[k])", "end.eq(self._one[k])"),
     "a count that begins": (

@@ -61,6 +61,7 @@ QUICK = [
         golden.ProductNestConfig(rows=3, banks=3, address_bits=3, row_bits=3, clips=False),
     ),
     ("pass-nest", golden.PassNestConfig(banks=3, address_bits=3, s_bits=3, k_bits=3)),
+    ("move-nest", golden.MoveNestConfig(banks=3, address_bits=3)),
     ("operand-stream", golden.OperandStreamConfig(banks=5, lanes=3, address_bits=3, width=2)),
 ]
 
@@ -228,6 +229,8 @@ def any_unit(draw):
                 s_bits=draw(st.integers(1, 5)),
                 k_bits=draw(st.integers(1, 5)),
             )
+        case "move-nest":
+            config = golden.MoveNestConfig(banks=width, address_bits=draw(st.integers(1, 5)))
         case "operand-stream":
             config = golden.OperandStreamConfig(
                 banks=lanes + draw(st.integers(0, 4)),

@@ -57,6 +57,7 @@ DESIGNS = {
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),
     "pass-nest": golden.PassNestConfig(banks=3, address_bits=5, s_bits=5, k_bits=4),
+    "move-nest": golden.MoveNestConfig(banks=3, address_bits=5),
     "operand-stream": golden.OperandStreamConfig(banks=5, lanes=3, address_bits=5, width=4),
 }
 #: Nodes of another kind, of cells that any family makes of LUTs.

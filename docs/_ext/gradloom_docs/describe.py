@@ -68,6 +68,7 @@ LATENCY: dict[str, Formula] = {
     "product-nest": _fixed(1),
     "operand-stream": _fixed(7),
     "pass-nest": _fixed(1),
+    "move-nest": _fixed(1),
 }
 
 
@@ -136,6 +137,8 @@ def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
         return "1", "term", 1
     if unit.name == "pass-nest":
         return "1", "vector", 1
+    if unit.name == "move-nest":
+        return "1", "beat", 1
     if unit.name == "operand-stream":
         return "`lanes`", "word", config.lanes
     return "`lanes`", "word" if unit.name == "lfsr" else "value", config.lanes

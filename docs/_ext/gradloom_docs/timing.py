@@ -17,6 +17,9 @@ from golden.core.index import Index
 from golden.core.isa import (
     ArrayInstruction,
     Clip,
+    Move,
+    MoveInstruction,
+    MoveLoop,
     PassLoop,
     Target,
     TermLoop,
@@ -42,6 +45,7 @@ _EVENTS = {
     "product-nest": ("commands_takes", "valid"),
     "operand-stream": ("high", "words"),
     "pass-nest": ("commands_takes", "valid"),
+    "move-nest": ("commands_takes", "active"),
 }
 _CONTROLS = ("i_valid", "i_ready", "o_valid", "o_ready")
 
@@ -187,6 +191,25 @@ def _pass() -> tuple[Operand, ...]:
     inputs["even"] = np.arange(clocks) % 2
     inputs["commands_ready"][3:12] = 1
     inputs["commands_passes"][7] = 1
+    return _clocks(inputs, clocks)
+
+
+def _move() -> tuple[Operand, ...]:
+    """Two rows of weights, the second of which waits; then a sample of one beat, with its label."""
+    banks, clocks = 8, 16
+    inputs = completed(inputs_of(configuration(UNITS["move-nest"]).ports), {}, clocks)
+    row = MoveLoop(count=2, stride=Index.of(18, banks))
+    beat = MoveLoop(count=2, stride=Index.of(8, banks))
+    weights = MoveInstruction(
+        move=Move.WEIGHTS, at=Index.of(33, banks), loops=(row, MoveLoop(), beat)
+    )
+    put(weights, inputs, slice(0, 4))
+    put(MoveInstruction(at=Index.of(80, banks)), inputs, slice(4, None))
+    inputs["commands_ready"][3:13] = 1
+    inputs["commands_passes"][7] = 1
+    inputs["steps"][[4, 5, 8, 10, 12, 13]] = 1
+    for name in ("row_ends", "row_done"):
+        inputs[name][[5, 10, 13]] = 1
     return _clocks(inputs, clocks)
 
 
@@ -506,6 +529,36 @@ def _scripts() -> tuple[Script, ...]:
                 "9, and the two clocks after them have none. Then an update is taken: its two "
                 "vectors take two clocks each, and begin in even ones. The rows of sums are two "
                 "clocks behind the vectors."
+            ),
+        ),
+        Script(
+            unit="move-nest",
+            arguments=(),
+            operands=_move(),
+            clocks=16,
+            ports=(
+                "commands_ready",
+                "commands_wants",
+                "commands_takes",
+                "commands_passes",
+                "commands_continues",
+                "commands_begins",
+                "active",
+                "steps",
+                "row_ends",
+                "row_done",
+                "high",
+                "low",
+                "row",
+                "last_beat",
+                "last",
+            ),
+            text=(
+                "A move of two rows, two beats each, is taken at clock 3. The first row's beats "
+                "are taken at the clocks 4 and 5; at clock 5 the second row could begin, but it "
+                "waits for `commands_passes` until clock 7. Its beats are taken at the clocks 8 "
+                "and 10, and at clock 11 the next move. This is one sample of one beat: the beat "
+                "behind it, at clock 13, is that of its label, and ends the row."
             ),
         ),
         Script(
