@@ -264,6 +264,7 @@ _ALL = (
         hdl.MoveNest,
         golden.MoveNest,
         golden.MoveNestConfig,
+        "core.move_nest",
     ),
 )
 

@@ -306,10 +306,14 @@ class MoveNest(Twin[MoveNestState]):
         inputs["commands_passes"] = (rng.integers(0, 2, clocks) | always).astype(np.int64)
         inputs["row_ends"] = rng.integers(0, 2, clocks)
         shown, free, settle, turn = 0, 0, READY_START, int(rng.integers(0, 60))
+        exact = turn
         while shown < clocks:
             instruction = some_move(rng, self.config)
-            if rng.random() < VAST:
-                instruction, turn = _enlarged(instruction, turn), turn + 1
+            brief, vast = rng.random() < BRIEF, rng.random() < VAST
+            if brief:
+                instruction, exact = _enlarged(instruction, exact, 0), exact + 1
+            elif vast:
+                instruction, turn = _enlarged(instruction, turn, 1 + turn % 3), turn + 1
             odds = (0.2, 1.0, 1.0)[int(rng.integers(0, 3))]
             early = shown + settle + int(rng.choice((0, 0, 0, 1, 2, 9)))
             takes = max(free, early) + int(rng.geometric(odds)) - 1
@@ -317,7 +321,9 @@ class MoveNest(Twin[MoveNestState]):
             inputs["commands_ready"][takes : takes + 1] = 1
             over = self._beats(rng, inputs, instruction, takes + 1)
             reset = None
-            if over > takes + LONGEST:
+            if brief:
+                reset = takes + int(rng.integers(0, 5))
+            elif over > takes + LONGEST:
                 reset = takes + int(rng.integers(10, LONGEST))
             elif rng.random() < RESETS:
                 reset = int(rng.integers(shown, over + 2))
@@ -366,9 +372,9 @@ class MoveNest(Twin[MoveNestState]):
         return begun + LONGEST
 
 
-#: Fractions of the moves of a stimulus that a reset cuts, and that have large counts; of the rows
-#: that end anywhere, and that are not done.
-RESETS, VAST, EARLY, UNDONE = 0.06, 0.25, 0.1, 0.04
+#: Fractions of the moves of a stimulus that a reset cuts, that have large counts, and that have
+#: those and are cut at once; of the rows that end anywhere, and that are not done.
+RESETS, VAST, BRIEF, EARLY, UNDONE = 0.06, 0.25, 0.2, 0.1, 0.04
 #: Clocks of a move, before a reset cuts it; beats of a row that is taken whole.
 LONGEST, MANY = 150, 14
 
@@ -387,15 +393,14 @@ def _first(may: Codes, since: int) -> int:
     return since + int(found[0]) if len(found) else max(since, len(may))
 
 
-def _enlarged(instruction: MoveInstruction, turn: int) -> MoveInstruction:
+def _enlarged(instruction: MoveInstruction, turn: int, more: int) -> MoveInstruction:
     """Return a move with some rows more than a power of two, as they are stored, and such beats;
     `turn` says which powers.
 
     A counter that loses a bit ends early.
     """
     outer, middle, inner = instruction.loops
-    powers = (1 << 1 + (turn + more) % 15 for more in (0, 7))
-    rows, beats = (power + 2 + turn % 3 for power in powers)
+    rows, beats = (1 + more + (1 << 1 + (turn + ahead) % 15) for ahead in (0, 7))
     if turn % 4:
         inner = replace(inner, count=beats)
     return replace(instruction, loops=(replace(outer, count=rows), middle, inner))

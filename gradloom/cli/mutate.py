@@ -15,7 +15,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "array": {"rows": 4, "columns": 4, "a": "1,2", "b": "1,2", "depth": 7},
     "banks": {"banks": 2, "words": 11, "width": 4},
     "macc": {"a": "1,3", "b": "1,3", "depth": 15},
-    "move-nest": {"banks": 3, "address_bits": 19},
+    "move-nest": {"banks": 3, "address_bits": 5},
     "operand-stream": {"banks": 7, "lanes": 6, "address_bits": 4, "width": 3},
     "pass-nest": {"banks": 3, "address_bits": 19, "s_bits": 20, "k_bits": 20},
     "product-nest": {"rows": 6, "banks": 3, "address_bits": 19, "row_bits": 20},

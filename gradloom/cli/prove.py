@@ -31,6 +31,7 @@ _STATUS = {"proved": 0, "bounded": 0, "failed": 1, "vacuous": 1, "undecided": 3}
 _SMALL: dict[str, dict[str, Any]] = {
     "array": {"rows": 2, "columns": 2, "a": "1,2", "b": "1,2", "depth": 7},
     "banks": {"banks": 2, "words": 11, "width": 4},
+    "move-nest": {"banks": 3, "address_bits": 3},
     "operand-stream": {"banks": 7, "lanes": 6, "address_bits": 3, "width": 2},
     "row-store": {"rows": 11, "lanes": 2, "width": 4},
 }

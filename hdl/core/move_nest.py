@@ -109,7 +109,8 @@ class MoveNest(Nest):
         # Counters of what is left after this beat and after this row, with flags for none. With its
         # last beat a row makes place for the next one, though that may have to wait. An
         # instruction's first row is stored until it is taken.
-        beats_left, rows_left = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        beats_left = Signal(16, reset_less=True)
+        rows_left = Signal(16, reset_less=True)
         one_beat = Signal(reset_less=True)  # a row has one
         below = stepped(row, rows.stride, self.banks)
         with m.If(idle):
