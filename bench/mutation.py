@@ -51,7 +51,6 @@ CASES = (
     ("pass-nest", "pass-nest, 3 banks", {}),
     ("pass-nest", "pass-nest, 8 banks", {"banks": 8, "s_bits": 6, "k_bits": 5, "address_bits": 4}),
     ("move-nest", "move-nest, 3 banks", {}),
-    ("move-nest", "move-nest, 8 banks", {"banks": 8, "address_bits": 4}),
     ("operand-stream", "operand-stream, 6 lanes of 7 banks", {}),
     ("operand-stream", "operand-stream, 8 banks, one store", {"banks": 8, "lanes": 8, "stores": 1}),
 )

@@ -187,8 +187,8 @@ class MoveNest(Twin[MoveNestState]):
         """See `Twin`."""
         clocks = len(inputs["steps"])
         outputs = {port.name: np.zeros(clocks, np.int64) for port in outputs_of(self.config.ports)}
-        first = self._first(inputs)
-        coming = {name: np.concatenate([state.coming[name], first[name]]) for name in state.coming}
+        known = self._coming(inputs)
+        coming = {name: np.concatenate([state.coming[name], known[name]]) for name in state.coming}
         # While no instruction runs, what is shown is the next one's.
         flat = coming["flat"][:clocks].copy()
         for name in ("last_beat", "last", "in_odd"):
@@ -217,7 +217,7 @@ class MoveNest(Twin[MoveNestState]):
         late = {name: frozen(values[clocks:]) for name, values in coming.items()}
         return MoveNestState(moving, late), outputs
 
-    def _first(self, inputs: Trace) -> Trace:
+    def _coming(self, inputs: Trace) -> Trace:
         """Return in each clock the next instruction's first index, its first beat's flags, and
         whether it belongs to an odd step.
         """

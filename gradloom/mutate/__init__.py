@@ -224,7 +224,7 @@ def _examine(
     -------
     dict
         Number of a mutant to its `fate`, `clock` and `why`: see `Mutant`. A mutant that differs for
-        inputs that the unit does not allow is undecided.
+        inputs that the unit does not allow is undecided, unless a proof fails, which allows none.
     """
     unit = UNITS[name]
     ports = config.ports
@@ -243,20 +243,19 @@ def _examine(
         if answer.inputs:
             expected = unit.twin(config).run(answer.inputs)
             seen = lanes.killed(gates, [0, number], inputs, outputs, answer.inputs, expected)
-            if 0 in seen and not free:
-                # Inputs that the unit does not allow show nothing.
-                fates[number] = "undecided", None, ""
-                continue
-            if seen.keys() != {number}:
-                raise RuntimeError(
-                    f"{unit.name}, mutant {number}: the inputs that ABC found show no difference"
-                )
-            clock = seen[number]
+            # Inputs that the unit does not allow show nothing.
+            if free or 0 not in seen:
+                if seen.keys() != {number}:
+                    raise RuntimeError(
+                        f"{unit.name}, mutant {number}: the inputs that ABC found show no "
+                        "difference"
+                    )
+                clock = seen[number]
         say(f"{place} of {len(numbers)} survivors: proofs")
         if why := refuted(unit, config, verilog, chosen[number - 1], patience):
             fates[number] = "proof", clock, why
         else:
-            fates[number] = "survives" if answer.inputs else "undecided", clock, ""
+            fates[number] = "undecided" if clock is None else "survives", clock, ""
     return fates
 
 

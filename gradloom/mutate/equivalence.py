@@ -339,9 +339,11 @@ def _ask(machine: Machine, question: bytes, patience: float) -> Answer:
         for status in ("found", "proved"):
             if not (folder / status).exists():
                 continue
-            answer, *more = (folder / status).read_text("utf-8").splitlines()
-            if answer.startswith("snl_SAT"):
-                # The second line has the inputs of all clocks.
+            text = (folder / status).read_text("utf-8")
+            answer, *more = text.split("\n")
+            # The third line has the inputs of all clocks, and is the last one. A tool that is ended
+            # while it writes leaves a part of this.
+            if answer.startswith("snl_SAT") and len(more) == 3:
                 return Answer("differs", machine.trace([int(bit) for bit in more[1]]))
             if answer.startswith("snl_UNSAT"):
                 return Answer("equivalent")

@@ -119,6 +119,13 @@ UNSEEN = {
         "test_stops",
         "several_resident",
     ),
+    "the beat of a label": (
+        "move_nest",
+        "self.last_beat.eq(beats_left == 1)",
+        "self.last_beat.eq(beats_left <= 1)",
+        "test_move_nest",
+        "label",
+    ),
     "a cut batch": (
         "movers",
         "self.short.eq(accepted &",

@@ -20,6 +20,7 @@ import golden
 import hdl
 import hdl.core.banks
 import hdl.core.indices
+import hdl.core.move_nest
 import hdl.core.operands
 import hdl.pipeline
 from boards.flow import tools
@@ -107,6 +108,8 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
+        ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
         ("macc", golden.MaccConfig(a=Fixed(1, 3), b=Fixed(1, 3), depth=1000)),
         ("macc", golden.MaccConfig(a=Fixed(1, 7), b=Fixed(1, 1), segments=1, ternary=True)),
@@ -264,6 +267,23 @@ FAULTS = [
             (hdl.core.operands, "left[k] == 1)", "left[k] == 2)", "offsets"),
             (hdl.core.operands, "with m.If(here[number]):", "with m.If(C(1)):", "kept"),
             (hdl.core.operands, "with m.If(self.takes):", "with m.If(self.start):", "taken"),
+        )
+    ),
+    *(
+        Fault(
+            "move-nest",
+            golden.MoveNestConfig(banks=3, address_bits=3),
+            hdl.core.move_nest,
+            right,
+            wrong,
+            "gradloom_move_nest",
+            name,
+        )
+        for right, wrong, name in (
+            ("waiting | (self.row_done", "waiting | (self.row_ends", "rows"),
+            ("rows_left == 1", "rows_left[:15] == 1", "beat"),
+            ("at.eq(below)", "at.eq(row)", "index"),
+            ('"first", reset_less=False', '"first"', "next"),
         )
     ),
     Fault(
