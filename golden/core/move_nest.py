@@ -105,24 +105,32 @@ class MoveNestConfig:
         return []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moving:
     """A move that runs, or that ended in the last clock.
 
     Parameters
     ----------
-    instruction, odd
-        Its instruction, and whether it belongs to an odd step.
+    counts, strides
+        Iterations of its loops, and their strides in words, (3,) each.
+    odd
+        Whether it belongs to an odd step.
+    first, index
+        Flat indices of its next row's first beat, and of that row's next beat, ().
     rows, beats
-        How many of its rows have ended, and how many beats of the next one were taken.
+        How many of its rows have ended, and how many beats of the next one were taken, modulo 2^16,
+        ().
     waits, over
         The next row has not begun, as it has to wait; or there is none.
     """
 
-    instruction: MoveInstruction
+    counts: Codes
+    strides: Codes
     odd: bool
-    rows: int = 0
-    beats: int = 0
+    first: Codes
+    index: Codes
+    rows: Codes
+    beats: Codes
     waits: bool = False
     over: bool = False
 
@@ -201,14 +209,15 @@ class MoveNest(Twin[MoveNestState]):
             # No instruction runs; the clock after a move still shows the row behind its last one.
             if moving is not None:
                 rows, beats = np.array([moving.rows]), np.array([moving.beats])
-                self._show(moving, outputs, flat, slice(clock, clock + 1), rows, beats)
+                flat[clock] = moving.index
+                self._show(moving, outputs, slice(clock, clock + 1), rows, beats)
             moving, takes = None, _first(inputs["commands_ready"], clock)
             for name in ("commands_wants", "commands_free"):
                 outputs[name][clock : takes + 1] = 1
             if takes < clocks:
                 outputs["commands_takes"][takes] = 1
                 instruction = instruction_at(MoveInstruction, inputs, takes)
-                moving = Moving(instruction, bool(inputs["commands_odd"][takes]))
+                moving = self._begun(instruction, bool(inputs["commands_odd"][takes]))
             clock = takes + 1
         banks = self.config.banks
         outputs["high"][:] = flat // banks
@@ -244,15 +253,19 @@ class MoveNest(Twin[MoveNestState]):
         steps = inputs["steps"][part] == 1
         ends = steps & (inputs["row_ends"][part] == 1)
         done = inputs["row_done"][part] == 1
-        rows = moving.rows + _before(ends)
-        over = np.flatnonzero(done & self._last(moving.instruction, rows))
+        # Before each clock, and after the last one: rows that have ended, and beats since.
+        ended = _counted(ends)
+        rows = moving.rows + ended
+        over = np.flatnonzero(done & _is_last(rows[:-1], moving.counts[0]))
         size = int(over[0]) + 1 if len(over) else len(steps)
         span = slice(clock, clock + size)
-        # Beats since the latest row has ended.
-        taken = moving.beats + _before(steps)
-        ended = np.maximum.accumulate(np.where(ends, taken + 1, 0))
-        beats = taken - np.concatenate([[0], ended[:-1]])
-        self._show(moving, outputs, flat, span, rows[:size], beats[:size])
+        taken = _counted(steps)
+        until = np.maximum.accumulate(np.concatenate([[0], np.where(ends, taken[1:], 0)]))
+        beats = np.where(ended > 0, 0, moving.beats) + taken - until
+        index = self._index(moving, ended, taken - until)
+        first = self._index(replace(moving, index=moving.first), ended, 0 * taken)
+        flat[span] = index[:size]
+        self._show(moving, outputs, span, rows[:size], beats[:size])
         # A row waits for its first clock where one was done, and no clock since let one begin.
         passes = inputs["commands_passes"][part] == 1
         number = np.arange(len(steps))
@@ -265,36 +278,45 @@ class MoveNest(Twin[MoveNestState]):
         outputs["active"][span] = (~waits | done)[:size]
         outputs["commands_continues"][span] = further
         outputs["commands_begins"][span] = further & passes[:size]
-        last = size - 1
         found = replace(
             moving,
-            rows=int(rows[last] + ends[last]),
-            beats=0 if ends[last] else int(beats[last] + steps[last]),
-            waits=bool(waits[last] and not passes[last]),
+            first=frozen(np.array(first[size])),
+            index=frozen(np.array(index[size])),
+            rows=frozen(np.array(rows[size] % COUNTED)),
+            beats=frozen(np.array(beats[size] % COUNTED)),
+            waits=bool(waits[size - 1] and not passes[size - 1]),
             over=len(over) > 0,
         )
         return found, clock + size
 
-    def _last(self, instruction: MoveInstruction, rows: Codes) -> Codes:
-        """Return whether a row is the last one, of the numbers of rows before it."""
-        found: Codes = rows % COUNTED == instruction.loops[0].count - 1
+    def _begun(self, instruction: MoveInstruction, odd: bool) -> Moving:
+        """Return a move that begins."""
+        banks = self.config.banks
+        start = instruction.at.flat(banks) + odd * instruction.second.flat(banks)
+        first = frozen(np.array(start % (banks << self.config.address_bits)))
+        return Moving(
+            counts=frozen(np.array([loop.count for loop in instruction.loops])),
+            strides=frozen(np.array([loop.stride.flat(banks) for loop in instruction.loops])),
+            odd=odd,
+            first=first,
+            index=first,
+            rows=frozen(np.array(0)),
+            beats=frozen(np.array(0)),
+        )
+
+    def _index(self, moving: Moving, rows: Codes, beats: Codes) -> Codes:
+        """Return flat indices of beats: so many rows later, and so many beats later in the row."""
+        outer, _, inner = moving.strides
+        start = np.where(rows > 0, moving.first + rows * outer, moving.index)
+        found: Codes = (start + beats * inner) % (self.config.banks << self.config.address_bits)
         return found
 
-    def _show(
-        self, moving: Moving, outputs: Trace, flat: Codes, span: slice, rows: Codes, beats: Codes
-    ) -> None:
-        """Put the beats of a span of clocks into the outputs, and their flat indices."""
-        banks, instruction = self.config.banks, moving.instruction
-        outer, _, inner = instruction.loops
-        index = instruction.at.flat(banks)
-        if moving.odd:
-            index += instruction.second.flat(banks)
-        found = index + rows * outer.stride.flat(banks) + beats * inner.stride.flat(banks)
-        flat[span] = found % (banks << self.config.address_bits)
+    def _show(self, moving: Moving, outputs: Trace, span: slice, rows: Codes, beats: Codes) -> None:
+        """Put the beats of a span of clocks into the outputs."""
         outputs["in_odd"][span] = moving.odd
         outputs["row"][span] = rows % COUNTED
-        outputs["last_beat"][span] = beats % COUNTED == inner.count - 1
-        outputs["last"][span] = self._last(instruction, rows)
+        outputs["last_beat"][span] = _is_last(beats, moving.counts[2])
+        outputs["last"][span] = _is_last(rows, moving.counts[0])
 
     def legal(self, rng: np.random.Generator, clocks: int) -> Trace:
         """Return random moves whose beats come at once or late: most have some rows of some beats,
@@ -379,9 +401,15 @@ RESETS, VAST, BRIEF, EARLY, UNDONE = 0.06, 0.25, 0.2, 0.1, 0.04
 LONGEST, MANY = 150, 14
 
 
-def _before(events: Codes) -> Codes:
-    """Return how many events were before each clock."""
-    found: Codes = np.cumsum(events) - events
+def _is_last(number: Codes, count: int) -> Codes:
+    """Return whether rows or beats are the last ones, of the numbers of those before them."""
+    found: Codes = number % COUNTED == count - 1
+    return found
+
+
+def _counted(events: Codes) -> Codes:
+    """Return how many events were before each clock, and after the last one."""
+    found: Codes = np.concatenate([[0], np.cumsum(events)])
     return found
 
 
