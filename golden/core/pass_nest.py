@@ -520,11 +520,12 @@ class PassNest(Twin[PassNestState]):
             inputs[name] = (rng.integers(0, 2, clocks) | always).astype(np.int64)
         inputs["even"] = (np.arange(clocks) + int(rng.integers(0, 2))) % 2
         state, clock, settle = self.initial(), 0, 2
+        turn = int(rng.integers(0, 75))
         while clock < clocks:
             instruction = some_pass(rng, self.config)
             vast = rng.random() < VAST
             if vast:
-                instruction = _enlarged(rng, instruction)
+                instruction, turn = _enlarged(instruction, turn), turn + 1
             wait = settle + int(rng.choice((0, 0, 1, 2, 3, 9)))
             odds = (0.2, 1.0, 1.0)[int(rng.integers(0, 3))]
             inputs["commands_odd"][clock:] = rng.integers(0, 2)
@@ -566,8 +567,9 @@ class PassNest(Twin[PassNestState]):
             reach *= 4
 
 
-#: Fractions of the instructions of a stimulus that a reset cuts, and that have large counts.
-RESETS, VAST = 0.06, 0.25
+#: Fractions of the instructions of a stimulus that a reset cuts, that have large counts, and whose
+#: loops have one or two iterations each.
+RESETS, VAST, SHORT = 0.06, 0.25, 0.3
 #: Clocks of one with large counts, until a reset.
 LONGEST = 130
 
@@ -599,19 +601,22 @@ def _coming(inputs: Trace) -> Trace:
     return _flags(none, levels, *last)
 
 
-def _enlarged(rng: np.random.Generator, instruction: VectorInstruction) -> VectorInstruction:
-    """Return an instruction in which some loops have large counts, of few bits each.
+def _enlarged(instruction: VectorInstruction, turn: int) -> VectorInstruction:
+    """Return an instruction with one large count, some more than a power of two; `turn` says which
+    one. The others stay small, so that its loop takes steps.
 
     A counter that loses a bit ends early.
     """
-    loops = tuple(
-        replace(loop, count=min(loop.count + (1 << int(rng.integers(1, 16))), 1 << 16))
-        if rng.random() < 0.4
-        else loop
-        for loop in instruction.loops
-    )
-    last = 1 + (int(rng.integers(1, 4)) << int(rng.integers(0, 14)))
-    return replace(instruction, loops=loops, last_count=last)
+    which, power = turn % (PASS_LOOPS + 1), 1 << 1 + turn // (PASS_LOOPS + 1) % 15
+    if which == PASS_LOOPS:
+        return replace(
+            instruction,
+            levels=max(instruction.levels, 1),
+            last_count=instruction.last_count + power,
+        )
+    loops = list(instruction.loops)
+    loops[which] = replace(loops[which], count=loops[which].count + power)
+    return replace(instruction, loops=tuple(loops))
 
 
 def some_pass(rng: np.random.Generator, config: PassNestConfig) -> VectorInstruction:
@@ -640,16 +645,21 @@ def some_pass(rng: np.random.Generator, config: PassNestConfig) -> VectorInstruc
     counts = [
         1 + (rng.random() > odds) * (1 + number(10 if k == long else 1)) for k in range(PASS_LOOPS)
     ]
+    levels, last_count = number(3), int(rng.choice((1, 1, 2, 3, 5)))
+    if rng.random() < SHORT:
+        # An early step is that of an outer loop, and leads to a block's last chunk.
+        counts = [1 + number(1) for _ in range(PASS_LOOPS)]
+        levels, last_count = 1 + number(2), 1 + number(2)
     return VectorInstruction(
         function=Function(number(5)),
         target=Target(int(rng.choice((0, 1, 2, 3, 3, 3, 4, 4)))),
-        levels=number(3),
+        levels=levels,
         s=number((1 << 20) - 1),
         k=number((1 << 20) - 1),
         to=index(),
         loops=tuple(
             PassLoop(count=count, s=stride(), k=stride(), target=index()) for count in counts
         ),
-        last_count=int(rng.choice((1, 1, 2, 3, 5))),
+        last_count=last_count,
         lanes=Last(loops=number(15) & number(15), lanes=1 + number(255)),
     )
