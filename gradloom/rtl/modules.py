@@ -10,6 +10,8 @@ in both cases.
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # a gap in the stubs
@@ -28,6 +30,7 @@ from amaranth.lib import wiring
 
 from gradloom.rtl.names import inner, snake
 from gradloom.sim.toplevel import TopLevel, leaves
+from hdl.reset import OwnReset
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,22 @@ def _is_own(submodule: Any) -> bool:
 
 
 def _with_reset(submodule: Any) -> tuple[Any, Value]:
-    """Return a submodule without the resets that were inserted around it, and its reset."""
+    """Return a submodule without the resets that were put around it, and its reset.
+
+    A submodule whose resets cannot be taken off is returned as it is.
+    """
     reset: Value = ResetSignal()
     inserted: list[Any] = list(getattr(submodule, "_transforms_", ()))
     if not inserted or not all(isinstance(each, ResetInserter) for each in inserted):
         return submodule, reset
-    for controls in (each.controls for each in inserted):
-        if set(controls) != {"sync"}:
-            return submodule, ResetSignal()
-        reset = reset | controls["sync"]
+    if any(set(each.controls) != {"sync"} for each in inserted):
+        return submodule, reset
+    if any(isinstance(each, OwnReset) for each in inserted):
+        if len(inserted) > 1:
+            return submodule, reset
+        reset = inserted[0].controls["sync"]
+    else:
+        reset = reduce(or_, (each.controls["sync"] for each in inserted), reset)
     submodule._MustUse__used = True
     return submodule._elaboratable_, reset
 

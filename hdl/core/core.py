@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -24,6 +24,7 @@ from hdl.core.passes import Passes
 from hdl.core.products import Products
 from hdl.core.registers import RegisterFile
 from hdl.delay import registered
+from hdl.reset import OwnReset
 
 #: Names of the engines' modules.
 _NAMES = {
@@ -102,14 +103,15 @@ class Core(wiring.Component):
         banks = config.banks
         m.submodules.registers = registers = RegisterFile(config)
         # A soft reset is that of everything but stores, lists, and registers that a host sets. Each
-        # part has a register of its own: it drives too many others for one.
+        # part has a register of its own for it and for `rst`: it drives too many others for one,
+        # and is too far from them for a gate on the way.
         soft = Signal()
         m.d.sync += soft.eq(registers.reset)
+        resets = registers.reset | ResetSignal(allow_reset_less=True)
 
         def reset(part: Any, name: str) -> Any:
-            """Return a part that a soft reset resets, too."""
-            own = registered(m, registers.reset, f"soft_{name}", reset_less=False, keep=True)
-            return ResetInserter(own)(part)
+            """Return a part that its own register resets, at either reset."""
+            return OwnReset(registered(m, resets, f"reset_{name}", keep=True))(part)
 
         stores = {store: Banks(config.store(store), cells=self.cells) for store in Store}
         for store, each in stores.items():

@@ -5,12 +5,12 @@ running maximum over the vectors of the tensor, the leading one, a shift that br
 and a comparison that rounds the exponent.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 
 from golden import check
 from golden.quantize import ShiftExponentConfig
-from hdl.delay import registered
+from hdl.delay import delay_line, registered
 from hdl.pipeline import Pipeline, Streamed
 
 
@@ -40,30 +40,29 @@ class ExponentPipeline(Pipeline):
         m = Module()
         config, width = self.config, self.config.width
 
-        # Magnitudes. A gap counts as a vector of zeros.
-        level = []
+        # Magnitudes, and their maximum. A gap counts as a vector of zeros, and so does a vector
+        # from before a reset: the register in front of the running maximum sees to both, so that
+        # those of the lanes need no reset.
+        level: list[Value] = []
         for lane in range(config.lanes):
             value = self.operand.payload.data[lane]
             magnitude = Mux(value[-1], -value, value)[:width]
-            counts = self.operand.valid & self.operand.payload.keep[lane]
-            level.append(
-                registered(m, Mux(counts, magnitude, 0), f"magnitude_{lane}", reset_less=False)
-            )
+            level.append(Mux(self.operand.payload.keep[lane], magnitude, 0))
+        there = delay_line(m, self.operand.valid, config.levels, "there", reset_less=False)[-1]
         ends = self.operand.valid & self.operand.payload.last
         ends = registered(m, ends, "ends", 1 + config.levels, reset_less=False)
         for depth in range(config.levels):
+            name = f"maximum_{depth - 1}" if depth else "magnitude"
+            level = [registered(m, value, f"{name}_{k}") for k, value in enumerate(level)]
             pairs = list(zip(level[::2], level[1::2]))
             odd = [level[-1]] if len(level) % 2 else []
-            level = [
-                registered(m, value, f"maximum_{depth}_{k}", reset_less=False)
-                for k, value in enumerate([*(Mux(a > b, a, b) for a, b in pairs), *odd])
-            ]
+            level = [*(Mux(a > b, a, b) for a, b in pairs), *odd]
+        vector = registered(m, Mux(there, level[0], 0), "vector", reset_less=False)
 
-        # The running maximum over the vectors of a tensor. All registers up to here have a reset,
-        # so that no vector from before a reset counts after it.
+        # The running maximum over the vectors of a tensor.
         running = Signal(width)
         largest = Signal(width)
-        m.d.comb += largest.eq(Mux(level[0] > running, level[0], running))
+        m.d.comb += largest.eq(Mux(vector > running, vector, running))
         m.d.sync += running.eq(Mux(ends, 0, largest))
         maximum = registered(m, largest, "maximum")
 

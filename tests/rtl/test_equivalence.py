@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, ResetSignal, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
@@ -33,6 +33,8 @@ from gradloom.units import UNITS
 from hdl.bus.axi_lite import AxiLite
 from hdl.bus.wishbone import Wishbone
 from hdl.cells import CELLS
+from hdl.delay import registered
+from hdl.reset import OwnReset
 
 pytestmark = needs_yosys
 LONG = pytest.mark.long
@@ -91,9 +93,9 @@ class Counter(wiring.Component):
 
 
 class Mixed(wiring.Component):
-    """What a design has that no unit has: a reset of its own around a part, wide wires between
-    parts, arrays of arrays, a FIFO of pieces, a memory without checks, names that SystemVerilog
-    reserves.
+    """What a design has that no unit has: a reset around a part, in addition to the domain's or in
+    its place, wide wires between parts, arrays of arrays, a FIFO of pieces, a memory without
+    checks, names that SystemVerilog reserves.
     """
 
     i: In(8)
@@ -110,8 +112,10 @@ class Mixed(wiring.Component):
         with m.If(self.i > 9):
             m.d.comb += chosen.eq(self.i - 9)
         counters = [Counter(limit) for limit in (3, 9)]
-        for number, counter in enumerate(counters):
-            m.submodules[f"counter_{number}"] = ResetInserter(soft)(counter)
+        own = registered(m, self.clear | ResetSignal(), "own", keep=True)
+        for number, reset in enumerate((ResetInserter(soft), OwnReset(own))):
+            counter = counters[number]
+            m.submodules[f"counter_{number}"] = reset(counter)
             m.d.comb += counter.by.eq(self.i)
             m.d.comb += [Value.cast(counter.limits).eq(self.i * 3)]
         m.submodules.queue = queue = SyncFIFO(width=9, depth=3)
