@@ -72,6 +72,7 @@ class UpdatePipeline(Pipeline):
             early=self.early,
         )
         wait = 5 - self.weights_late
+        wait_before = max(wait - 1, 0)
         top = config.saturation
         far = top + (1 << (config.bits - 1))  # moves any code to the opposite limit
         for lane in range(config.lanes):
@@ -81,17 +82,39 @@ class UpdatePipeline(Pipeline):
             moves = registered(m, (gradient != 0) & ~self.zero, f"moves_{lane}", 4)
             limited = Mux(magnitude > far, far, magnitude)[: far.bit_length()]
             step = registered(m, Mux(moves, limited, 0), f"step_{lane}")
-            weight = registered(m, self.operand.payload.weight[lane], f"weight_{lane}", wait)
-            updated = Signal(signed(len(step) + 2), name=f"updated_{lane}")
-            # weight + step, or weight - step as weight + ~step + 1, in one adder.
+            before = registered(m, self.operand.payload.weight[lane], f"weight_{lane}", wait_before)
+            # The new weight, and how far it is below and above its limits, side by side.
+            weight, room_above, room_below = (
+                registered(m, value, f"{name}_{lane}", wait - wait_before)
+                for name, value in (
+                    ("weight_there", before),
+                    ("room_above", top - before),
+                    ("room_below", before + top),
+                )
+            )
             adds = registered(m, negative, f"adds_{lane}")
-            term = Cat(C(1, 1), step ^ (~adds).replicate(len(step)), ~adds).as_signed()
-            m.d.comb += updated.eq((Cat(~adds, weight).as_signed() + term)[1:].as_signed())
-            clipped = Mux(updated > top, top, Mux(updated < -top, -top, updated))[: config.bits]
+            updated, above, below = (
+                Signal(signed(len(step) + 3), name=f"{name}_{lane}")
+                for name in ("updated", "above", "below")
+            )
+            m.d.comb += [
+                updated.eq(_moved(weight, step, adds)),
+                above.eq(_moved(room_above, step, ~adds)),
+                below.eq(_moved(room_below, step, adds)),
+            ]
+            clipped = Mux(above < 0, top, Mux(below < 0, -top, updated))[: config.bits]
             m.d.comb += self.result.payload.weight[lane].eq(
                 registered(m, clipped.as_signed(), f"weight_out_{lane}")
             )
         return m
+
+
+def _moved(number: Value, step: Value, adds: Value) -> Value:
+    """Return `number` + `step` if `adds` is high, else `number` - `step`, which is
+    `number` + ~`step` + 1, in one adder.
+    """
+    term = Cat(C(1, 1), step ^ (~adds).replicate(len(step)), ~adds).as_signed()
+    return (Cat(~adds, number).as_signed() + term)[1:].as_signed()
 
 
 class WeightUpdate(Streamed):
