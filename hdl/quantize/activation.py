@@ -54,11 +54,16 @@ class ActivationPipeline(Pipeline):
             kept, half, rest = shifted[most:], shifted[most - 1], shifted[: most - 1]
             up = Signal(name=f"up_{lane}")
             over = Signal(name=f"over_{lane}")
+            # The limit is all ones. A narrow sum may not reach it.
+            above = kept[config.bits - 1 :].any()
+            full = kept[: config.bits - 1].all() if len(kept) >= config.bits - 1 else C(0, 1)
             m.d.comb += [
                 up.eq(half & (rest.any() | kept[0])),
-                over.eq((kept > top) | ((kept == top) & shifted[:most].any())),
+                over.eq(above | (full & shifted[:most].any())),
             ]
-            code = Mux(kept >= top, top, kept[: config.bits] + up)[: config.bits]
+            # The next code is found beside the decision to round up.
+            low = kept[: config.bits - 1]
+            code = Mux(above | full, top, Mux(up, low + 1, low))[: config.bits]
             result = self.result.payload
             m.d.comb += [
                 result.data[lane].eq(registered(m, code, f"activation_{lane}")),

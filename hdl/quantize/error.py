@@ -66,8 +66,11 @@ class ErrorPipeline(Pipeline):
             word = Value.cast(self.random[lane]) if draws else None
             magnitude, negative = scaled(m, value, word, shift, lane)
             keep = registered(m, self.operand.payload.keep[lane] & ~self.zero, f"keep_{lane}", 4)
-            code = Mux(magnitude > top, top, magnitude)[: config.bits - 1]
-            code = Mux(keep, Mux(negative, -code, code), 0)[: config.bits]
+            # The limit is all ones: a code is beyond it if a higher bit is set. That is found
+            # beside the negative code.
+            low, beyond = magnitude[: config.bits - 1], magnitude[config.bits - 1 :].any()
+            code = Mux(beyond, Mux(negative, -top, top), Mux(negative, -low, low))
+            code = Mux(keep, code, 0)[: config.bits]
             m.d.comb += self.result.payload.data[lane].eq(
                 registered(m, code.as_signed(), f"error_{lane}")
             )
