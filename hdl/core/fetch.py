@@ -166,17 +166,28 @@ class Fetch(wiring.Component):
         reading = Signal()
         stored_in = Signal(range(size + 1))
         arrives = Signal()
-        given = self.cells.rows(
+        # A word that is read passes a register on its way to the instruction's many. So the list
+        # reads a clock ahead: the next word or, when all are there, the first one of the
+        # instruction behind them, which is not taken before.
+        behind = Signal.like(self.next_at, name="behind", reset_less=True)
+        reads = Signal.like(address, name="reads")
+        m.d.comb += reads.eq(Mux(self.start, self.first, Mux(reading, address + 1, behind)))
+        word = self.cells.rows(
             *(m, "list", self.words, WORD),
             write=self.write,
             to=self.to,
             value=self.value,
-            row=address,
+            row=reads,
             clocks=1,
         )
-        m.d.sync += [arrives.eq(reading & ~self.start), stored_in.eq(place)]
+        given = registered(m, word, "given")
+        m.d.sync += [
+            address.eq(reads),
+            arrives.eq(reading & ~self.start),
+            stored_in.eq(place),
+        ]
         with m.If(reading):
-            m.d.sync += [address.eq(address + 1), place.eq(place + 1)]
+            m.d.sync += place.eq(place + 1)
             with m.If(place == size - 1):
                 m.d.sync += reading.eq(0)
         shadow = [Signal(WORD, name=f"word_{word}", reset_less=True) for word in range(size)]
@@ -201,9 +212,7 @@ class Fetch(wiring.Component):
         at_first = registered(m, next_at == self.first, "at_first")
         at_last = registered(m, next_at == self.last, "at_last")
         ended = registered(m, commands.takes & at_last & ~self.start, "ended", reset_less=False)
-        behind = registered(m, Mux(next_at == self.last, self.first, next_at + size), "behind")[
-            : len(next_at)
-        ]
+        m.d.sync += behind.eq(Mux(next_at == self.last, self.first, next_at + size))
         m.d.comb += [
             self.begins_step.eq(took & at_first),
             self.done.eq(~within),
@@ -217,7 +226,6 @@ class Fetch(wiring.Component):
             m.d.sync += [
                 within.eq(self.used & (self.limit != 0)),
                 reading.eq(self.used),
-                address.eq(self.first),
                 next_at.eq(self.first),
                 place.eq(0),
                 step.eq(0),
@@ -227,7 +235,7 @@ class Fetch(wiring.Component):
             ]
         with m.Else():
             with m.If(commands.takes):
-                m.d.sync += [place.eq(0), reading.eq(1), address.eq(behind)]
+                m.d.sync += [place.eq(0), reading.eq(1)]
             with m.If(took):
                 m.d.sync += [
                     at.eq(next_at),
