@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -62,12 +62,16 @@ class Legal(wiring.Component):
         )
         return m
 
-    def _words(self, of: Value, names: Mapping[Target, Store] | Mapping[Store, Store]) -> Value:
-        """Return the words of each bank of a store that is named by a field."""
-        words: Value = C(0, 1)
-        for number, store in names.items():
-            words = Mux(of == number, self.config.words(store), words)
-        return words
+    def _beyond(
+        self, end: Value, of: Value, names: Mapping[Target, Store] | Mapping[Store, Store]
+    ) -> Value:
+        """Return whether an end is beyond the store that a field names; not if it names none.
+
+        It is compared with the words of all of them, beside the choice.
+        """
+        return Cat(
+            (of == number) & (end > self.config.words(store)) for number, store in names.items()
+        ).any()
 
     def _no_layer(self, layer: Value) -> Value:
         """Return whether the core has no such layer."""
@@ -80,7 +84,7 @@ class Legal(wiring.Component):
         wrong = [source > max(Store) for source, _ in sides]
         if not self.config.clips:
             wrong += [clip.on for clip in made.clips]
-        beyond = [end > self._words(source, stores) for source, end in sides]
+        beyond = [self._beyond(end, source, stores) for source, end in sides]
         return wrong, [*beyond, made.s_end > self.config.s_rows]
 
     def _pass(self, made: Any) -> tuple[list[Value], list[Value]]:
@@ -95,7 +99,6 @@ class Legal(wiring.Component):
         }
         right = [(made.function == one) & (made.target == other) for one, other in pairs.items()]
         banked = {Target.X: Store.X, Target.E: Store.E, Target.W: Store.W}
-        written = Cat(made.target == target for target in banked).any()
         wrong = [
             ~Cat(right).any(),
             made.scalar >= config.scalars,
@@ -105,7 +108,7 @@ class Legal(wiring.Component):
         beyond = [
             made.s_end > config.s_rows,
             made.k_end > config.k_rows,
-            written & (made.to_end > self._words(made.target, banked)),
+            self._beyond(made.to_end, made.target, banked),
         ]
         return wrong, beyond
 
