@@ -341,6 +341,8 @@ class Core(wiring.Component):
             runs = registered(m, reduce(or_, own.values()), f"{_NAMES[engine]}_fails")
         # For a deadlock: nothing has changed for some clocks.
         next_one = registered(m, fetch.commands.wants, f"{_NAMES[engine]}_wants")
+        continues = registered(m, fetch.commands.continues, f"{_NAMES[engine]}_continues")
+        chunk = (fetch.chunk + continues)[: len(fetch.chunk)]
         place, waits = control.places[engine], control.next[engine]
         m.d.comb += [
             control.faults[engine].eq(fault),
@@ -348,13 +350,6 @@ class Core(wiring.Component):
             place.chunk.eq(Mux(runs, fetch.chunk, 0)),
             place.step.eq(Mux(runs, fetch.at_step, fetch.step)),
             waits.instruction.eq(Mux(next_one, fetch.next_at, fetch.at)),
-            waits.chunk.eq(
-                Mux(
-                    next_one,
-                    0,
-                    fetch.chunk
-                    + registered(m, fetch.commands.continues, f"{_NAMES[engine]}_continues"),
-                )
-            ),
+            waits.chunk.eq(Mux(next_one, 0, registered(m, chunk, f"{_NAMES[engine]}_chunk"))),
             waits.step.eq(Mux(next_one, fetch.step, fetch.at_step)),
         ]

@@ -332,8 +332,10 @@ class ProductNest(Nest):
             m.d.sync += assigned((padding, padding_3), 1)
 
         with m.If(commands.takes):
+            m.d.sync += assigned((anew, anew_2, anew_3), 0)
+        # The first run of the next instruction is stored until it is taken.
+        with m.If(anew_2):
             m.d.sync += [
-                *assigned((anew, anew_2, anew_3), 0),
                 next_a.eq(moved_a),
                 next_b.eq(moved_b),
                 next_s.eq(first_s),

@@ -1,6 +1,9 @@
 """The loops of a pass: which rows and words belong to a vector, one in a clock or in two."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -97,6 +100,7 @@ class PassNest(Nest):
         loops = Countdown(m, coming, now, "end")
         ends = loops.ends
         choice = Signal(PASS_LOOPS, reset_less=True)  # the loop that takes the step behind it
+        reach = Signal(PASS_LOOPS, reset_less=True)  # that loop or one outside of it does
         of_chunk, of_all = chunk_ends(now, ends), Cat(ends).all()
 
         # One vector after the other. Two clocks behind an instruction's last one the next one may
@@ -108,7 +112,13 @@ class PassNest(Nest):
         slow, out = Signal(), Signal()
         next_slow = registered(m, coming.target == Target.W, "next_slow")
         next_out = registered(m, coming.target == Target.OUT, "next_out", reset_less=False)
-        on_time = registered(m, ~slow | ~self.even, "on_time")
+        # Whether the clock is one in which it may begin is known before.
+        next_asks = Signal()
+        m.d.comb += next_asks.eq(asks)
+        m.d.sync += asks.eq(next_asks)
+        asks_on_time = registered(
+            m, next_asks & (~slow | ~self.even), "asks_on_time", reset_less=False
+        )
         next_on_time = registered(m, ~next_slow | ~self.even, "next_on_time")
         with m.If(idle):
             m.d.sync += [slow.eq(coming.target == Target.W), out.eq(coming.target == Target.OUT)]
@@ -119,7 +129,7 @@ class PassNest(Nest):
             commands.takes.eq(commands.wants & commands.ready & next_on_time & ~next_queue),
             commands.free.eq(idle),
             commands.continues.eq(asks),
-            commands.begins.eq(asks & commands.passes & on_time & ~queue),
+            commands.begins.eq(asks_on_time & commands.passes & ~queue),
             commands.full.eq(Mux(asks, queue, next_queue)),
             step.eq(moves | commands.begins),
         ]
@@ -129,17 +139,11 @@ class PassNest(Nest):
             self.valid.eq(commands.takes | step),
         ]
         with m.If(commands.takes | step):
-            m.d.sync += [
-                moves.eq(~slow & ~of_chunk),
-                asks.eq(~slow & of_chunk & ~of_all),
-                leaves.eq(~slow & of_all),
-            ]
+            m.d.sync += [moves.eq(~slow & ~of_chunk), leaves.eq(~slow & of_all)]
+            m.d.comb += next_asks.eq(~slow & of_chunk & ~of_all)
         with m.Elif(self.valid & slow):
-            m.d.sync += [
-                moves.eq(~self.ends),
-                asks.eq(self.ends & ~self.last),
-                leaves.eq(self.last),
-            ]
+            m.d.sync += [moves.eq(~self.ends), leaves.eq(self.last)]
+            m.d.comb += next_asks.eq(self.ends & ~self.last)
         with m.Else():
             m.d.sync += leaves.eq(0)
         with m.If(commands.takes):
@@ -149,6 +153,7 @@ class PassNest(Nest):
         with m.If(idle | step):
             m.d.sync += [
                 choice.eq(Cat(loops.choice)),
+                reach.eq(Cat(Cat(loops.choice[: k + 1]).any() for k in range(PASS_LOOPS))),
                 self.loop_ends.eq(Cat(ends)),
                 self.last.eq(of_all),
                 self.ends.eq(of_chunk),
@@ -170,7 +175,7 @@ class PassNest(Nest):
         turns = [
             registered(
                 m,
-                commands.takes | (step & choice[: k + 1].any()),
+                commands.takes | (step & reach[k]),
                 f"turns_{k}",
                 reset_less=False,
             )
@@ -197,11 +202,11 @@ class PassNest(Nest):
                     m.d.sync += counters[k].eq(0)
                 with m.Else():
                     m.d.sync += counters[k].eq(Mux(moved[k], counters[k] + 1, 0))
+                # Either it is taken, or one of these loops has moved.
+                cases = [(took, first), *zip(moved[: k + 1], following)]
                 for number, start in enumerate(registers):
-                    value: Value = first[number]
-                    for j in range(k + 1):
-                        value = Mux(moved[j], following[j][number], value)
-                    m.d.sync += start.eq(value)
+                    chosen = [Mux(case, values[number], 0) for case, values in cases]
+                    m.d.sync += start.eq(reduce(or_, chosen))
         m.d.sync += [
             *(
                 port.eq(start)
