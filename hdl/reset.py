@@ -2,7 +2,11 @@
 
 from amaranth.hdl import Fragment, ResetInserter, Signal
 from amaranth.hdl._ast import SignalDict
-from amaranth.hdl._xfrm import LHSMaskCollector, StatementTransformer, ValueTransformer
+from amaranth.hdl._xfrm import (  # type: ignore[attr-defined]  # a gap in the stubs
+    LHSMaskCollector,
+    StatementTransformer,
+    ValueTransformer,
+)
 
 
 class OwnReset(ResetInserter):

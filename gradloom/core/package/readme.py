@@ -78,8 +78,8 @@ def readme(
         "",
         "## Connect it",
         "",
-        f"Edge: {edge.text}. One clock, `clk`; `rst` is synchronous and active high, for two clocks "
-        "or more" + (", so give it `!aresetn`." if edge is Edge.AXI else "."),
+        f"Edge: {edge.text}. One clock, `clk`; `rst` is synchronous and active high, for two "
+        "clocks or more" + (", so give it `!aresetn`." if edge is Edge.AXI else "."),
         "The head of the Verilog and the JSON file describe every port.",
         "",
         *_edge(edge, takes, gives),
