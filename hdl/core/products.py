@@ -160,15 +160,17 @@ class Products(CoreEngine):
         known = registered(m, Cat(nest.s[:s_bits], nest.rows, nest.ends), "known")
         beyond = last_row >= registered(m, s_end, "s_end_there")
         m.d.sync += self.beyond.eq(term[0] & beyond)
+        # Row 0 is a tile's last one: `last` of the array's output comes later in the clock.
+        row = Signal(range(rows), init=rows - 1)
+        row_0 = row == 0
         m.submodules.tiles = tiles = SyncFIFO(width=tile.size, depth=depth)
         ahead, behind = data.View(tile, tiles.w_data), data.View(tile, tiles.r_data)
         m.d.comb += [
             tiles.w_en.eq(term[1]),
             Cat(ahead.s, ahead.rows, ahead.ends).eq(known),
             ahead.beyond.eq(beyond),
-            tiles.r_en.eq(array.o.valid & array.o.payload.last),
+            tiles.r_en.eq(array.o.valid & row_0),
         ]
-        row = Signal(range(rows), init=rows - 1)
         ended = Signal()
         s_to = unreset(m, self.s_to, "s_to_there")
         s_value = unreset(m, self.s_value, "s_value_there")
@@ -176,11 +178,11 @@ class Products(CoreEngine):
             self.s_write.eq(array.o.valid & (row <= behind.rows) & ~behind.beyond),
             s_to.eq(behind.s + row),
             s_value.eq(Cat(code[: config.sum_bits] for code in array.o.payload.data)),
-            ended.eq(array.o.valid & array.o.payload.last & behind.ends & ~behind.beyond & ~failed),
+            ended.eq(array.o.valid & row_0 & behind.ends & ~behind.beyond & ~failed),
             failed.eq(failed | (array.o.valid & behind.beyond)),
         ]
         with m.If(array.o.valid):
-            m.d.sync += row.eq(Mux(row == 0, rows - 1, row - 1))
+            m.d.sync += row.eq(Mux(row_0, rows - 1, row - 1))
         self.counted(m, ended)
         m.d.comb += self.flight.eq(nest.valid | term[0] | tiles.r_rdy | ended)
         return m
