@@ -309,7 +309,7 @@ MUTANTS = [
         golden.ActivationQuantizerConfig(width=9, bits=4, most_shift=3, lanes=2),
         ("ties up", ("half & (rest.any() | kept[0])", "half")),
         ("no ReLU", ("Mux(acc[-1], 0, acc[:-1])", "acc[:-1]")),
-        ("clip mask off by one", ("(kept == top) & shifted[:most].any()", "(kept == top)")),
+        ("clip mask off by one", ("full & shifted[:most].any()", "full")),
     ),
     *mutants(
         hdl.quantize.exponent,
@@ -320,8 +320,9 @@ MUTANTS = [
         ("lesser of two", ("Mux(a > b, a, b)", "Mux(a > b, b, a)")),
         (
             "masked values count",
-            ("self.operand.valid & self.operand.payload.keep[lane]", "self.operand.valid"),
+            ("Mux(self.operand.payload.keep[lane], magnitude, 0)", "magnitude"),
         ),
+        ("gaps count", ("Mux(there, level[0], 0)", "level[0]")),
         ("ends a clock late", ('"ends", 1 + config.levels', '"ends", 2 + config.levels')),
     ),
     *mutants(
@@ -334,14 +335,8 @@ MUTANTS = [
         hdl.quantize.error,
         "ErrorQuantizer",
         ERROR,
-        (
-            "clips off by one",
-            (
-                "Mux(magnitude > top, top, magnitude)[: config.bits - 1]",
-                "Mux(magnitude > top, top - 1, magnitude)[: config.bits - 1]",
-            ),
-        ),
-        ("sign lost", ("Mux(keep, Mux(negative, -code, code), 0)", "Mux(keep, code, 0)")),
+        ("clips off by one", ("Mux(negative, -top, top)", "Mux(negative, -top, top - 1)")),
+        ("sign lost", ("Mux(negative, -low, low)", "low")),
         ("zero tensors pass", ("keep[lane] & ~self.zero", "keep[lane]")),
         ("no reset", ('"valid", 5, reset_less=False)', '"valid", 5)')),
     ),
@@ -349,7 +344,8 @@ MUTANTS = [
         hdl.quantize.update,
         "WeightUpdate",
         UPDATE,
-        ("step - n", ("updated.eq((Cat", "updated.eq(-(Cat")),
+        ("step - n", ("updated.eq(_moved", "updated.eq(-_moved")),
+        ("lower limit off by one", ("before + top)", "before + top + 1)")),
         ("rate doubles", ("exponent, self.rate)", "exponent, self.rate + 1)")),
         ("a clock late", ('"valid", 6, reset_less=False)', '"valid", 7, reset_less=False)')),
         ("operands of different clocks", ("wait = 5 -", "wait = 4 -")),
