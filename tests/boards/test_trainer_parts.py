@@ -4,16 +4,31 @@ import zlib
 
 import numpy as np
 import pytest
+from small_cores import random_images, small
 
-from boards.trainer import digest, digest_twin, order, order_twin, samples, samples_twin
+from boards.trainer import (
+    blink,
+    blink_twin,
+    digest,
+    digest_twin,
+    order,
+    order_twin,
+    samples,
+    samples_twin,
+)
+from boards.trainer.blink_twin import BlinkConfig
 from boards.trainer.digest_twin import DigestConfig, weights_crc
 from boards.trainer.order_twin import OrderConfig
 from boards.trainer.samples_twin import SamplesConfig
+from boards.trainer.training import Training, shortened
+from golden.core.beats import sample_beats
+from golden.core.lower import compiled
 from golden.training.runs.samples import lfsr_order
 from tests.boards.test_gateware import SPECIFIED, agrees, bits
 
 SPECIFIED[order.SampleOrder] = {"o_data": [("o_valid", 1)]}
 SPECIFIED[digest.Digest] = {}
+SPECIFIED[blink.Blink] = {}
 SPECIFIED[samples.Samples] = {name: [("o_valid", 1)] for name in ("o_words", "o_last")}
 
 ORDERS = {
@@ -140,3 +155,60 @@ def test_a_checksum_is_that_of_the_weights_bytes():
     inputs = {"i_valid": ones, "i_words": taken, "i_last": ones}
     out = agrees(digest.Digest(config), digest_twin.Digest(config), inputs)
     assert out["done"][-1] and out["crc"][-1] == weights_crc(weights, 8)
+
+
+@pytest.mark.parametrize("clocks", [2, 3, 10])
+@pytest.mark.parametrize("resets", [0, 0.004])
+def test_a_blink_code_is_its_twin(clocks, resets):
+    rng = np.random.default_rng(clocks)
+    config = BlinkConfig(clocks=clocks)
+    inputs = {"number": rng.integers(0, 16, 1500), "rst": bits(rng, 1500, resets)}
+    out = agrees(blink.Blink(config), blink_twin.Blink(config), inputs)
+    assert out["led"].any() and not out["led"].all()
+
+
+def test_a_blink_code_flashes_as_often_as_the_number_says():
+    config = BlinkConfig(clocks=4)
+    led = blink_twin.Blink(config).run({"number": np.full(22 * 4 * 3, 3)})["led"]
+    begins = np.flatnonzero(np.diff(led) == 1)
+    # Three flashes of 4 clocks with 4 of dark between, and a pause of 20 beside the last one's.
+    assert np.diff(begins)[:6].tolist() in ([8, 8, 28, 8, 8, 28], [7, 8, 28, 8, 8, 28])
+
+
+def test_samples_come_as_a_core_takes_them():
+    """Whole epochs and tests of a training, beat by beat, as golden makes them of its batches."""
+    recipe = small(batch=6, epochs=2, order="lfsr")
+    data = shortened(random_images((3, 3, 1), 5, count=33), None, 8)
+    core = compiled(recipe, data.shape, data.classes)
+    training = Training(compiled=core, dataset=data, board="desk", frequency=4 * 115200)
+    config = training.samples
+    clocks = 4000
+    when = np.arange(clocks)
+    inputs = {
+        "train": ((when == 0) | (when == 2000)).astype(int),
+        "test": (when == 1000).astype(int),
+        "o_ready": np.ones(clocks, int),
+    }
+    out = samples_twin.Samples(config).run(inputs)
+    trainer = training.trainer()
+
+    def wanted(images, labels):
+        batches = [pixels for pixels, _ in trainer.batches(images)]
+        fill = len(batches) * 6 - len(labels)
+        given = np.concatenate([labels, np.full(fill, data.classes)]).reshape(-1, 6)
+        return np.concatenate([sample_beats(core, *each) for each in zip(batches, given)])
+
+    for first, last, must in (
+        (0, 1000, of_epoch(data, 0)),
+        (1000, 2000, (data.test_images, data.test_labels)),
+        (2000, clocks, of_epoch(data, 1)),
+    ):
+        part = slice(first, last)
+        taken = out["o_valid"][part] == 1
+        got = np.column_stack([out["o_words"][part][taken], out["o_last"][part][taken]])
+        assert np.array_equal(got, wanted(*must))
+
+
+def of_epoch(data, epoch):
+    order = lfsr_order(len(data.train_images), epoch)[: len(data.train_images) // 6 * 6]
+    return data.train_images[order], data.train_labels[order]
