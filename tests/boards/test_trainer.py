@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -13,17 +14,20 @@ from small_cores import random_images, small
 
 from boards.board import BOARDS
 from boards.link.uart_twin import UartConfig
-from boards.trainer.course import Op, banner, course
+from boards.trainer.course import OP_BITS, Op, banner, course
 from boards.trainer.order_twin import OrderConfig
 from boards.trainer.top import Trainer
 from boards.trainer.training import BAUD, Line, Training, expected, shortened
+from golden.core.field import WORD
 from golden.core.lower import compiled
+from golden.core.registers import ADDRESS
 from golden.core.schedule import predict
 from golden.datasets import digits
 from golden.training import load
 from golden.training.runs.samples import lfsr_order
 from gradloom.board.simulated import Receiver, SimulatedBoard
 from gradloom.board.watch import Watch, lines
+from gradloom.cli.boards import training_of
 
 #: Clocks of a bit on the simulated line.
 BIT = 4
@@ -351,3 +355,15 @@ def test_a_log_is_compared(tmp_path):
     process = command("watch", *SMALL, "--port", os.fspath(tmp_path / "none"))
     _, err = process.communicate(timeout=100)
     assert process.returncode == 2 and err.count("\n") == 1 and "none" in err
+
+
+@pytest.mark.parametrize("name", [name for name, board in BOARDS.items() if board.trainer])
+def test_every_board_has_a_training_that_fits(name):
+    _, training = training_of(None, name, None, (), None, None)
+    device = BOARDS[name].device
+    config, blocks = training.samples, device.family.block_rams
+    memories = blocks(config.rom_bits, len(config.rom))
+    memories += blocks(training.weights.width, len(training.weights.words))
+    memories += blocks(OP_BITS + ADDRESS + WORD, len(course(training).rom))
+    assert memories < device.block_rams
+    assert banner(training).startswith(f"gradloom {version('gradloom')} trainer board={name} ")
