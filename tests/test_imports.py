@@ -123,8 +123,9 @@ BOARDS = {
     "pins": {"board"},
     "own": {"board", "device", "flow", "selftest", "trainer"},
     "selftest": {"bitstream", "board", "device", "flow", "link", "pins", "rom"},
-    "hosted": {"bitstream", "board", "link", "pins"},
-    "trainer": {"bitstream", "board", "device", "flow", "link", "pins", "rom"},
+    "shifts": set(),
+    "hosted": {"bitstream", "board", "link", "pins", "shifts"},
+    "trainer": {"bitstream", "board", "device", "flow", "link", "pins", "rom", "shifts"},
 }
 
 

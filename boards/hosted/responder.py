@@ -22,6 +22,7 @@ from boards.hosted.protocol import (
 from boards.link.deframer_twin import DeframerConfig
 from boards.link.frame import HEADER
 from boards.link.framer_twin import FramerConfig
+from boards.shifts import times
 from golden.core.registers import READ_LATENCY, Registers
 from hdl.bus.axi_stream import Words
 from hdl.bus.signature import RegisterBus, RegisterPort
@@ -297,7 +298,7 @@ class Responder(wiring.Component):
                 m.d.comb += take.eq(1)
                 m.d.sync += left.eq(byte)
                 m.next = "gather"
-                with m.If(length != 2 + _times(byte, about.taken_bytes)):
+                with m.If(length != 2 + times(byte, about.taken_bytes)):
                     fails(Status.LENGTH)
                 with m.Elif(byte > room):
                     fails(Status.ROOM)
@@ -402,12 +403,3 @@ class Responder(wiring.Component):
 def _extended(word: Value, bits: int) -> Value:
     """Return a word with further copies of its sign."""
     return Cat(word, word[-1].replicate(bits - len(word)))
-
-
-def _times(number: Value, factor: int) -> Value:
-    """Return a product with a constant, as a sum of shifts."""
-    found: Value = C(0)
-    for bit in range(factor.bit_length()):
-        if factor >> bit & 1:
-            found = found + (number << bit)
-    return found

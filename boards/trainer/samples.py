@@ -1,7 +1,5 @@
 """Samples in block RAM, sent as a core's input stream takes them."""
 
-from functools import reduce
-from operator import add
 from typing import Any
 
 from amaranth.hdl import Array, C, Module, Mux, Signal, Value, signed
@@ -9,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from boards.rom.rom import block_rom
+from boards.shifts import times
 from boards.trainer.order import SampleOrder
 from boards.trainer.samples_twin import SamplesConfig
 from golden.bus.axi_stream import Beat
@@ -90,7 +89,7 @@ class Samples(wiring.Component):
             read.addr.eq(place),
         ]
         with m.If(begins):
-            m.d.sync += [reads.eq(there), beat.eq(0), place.eq(_times(number, beats))]
+            m.d.sync += [reads.eq(there), beat.eq(0), place.eq(times(number, beats))]
         with m.Elif(moves):
             m.d.sync += [beat.eq(beat + 1), place.eq(place + 1)]
         with m.If(takes):
@@ -118,8 +117,3 @@ class Samples(wiring.Component):
         with m.If(self.train | self.test):
             m.d.sync += [testing.eq(self.test), tested.eq(images), left.eq(config.tests)]
         return m
-
-
-def _times(number: Value, factor: int) -> Value:
-    """Return a product with a constant, as a sum of shifts: no multiplier is spent on it."""
-    return reduce(add, (number << bit for bit in range(factor.bit_length()) if factor >> bit & 1))
