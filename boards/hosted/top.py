@@ -8,8 +8,10 @@ from boards.hosted.protocol import About
 from boards.hosted.responder import Responder
 from boards.link.deframer import Deframer
 from boards.link.framer import Framer
-from boards.link.uart import Receiver, Transmitter
-from boards.link.uart_twin import ReceiverConfig, UartConfig
+from boards.link.receiver import Receiver
+from boards.link.receiver_twin import ReceiverConfig
+from boards.link.uart import Transmitter
+from boards.link.uart_twin import UartConfig
 from golden.core.config import CoreConfig
 from golden.core.registers import Registers
 from hdl.cells import CELLS, Cells

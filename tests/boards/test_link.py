@@ -7,14 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boards.link import deframer, deframer_twin, framer, framer_twin, uart, uart_twin
+from boards.link import (
+    deframer,
+    deframer_twin,
+    framer,
+    framer_twin,
+    receiver,
+    receiver_twin,
+    uart_twin,
+)
 from boards.link.deframer_twin import DeframerConfig
 from boards.link.frame import CHANGE, ESCAPE, FLAG, Frame, Frames
 from boards.link.framer_twin import FramerConfig
-from boards.link.uart_twin import ReceiverConfig, UartConfig
+from boards.link.receiver_twin import ReceiverConfig
+from boards.link.uart_twin import UartConfig
 from tests.boards.test_gateware import SPECIFIED, agrees, bits
 
-SPECIFIED[uart.Receiver] = {"byte": [("valid", 1)]}
+SPECIFIED[receiver.Receiver] = {"byte": [("valid", 1)]}
 SPECIFIED[deframer.Deframer] = {name: [("there", 1)] for name in ("size", "data")}
 SPECIFIED[framer.Framer] = {"o_data": [("o_valid", 1)]}
 
@@ -27,7 +36,7 @@ def test_a_receiver_is_its_twin_on_any_line(clocks, resets):
     # Levels that last some clocks each: bytes, glitches, breaks.
     levels = np.repeat(rng.integers(0, 2, 700), rng.integers(1, 2 * clocks, 700))[:4000]
     inputs = {"rx": levels, "rst": bits(rng, len(levels), resets)}
-    out = agrees(uart.Receiver(config), uart_twin.Receiver(config), inputs)
+    out = agrees(receiver.Receiver(config), receiver_twin.Receiver(config), inputs)
     assert out["valid"].sum() > 10
 
 
@@ -38,7 +47,7 @@ def test_what_is_sent_is_received(clocks):
     twin = uart_twin.Transmitter(UartConfig(clocks=clocks))
     line = twin.run(given)
     config = ReceiverConfig(clocks=clocks)
-    out = uart_twin.Receiver(config).run({"rx": line["tx"]})
+    out = receiver_twin.Receiver(config).run({"rx": line["tx"]})
     sent = data[line["i_ready"] == 1]
     got = out["byte"][out["valid"] == 1]
     assert len(got) >= len(sent) - 2 and np.array_equal(got, sent[: len(got)])

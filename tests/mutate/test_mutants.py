@@ -495,7 +495,7 @@ def test_a_swapped_difference_shows_at_the_first_weight_that_is_not_its_own_nega
         inputs,
         config=UPDATE,
         unit="WeightUpdate",
-        changes=[("updated.eq((Cat", "updated.eq(-(Cat")],
+        changes=[("updated.eq(_moved(", "updated.eq(-_moved(")],
     )
     assert found == (14 + UPDATE.latency, "o_weight", 1, 100, -100)
 

@@ -292,12 +292,14 @@ SOURCE = """struct p_top : public module {
 \tvalue<1> prev_p_clk;
 \tbool posedge_p_clk() const {
 \tmemory<4> memory_p_store { 5u };
+\tmemory<4> memory_p_rom { 5u };
 \tbool commit(ObserverT &observer) {
 \t\tbool changed = false;
 \t\tif (p_count.commit(observer)) changed = true;
 \t\tif (memory_p_store.commit(observer)) changed = true;
 \tp_count = wire<8>{0x3u};
 \t\tp_count.next = add_uu<8>(p_count.curr, value<1>{0x1u});
+\tmemory_p_store.update(0, value<4>{0x1u}, value<4>{0xfu});
 """
 
 
@@ -307,7 +309,7 @@ def test_registers_are_copied_together_and_memories_are_not():
     assert "next.p_count = add_uu<8>(curr.p_count, value<1>{0x1u});" in text
     assert "curr.p_count = next.p_count = value<8>{0x3u};" in text
     assert "if (memory_p_store.commit(observer)) changed = true;" in text
-    assert "p_count.commit" not in text
+    assert "p_count.commit" not in text and "memory_p_rom {" in text
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,7 @@ def test_registers_are_copied_together_and_memories_are_not():
     [
         ("if (p_count.commit(observer)) changed", "if (p_count.commit(observer)) other"),
         ("wire<8> p_count;", "wire<8> p_counter;"),
-        ("memory<4>", "rom<4>"),
+        ("memory<4> memory_p_store", "rom<4> memory_p_store"),
         ("bool changed = false;", "bool changed{};"),
         ("p_count = wire<8>{0x3u};", "p_count = std::move(wire<8>{0x3u});"),
         ("posedge_p_clk() const", "negedge_p_clk() const"),
