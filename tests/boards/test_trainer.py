@@ -23,7 +23,7 @@ from golden.core.lower import compiled
 from golden.core.registers import ADDRESS
 from golden.core.schedule import predict
 from golden.datasets import digits
-from golden.training import load
+from golden.training import Bits, load
 from golden.training.runs.samples import lfsr_order
 from gradloom.board.simulated import Receiver, SimulatedBoard
 from gradloom.board.watch import Watch, lines
@@ -117,9 +117,12 @@ def with_a_weight(training):
 
 
 def with_a_test_label(training):
+    # An image that is right with the first weights is wrong then, or one that is wrong is right.
     config = training.samples
+    found = int(training.trainer().predict(training.dataset.test_images[:1])[0])
     place = (config.order.images + 1) * config.beats - 1
-    rom = rom_with(config.rom, place, (config.rom[place] + 1) % 5)
+    right = config.rom[place] == found
+    rom = rom_with(config.rom, place, (found + 1) % 5 if right else found)
     return {"samples": replace(config, rom=rom)}
 
 
@@ -152,7 +155,7 @@ def with_another_order(training):
 FAULTS = {
     "a weight": (with_a_weight, 0, "crc"),
     "a label of the test": (with_a_test_label, 0, "wrong"),
-    "an image's pixel": (with_a_pixel, 2, "crc"),
+    "an image's pixel": (with_a_pixel, 2, "(crc|wrong)"),
     "the order": (with_another_order, 2, "crc"),
     "the learning rate": (with_a_rate, 3, "crc"),
 }
@@ -168,7 +171,7 @@ def test_a_broken_board_is_found_in_its_epoch(name):
     *equal, last = watched(training, texts)
     assert [verdict.remark for verdict in equal] == ["the same training", *["equal"] * epoch]
     assert last.wrong and last.text.startswith(f"epoch={epoch} ")
-    assert last.remark.startswith(f"{what}: ")
+    assert re.match(f"{what}: ", last.remark), last
 
 
 @pytest.mark.long
@@ -197,14 +200,12 @@ def test_a_fault_of_the_core_is_said():
     [
         {"images": 20, "tests": 7, "classes": 8, "batch": 7, "rows": 2, "columns": 2},
         {"images": 40, "tests": 3, "batch": 9, "rows": 4, "columns": 3, "network": "5FC-4FC"},
-        {"images": 12, "tests": 2, "batch": 5, "bits": (8, 16, 16, 16), "network": ""},
+        {"images": 12, "tests": 2, "batch": 5, "bits": "8-16-16-16", "network": ""},
     ],
 )
 def test_other_networks_train_as_well(changes):
     if "bits" in changes:
-        from golden.training import Bits
-
-        changes = changes | {"bits": Bits(*changes["bits"])}
+        changes = changes | {"bits": Bits.parse(changes["bits"])}
     training = made(**changes)
     texts = said(SimulatedBoard(training))
     assert texts[1:-1] == list(map(str, expected(training)))
@@ -222,7 +223,8 @@ def test_the_digits_network_trains_on_the_simulated_board():
     )
     texts = said(SimulatedBoard(training))
     assert texts[1:-1] == list(map(str, expected(training)))
-    assert int(re.search(r"wrong=(\d+)", texts[-1])[1]) < 60
+    first, last = (int(re.search(r"wrong=(\d+)", text)[1]) for text in (texts[1], texts[-1]))
+    assert last < 0.7 * first
 
 
 def test_the_clocks_of_an_epoch_are_the_schedules():
@@ -306,7 +308,7 @@ def command(*arguments, **settings):
 
 @pytest.mark.long
 def test_a_simulated_board_is_watched_at_a_terminal_device():
-    simulated = command("simulate", *SMALL, "--pty")
+    simulated = command("simulate", "trainer", *SMALL, "--pty")
     try:
         port = simulated.stdout.readline().strip()
         assert port.startswith("/dev/")
