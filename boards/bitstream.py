@@ -155,15 +155,21 @@ def build(
     return Product({file: content}, report)
 
 
-def _block_rams(board: Board, cells: dict[str, Any]) -> int:
-    """Return the number of block RAMs among the cells of a report: numbers of them, or of those
-    used and available.
+def _block_rams(board: Board, cells: dict[str, Any]) -> dict[str, int]:
+    """Return how many block RAMs are taken, and how many there are.
+
+    Parameters
+    ----------
+    board
+        The board.
+    cells
+        Numbers of cells, or of those used and available, by kind.
     """
     total = 0
     for kind, number in BLOCK_RAMS[board.family].items():
         found = cells.get(kind, 0)
         total += (found["used"] if isinstance(found, dict) else found) * number
-    return total
+    return {"taken": total, "available": board.device.block_rams}
 
 
 def _plan(board: Board, top: Elaboratable, design: str) -> Any:

@@ -222,6 +222,9 @@ _SMALL = TrainerSize(
     settings=("network=64FC", "batch=32", "rows=4", "columns=4"), train=700, test=160
 )
 
+#: A bar of eight LEDs.
+_EIGHT = tuple(_led(number) for number in range(8))
+
 _ALL = (
     Board(
         name="ulx3s-85f",
@@ -237,7 +240,7 @@ _ALL = (
         serial="USB (US1), the FTDI's port",
         load="openFPGALoader -b ulx3s {file}",
         trainer=_DIGITS,
-        bar=tuple(_led(number) for number in range(8)),
+        bar=_EIGHT,
     ),
     Board(
         name="icebreaker",
@@ -334,7 +337,7 @@ _ALL = (
         serial="USB-UART (CP2103)",
         load="openFPGALoader -b kc705 {file}",
         trainer=_DIGITS,
-        bar=tuple(_led(number) for number in range(8)),
+        bar=_EIGHT,
     ),
 )
 

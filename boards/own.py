@@ -22,7 +22,7 @@ from typing import Any
 
 from amaranth.build import Attrs, Clock, Pins, Resource, Subsignal
 
-from boards.board import BOARDS, Board, Pin, find
+from boards.board import Board, Pin, find
 from boards.device import DEVICES, Device
 from boards.flow.gowin import with_present_flow
 from boards.selftest.config import selftest_config
@@ -75,11 +75,10 @@ def found(name: str) -> Board:
     'ice40-up5k'
     """
     if not name.endswith(".toml"):
-        if name not in BOARDS:
-            raise ValueError(
-                f"board {name!r}: allowed are {', '.join(BOARDS)}, or the path of a .toml file"
-            )
-        return find(name)
+        try:
+            return find(name)
+        except ValueError as error:
+            raise ValueError(f"{error}, or the path of a .toml file") from None
     path = Path(name)
     try:
         values = tomllib.loads(path.read_text("utf-8"))

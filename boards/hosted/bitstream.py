@@ -60,6 +60,5 @@ def build(
         "recipe": {"system": compiled.recipe.SYSTEM, **mapping(compiled.recipe)},
         "design": f"{design_hash(config):016x}",
         "clocks_of_a_bit": uart.clocks,
-        "block_rams": {"taken": report["block_rams"], "available": board.device.block_rams},
     }
     return made

@@ -4,6 +4,7 @@ board says of itself. docs/link.md has the same for other languages.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct
 
 from golden import check
 from golden.bus.axi_stream import Beat
@@ -19,6 +20,8 @@ ANSWER = 0x80
 LONGEST, DEPTH = 1024, 512
 #: Bytes of a register's address and of its word, and of a number of beats.
 ADDRESS_BYTES, WORD_BYTES = 1, 4
+#: The numbers that a board says of itself, before its name.
+_NUMBERS = Struct("<BQHBBHBBHI")
 
 
 class Command(IntEnum):
@@ -122,7 +125,7 @@ class About:
         check.whole_fields(self, 64, 4096, "longest")
         check.whole_fields(self, 2, 0xFFFF, "takes_depth", "gives_depth")
         check.whole_fields(self, 0, (1 << 32) - 1, "frequency")
-        if not self.name or len(self.name) > 32 or not (self.name + "a").isprintable():
+        if not self.name or len(self.name) > 32 or not self.name.isprintable():
             raise ValueError(f"name = {self.name!r}: 1 to 32 printable characters are wanted")
         if min(self.most_taken, self.most_given) < 1:
             raise ValueError(f"longest = {self.longest}: a beat does not fit a payload")
@@ -179,19 +182,13 @@ class About:
     @property
     def encoded(self) -> bytes:
         """The bytes of the answer to HELLO, after its status."""
-        numbers = (
-            (self.version, 1),
-            (self.design, 8),
-            (self.longest, 2),
-            (self.takes.words, 1),
-            (self.takes.width, 1),
-            (self.takes_depth, 2),
-            (self.gives.words, 1),
-            (self.gives.width, 1),
-            (self.gives_depth, 2),
-            (self.frequency, 4),
+        takes, gives = self.takes, self.gives
+        found = _NUMBERS.pack(
+            *(self.version, self.design, self.longest),
+            *(takes.words, takes.width, self.takes_depth),
+            *(gives.words, gives.width, self.gives_depth),
+            self.frequency,
         )
-        found = b"".join(number.to_bytes(size, "little") for number, size in numbers)
         return found + self.name.encode("ascii")
 
     @classmethod
@@ -203,10 +200,7 @@ class About:
         ValueError
             It is none.
         """
-        numbers, at = [], 0
-        for size in (1, 8, 2, 1, 1, 2, 1, 1, 2, 4):
-            numbers.append(int.from_bytes(content[at : at + size], "little"))
-            at += size
+        numbers = _NUMBERS.unpack_from(content.ljust(_NUMBERS.size, b"\0"))
         version, design, longest, words_in, width_in, depth_in, *rest = numbers
         words_out, width_out, depth_out, frequency = rest
         return cls(
@@ -218,5 +212,5 @@ class About:
             takes_depth=depth_in,
             gives_depth=depth_out,
             frequency=frequency,
-            name=content[at:].decode("ascii"),
+            name=content[_NUMBERS.size :].decode("ascii"),
         )

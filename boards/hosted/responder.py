@@ -12,13 +12,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from boards.hosted.protocol import (
-    ANSWER,
-    WORD_BYTES,
-    About,
-    Command,
-    Status,
-)
+from boards.hosted.protocol import ADDRESS_BYTES, ANSWER, WORD_BYTES, About, Command, Status
 from boards.link.deframer_twin import DeframerConfig
 from boards.link.frame import HEADER
 from boards.link.framer_twin import FramerConfig
@@ -45,7 +39,7 @@ class Responder(wiring.Component):
 
     Members
     -------
-    there, size, done, place, data
+    there, done, place, data
         A frame of the line: see `Deframer`.
     start, busy, kind, number, answer_size, answer_place, answer
         An answer's frame: see `Framer`.
@@ -60,7 +54,6 @@ class Responder(wiring.Component):
     """
 
     there: Signal
-    size: Signal
     done: Signal
     place: Signal
     data: Signal
@@ -84,7 +77,6 @@ class Responder(wiring.Component):
         super().__init__(
             {
                 "there": In(1),
-                "size": In(self.deframer.size.bit_length()),
                 "done": Out(1),
                 "place": Out(self.deframer.place_bits),
                 "data": In(8),
@@ -213,7 +205,6 @@ class Responder(wiring.Component):
                         with m.Case(Command.RECEIVE):
                             lasts(length == 1, "count beats")
                         with m.Case(Command.RUN):
-                            m.d.sync += [left.eq(WORD_BYTES), part.eq(1)]
                             lasts(length == WORD_BYTES, "run")
                         with m.Case(Command.STATUS):
                             lasts(length == 0, "next shown")
@@ -242,7 +233,7 @@ class Responder(wiring.Component):
             with m.State("count writes"):
                 m.d.comb += take.eq(1)
                 m.d.sync += left.eq(byte)
-                lasts(length == 1 + (byte << 2) + byte, "next write")
+                lasts(length == 1 + times(byte, ADDRESS_BYTES + WORD_BYTES), "next write")
             with m.State("next write"):
                 m.d.comb += take.eq(left != 0)
                 m.d.sync += [register.eq(byte), part.eq(0), left.eq(left - 1)]

@@ -80,7 +80,6 @@ class Hosted(wiring.Component):
             deframer.done.eq(responder.done),
             deframer.place.eq(responder.place),
             responder.there.eq(deframer.there),
-            responder.size.eq(deframer.size),
             responder.data.eq(deframer.data),
             framer.start.eq(responder.start),
             framer.kind.eq(responder.kind),

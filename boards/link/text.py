@@ -28,6 +28,29 @@ class Text:
     at: Mapping[str, int]
 
 
+def check_word(name: str, word: str) -> None:
+    """Check that a word can be part of a line of text that is taken apart at its spaces.
+
+    Parameters
+    ----------
+    name
+        What it is, for the error.
+    word
+        The word.
+
+    Raises
+    ------
+    ValueError
+        It is empty, not printable ASCII, or has a brace or a space.
+
+    Examples
+    --------
+    >>> check_word("board", "ulx3s-85f")
+    """
+    if not word or not (word.isascii() and word.isprintable()) or set(word) & set("{} "):
+        raise ValueError(f"{name} = {word!r}: printable ASCII without braces and spaces is wanted")
+
+
 def assemble(texts: Sequence[str], numbers: Sequence[str], words: Sequence[str]) -> Text:
     r"""Return a ROM of messages and words.
 

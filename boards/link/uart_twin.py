@@ -8,6 +8,8 @@ from golden import check
 from golden.port import Port
 from golden.twin import Trace, Twin
 
+#: Baud rate of a board's line, if no other one is chosen.
+BAUD = 115200
 #: How far a bit's time may be off: a receiver samples the tenth bit in its middle, and its own
 #: clock has a percent or two of error as well.
 TOLERANCE = 0.02

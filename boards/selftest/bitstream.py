@@ -57,15 +57,16 @@ def build(
     budget = memory_budget(board, checks)
     made = bitstream.build(board, Top(board, checks), NAME, folder, progress)
     report = made.report
+    blocks = report.pop("block_rams")
     report |= {
         "array": mapping(board.array),
         "cells_of_nodes": board.device.cells,
         "expects_failure": broken,
         "memories": {
-            "available": board.device.block_rams,
+            "available": blocks["available"],
             "at_most": sum(budget.values()),
             "parts": budget,
-            "taken": report.pop("block_rams"),
+            "taken": blocks["taken"],
         },
     }
     return made

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from boards.link.uart_twin import UartConfig
+from boards.link.text import check_word
+from boards.link.uart_twin import BAUD, UartConfig
 from boards.selftest.bench_twin import PATTERN
 from boards.selftest.checks import Check, UnitConfig, make_check
 from golden import (
@@ -19,8 +20,6 @@ from golden import (
 )
 from golden.macc import MaccConfig
 
-#: Baud rate of the serial line.
-BAUD = 115200
 #: Passes of a run. Bit 0 of a pass's number: outputs stall. Bit 1: operands pause.
 PASSES = 4
 #: Distance of the seeds of two self-tests; a unit's number is added to it.
@@ -104,11 +103,7 @@ class TopConfig:
     baud: int = BAUD
 
     def __post_init__(self) -> None:
-        printable = self.board.isascii() and self.board.isprintable()
-        if not self.board or not printable or set(self.board) & set("{} "):
-            raise ValueError(
-                f"board = {self.board!r}: printable ASCII without braces and spaces is wanted"
-            )
+        check_word("board", self.board)
         check.whole_fields(self, 1, 16, "passes")
         if self.period is not None:
             check.whole_fields(self, 1, 1 << 32, "period")

@@ -60,6 +60,5 @@ def build(
             "design": f"{design_hash(core.config):016x}",
             "clocks_of_an_epoch": training.clocks,
         },
-        "block_rams": {"taken": report["block_rams"], "available": board.device.block_rams},
     }
     return made

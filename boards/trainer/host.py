@@ -111,7 +111,8 @@ class Host(wiring.Component):
         kept = Array(Signal(WORD, name=name) for name in NUMBERS)
         epoch = kept[NUMBERS.index("epoch")]
         fault = kept[NUMBERS.index("fault")]
-        of_fault = Registers(self.training.compiled.config).named("fault")
+        table = Registers(self.training.compiled.config)
+        of_fault = table.named("fault")
         kinds: Any = Array([*course.faults, *[0] * (16 - len(course.faults))])
         engines: Any = Array(course.engines[engine] for engine in Engine)
 
@@ -148,7 +149,7 @@ class Host(wiring.Component):
 
         pressed, before = Signal(), Signal()
         left = Signal(WORD)
-        status = Registers(self.training.compiled.config).named("status")
+        status = table.named("status")
         running, faulty = (status[name].first for name in ("running", "fault"))
         value = now.value
         m.d.sync += before.eq(self.restart)

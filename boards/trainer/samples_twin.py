@@ -197,10 +197,7 @@ class Samples(Twin[SamplesState]):
             moves = up is None or bool(ready)
             begins = moves and (here is None or here[0] % beats == beats - 1)
             takes = begins and not testing
-            _, of_order = self.order.stretch(
-                order, {"begin": np.array([train]), "o_ready": np.array([int(takes)])}
-            )
-            order, _ = self.order.stretch(
+            order, of_order = self.order.stretch(
                 order, {"begin": np.array([train]), "o_ready": np.array([int(takes)])}
             )
             out["primed"][clock] = testing or of_order["primed"][0]

@@ -6,13 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
-from boards.link.uart_twin import UartConfig
+from boards.link.text import check_word
+from boards.link.uart_twin import BAUD, UartConfig
 from boards.rom.player_twin import PlayerConfig
 from boards.trainer.digest_twin import DigestConfig, weights_crc
 from boards.trainer.order_twin import OrderConfig
 from boards.trainer.samples_twin import SamplesConfig
 from golden import check
-from golden.core.beats import sample_beats, weight_beats
+from golden.core.beats import packed, sample_beats, weight_beats
 from golden.core.clocks import running
 from golden.core.edge import output_beat
 from golden.core.lower import Compiled
@@ -21,9 +22,6 @@ from golden.datasets import Dataset
 from golden.training import new_trainer
 from golden.training.recipe import SampleOrder
 from golden.training.systems.wage.trainer import WageTrainer
-
-#: Baud rate of the serial line.
-BAUD = 115200
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,11 +54,7 @@ class Training:
     baud: int = BAUD
 
     def __post_init__(self) -> None:
-        printable = self.board.isascii() and self.board.isprintable()
-        if not self.board or not printable or set(self.board) & set("{} "):
-            raise ValueError(
-                f"board = {self.board!r}: printable ASCII without braces and spaces is wanted"
-            )
+        check_word("board", self.board)
         recipe = self.compiled.recipe
         if recipe.order != SampleOrder.LFSR:
             raise ValueError(
@@ -150,7 +144,7 @@ class Training:
         codes, places = np.unique(words[:, :-1], return_inverse=True)
         bits = max(1, (len(codes) - 1).bit_length())
         numbers = places.reshape(-1, config.banks).tolist()
-        of_inputs = [sum(number << bits * k for k, number in enumerate(row)) for row in numbers]
+        of_inputs = [packed(row, bits) for row in numbers]
         beats = words.shape[1]
         rom: list[int] = []
         for number, label in enumerate(labels.tolist()):
@@ -170,14 +164,12 @@ class Training:
     def weights(self) -> PlayerConfig:
         """The initial weights as beats: words, the first in the lowest bits, then `last`."""
         config = self.compiled.config
-        width, mask = config.word_bits, (1 << config.word_bits) - 1
+        width = config.word_bits
         beats = weight_beats(self.compiled, self.trainer().weights).tolist()
         return PlayerConfig(
             width=config.banks * width + 1,
             words=tuple(
-                sum((word & mask) << width * k for k, word in enumerate(words))
-                | last << config.banks * width
-                for *words, last in beats
+                packed(words, width) | last << config.banks * width for *words, last in beats
             ),
         )
 

@@ -62,6 +62,25 @@ def weight_beats(compiled: Compiled, weights: Iterable[Codes]) -> Codes:
     return np.concatenate([_stream(_padded_rows(each, banks)) for each in weights])
 
 
+def packed(words: Iterable[int], width: int) -> int:
+    """Return words side by side as one number, the first one in the lowest bits.
+
+    Parameters
+    ----------
+    words
+        The words; of each its `width` lowest bits are taken.
+    width
+        Bits of a word.
+
+    Examples
+    --------
+    >>> hex(packed([1, -1, 2], 4))
+    '0x2f1'
+    """
+    mask = (1 << width) - 1
+    return sum((word & mask) << width * k for k, word in enumerate(words))
+
+
 def _stream(rows: Codes) -> Codes:
     """Return rows of beats as beats with `last`."""
     beats = rows.reshape(-1, rows.shape[2])

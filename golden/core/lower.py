@@ -1,6 +1,6 @@
 """The compiler: from the plan of a training step to the lists of the core's engines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from golden.core.config import CoreConfig
@@ -217,6 +217,7 @@ def fitting(
     classes: int,
     *,
     inputs: int = 1,
+    scores: bool = False,
     fits: Callable[[CoreConfig], bool],
 ) -> Compiled:
     """Return a network on the fastest core that fits: gradients are stored where there is room.
@@ -225,18 +226,45 @@ def fitting(
 
     Parameters
     ----------
-    recipe, shape, classes, inputs
+    recipe, shape, classes, inputs, scores
         See `compiled`.
     fits
         Whether there is room for a core.
     """
-    _, layers = dense_stages(recipe, shape, classes)
-    gradients = [Gradients.STORED] * len(layers)
-    made = compiled(recipe, shape, classes, inputs=inputs, gradients=gradients)
-    # The largest gradients first; a smaller one twice costs less, but frees less as well.
-    for layer in sorted(range(len(layers)), key=lambda k: -layers[k].inputs * layers[k].outputs):
+    for made in candidates(recipe, shape, classes, inputs=inputs, scores=scores):
         if fits(made.config):
             break
-        gradients[layer] = Gradients.TWICE
-        made = compiled(recipe, shape, classes, inputs=inputs, gradients=gradients)
     return made
+
+
+def candidates(
+    recipe: Recipe,
+    shape: Shape,
+    classes: int,
+    *,
+    inputs: int = 1,
+    scores: bool = False,
+) -> Iterator[Compiled]:
+    """Yield a network on cores that differ in what becomes of the gradients, the fastest one first.
+
+    Parameters
+    ----------
+    recipe, shape, classes, inputs, scores
+        See `compiled`.
+
+    Yields
+    ------
+    Compiled
+        The network with all gradients stored; then, one after the other, each made twice as well.
+    """
+    _, layers = dense_stages(recipe, shape, classes)
+    gradients = [Gradients.STORED] * len(layers)
+
+    def made() -> Compiled:
+        return compiled(recipe, shape, classes, inputs=inputs, gradients=gradients, scores=scores)
+
+    yield made()
+    # The largest gradients first; a smaller one twice costs less, but frees less as well.
+    for layer in sorted(range(len(layers)), key=lambda k: -layers[k].inputs * layers[k].outputs):
+        gradients[layer] = Gradients.TWICE
+        yield made()

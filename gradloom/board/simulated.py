@@ -6,6 +6,8 @@ import numpy as np
 
 from boards.hosted.protocol import LONGEST, About
 from boards.hosted.top import Hosted
+from boards.link import receiver_twin
+from boards.link.receiver_twin import ReceiverConfig
 from boards.link.uart_twin import UartConfig
 from boards.trainer.top import Trainer
 from boards.trainer.training import Training
@@ -37,31 +39,13 @@ class Receiver:
     """
 
     def __init__(self, config: UartConfig):
-        self.clocks = config.clocks
-        self._rest: Codes = np.ones(0, np.int64)
+        self._twin = receiver_twin.Receiver(ReceiverConfig(clocks=config.clocks))
+        self._state = self._twin.initial()
 
     def bytes(self, levels: Codes) -> bytes:
         """Return the bytes that are complete after some further clocks."""
-        line = np.concatenate([self._rest, levels])
-        # In the middle of the start bit, of each bit, and of the stop bit.
-        places = self.clocks // 2 + self.clocks * np.arange(10)
-        found, at = bytearray(), 0
-        lows = np.flatnonzero(line == 0)
-        while True:
-            following = np.searchsorted(lows, at)
-            if following == len(lows):
-                at = len(line)
-                break
-            start = int(lows[following])
-            if start + places[-1] >= len(line):
-                at = start
-                break
-            bits = line[start + places]
-            if bits[9]:
-                found.append(int((bits[1:9] << np.arange(8)).sum()))
-            at = start + int(places[-1])
-        self._rest = line[at:]
-        return bytes(found)
+        self._state, out = self._twin.advance(self._state, {"rx": levels})
+        return bytes(out["byte"][out["valid"] == 1].tolist())
 
 
 class SimulatedBoard:

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from golden.core.lower import Compiled, compiled, dense_stages
-from golden.core.lowering import Gradients
+from golden.core.lower import Compiled, candidates
 from golden.core.registers import design_hash
 from golden.datasets import Dataset
 from golden.fixed import Codes
@@ -71,17 +70,11 @@ class BoardTrainer(CoreTrainer):
 
 
 def designs(recipe: Recipe, shape: Shape, classes: int) -> Iterator[Compiled]:
-    """Yield the cores that a board may have for a training: the fastest one first.
+    """Return the cores that a board may have for a training, the fastest one first.
 
-    They differ in what becomes of the gradients, and all carry out the scores of a step.
+    All of them carry out the scores of a step.
     """
-    _, layers = dense_stages(recipe, shape, classes)
-    gradients = [Gradients.STORED] * len(layers)
-    order = sorted(range(len(layers)), key=lambda k: -layers[k].inputs * layers[k].outputs)
-    yield compiled(recipe, shape, classes, gradients=gradients, scores=True)
-    for layer in order:
-        gradients[layer] = Gradients.TWICE
-        yield compiled(recipe, shape, classes, gradients=gradients, scores=True)
+    return candidates(recipe, shape, classes, scores=True)
 
 
 def of_board(recipe: Recipe, shape: Shape, classes: int, line: Line) -> Compiled:
@@ -92,14 +85,14 @@ def of_board(recipe: Recipe, shape: Shape, classes: int, line: Line) -> Compiled
     LinkError
         No board answers, or it has the core of another training.
     """
-    about = Link(line, None).about
+    about, hashes = Link(line, None).about, []
     for each in designs(recipe, shape, classes):
-        if design_hash(each.config) == about.design:
+        hashes.append(design_hash(each.config))
+        if hashes[-1] == about.design:
             return each
-    wanted = next(designs(recipe, shape, classes))
     raise LinkError(
         f"board {about.name} has the design {about.design:016x}, and this training's is "
-        f"{design_hash(wanted.config):016x}: build it with the same recipe and settings"
+        f"{hashes[0]:016x}: build it with the same recipe and settings"
     )
 
 

@@ -86,10 +86,9 @@ class Watch:
         if skipped and not said["done"]:
             remark = f"a line is missing: epoch {(self._latest or 0) + 1}"
             return Verdict(text=text, remark=remark, wrong=True, ends=True)
-        values = dict(zip(_NAMES, (must.wrong, must.of, must.clocks, must.crc)))
-        for name, value in values.items():
-            got = int(said[name], 16 if name == "crc" else 10)
-            if got != value:
+        for name in _NAMES:
+            value: int = getattr(must, name)
+            if int(said[name], 16 if name == "crc" else 10) != value:
                 shown = f"{value:08X}" if name == "crc" else str(value)
                 return Verdict(text=text, remark=f"{name}: {shown} is right", wrong=True, ends=True)
         if said["done"]:

@@ -9,7 +9,7 @@ import click
 
 from gradloom.cli.base import Output, bar, cli, fail
 from gradloom.cli.boards import of_training, training_of
-from gradloom.cli.train import BAUD, DATA, PORT, SETTINGS, line_of, say
+from gradloom.cli.train import BAUD, DATA, PORT, SETTINGS, dataset_of, line_of, say
 
 if TYPE_CHECKING:
     from golden.datasets import Dataset
@@ -193,12 +193,11 @@ def _started(
     run: Path | None,
 ) -> "Iterator[tuple[BoardTrainer, WageTrainer, Dataset]]":
     """Return a trainer on a board, golden's at the same place, and the data set."""
-    from golden.datasets import digits, load
     from golden.training import toml
     from gradloom.board.trainer import BoardTrainer, of_board
     from gradloom.core.start import started
 
-    chosen, dataset = toml.load(recipe, settings), digits() if data is None else load(data)
+    chosen, dataset = toml.load(recipe, settings), dataset_of(data)
     with line_of(port, baud) as line:
         core = of_board(chosen, dataset.shape, dataset.classes, line)
         golden = started(core, dataset, run)
@@ -221,14 +220,13 @@ def _started(
 @click.option("-o", "--output", type=Output(), required=True, help="Folder for the files.")
 def write_client(recipe: str, data: Path | None, settings: tuple[str, ...], output: Path) -> None:
     """The command `gradloom board client`."""
-    from golden.datasets import digits, load
     from golden.files import tried, write
     from golden.training import toml
     from gradloom.board.client import HEADER, PLAIN, client
     from gradloom.board.trainer import designs
 
     tried(output, (*PLAIN, HEADER))
-    dataset = digits() if data is None else load(data)
+    dataset = dataset_of(data)
     core = next(designs(toml.load(recipe, settings), dataset.shape, dataset.classes))
     write(client(core), output)
     click.echo(f"{output}: {', '.join((*PLAIN, HEADER))}")
@@ -300,13 +298,12 @@ def simulate_host(
     recipe: str, data: Path | None, settings: tuple[str, ...], tcp: int | None
 ) -> None:
     """The command `gradloom board simulate host`."""
-    from golden.datasets import digits, load
     from golden.training import toml
     from gradloom.board.simulated import SimulatedHost
     from gradloom.board.terminal import Terminal, listening, serve_tcp
     from gradloom.board.trainer import designs
 
-    dataset = digits() if data is None else load(data)
+    dataset = dataset_of(data)
     core = next(designs(toml.load(recipe, settings), dataset.shape, dataset.classes))
     if tcp is not None:
         try:

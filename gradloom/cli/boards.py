@@ -10,12 +10,15 @@ import click
 from golden.files import tried, write
 from gradloom.cli.base import Output, cli, fail, json_text, of_option, show_json
 from gradloom.cli.build import build_group, stages
-from gradloom.cli.train import DATA, SETTINGS
+from gradloom.cli.train import BAUD, DATA, SETTINGS, dataset_of
 
 if TYPE_CHECKING:
     from boards.bitstream import Product
     from boards.board import Board
     from boards.trainer.training import Training
+    from golden.core.lower import Compiled
+    from golden.datasets import Dataset
+    from golden.training.recipe import Recipe
 
 BOARD = click.option(
     "--board",
@@ -134,13 +137,9 @@ def training_of(
     """Return a board, and the training of the options `_TRAINING`."""
     from boards.board import BOARDS
     from boards.own import found
-    from boards.target import TARGETS
     from boards.trainer.size import RECIPE
     from boards.trainer.training import Training, shortened
-    from golden.core.lower import compiled, fitting
-    from golden.datasets import digits, load
     from golden.training import toml
-    from gradloom.core.estimate import fits
 
     with of_option("--board"):
         chosen = found(board)
@@ -148,24 +147,35 @@ def training_of(
         if size is None:
             able = ", ".join(name for name, each in BOARDS.items() if each.trainer)
             raise ValueError(f"{board}: the smallest core is too large for it; allowed are {able}")
-    dataset = digits() if data is None else load(data)
     dataset = shortened(
-        dataset,
+        dataset_of(data),
         size.train if train_images is None else train_images,
         size.test if test_images is None else test_images,
     )
     own = toml.load(recipe or RECIPE, ["order=lfsr", *size.settings, *settings])
-    network = own, dataset.shape, dataset.classes
-    target = next((each for each in TARGETS.values() if each.device == chosen.device), None)
-    made = (
-        compiled(*network)
-        if target is None
-        else fitting(*network, fits=lambda config: fits(config, target))
-    )
     training = Training(
-        compiled=made, dataset=dataset, board=chosen.name, frequency=chosen.frequency
+        compiled=_fitted(chosen, own, dataset, scores=False),
+        dataset=dataset,
+        board=chosen.name,
+        frequency=chosen.frequency,
     )
     return chosen, training
+
+
+def _fitted(board: "Board", recipe: "Recipe", dataset: "Dataset", *, scores: bool) -> "Compiled":
+    """Return a training on the fastest core that a board's device has room for."""
+    from boards.target import TARGETS
+    from golden.core.lower import fitting
+    from gradloom.core.estimate import fits
+
+    target = next((each for each in TARGETS.values() if each.device == board.device), None)
+    return fitting(
+        recipe,
+        dataset.shape,
+        dataset.classes,
+        scores=scores,
+        fits=lambda config: target is None or fits(config, target),
+    )
 
 
 @build_group.command(
@@ -209,13 +219,7 @@ def build_trainer(output: Path | None, **given: Any) -> None:
 @BOARD
 @DATA
 @SETTINGS
-@click.option(
-    "--baud",
-    type=click.IntRange(1200, 12_000_000),
-    default=115200,
-    show_default=True,
-    help="Baud rate of the serial line.",
-)
+@BAUD
 @_output("host")
 def build_host(
     recipe: str,
@@ -229,20 +233,13 @@ def build_host(
     from boards.hosted import bitstream
     from boards.link.uart_twin import UartConfig
     from boards.own import found
-    from boards.target import TARGETS
-    from golden.datasets import digits, load
     from golden.training import toml
-    from gradloom.board.trainer import designs
-    from gradloom.core.estimate import fits
 
     with of_option("--board"):
         chosen = found(board)
     with of_option("--baud"):
         uart = UartConfig.at(chosen.frequency, baud)
-    dataset = digits() if data is None else load(data)
-    cores = list(designs(toml.load(recipe, settings), dataset.shape, dataset.classes))
-    target = next((each for each in TARGETS.values() if each.device == chosen.device), None)
-    core = next((each for each in cores if not target or fits(each.config, target)), cores[-1])
+    core = _fitted(chosen, toml.load(recipe, settings), dataset_of(data), scores=True)
     _build(
         chosen,
         bitstream.NAME,

@@ -8,7 +8,7 @@ import click
 
 from gradloom.cli.base import Output, cli, of_option, show_json
 from gradloom.cli.build import OPTIONS, build_group, run_build
-from gradloom.cli.train import DATA, SETTINGS, say
+from gradloom.cli.train import DATA, SETTINGS, dataset_of, say
 
 if TYPE_CHECKING:
     from boards.target import Target
@@ -62,12 +62,12 @@ def _dataset(data: Path | None, image: str | None, classes: int | None) -> "Data
     """Return the data set of --data, the digits, or random images of --image."""
     import numpy as np
 
-    from golden.datasets import Dataset, digits, load
+    from golden.datasets import Dataset
 
     if image is None:
         if classes is not None:
             raise click.UsageError("--classes is for --image; a data set has its own")
-        return digits() if data is None else load(data)
+        return dataset_of(data)
     if data is not None:
         raise click.UsageError("--image or --data, not both")
     if classes is None:

@@ -34,6 +34,14 @@ SETTINGS = click.option(
     help="Change a value of the recipe, for example --set batch=64 --set generator.seed=5.",
 )
 
+
+def dataset_of(data: Path | None) -> "Dataset":
+    """Return the data set of --data; without it, the digits."""
+    from golden.datasets import digits, load
+
+    return digits() if data is None else load(data)
+
+
 #: Options of a board.
 PORT = click.option(
     "--port",
@@ -45,7 +53,7 @@ BAUD = click.option(
     type=click.IntRange(1200, 12_000_000),
     default=115200,
     show_default=True,
-    help="Baud rate of the serial port.",
+    help="Baud rate of the serial line.",
 )
 
 
@@ -142,33 +150,17 @@ def train(
     simulator: str,
 ) -> None:
     """The command `gradloom train`."""
+    from golden.training import Interrupted, Run, toml
+    from gradloom.core.errors import CoreError
+
     if (port is not None) != (backend == "board"):
         raise click.UsageError("--on board and --port belong together")
     if backend != "board":
         refuse(("baud",), "this is for --on board")
-    with line_of(port, baud) as line:
-        _train(recipe, data, settings, out, resume, backend, simulator, line)
-
-
-def _train(
-    recipe: str,
-    data: Path | None,
-    settings: tuple[str, ...],
-    out: Path | None,
-    resume: bool,
-    backend: str,
-    simulator: str,
-    line: Any,
-) -> None:
-    """Train, on what was chosen."""
-    from golden.datasets import digits, load
-    from golden.training import Interrupted, Run, toml
-    from gradloom.core.errors import CoreError
-
     if resume and out is None:
         raise click.UsageError("--resume needs --out, the folder of the run")
     chosen = toml.load(recipe, settings)
-    dataset = digits() if data is None else load(data)
+    dataset = dataset_of(data)
     given: dict[str, Any] = {"resume": resume, "remarks": mismatch(recipe, dataset, data)}
     if backend == "simulation":
         from gradloom.core.trainer import core_trainer
@@ -176,33 +168,34 @@ def _train(
         given["new"] = core_trainer(simulator)  # type: ignore[arg-type]
     else:
         refuse(("simulator",), "this is for --on simulation")
-    if backend == "board":
-        from gradloom.board.trainer import board_trainer
+    with line_of(port, baud) as line:
+        if line is not None:
+            from gradloom.board.trainer import board_trainer
 
-        given["new"] = board_trainer(line)
-    with Run(chosen, dataset, out, **given) as run:
-        click.echo(f"{recipe}: {dataset.classes} classes, {' '.join(toml.keys(chosen))}")
-        size = " x ".join(map(str, dataset.shape))
-        click.echo(
-            f"{dataset.name}: {len(dataset.train_images):,} images of {size} to train with, "
-            f"{len(dataset.test_images):,} to test"
-        )
-        for remark in filter(None, [run.remark, *run.remarks]):
-            say(remark)
-        if resume:
-            click.echo(f"{out}: goes on {run.place}")
-        if backend == "simulation" and not run.finished:
-            _build(run.trainer)
-        try:
-            _walk(run)
-        except Interrupted as stop:
-            fail(str(stop), 130)
-        except CoreError as error:
-            hint = f" ({run.hint})" if run.hint else ""
-            fail(f"{recipe}: the core has failed {_step_of(run)}: {error}{hint}", 1)
-        if out is not None:
-            draw(out)
-            click.echo(f"{out}: {', '.join(sorted(p.name for p in out.glob('[!.]*')))}")
+            given["new"] = board_trainer(line)
+        with Run(chosen, dataset, out, **given) as run:
+            click.echo(f"{recipe}: {dataset.classes} classes, {' '.join(toml.keys(chosen))}")
+            size = " x ".join(map(str, dataset.shape))
+            click.echo(
+                f"{dataset.name}: {len(dataset.train_images):,} images of {size} to train with, "
+                f"{len(dataset.test_images):,} to test"
+            )
+            for remark in filter(None, [run.remark, *run.remarks]):
+                say(remark)
+            if resume:
+                click.echo(f"{out}: goes on {run.place}")
+            if backend == "simulation" and not run.finished:
+                _build(run.trainer)
+            try:
+                _walk(run)
+            except Interrupted as stop:
+                fail(str(stop), 130)
+            except CoreError as error:
+                hint = f" ({run.hint})" if run.hint else ""
+                fail(f"{recipe}: the core has failed {_step_of(run)}: {error}{hint}", 1)
+            if out is not None:
+                draw(out)
+                click.echo(f"{out}: {', '.join(sorted(p.name for p in out.glob('[!.]*')))}")
 
 
 def _step_of(run: "Run") -> str:

@@ -1,9 +1,11 @@
 """A core on a board that a computer drives: commands, trainings, and a line with faults."""
 
+import re
 import shutil
 import subprocess
 import sys
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from boards.link.frame import FLAG, Frame, Frames
 from golden.bus.axi_stream import Beat
 from golden.core.registers import Registers, design_hash
 from golden.training import Run, new_trainer
-from gradloom.board.client import known, wanted
+from gradloom.board import client
 from gradloom.board.driver import BoardDriver
 from gradloom.board.link import Link, LinkError, RefusedError
 from gradloom.board.simulated import SimulatedHost
@@ -460,7 +462,11 @@ def test_ports_that_are_none():
 
 
 def test_the_client_in_c_has_the_protocols_numbers():
-    assert known() == wanted()
+    text = (Path(client.__file__).parent / "gradloom_link.h").read_text("utf-8")
+    known = {name: int(value) for name, value in re.findall(r"\bGL_(\w+) = (\d+)", text)}
+    wanted = {each.name: int(each) for each in Command}
+    wanted |= {f"STATUS_{each.name}": int(each) for each in Status}
+    assert known == {"VERSION": VERSION, **wanted}
 
 
 @pytest.mark.long

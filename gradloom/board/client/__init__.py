@@ -1,9 +1,7 @@
 """A client in C for a core on a board: the link as plain files, and a header made for one core."""
 
-import re
 from importlib.resources import files
 
-from boards.hosted.protocol import VERSION, Command, Status
 from golden.core.lower import Compiled
 from golden.core.program import parts
 from golden.core.registers import Registers, design_hash
@@ -59,18 +57,3 @@ def _header(compiled: Compiled) -> str:
         "#endif",
     ]
     return "\n".join(lines) + "\n"
-
-
-def known() -> dict[str, int]:
-    """Return the constants of the plain header, which a test holds equal to the protocol."""
-    text = (files(__name__) / "gradloom_link.h").read_text("utf-8")
-    return {name: int(value) for name, value in re.findall(r"\bGL_(\w+) = (\d+)", text)}
-
-
-def wanted() -> dict[str, int]:
-    """Return what these constants must be."""
-    return {
-        "VERSION": VERSION,
-        **{each.name: int(each) for each in Command},
-        **{f"STATUS_{each.name}": int(each) for each in Status},
-    }

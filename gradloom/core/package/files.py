@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from golden.bus.axi_stream import Beat
-from golden.core.beats import batch_of, sample_beats, sample_size, weight_beats
+from golden.core.beats import batch_of, packed, sample_beats, sample_size, weight_beats
 from golden.core.edge import Edge, input_beat, output_beat, ports
 from golden.core.lower import Compiled
 from golden.core.program import Part, parts
@@ -150,12 +150,8 @@ def beats(compiled: Compiled, edge: Edge) -> tuple[Beat, Beat]:
 
 def _lines(beat: Beat, rows: Codes) -> list[str]:
     """Return beats as lines for $readmemh. The last element of a row is that of its packet."""
-    bits, mask = beat.words * beat.width, (1 << beat.width) - 1
-    lines = []
-    for *words, last in rows.tolist():
-        data = sum((word & mask) << beat.width * k for k, word in enumerate(words))
-        lines.append(hex_beat(data, bits, bool(last)))
-    return lines
+    bits = beat.words * beat.width
+    return [hex_beat(packed(words, beat.width), bits, bool(last)) for *words, last in rows.tolist()]
 
 
 def _memory(title: str, lines: Sequence[str]) -> str:
