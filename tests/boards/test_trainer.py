@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from small_cores import random_images, small
+from small_trainings import BIT, made
 
 from boards.board import BOARDS
 from boards.link.uart_twin import UartConfig
@@ -28,18 +28,6 @@ from golden.training.runs.samples import lfsr_order
 from gradloom.board.simulated import Receiver, SimulatedBoard
 from gradloom.board.watch import Watch, lines
 from gradloom.cli.boards import training_of
-
-#: Clocks of a bit on the simulated line.
-BIT = 4
-
-
-def made(images=33, tests=8, classes=5, data=None, shape=(3, 3, 1), **changes):
-    """A training that is simulated in a second."""
-    recipe = small(**{"epochs": 3, "order": "lfsr", "rates": ((1, 0), (3, -1))} | changes)
-    if data is None:
-        data = shortened(random_images(shape, classes, count=images), None, tests)
-    core = compiled(recipe, data.shape, data.classes)
-    return Training(compiled=core, dataset=data, board="desk", frequency=BIT * BAUD)
 
 
 def broken(training, **parts):
