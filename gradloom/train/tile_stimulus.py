@@ -58,8 +58,9 @@ def product_stimulus(
 ) -> Trace:
     """Return the stimulus for the product of `a` (M, K) and `b` (K, N), tile by tile.
 
-    A product without terms gets one term of zeros. A tile with fewer terms than the array has rows
-    is followed by idle clocks, so that no operand ever waits.
+    A product without terms gets one term of zeros. Before the terms of a tile that has fewer than
+    the array has rows there are idle clocks: the last terms of two tiles, of this product or of
+    another one before it, are as many clocks apart as rows drain, so no operand ever waits.
 
     Parameters
     ----------
@@ -84,16 +85,16 @@ def product_stimulus(
     def tiles(operands: Codes, chosen: Codes, before: int, after: int) -> Codes:
         """Return the operands of every tile, one row per clock, with zeros for padding."""
         padded = np.zeros((clocks, operands.shape[1] + 1), np.int64)
-        padded[: len(operands), :-1] = operands
+        padded[clocks - len(operands) :, :-1] = operands
         lanes = np.pad(chosen, ((0, 0), (before, after)), constant_values=-1)
         return padded[:, lanes].swapaxes(0, 1).reshape(-1, lanes.shape[1])
 
     clock = np.tile(np.arange(clocks), len(down))
     stimulus = {
-        "i_valid": (clock < depth).astype(np.int64),
+        "i_valid": (clock >= clocks - depth).astype(np.int64),
         "i_a": tiles(a.T, down, config.rows - order.rows, 0),
         "i_b": tiles(b, across, 0, config.columns - order.columns),
-        "i_last": (clock == depth - 1).astype(np.int64),
+        "i_last": (clock == clocks - 1).astype(np.int64),
     }
     if config.multipliers:
         stimulus["i_multiply"] = np.full(len(clock), int(multiply), np.int64)

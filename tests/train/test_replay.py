@@ -54,6 +54,7 @@ RECIPES = {
     "gupta": GuptaRecipe(
         rows=3, columns=4, network="9FC-7FC", batch=4, momentum="0.9", decay="0.0005"
     ),
+    "gupta, shallow errors": GuptaRecipe(rows=12, columns=12, network="13FC-14FC", batch=5),
     "gupta, convolutional": GuptaRecipe(
         **SMALL,
         formats=Formats(fl=12, activation_fl=10, input_fl=14),
