@@ -12,6 +12,7 @@ from gradloom.cli import (  # noqa: F401
     generate,
     mutate,
     prove,
+    step_compare,
     sweep,
     train,
     units,

@@ -15,6 +15,7 @@ import golden
 from golden.fixed import Codes, Conversion, Fixed, Rounding
 from golden.order import TileOrder, VectorOrder
 from golden.training import Entry, Recipe, Record, Trainer
+from golden.training.step.operation import Operation
 from golden.training.step.ops import (
     Convert,
     Product,
@@ -160,6 +161,11 @@ _UNIT: dict[type, str] = {
     QuantizeError: "wage-error",
     WageUpdate: "wage-update",
 }
+
+
+def replays(operation: Operation) -> bool:
+    """Return whether a unit carries out an operation."""
+    return isinstance(operation, (Product, *_ELEMENTWISE))
 
 
 def _conversion(entry: Entry) -> Conversion | None:
