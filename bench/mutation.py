@@ -44,6 +44,8 @@ CASES = (
     ("wage-error", "wage-error, stochastic", {"rounding": "stochastic"}),
     ("wage-update", "wage-update, 16 bits", {}),
     ("wage-update", "wage-update, 12 bits, half", {"width": 12, "half": True}),
+    ("pool", "pool", {}),
+    ("pool", "pool, 8 bits, 3 lanes", {"width": 8, "most_places": 4, "lanes": 3}),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

@@ -13,6 +13,7 @@ from golden.core.pass_nest import PassNest, PassNestConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
+from golden.pool import Pool, PoolConfig
 from golden.quantize import (
     ActivationQuantizer,
     ActivationQuantizerConfig,
@@ -52,6 +53,8 @@ __all__ = [
     "OperandStreamConfig",
     "PassNest",
     "PassNestConfig",
+    "Pool",
+    "PoolConfig",
     "ProductNest",
     "ProductNestConfig",
     "Rounder",

@@ -10,6 +10,7 @@ from hdl.core.operands import OperandStream
 from hdl.core.pass_nest import PassNest
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
+from hdl.pool import Pool
 from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
@@ -31,6 +32,7 @@ __all__ = [
     "MoveNest",
     "OperandStream",
     "PassNest",
+    "Pool",
     "ProductNest",
     "Rounder",
     "RowStore",

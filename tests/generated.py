@@ -58,6 +58,8 @@ CASES = [
     ("wage-error", "--width 18 --bits 6 --lanes 2 --rounding stochastic"),
     ("wage-update", ""),
     ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
+    ("pool", ""),
+    ("pool", "--width 5 --most-places 4 --lanes 3"),
     ("banks", ""),
     ("banks", "--banks 3 --words 11 --width 5"),
     ("row-store", ""),

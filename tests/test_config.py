@@ -32,6 +32,7 @@ UNITS = {
     "ShiftExponent": golden.ShiftExponentConfig(),
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
+    "Pool": golden.PoolConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -160,7 +161,7 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate"]
+LANES += ["WeightUpdate", "Pool"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
@@ -189,6 +190,8 @@ RANGES = [
     (golden.ErrorQuantizerConfig, "bits", 2, 24),
     (golden.WeightUpdateConfig, "width", 2, 54),
     (golden.WeightUpdateConfig, "bits", 3, 24),
+    (golden.PoolConfig, "width", 2, 62),
+    (golden.PoolConfig, "most_places", 2, 1024),
 ]
 
 #: What else a configuration must be given.

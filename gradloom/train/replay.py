@@ -17,6 +17,7 @@ from golden.order import TileOrder, VectorOrder
 from golden.training import Entry, Recipe, Record, Trainer
 from golden.training.step.ops import (
     Convert,
+    Pool,
     Product,
     QuantizeActivation,
     QuantizeError,
@@ -26,6 +27,7 @@ from golden.training.step.ops import (
 )
 from golden.twin import Trace
 from gradloom.train.tile_stimulus import Expected, block_order, product_rows, product_stimulus
+from gradloom.train.window_stimulus import pool_stimulus
 from gradloom.units import UNITS, Unit
 
 
@@ -106,7 +108,7 @@ def unit_replays(
     Returns
     -------
     list of UnitReplay
-        Arrays first, then the other units in the order of their operations.
+        Arrays first, then pooling, then the other units in the order of their operations.
     """
     recipe, start = trainer.recipe, trainer.step_start
     result = []
@@ -124,6 +126,7 @@ def unit_replays(
         max((replay.config.macc.width for replay in result), default=1) + 1
     )  # of a sum and a target
 
+    result += _pooling(trainer, record)
     draws = start.elementwise
     turns: list[tuple[UnitReplay, int]] = []
     latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
@@ -225,6 +228,29 @@ def _array(
         replay.pieces.append(piece)
         replay.expected.append(product_rows(config, out, order))
     return replay
+
+
+def _pooling(trainer: Trainer[Any], record: Record) -> list[UnitReplay]:
+    """Return the replay of the max-poolings in `record`, if there are any in integers."""
+    pools = [
+        (entry, entry.operation.window)
+        for entry in record
+        if isinstance(entry.operation, Pool) and entry.operation.exact
+    ]
+    if not pools:
+        return []
+    config = golden.PoolConfig(
+        width=_bits([entry.tensors["values"] for entry, _ in pools]),
+        most_places=max(2, *(window.height * window.width for _, window in pools)),
+        lanes=trainer.recipe.columns,
+    )
+    replay = UnitReplay("pool", UNITS["pool"], config)
+    for entry, _ in pools:
+        stage = trainer.stages[entry.operation.layer - 1]
+        piece, expected = pool_stimulus(config, stage, entry)
+        replay.pieces.append(piece)
+        replay.expected.append(expected)
+    return [replay]
 
 
 def _new_replay(

@@ -23,6 +23,7 @@ import hdl.core.indices
 import hdl.core.move_nest
 import hdl.core.operands
 import hdl.pipeline
+import hdl.pool
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
@@ -108,6 +109,8 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("pool", golden.PoolConfig(width=16, most_places=5, lanes=3)),
+        ("pool", golden.PoolConfig(width=62, most_places=2)),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -393,6 +396,23 @@ FAULTS = [
         "exponent, self.rate + 1)",
         "gradloom_wage_update__pipeline",
         "equality",
+    ),
+    *(
+        Fault(
+            "pool",
+            golden.PoolConfig(width=8),
+            hdl.pool,
+            right,
+            wrong,
+            "gradloom_pool__pipeline",
+            name,
+        )
+        for right, wrong, name in (
+            ("value > best", "value >= best", "any place"),
+            ("there & (~begun |", "(~begun |", "any place"),
+            ("Mux(begun, index, 0)", "index", "any place"),
+            ("Mux(last, 0, number + 1)", "number + 1", "short windows"),
+        )
     ),
     Fault(
         "macc",

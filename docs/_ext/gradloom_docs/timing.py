@@ -436,6 +436,29 @@ def _scripts() -> tuple[Script, ...]:
             ),
         ),
         Script(
+            unit="pool",
+            arguments=("--lanes", "2", "--width", "8", "--most-places", "4"),
+            operands=(
+                None,
+                {"i_data": (99, 99), "i_there": 0, "i_last": 0},
+                {"i_data": (-7, 5), "i_there": 1, "i_last": 0},
+                {"i_data": (-3, 8), "i_there": 1, "i_last": 0},
+                {"i_data": (-3, 6), "i_there": 1, "i_last": 1},
+                {"i_data": (-128, 2), "i_there": 1, "i_last": 0},
+                None,
+                {"i_data": (99, 3), "i_there": 0, "i_last": 1},
+                {"i_data": (4, 0), "i_there": 1, "i_last": 1},
+            ),
+            stalls=(11, 12),
+            clocks=16,
+            text=(
+                "Windows of four places, two and one, in two lanes. 99 is padding and is nowhere "
+                "the maximum. -3 is there twice, and the first one counts, at place 2. In the "
+                "second window the only place in the image has the lowest code, which is lane "
+                "0's maximum. The second result is not taken at clocks 11 and 12."
+            ),
+        ),
+        Script(
             unit="banks",
             arguments=("--banks", "2"),
             operands=(
