@@ -46,6 +46,8 @@ CASES = (
     ("wage-update", "wage-update, 12 bits, half", {"width": 12, "half": True}),
     ("pool", "pool", {}),
     ("pool", "pool, 8 bits, 3 lanes", {"width": 8, "most_places": 4, "lanes": 3}),
+    ("unpool", "unpool", {}),
+    ("unpool", "unpool, saturated, 8 bits, 3 lanes", {"width": 8, "saturate": True, "lanes": 3}),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

@@ -27,6 +27,7 @@ from golden.quantize import (
     WeightUpdateConfig,
 )
 from golden.rounder import Rounder, RounderConfig
+from golden.unpool import Unpool, UnpoolConfig
 
 __all__ = [
     "ActivationQuantizer",
@@ -64,6 +65,8 @@ __all__ = [
     "RowStoreConfig",
     "ShiftExponent",
     "ShiftExponentConfig",
+    "Unpool",
+    "UnpoolConfig",
     "WeightQuantizer",
     "WeightQuantizerConfig",
     "WeightUpdate",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Rounder,
         RowStore,
         ShiftExponent,
+        Unpool,
         WeightQuantizer,
         WeightUpdate,
     )
@@ -68,7 +69,7 @@ _HOMES = {
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
     "MoveNest OperandStream PassNest Pool ProductNest Rounder RowStore ShiftExponent "
-    "WeightQuantizer WeightUpdate",
+    "Unpool WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -104,6 +105,7 @@ __all__ = [
     "Source",
     "TopLevel",
     "Unit",
+    "Unpool",
     "Wait",
     "Watch",
     "WeightQuantizer",

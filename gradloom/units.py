@@ -229,6 +229,14 @@ _ALL = (
         "pool",
     ),
     Unit(
+        "unpool",
+        "The way back through max-pooling: errors added at the place of their maximum.",
+        hdl.Unpool,
+        golden.Unpool,
+        golden.UnpoolConfig,
+        "unpool",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

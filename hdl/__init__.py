@@ -19,6 +19,7 @@ from hdl.quantize import (
     WeightUpdate,
 )
 from hdl.rounder import Rounder
+from hdl.unpool import Unpool
 
 __all__ = [
     "ActivationQuantizer",
@@ -37,6 +38,7 @@ __all__ = [
     "Rounder",
     "RowStore",
     "ShiftExponent",
+    "Unpool",
     "WeightQuantizer",
     "WeightUpdate",
 ]

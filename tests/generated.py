@@ -60,6 +60,8 @@ CASES = [
     ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
     ("pool", ""),
     ("pool", "--width 5 --most-places 4 --lanes 3"),
+    ("unpool", ""),
+    ("unpool", "--width 5 --most-places 4 --most-windows 3 --saturate --lanes 3"),
     ("banks", ""),
     ("banks", "--banks 3 --words 11 --width 5"),
     ("row-store", ""),

@@ -135,6 +135,7 @@ def test_a_diagram_shows_handshake_and_stall(name):
         ),
         ("macc", "--ternary"),
         ("pool", "--lanes 5 --most-places 4"),
+        ("unpool", "--lanes 5 --saturate"),
         *(("wage-shift", f"--lanes {lanes}") for lanes in (1, 2, 3, 4, 5, 8, 9, 255)),
         *((name, "--lanes 5") for name in ("rounder", "wage-weight", "wage-error", "wage-update")),
     ],
@@ -349,7 +350,7 @@ def test_the_quick_start_can_be_typed(tmp_path, monkeypatch):
         exec(block, {})
 
 
-@pytest.mark.parametrize("page", ["units/pool.md"])
+@pytest.mark.parametrize("page", ["units/pool.md", "units/unpool.md"])
 def test_a_page_prints_what_its_comments_say(page, capsys):
     for block in blocks(page, "python"):
         exec(block, {})

@@ -12,7 +12,7 @@ import hdl
 import hdl.pool
 from golden.datasets import digits
 from golden.pool import window_places
-from golden.training import GuptaRecipe, WageRecipe, new_trainer
+from golden.training import Formats, GuptaRecipe, WageRecipe, new_trainer
 from golden.training.layers.network import Window
 from golden.training.layers.windows import max_pool
 from gradloom import UNITS, compare, usual_inputs
@@ -241,13 +241,22 @@ def test_an_image_goes_through_as_in_training(shape):
 
 # Training
 
-#: The networks of the recipes wage-cnn, gupta-cnn and gupta-cifar, for small images.
+SMALL = {"rows": 3, "columns": 4, "batch": 3}
+OVERLAPPING = SMALL | {"network": "5C3p1-MP3s2p1-6C3p1-MP3s2p1"}
+#: The networks of the recipes wage-cnn, gupta-cnn and gupta-cifar for small images, and others.
 RECIPES = {
-    "wage-cnn": WageRecipe(network="5C3-MP2-6C2-MP2-5FC", rows=3, columns=4, batch=3),
-    "wage, overlapping": WageRecipe(network="5C3p1-MP3s2p1-6C3p1-MP3s2p1", columns=4, batch=3),
-    "gupta-cnn": GuptaRecipe(network="5C3-MP2-6C2-MP2-5FC", rows=3, columns=4, batch=3),
+    "wage-cnn": WageRecipe(**SMALL, network="5C3-MP2-6C2-MP2-5FC"),
+    "wage, overlapping": WageRecipe(**OVERLAPPING),
+    "gupta-cnn": GuptaRecipe(**SMALL, network="5C3-MP2-6C2-MP2-5FC", deviation="0.5"),
     "gupta-cifar": GuptaRecipe(
-        network="5C5p2-MP3s2p1-6C5p2-MP3s2p1", rows=3, columns=4, batch=4, group=3
+        **SMALL | {"batch": 4}, group=3, network="5C5p2-MP3s2p1-6C5p2-MP3s2p1", deviation="0.2"
+    ),
+    "gupta, large errors": GuptaRecipe(
+        **OVERLAPPING | {"batch": 4},
+        group=3,
+        deviation=1,
+        formats=Formats(fl=14, activation_fl=8, input_fl=14),
+        saturation_gradient="pass",
     ),
 }
 

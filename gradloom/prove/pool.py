@@ -79,8 +79,8 @@ def _any_place(bench: Bench, config: PoolConfig) -> None:
         one = implies(found & is_it, of["there"])
         return implies(of["picked"], place & first & one)
 
-    # The registers, as long as the window goes on; a place beyond the largest window has the number
-    # of another one.
+    # The registers, which the result shows, as long as the window goes on; a place beyond the
+    # largest window has the number of another one.
     before = {
         "count": count,
         "any": any_there,
@@ -88,8 +88,6 @@ def _any_place(bench: Bench, config: PoolConfig) -> None:
         "there": its_there,
         "number": its_number,
     }
-    best = [bench.probe(f"best_{k}", config.width).as_signed() for k in range(config.lanes)]
-    index = [bench.probe(f"index_{k}", bits) for k in range(config.lanes)]
     fits = count < 1 << bits
     running = (
         (bench.probe("begun", 1) == any_there)
@@ -99,7 +97,9 @@ def _any_place(bench: Bench, config: PoolConfig) -> None:
         & every(
             implies(fits, agrees(b, i, any_there, before, its))
             & implies(fits & any_there, i < count)
-            for b, i, its in zip(best, index, its_values, strict=True)
+            for b, i, its in zip(
+                bench["result_data"], bench["result_index"], its_values, strict=True
+            )
         )
     )
 

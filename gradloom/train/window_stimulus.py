@@ -14,6 +14,7 @@ from golden.pool import window_places
 from golden.training import Entry
 from golden.training.layers.network import Stage, Window
 from golden.twin import Trace
+from golden.unpool import covering_windows
 from gradloom.train.tile_stimulus import Expected
 
 
@@ -70,7 +71,7 @@ def pool_stimulus(
     values = values.swapaxes(2, 3)  # (samples, windows, blocks, places, lanes)
     repeats = values.shape[0], 1, values.shape[2], 1
     there = np.tile((places >= 0)[None, :, None], repeats)
-    last = np.tile(np.arange(size) == size - 1, there.size // size)
+    last = np.arange(there.size) % size == size - 1
     stimulus = {
         "i_valid": np.ones(there.size, np.int64),
         "i_data": values.reshape(-1, lanes),
@@ -83,3 +84,42 @@ def pool_stimulus(
     }
     one = np.ones(len(expected["data"].values), np.int64)
     return stimulus, expected | {"there": Expected(one, one != 0)}
+
+
+def unpool_stimulus(
+    config: golden.UnpoolConfig, stage: Stage, entry: Entry
+) -> tuple[Trace, dict[str, Expected]]:
+    """Return the stimulus and the results of the way back through the max-pooling after a layer.
+
+    Parameters
+    ----------
+    config
+        The unit.
+    stage
+        The layer.
+    entry
+        The recorded operation.
+    """
+    lanes = config.lanes
+    windows, numbers = covering_windows(places_of(stage), stage.sums[0] * stage.sums[1])
+    most = windows.shape[1]
+    # (samples, places, blocks, windows, lanes); without a window, any window's values.
+    errors, first = (
+        by_lanes(tensor_of(entry, name), lanes)[:, windows].swapaxes(2, 3)
+        for name in ("errors", "first")
+    )
+    repeats = errors.shape[0], 1, errors.shape[2], 1
+    there, number = (
+        np.tile(values[None, :, None], repeats).reshape(-1)
+        for values in (windows >= 0, np.maximum(numbers, 0))
+    )
+    last = np.arange(len(there)) % most == most - 1
+    stimulus = {
+        "i_valid": np.ones(len(there), np.int64),
+        "i_data": errors.reshape(-1, lanes),
+        "i_index": first.reshape(-1, lanes),
+        "i_number": number,
+        "i_there": there.astype(np.int64),
+        "i_last": last.astype(np.int64),
+    }
+    return stimulus, {"data": results_of(tensor_of(entry, "spread"), lanes)}

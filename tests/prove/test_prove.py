@@ -24,6 +24,7 @@ import hdl.core.move_nest
 import hdl.core.operands
 import hdl.pipeline
 import hdl.pool
+import hdl.unpool
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
@@ -111,6 +112,9 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
         ("pool", golden.PoolConfig(width=16, most_places=5, lanes=3)),
         ("pool", golden.PoolConfig(width=62, most_places=2)),
+        ("unpool", golden.UnpoolConfig(saturate=True, lanes=2)),
+        ("unpool", golden.UnpoolConfig(width=8, most_windows=9, lanes=3)),
+        ("unpool", golden.UnpoolConfig(width=2, most_places=2, most_windows=1, saturate=True)),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -412,6 +416,23 @@ FAULTS = [
             ("there & (~begun |", "(~begun |", "any place"),
             ("Mux(begun, index, 0)", "index", "any place"),
             ("Mux(last, 0, number + 1)", "number + 1", "short windows"),
+        )
+    ),
+    *(
+        Fault(
+            "unpool",
+            golden.UnpoolConfig(width=8, saturate=True),
+            hdl.unpool,
+            right,
+            wrong,
+            "gradloom_unpool__pipeline",
+            name,
+        )
+        for right, wrong, name in (
+            ("operand.there & (", "(", "few windows"),
+            ("Mux(begins, 0, total)", "total", "sum"),
+            ("begins.eq(last)", "begins.eq(1)", "sum"),
+            ("above.all() | ~above.any()", "above[1:].all() | ~above[1:].any()", "sum"),
         )
     ),
     Fault(

@@ -26,6 +26,7 @@ from golden.training.step.ops import (
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
+    Unpool,
     WageUpdate,
 )
 from gradloom import compare
@@ -83,7 +84,7 @@ RECIPES = {
 
 
 DRAWING = (QuantizeError, WageUpdate)
-POOLING = (Pool,)
+POOLING = (Pool, Unpool)
 
 
 def recorded(recipe, before=3):

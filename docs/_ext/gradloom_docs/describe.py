@@ -64,6 +64,7 @@ LATENCY: dict[str, Formula] = {
     "wage-error": _fixed(7),
     "wage-update": _fixed(8),
     "pool": _fixed(4),
+    "unpool": Formula("4; saturated, 5", lambda config: 4 + config.saturate),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),
