@@ -172,7 +172,8 @@ class UnpoolConfig(OnePerClock):
     def borders(self) -> list[Border]:
         """Return places at which extreme errors meet, and the maximum is there or next to it.
 
-        Each course begins with the end of another place. Lanes have different errors and numbers.
+        Each course begins with the end of another place. Lanes have different errors and numbers,
+        which take turns.
         """
         low, high = -1 << (self.width - 1), (1 << (self.width - 1)) - 1
         sums = [
@@ -188,25 +189,28 @@ class UnpoolConfig(OnePerClock):
             (low,) * self.most_windows,
             (high,) * self.most_windows,
         ]
-        found: list[Border] = [
-            self._course([(error, 0, 1) for error in errors])
+        places = [
+            [(error, 0, 1) for error in errors]
             for errors in sums
             if len(errors) <= self.most_windows
         ]
         for error in (low, high):
             others = [(error, 1 << bit, 1) for bit in range(self.index_bits)]
-            found.append(self._course([*others, (error, 0, 0)]))
-            found.append(self._course([(error, 0, 0), (error, 0, 1), *others]))
-        return found
+            places.append([*others, (error, 0, 0)])
+            places.append([(error, 0, 0), (error, 0, 1), *others])
+        return [self._course(windows, turn) for windows in places for turn in range(3)]
 
-    def _course(self, windows: list[tuple[int, int, int]]) -> Course:
-        """Return the course of a place, in its windows' first lane: error, bits in which the number
-        of the maximum is another one, and whether it is there. The second lane has its opposite.
+    def _course(self, windows: list[tuple[int, int, int]], turn: int) -> Course:
+        """Return the course of a place in windows of an error, the bits in which the number of the
+        maximum is another one, and whether it is there.
+
+        So it is in every third lane, the first one at turn 0. The lane behind it has the opposite
+        errors, and the next one maxima at another place.
         """
         clocks = 1 + len(windows)
         error, other, there = (np.array([0, *column]) for column in zip(*windows))
         number = np.arange(clocks) % self.most_places
-        lane = np.arange(self.lanes) % 3
+        lane = (np.arange(self.lanes) - turn) % 3
         low = -1 << (self.width - 1)
         opposite = np.where(error == low, -1 - low, -error)
         data = np.stack([error, opposite, error], axis=1)[:, lane]
