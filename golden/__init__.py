@@ -13,6 +13,7 @@ from golden.core.pass_nest import PassNest, PassNestConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
+from golden.pool import Pool, PoolConfig
 from golden.quantize import (
     ActivationQuantizer,
     ActivationQuantizerConfig,
@@ -26,6 +27,7 @@ from golden.quantize import (
     WeightUpdateConfig,
 )
 from golden.rounder import Rounder, RounderConfig
+from golden.unpool import Unpool, UnpoolConfig
 
 __all__ = [
     "ActivationQuantizer",
@@ -52,6 +54,8 @@ __all__ = [
     "OperandStreamConfig",
     "PassNest",
     "PassNestConfig",
+    "Pool",
+    "PoolConfig",
     "ProductNest",
     "ProductNestConfig",
     "Rounder",
@@ -61,6 +65,8 @@ __all__ = [
     "RowStoreConfig",
     "ShiftExponent",
     "ShiftExponentConfig",
+    "Unpool",
+    "UnpoolConfig",
     "WeightQuantizer",
     "WeightQuantizerConfig",
     "WeightUpdate",

@@ -36,10 +36,12 @@ if TYPE_CHECKING:
         MoveNest,
         OperandStream,
         PassNest,
+        Pool,
         ProductNest,
         Rounder,
         RowStore,
         ShiftExponent,
+        Unpool,
         WeightQuantizer,
         WeightUpdate,
     )
@@ -66,8 +68,8 @@ _HOMES = {
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
-    "MoveNest OperandStream PassNest ProductNest Rounder RowStore ShiftExponent WeightQuantizer "
-    "WeightUpdate",
+    "MoveNest OperandStream PassNest Pool ProductNest Rounder RowStore ShiftExponent "
+    "Unpool WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -91,6 +93,7 @@ __all__ = [
     "OperandStream",
     "PassNest",
     "Poll",
+    "Pool",
     "Port",
     "ProductNest",
     "Read",
@@ -102,6 +105,7 @@ __all__ = [
     "Source",
     "TopLevel",
     "Unit",
+    "Unpool",
     "Wait",
     "Watch",
     "WeightQuantizer",

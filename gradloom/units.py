@@ -221,6 +221,22 @@ _ALL = (
         "quantize.update",
     ),
     Unit(
+        "pool",
+        "Max-pooling: the maximum of each window, and the place where it is first.",
+        hdl.Pool,
+        golden.Pool,
+        golden.PoolConfig,
+        "pool",
+    ),
+    Unit(
+        "unpool",
+        "The way back through max-pooling: errors added at the place of their maximum.",
+        hdl.Unpool,
+        golden.Unpool,
+        golden.UnpoolConfig,
+        "unpool",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

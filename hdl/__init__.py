@@ -10,6 +10,7 @@ from hdl.core.operands import OperandStream
 from hdl.core.pass_nest import PassNest
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
+from hdl.pool import Pool
 from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
@@ -18,6 +19,7 @@ from hdl.quantize import (
     WeightUpdate,
 )
 from hdl.rounder import Rounder
+from hdl.unpool import Unpool
 
 __all__ = [
     "ActivationQuantizer",
@@ -31,10 +33,12 @@ __all__ = [
     "MoveNest",
     "OperandStream",
     "PassNest",
+    "Pool",
     "ProductNest",
     "Rounder",
     "RowStore",
     "ShiftExponent",
+    "Unpool",
     "WeightQuantizer",
     "WeightUpdate",
 ]

@@ -32,6 +32,8 @@ UNITS = {
     "ShiftExponent": golden.ShiftExponentConfig(),
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
+    "Pool": golden.PoolConfig(),
+    "Unpool": golden.UnpoolConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -160,7 +162,7 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate"]
+LANES += ["WeightUpdate", "Pool", "Unpool"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
@@ -189,6 +191,11 @@ RANGES = [
     (golden.ErrorQuantizerConfig, "bits", 2, 24),
     (golden.WeightUpdateConfig, "width", 2, 54),
     (golden.WeightUpdateConfig, "bits", 3, 24),
+    (golden.PoolConfig, "width", 2, 62),
+    (golden.PoolConfig, "most_places", 2, 1024),
+    (golden.UnpoolConfig, "width", 2, 62),
+    (golden.UnpoolConfig, "most_places", 2, 1024),
+    (golden.UnpoolConfig, "most_windows", 1, 1024),
 ]
 
 #: What else a configuration must be given.
@@ -227,6 +234,7 @@ def test_both_ends_of_a_range_are_allowed(kind, name, low, high):
         (Generator, "bits", low): {"leap": 4, "draw": 4},
         (Generator, "leap", low): {"draw": 1},
         (golden.WeightQuantizerConfig, "stored", low): {"bits": 2},
+        (golden.UnpoolConfig, "width", high): {"most_windows": 1},
         (golden.RounderConfig, "width", low): {
             "conversions": (Conversion(fraction=2, target=Fixed(2, 0)),)
         },
@@ -257,6 +265,7 @@ KIND_TABLE = [
     (golden.ShiftExponentConfig, "ceil", 1, "bool"),
     (golden.ErrorQuantizerConfig, "generator", "32", "Generator"),
     (golden.WeightUpdateConfig, "half", "no", "bool"),
+    (golden.UnpoolConfig, "saturate", 1, "bool"),
     (golden.WeightUpdateConfig, "generator", 1, "Generator"),
 ]
 
@@ -357,6 +366,11 @@ REFUSED = [
         golden.ErrorQuantizerConfig,
         {"rounding": "nearest-up"},
         "rounding = 'nearest-up': allowed are nearest-e",
+    ),
+    (
+        golden.UnpoolConfig,
+        {"width": 61, "most_windows": 3},
+        "most_windows = 3: sums of errors of 61 bits would have 63 bits, at most 62 are allowed",
     ),
     (golden.WeightUpdateConfig, {"lanes": 250, "first_lane": 6}, "lanes of one seed = 256"),
 ]

@@ -134,6 +134,8 @@ def test_a_diagram_shows_handshake_and_stall(name):
             )
         ),
         ("macc", "--ternary"),
+        ("pool", "--lanes 5 --most-places 4"),
+        ("unpool", "--lanes 5 --saturate"),
         *(("wage-shift", f"--lanes {lanes}") for lanes in (1, 2, 3, 4, 5, 8, 9, 255)),
         *((name, "--lanes 5") for name in ("rounder", "wage-weight", "wage-error", "wage-update")),
     ],
@@ -346,6 +348,16 @@ def test_the_quick_start_can_be_typed(tmp_path, monkeypatch):
     assert (tmp_path / "array.v").is_file()
     for block in blocks("quickstart.md", "python"):
         exec(block, {})
+
+
+@pytest.mark.parametrize("page", ["units/pool.md", "units/unpool.md"])
+def test_a_page_prints_what_its_comments_say(page, capsys):
+    for block in blocks(page, "python"):
+        exec(block, {})
+        assert (
+            capsys.readouterr().out
+            == re.findall(r"^print\(.*\)  # (.*\n)", block, re.MULTILINE)[-1]
+        )
 
 
 @pytest.mark.long

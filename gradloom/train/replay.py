@@ -18,15 +18,18 @@ from golden.training import Entry, Recipe, Record, Trainer
 from golden.training.step.operation import Operation
 from golden.training.step.ops import (
     Convert,
+    Pool,
     Product,
     QuantizeActivation,
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
+    Unpool,
     WageUpdate,
 )
 from golden.twin import Trace
 from gradloom.train.tile_stimulus import Expected, block_order, product_rows, product_stimulus
+from gradloom.train.window_stimulus import pool_stimulus, unpool_stimulus
 from gradloom.units import UNITS, Unit
 
 
@@ -51,6 +54,11 @@ class UnitReplay:
     config: Any
     pieces: list[Trace] = field(default_factory=list)
     expected: list[dict[str, Expected]] = field(default_factory=list)
+
+    def add(self, piece: Trace, expected: dict[str, Expected]) -> None:
+        """Append an operation's stimulus and results."""
+        self.pieces.append(piece)
+        self.expected.append(expected)
 
     @property
     def inputs(self) -> Trace:
@@ -107,7 +115,7 @@ def unit_replays(
     Returns
     -------
     list of UnitReplay
-        Arrays first, then the other units in the order of their operations.
+        Arrays first, then pooling, then the other units in the order of their operations.
     """
     recipe, start = trainer.recipe, trainer.step_start
     result = []
@@ -125,6 +133,7 @@ def unit_replays(
         max((replay.config.macc.width for replay in result), default=1) + 1
     )  # of a sum and a target
 
+    result += _pooling(trainer, record)
     draws = start.elementwise
     turns: list[tuple[UnitReplay, int]] = []
     latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
@@ -228,9 +237,42 @@ def _array(
         if len(conversions) > 1:
             choice = conversions.index(_conversion(entry))
             piece["i_choice"] = np.full(len(piece["i_valid"]), choice, np.int64)
-        replay.pieces.append(piece)
-        replay.expected.append(product_rows(config, out, order))
+        replay.add(piece, product_rows(config, out, order))
     return replay
+
+
+def _pooling(trainer: Trainer[Any], record: Record) -> list[UnitReplay]:
+    """Return the replays of the max-poolings in `record`, and of the ways back through them, if
+    there are any in integers.
+    """
+    entries = [entry for entry in record if entry.operation.exact]
+    lanes, replays = trainer.recipe.columns, []
+    forward = [(entry, op) for entry in entries if isinstance(op := entry.operation, Pool)]
+    back = [(entry, op) for entry in entries if isinstance(op := entry.operation, Unpool)]
+    if forward:
+        pool = golden.PoolConfig(
+            width=_bits([entry.tensors["values"] for entry, _ in forward]),
+            most_places=max(2, *(op.window.height * op.window.width for _, op in forward)),
+            lanes=lanes,
+        )
+        replays.append(UnitReplay("pool", UNITS["pool"], pool))
+        for entry, op in forward:
+            replays[-1].add(*pool_stimulus(pool, trainer.stages[op.layer - 1], entry))
+    if back:
+        # A single error is in range, so that a unit that saturates serves its layer as well.
+        limits = [op.limit for _, op in back if op.limit is not None]
+        errors = [entry.tensors["errors"] for entry, _ in back]
+        unpool = golden.UnpoolConfig(
+            width=limits[0].width if limits else _bits(errors),
+            most_places=max(2, *(op.window.height * op.window.width for _, op in back)),
+            most_windows=max(op.window.overlap for _, op in back),
+            saturate=bool(limits),
+            lanes=lanes,
+        )
+        replays.append(UnitReplay("unpool", UNITS["unpool"], unpool))
+        for entry, op in back:
+            replays[-1].add(*unpool_stimulus(unpool, trainer.stages[op.layer - 1], entry))
+    return replays
 
 
 def _new_replay(
@@ -340,5 +382,4 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
         case Convert() if len(config.conversions) > 1:
             settings["i_choice"] = config.conversions.index(_conversion(entry))
     piece |= {name: np.full(vectors, value, np.int64) for name, value in settings.items()}
-    replay.pieces.append(piece)
-    replay.expected.append(expected)
+    replay.add(piece, expected)

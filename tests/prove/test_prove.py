@@ -23,6 +23,8 @@ import hdl.core.indices
 import hdl.core.move_nest
 import hdl.core.operands
 import hdl.pipeline
+import hdl.pool
+import hdl.unpool
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
@@ -108,6 +110,11 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("pool", golden.PoolConfig(width=16, most_places=5, lanes=3)),
+        ("pool", golden.PoolConfig(width=62, most_places=2)),
+        ("unpool", golden.UnpoolConfig(saturate=True, lanes=2)),
+        ("unpool", golden.UnpoolConfig(width=8, most_windows=9, lanes=3)),
+        ("unpool", golden.UnpoolConfig(width=2, most_places=2, most_windows=1, saturate=True)),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -393,6 +400,40 @@ FAULTS = [
         "exponent, self.rate + 1)",
         "gradloom_wage_update__pipeline",
         "equality",
+    ),
+    *(
+        Fault(
+            "pool",
+            golden.PoolConfig(width=8),
+            hdl.pool,
+            right,
+            wrong,
+            "gradloom_pool__pipeline",
+            name,
+        )
+        for right, wrong, name in (
+            ("value > best", "value >= best", "any place"),
+            ("there & (~begun |", "(~begun |", "any place"),
+            ("Mux(begun, index, 0)", "index", "any place"),
+            ("Mux(last, 0, number + 1)", "number + 1", "short windows"),
+        )
+    ),
+    *(
+        Fault(
+            "unpool",
+            golden.UnpoolConfig(width=8, saturate=True),
+            hdl.unpool,
+            right,
+            wrong,
+            "gradloom_unpool__pipeline",
+            name,
+        )
+        for right, wrong, name in (
+            ("operand.there & (", "(", "few windows"),
+            ("Mux(begins, 0, total)", "total", "sum"),
+            ("begins.eq(last)", "begins.eq(1)", "sum"),
+            ("above.all() | ~above.any()", "above[1:].all() | ~above[1:].any()", "sum"),
+        )
     ),
     Fault(
         "macc",

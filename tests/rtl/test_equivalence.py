@@ -55,6 +55,8 @@ QUICK = [
     ("wage-shift", golden.ShiftExponentConfig(width=5)),
     ("wage-error", golden.ErrorQuantizerConfig(width=6, bits=3)),
     ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
+    ("pool", golden.PoolConfig(width=4, most_places=3, lanes=2)),
+    ("unpool", golden.UnpoolConfig(width=4, most_places=3, most_windows=3, saturate=True, lanes=2)),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -216,6 +218,18 @@ def any_unit(draw):
             config = replace(draw(error_quantizers()), width=width, bits=4, lanes=1)
         case "wage-update":
             config = replace(draw(weight_updates()), width=width, bits=4, lanes=1)
+        case "pool":
+            config = golden.PoolConfig(
+                width=width, most_places=draw(st.integers(2, 9)), lanes=lanes
+            )
+        case "unpool":
+            config = golden.UnpoolConfig(
+                width=width,
+                most_places=draw(st.integers(2, 9)),
+                most_windows=draw(st.integers(1, 5)),
+                saturate=draw(st.booleans()),
+                lanes=lanes,
+            )
         case "array":
             config = draw(small_arrays())
         case "banks":

@@ -53,6 +53,8 @@ DESIGNS = {
     "wage-shift": golden.ShiftExponentConfig(width=16, lanes=2),
     "wage-error": golden.ErrorQuantizerConfig(width=16, lanes=1, rounding="stochastic"),
     "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
+    "pool": golden.PoolConfig(width=12, most_places=4, lanes=2),
+    "unpool": golden.UnpoolConfig(width=12, most_places=4, saturate=True, lanes=2),
     "product-nest": golden.ProductNestConfig(
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),

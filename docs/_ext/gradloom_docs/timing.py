@@ -436,6 +436,51 @@ def _scripts() -> tuple[Script, ...]:
             ),
         ),
         Script(
+            unit="pool",
+            arguments=("--lanes", "2", "--width", "8", "--most-places", "4"),
+            operands=(
+                None,
+                {"i_data": (99, 99), "i_there": 0, "i_last": 0},
+                {"i_data": (-7, 5), "i_there": 1, "i_last": 0},
+                {"i_data": (-3, 8), "i_there": 1, "i_last": 0},
+                {"i_data": (-3, 6), "i_there": 1, "i_last": 1},
+                {"i_data": (-128, 2), "i_there": 1, "i_last": 0},
+                None,
+                {"i_data": (99, 3), "i_there": 0, "i_last": 1},
+                {"i_data": (4, 0), "i_there": 1, "i_last": 1},
+            ),
+            stalls=(11, 12),
+            clocks=16,
+            text=(
+                "Windows of four places, two and one, in two lanes. 99 is padding and is nowhere "
+                "the maximum. -3 is there twice, and the first one counts, at place 2. In the "
+                "second window the only place in the image has the lowest code, which is lane "
+                "0's maximum. The second result is not taken at clocks 11 and 12."
+            ),
+        ),
+        Script(
+            unit="unpool",
+            arguments=("--lanes", "2", "--width", "8", "--most-places", "4", "--saturate"),
+            operands=(
+                None,
+                {"i_data": (100, -5), "i_index": (3, 3), "i_number": 3, "i_there": 1, "i_last": 0},
+                {"i_data": (90, 9), "i_index": (2, 1), "i_number": 2, "i_there": 1, "i_last": 0},
+                {"i_data": (-70, -2), "i_index": (0, 0), "i_number": 0, "i_there": 1, "i_last": 1},
+                {"i_data": (80, 7), "i_index": (1, 1), "i_number": 1, "i_there": 1, "i_last": 0},
+                None,
+                {"i_data": (60, 6), "i_index": (3, 1), "i_number": 3, "i_there": 1, "i_last": 1},
+                {"i_data": (55, 4), "i_index": (2, 2), "i_number": 2, "i_there": 0, "i_last": 1},
+            ),
+            stalls=(11, 12),
+            clocks=16,
+            text=(
+                "Places in three windows, two and none, in two lanes. The first one is the maximum "
+                "of all three windows in lane 0, where 100 + 90 - 70 = 120 is in range, and of two "
+                "in lane 1. At the second one 80 + 60 is saturated to 127. The second result is "
+                "not taken at clocks 11 and 12."
+            ),
+        ),
+        Script(
             unit="banks",
             arguments=("--banks", "2"),
             operands=(
