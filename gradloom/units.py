@@ -221,6 +221,14 @@ _ALL = (
         "quantize.update",
     ),
     Unit(
+        "threshold",
+        "HWGQ: sums to codes by thresholds of their channels, and the mask of the backward pass.",
+        hdl.ThresholdQuantizer,
+        golden.ThresholdQuantizer,
+        golden.ThresholdQuantizerConfig,
+        "quantize.threshold",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

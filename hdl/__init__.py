@@ -14,6 +14,7 @@ from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
     ShiftExponent,
+    ThresholdQuantizer,
     WeightQuantizer,
     WeightUpdate,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Rounder",
     "RowStore",
     "ShiftExponent",
+    "ThresholdQuantizer",
     "WeightQuantizer",
     "WeightUpdate",
 ]

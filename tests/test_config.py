@@ -32,6 +32,7 @@ UNITS = {
     "ShiftExponent": golden.ShiftExponentConfig(),
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
+    "ThresholdQuantizer": golden.ThresholdQuantizerConfig(lanes=2),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -160,7 +161,7 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate"]
+LANES += ["WeightUpdate", "ThresholdQuantizer"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
@@ -189,6 +190,10 @@ RANGES = [
     (golden.ErrorQuantizerConfig, "bits", 2, 24),
     (golden.WeightUpdateConfig, "width", 2, 54),
     (golden.WeightUpdateConfig, "bits", 3, 24),
+    (golden.ThresholdQuantizerConfig, "width", 2, 61),
+    (golden.ThresholdQuantizerConfig, "levels", 2, 16),
+    (golden.ThresholdQuantizerConfig, "channels", 1, 1 << 16),
+    (golden.ThresholdQuantizerConfig, "read_clocks", 1, 2),
 ]
 
 #: What else a configuration must be given.

@@ -38,7 +38,8 @@ from golden.quantize import (
     ternarise,
     update_weight,
 )
-from golden.quantize.threshold import Folded, fold, quantize
+from golden.quantize.folding import Folded, fold
+from golden.quantize.threshold import quantize
 from golden.settings import made, mapping
 from golden.training import (
     SYSTEMS,

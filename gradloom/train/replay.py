@@ -24,7 +24,9 @@ from golden.training.step.ops import (
     ShiftExponent,
     WageUpdate,
 )
+from golden.training.systems.hwgq.trainer import HwgqTrainer
 from golden.twin import Trace
+from gradloom.train.threshold_stimulus import threshold_stimulus
 from gradloom.train.tile_stimulus import Expected, block_order, product_rows, product_stimulus
 from gradloom.units import UNITS, Unit
 
@@ -141,6 +143,8 @@ def unit_replays(
         replay = turns[turn][0]
         turns[turn] = (replay, draws)
         _add(replay, entry)
+    if isinstance(trainer, HwgqTrainer) and trainer.layers > 1:
+        result.append(_thresholds(trainer, products, width))
     return [*result, *(replay for replay, _ in turns)]
 
 
@@ -224,6 +228,28 @@ def _array(
             piece["i_choice"] = np.full(len(piece["i_valid"]), choice, np.int64)
         replay.pieces.append(piece)
         replay.expected.append(product_rows(config, out, order))
+    return replay
+
+
+def _thresholds(trainer: HwgqTrainer, products: Sequence[Entry], width: int) -> UnitReplay:
+    """Return the replay of a step's sums on the threshold quantizer, layer after layer.
+
+    Activations in training are floats, by statistics of the batch. The thresholds are those of an
+    evaluation after the step.
+    """
+    columns = trainer.recipe.columns
+    hidden = trainer.stages[:-1]
+    config = golden.ThresholdQuantizerConfig(
+        width=width,
+        levels=len(trainer.recipe.quantizer.steps),
+        channels=max(stage.outputs for stage in hidden),
+        lanes=columns,
+    )
+    replay = UnitReplay("threshold", UNITS["threshold"], config)
+    for layer, entry in zip(range(len(hidden)), products):
+        piece, expected = threshold_stimulus(config, trainer.fold(layer), entry.tensors["out"])
+        replay.pieces.append(piece)
+        replay.expected.append(expected)
     return replay
 
 

@@ -312,6 +312,24 @@ MUTANTS = [
         ("clip mask off by one", ("full & shifted[:most].any()", "full")),
     ),
     *mutants(
+        hdl.quantize.threshold,
+        "ThresholdQuantizer",
+        golden.ThresholdQuantizerConfig(width=7, channels=6, lanes=2),
+        ("a sum on a threshold passes", ("Cat(~negative, turned)", "Cat(0, turned)")),
+        ("no sum is negated", ("Mux(negative, acc, ~acc)", "~acc")),
+        ("the top level counts", ("sum(passed[:-1]", "sum(passed[1:]")),
+        ("errors pass above the top level", ("passed[0] & ~passed[-1]", "passed[0]")),
+        ("a load is for all lanes", ("self.load & (self.load_lane == lane)", "self.load")),
+        (
+            "an operand sees the load of its clock",
+            (
+                "memory.read_port(), memory.write_port()\n",
+                "(w := memory.write_port(), memory.read_port(transparent_for=[w]))[::-1]\n",
+            ),
+        ),
+        ("no reset", ("config.read_clocks + 2, reset_less=False", "config.read_clocks + 2")),
+    ),
+    *mutants(
         hdl.quantize.exponent,
         "ShiftExponent",
         SHIFT,

@@ -108,6 +108,11 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("threshold", golden.ThresholdQuantizerConfig(channels=2)),
+        (
+            "threshold",
+            golden.ThresholdQuantizerConfig(width=8, levels=7, channels=5, lanes=3, read_clocks=1),
+        ),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -284,6 +289,24 @@ FAULTS = [
             ("rows_left == 1", "rows_left[:15] == 1", "beat"),
             ("at.eq(below)", "at.eq(row)", "index"),
             ('"first", reset_less=False', '"first"', "next"),
+        )
+    ),
+    *(
+        Fault(
+            "threshold",
+            golden.ThresholdQuantizerConfig(width=5, channels=3, lanes=2),
+            hdl.quantize.threshold,
+            right,
+            wrong,
+            "gradloom_threshold__pipeline",
+            name,
+        )
+        for right, wrong, name in (
+            ("Cat(~negative, turned)", "Cat(1, turned)", "code"),
+            ("passed[:-1]", "passed[1:]", "code"),
+            ("passed[0] & ~passed[-1]", "passed[0] & ~passed[-2]", "mask"),
+            ("self.load & (self.load_lane == lane)", "self.load", "words"),
+            ("read.addr.eq(self.operand.payload.block)", "read.addr.eq(self.load_block)", "code"),
         )
     ),
     Fault(

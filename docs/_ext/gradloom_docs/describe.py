@@ -63,6 +63,7 @@ LATENCY: dict[str, Formula] = {
     "wage-shift": Formula("7 + ⌈log2 `lanes`⌉", lambda config: 7 + (config.lanes - 1).bit_length()),
     "wage-error": _fixed(7),
     "wage-update": _fixed(8),
+    "threshold": Formula("`read_clocks` + 4", lambda config: config.read_clocks + 4),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),

@@ -234,6 +234,21 @@ def _column() -> tuple[Operand, ...]:
     return tuple(clocks)
 
 
+def _thresholds() -> tuple[Operand, ...]:
+    """Loads of two channels beside the first operands, and sums of both."""
+    sums = ((9, 0), (9, 0), (-9, 1), (9, 1), None, (-10, 1), (8, 0), (17, 0), (16, 0))
+    offers = [
+        None if pair is None else {"i_data": (pair[0],), "i_block": pair[1]}
+        for pair in (None, *sums)
+    ]
+    first = {"load": 1, "load_block": 0, "load_thresholds": (0, 8, 13, 16)}
+    second = {"load": 1, "load_block": 1, "load_thresholds": (0, 4, 7, 9), "load_negative": 1}
+    for offer, load in zip(offers[1:], (first, second)):
+        assert offer is not None
+        offer |= load
+    return tuple(offers)
+
+
 def _scripts() -> tuple[Script, ...]:
     return (
         Script(
@@ -433,6 +448,21 @@ def _scripts() -> tuple[Script, ...]:
                 "gradient of 1000 moves a weight by 1 nearly always, one of -300 seldom, one of "
                 "512 every other time. 127 is the limit. The last operand comes with rate 2, four "
                 "times as large a step. The first result is not taken at clocks 9 to 11."
+            ),
+        ),
+        Script(
+            unit="threshold",
+            arguments=("--width", "8", "--channels", "2"),
+            operands=_thresholds(),
+            stalls=(8, 9),
+            clocks=19,
+            text=(
+                "Two channels of one lane. Their thresholds are loaded at clocks 1 and 2. The "
+                "operand of clock 1 does not see the load of its clock: all its thresholds are 0, "
+                "the top level's too, so that errors do not pass. 9 at clock 2 is above 0 and 8, "
+                "and errors pass. Sums of the other channel are negated: -9 has the highest code, "
+                "and 9 has 0. -10 is above the top level. At clock 7 the sum is equal to a "
+                "threshold and does not pass it. The result is not taken at clocks 8 and 9."
             ),
         ),
         Script(
@@ -744,6 +774,7 @@ def _cell(run: Run, port: Port, lane: int | None, clock: int, owner: int | None)
         stream
         and port.direction == "in"
         and port.name not in _CONTROLS
+        and not port.name.startswith("load")
         and not run.inputs["i_valid"][clock]
     ):
         return "x", None
