@@ -45,6 +45,7 @@ CASES = (
     ("wage-update", "wage-update, 16 bits", {}),
     ("wage-update", "wage-update, 12 bits, half", {"width": 12, "half": True}),
     ("threshold", "threshold, 7 bits, 2 lanes", {}),
+    ("sign", "sign, 2 lanes", {"lanes": 2}),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

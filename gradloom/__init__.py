@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Rounder,
         RowStore,
         ShiftExponent,
+        SignQuantizer,
         ThresholdQuantizer,
         WeightQuantizer,
         WeightUpdate,
@@ -68,7 +69,7 @@ _HOMES = {
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
     "MoveNest OperandStream PassNest ProductNest Rounder RowStore ShiftExponent "
-    "ThresholdQuantizer WeightQuantizer WeightUpdate",
+    "SignQuantizer ThresholdQuantizer WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -98,6 +99,7 @@ __all__ = [
     "Rounder",
     "RowStore",
     "ShiftExponent",
+    "SignQuantizer",
     "Simulation",
     "Sink",
     "Source",

@@ -229,6 +229,14 @@ _ALL = (
         "quantize.threshold",
     ),
     Unit(
+        "sign",
+        "BNN: words to their signs, and the mask of the straight-through gradient.",
+        hdl.SignQuantizer,
+        golden.SignQuantizer,
+        golden.SignQuantizerConfig,
+        "quantize.sign",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

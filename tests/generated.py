@@ -60,6 +60,8 @@ CASES = [
     ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
     ("threshold", ""),
     ("threshold", "--width 9 --levels 5 --channels 10 --lanes 3 --read-clocks 1"),
+    ("sign", ""),
+    ("sign", "--width 9 --fraction 8 --bits 1 --lanes 3"),
     ("banks", ""),
     ("banks", "--banks 3 --words 11 --width 5"),
     ("row-store", ""),

@@ -33,6 +33,7 @@ UNITS = {
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
     "ThresholdQuantizer": golden.ThresholdQuantizerConfig(lanes=2),
+    "SignQuantizer": golden.SignQuantizerConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -161,7 +162,7 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate", "ThresholdQuantizer"]
+LANES += ["WeightUpdate", "ThresholdQuantizer", "SignQuantizer"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
@@ -190,6 +191,8 @@ RANGES = [
     (golden.ErrorQuantizerConfig, "bits", 2, 24),
     (golden.WeightUpdateConfig, "width", 2, 54),
     (golden.WeightUpdateConfig, "bits", 3, 24),
+    (golden.SignQuantizerConfig, "width", 2, 62),
+    (golden.SignQuantizerConfig, "bits", 1, 2),
     (golden.ThresholdQuantizerConfig, "width", 2, 61),
     (golden.ThresholdQuantizerConfig, "levels", 2, 16),
     (golden.ThresholdQuantizerConfig, "channels", 1, 1 << 16),
@@ -232,6 +235,7 @@ def test_both_ends_of_a_range_are_allowed(kind, name, low, high):
         (Generator, "bits", low): {"leap": 4, "draw": 4},
         (Generator, "leap", low): {"draw": 1},
         (golden.WeightQuantizerConfig, "stored", low): {"bits": 2},
+        (golden.SignQuantizerConfig, "width", low): {"fraction": 0},
         (golden.RounderConfig, "width", low): {
             "conversions": (Conversion(fraction=2, target=Fixed(2, 0)),)
         },

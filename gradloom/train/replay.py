@@ -22,6 +22,7 @@ from golden.training.step.ops import (
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
+    Sign,
     WageUpdate,
 )
 from golden.training.systems.hwgq.trainer import HwgqTrainer
@@ -155,6 +156,7 @@ _ELEMENTWISE = (
     ShiftExponent,
     QuantizeError,
     WageUpdate,
+    Sign,
     Convert,
 )
 _UNIT: dict[type, str] = {
@@ -163,6 +165,7 @@ _UNIT: dict[type, str] = {
     ShiftExponent: "wage-shift",
     QuantizeError: "wage-error",
     WageUpdate: "wage-update",
+    Sign: "sign",
 }
 
 
@@ -284,6 +287,12 @@ def _new_replay(
             config = golden.WeightUpdateConfig(
                 width=width, bits=operation.bits, half=operation.half, **drawing
             )
+        case Sign():
+            words = [o.tensors["values"] for o in record if isinstance(o.operation, Sign)]
+            fraction = operation.one.bit_length() - 1
+            config = golden.SignQuantizerConfig(
+                width=max(_bits(words), fraction + 2), fraction=fraction, lanes=lanes
+            )
         case _:
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
@@ -323,6 +332,7 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
         {"n": "i_weight", "gradient": "i_gradient", "out": "o_weight"},
         ("exponent", "rate"),
     ),
+    Sign: ({"values": "i_data", "out": "o_data", "active": "o_passes"}, ()),
 }
 
 

@@ -312,6 +312,16 @@ MUTANTS = [
         ("clip mask off by one", ("full & shifted[:most].any()", "full")),
     ),
     *mutants(
+        hdl.quantize.sign,
+        "SignQuantizer",
+        golden.SignQuantizerConfig(width=9, fraction=5, lanes=2),
+        ("0 has no sign", ("Cat(C(1, 1), negative)", "Cat(negative, negative)")),
+        ("1.0 does not pass", ("ones | zeros | (one & whole)", "ones | zeros")),
+        ("more than 1.0 passes", ("ones | zeros | (one & whole)", "ones | zeros | one")),
+        ("less than -1.0 passes", ("high.all()", "high[0]")),
+        ("no reset", ('"valid", 2, reset_less=False)', '"valid", 2)')),
+    ),
+    *mutants(
         hdl.quantize.threshold,
         "ThresholdQuantizer",
         golden.ThresholdQuantizerConfig(width=7, channels=6, lanes=2),

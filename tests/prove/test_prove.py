@@ -108,6 +108,9 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("sign", golden.SignQuantizerConfig(width=62, fraction=40, bits=1)),
+        ("sign", golden.SignQuantizerConfig(width=2, fraction=0)),
+        ("sign", golden.SignQuantizerConfig(width=5, fraction=4, lanes=2)),
         ("threshold", golden.ThresholdQuantizerConfig(channels=2)),
         (
             "threshold",
@@ -289,6 +292,23 @@ FAULTS = [
             ("rows_left == 1", "rows_left[:15] == 1", "beat"),
             ("at.eq(below)", "at.eq(row)", "index"),
             ('"first", reset_less=False', '"first"', "next"),
+        )
+    ),
+    *(
+        Fault(
+            "sign",
+            golden.SignQuantizerConfig(bits=bits),
+            hdl.quantize.sign,
+            right,
+            wrong,
+            "gradloom_sign__pipeline",
+            name,
+        )
+        for bits, right, wrong, name in (
+            (2, "Cat(C(1, 1), negative)", "Cat(negative, negative)", "sign"),
+            (1, "else ~negative", "else negative", "sign"),
+            (2, "ones | zeros | (one & whole)", "ones | zeros", "mask"),
+            (2, "ones | zeros | (one & whole)", "ones | zeros | one", "mask"),
         )
     ),
     *(

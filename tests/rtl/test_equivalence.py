@@ -55,6 +55,7 @@ QUICK = [
     ("wage-shift", golden.ShiftExponentConfig(width=5)),
     ("wage-error", golden.ErrorQuantizerConfig(width=6, bits=3)),
     ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
+    ("sign", golden.SignQuantizerConfig(width=6, fraction=3)),
     ("threshold", golden.ThresholdQuantizerConfig(width=4, levels=3, channels=3, lanes=2)),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
@@ -217,6 +218,13 @@ def any_unit(draw):
             config = replace(draw(error_quantizers()), width=width, bits=4, lanes=1)
         case "wage-update":
             config = replace(draw(weight_updates()), width=width, bits=4, lanes=1)
+        case "sign":
+            config = golden.SignQuantizerConfig(
+                width=width,
+                fraction=draw(st.integers(0, width - 1)),
+                bits=draw(st.integers(1, 2)),
+                lanes=lanes,
+            )
         case "threshold":
             config = golden.ThresholdQuantizerConfig(
                 width=min(width, 8),

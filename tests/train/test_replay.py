@@ -25,6 +25,7 @@ from golden.training.step.ops import (
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
+    Sign,
     WageUpdate,
 )
 from gradloom import compare
@@ -100,7 +101,7 @@ def recorded(recipe, before=3):
 def test_twins_give_the_numbers_of_training(name):
     trainer, record = recorded(RECIPES[name])
     parts = unit_replays(trainer, record)
-    kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent)
+    kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent, Sign)
     through = [entry for entry in record if isinstance(entry.operation, (*kinds, *DRAWING))]
     # HWGQ's thresholds take the sums of every hidden layer.
     folded = trainer.layers - 1 if isinstance(trainer.recipe, HwgqRecipe) else 0
@@ -112,7 +113,7 @@ def test_twins_give_the_numbers_of_training(name):
         assert part.differences(outputs) == 0, part.title
 
 
-@pytest.mark.parametrize("name", ["wage", "gupta", "sr", "hwgq"])
+@pytest.mark.parametrize("name", ["wage", "gupta", "sr", "hwgq", "bnn"])
 def test_hardware_agrees_on_a_whole_step(name):
     trainer, record = recorded(RECIPES[name], before=1)
     for part in unit_replays(trainer, record):

@@ -64,6 +64,7 @@ LATENCY: dict[str, Formula] = {
     "wage-error": _fixed(7),
     "wage-update": _fixed(8),
     "threshold": Formula("`read_clocks` + 4", lambda config: config.read_clocks + 4),
+    "sign": _fixed(4),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),

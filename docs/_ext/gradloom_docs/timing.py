@@ -466,6 +466,22 @@ def _scripts() -> tuple[Script, ...]:
             ),
         ),
         Script(
+            unit="sign",
+            arguments=("--width", "8", "--fraction", "4"),
+            operands=(
+                None,
+                *({"i_data": (value,)} for value in (5, 0, -1)),
+                None,
+                *({"i_data": (value,)} for value in (16, 17, -16, -17)),
+            ),
+            stalls=(6, 7),
+            clocks=15,
+            text=(
+                "Words with four fraction bits, so that 16 is 1.0. 0 has the sign 1. Errors pass "
+                "from -16 to 16, and not at 17 and -17. The result is not taken at clocks 6 and 7."
+            ),
+        ),
+        Script(
             unit="banks",
             arguments=("--banks", "2"),
             operands=(
