@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from primitives import needs_yosys
 from support import SEEDS, agrees
 
 import golden
 import hdl
+from boards.flow.yosys import synthesise
+from boards.target import find
 from golden.datasets import digits
 from golden.port import inputs_of
 from golden.quantize.folding import QUANTIZERS, Folded, Levels, fold
@@ -18,7 +21,7 @@ from golden.training.layers.windows import unpool
 from golden.training.step.ops import Float, FloatPart, Pool, Product
 from golden.training.systems.hwgq import trainer as hwgq
 from golden.training.toml import load
-from gradloom import compare, prepare, usual_inputs
+from gradloom import compare, prepare, usual_inputs, verilog
 from gradloom.train.threshold_stimulus import threshold_stimulus
 from gradloom.units import UNITS
 
@@ -403,3 +406,26 @@ def test_the_twin_reads_every_port_of_the_table(port, change):
     expected = golden.ThresholdQuantizer(SMALL).run(inputs)
     wrong = golden.ThresholdQuantizer(SMALL).run({**inputs, port: inputs[port] ^ change})
     assert any(not np.array_equal(wrong[name], expected[name]) for name in expected)
+
+
+# Memories of devices
+
+
+@needs_yosys
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("target", "channels", "read", "memories"),
+    [
+        # One distributed memory is that of the output FIFO.
+        ("ecp5-25f", 16, 1, {"TRELLIS_DPR16X4": 14 + 1}),
+        ("ecp5-25f", 512, 2, {"TRELLIS_DPR16X4": 1, "DP16KD": 2}),
+        ("ice40-up5k", 256, 2, {"SB_RAM40_4K": 4}),
+    ],
+)
+def test_a_table_becomes_memory_and_no_multiplier_is_used(target, channels, read, memories):
+    """A word of 4 thresholds of 13 bits and a sign is 53 bits wide."""
+    config = ThresholdQuantizerConfig(width=12, channels=channels, read_clocks=read)
+    text = verilog(hdl.ThresholdQuantizer(config), name="threshold")
+    cells = synthesise(text, "threshold", find(target)).cells
+    kinds = ("TRELLIS_DPR16X4", "DP16KD", "SB_RAM40_4K", "MULT18X18D", "SB_MAC16")
+    assert {kind: cells[kind] for kind in kinds if kind in cells} == memories
