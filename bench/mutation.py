@@ -48,6 +48,8 @@ CASES = (
     ("pool", "pool, 8 bits, 3 lanes", {"width": 8, "most_places": 4, "lanes": 3}),
     ("unpool", "unpool", {}),
     ("unpool", "unpool, saturated, 8 bits, 3 lanes", {"width": 8, "saturate": True, "lanes": 3}),
+    ("threshold", "threshold, 7 bits, 2 lanes", {}),
+    ("sign", "sign, 2 lanes", {"lanes": 2}),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

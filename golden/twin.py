@@ -5,7 +5,7 @@ Inputs and outputs are mappings from port name to an array with one entry per cl
 second axis if the port has lanes, lane 0 first. The names are those of the ports in Verilog. An
 entry is the value just before the edge, for inputs and outputs. The first entry of a run is the
 reset state. An edge with `rst` high still belongs to the old state; the next entry is the reset
-state again.
+state again, with what is in memories (`Twin.restarted`).
 
 A run can be cut into batches: `advance` takes the state before the first clock of a batch and
 returns the state after its last clock. A state is immutable: it may be advanced several times,
@@ -124,7 +124,7 @@ class Twin(ABC, Generic[State]):
                 state, part = self.stretch(state, span)
                 parts.append(part)
             if stop < clocks or rst[-1]:
-                state = self.initial()
+                state = self.restarted(state)
             start = stop
         return state, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -147,6 +147,16 @@ class Twin(ABC, Generic[State]):
     @abstractmethod
     def initial(self) -> State:
         """Return the reset state."""
+
+    def restarted(self, state: State) -> State:
+        """Return the state after a reset: the reset state, and what a reset leaves alone.
+
+        Parameters
+        ----------
+        state
+            The state after the clock of the reset, if it had been none.
+        """
+        return self.initial()
 
     @abstractmethod
     def stretch(self, state: State, inputs: Trace) -> tuple[State, Trace]:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         Rounder,
         RowStore,
         ShiftExponent,
+        SignQuantizer,
+        ThresholdQuantizer,
         Unpool,
         WeightQuantizer,
         WeightUpdate,
@@ -67,9 +69,9 @@ _HOMES = {
     "gradloom.sim.stimulus": "random_inputs usual_inputs",
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
-    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
-    "MoveNest OperandStream PassNest Pool ProductNest Rounder RowStore ShiftExponent "
-    "Unpool WeightQuantizer WeightUpdate",
+    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc MoveNest "
+    "OperandStream PassNest Pool ProductNest Rounder RowStore ShiftExponent SignQuantizer "
+    "ThresholdQuantizer Unpool WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -100,9 +102,11 @@ __all__ = [
     "Rounder",
     "RowStore",
     "ShiftExponent",
+    "SignQuantizer",
     "Simulation",
     "Sink",
     "Source",
+    "ThresholdQuantizer",
     "TopLevel",
     "Unit",
     "Unpool",

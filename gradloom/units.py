@@ -237,6 +237,22 @@ _ALL = (
         "unpool",
     ),
     Unit(
+        "threshold",
+        "HWGQ: sums to codes by thresholds of their channels, and the mask of the backward pass.",
+        hdl.ThresholdQuantizer,
+        golden.ThresholdQuantizer,
+        golden.ThresholdQuantizerConfig,
+        "quantize.threshold",
+    ),
+    Unit(
+        "sign",
+        "BNN: words to their signs, and the mask of the straight-through gradient.",
+        hdl.SignQuantizer,
+        golden.SignQuantizer,
+        golden.SignQuantizerConfig,
+        "quantize.sign",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

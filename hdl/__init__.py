@@ -15,6 +15,8 @@ from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
     ShiftExponent,
+    SignQuantizer,
+    ThresholdQuantizer,
     WeightQuantizer,
     WeightUpdate,
 )
@@ -38,6 +40,8 @@ __all__ = [
     "Rounder",
     "RowStore",
     "ShiftExponent",
+    "SignQuantizer",
+    "ThresholdQuantizer",
     "Unpool",
     "WeightQuantizer",
     "WeightUpdate",

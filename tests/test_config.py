@@ -34,6 +34,8 @@ UNITS = {
     "WeightUpdate": golden.WeightUpdateConfig(),
     "Pool": golden.PoolConfig(),
     "Unpool": golden.UnpoolConfig(),
+    "ThresholdQuantizer": golden.ThresholdQuantizerConfig(lanes=2),
+    "SignQuantizer": golden.SignQuantizerConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -162,7 +164,7 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate", "Pool", "Unpool"]
+LANES += ["WeightUpdate", "Pool", "Unpool", "ThresholdQuantizer", "SignQuantizer"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
@@ -196,6 +198,12 @@ RANGES = [
     (golden.UnpoolConfig, "width", 2, 62),
     (golden.UnpoolConfig, "most_places", 2, 1024),
     (golden.UnpoolConfig, "most_windows", 1, 1024),
+    (golden.SignQuantizerConfig, "width", 2, 62),
+    (golden.SignQuantizerConfig, "bits", 1, 2),
+    (golden.ThresholdQuantizerConfig, "width", 2, 61),
+    (golden.ThresholdQuantizerConfig, "levels", 2, 16),
+    (golden.ThresholdQuantizerConfig, "channels", 1, 1 << 16),
+    (golden.ThresholdQuantizerConfig, "read_clocks", 1, 2),
 ]
 
 #: What else a configuration must be given.
@@ -235,6 +243,7 @@ def test_both_ends_of_a_range_are_allowed(kind, name, low, high):
         (Generator, "leap", low): {"draw": 1},
         (golden.WeightQuantizerConfig, "stored", low): {"bits": 2},
         (golden.UnpoolConfig, "width", high): {"most_windows": 1},
+        (golden.SignQuantizerConfig, "width", low): {"fraction": 0},
         (golden.RounderConfig, "width", low): {
             "conversions": (Conversion(fraction=2, target=Fixed(2, 0)),)
         },

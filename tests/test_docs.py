@@ -136,8 +136,12 @@ def test_a_diagram_shows_handshake_and_stall(name):
         ("macc", "--ternary"),
         ("pool", "--lanes 5 --most-places 4"),
         ("unpool", "--lanes 5 --saturate"),
+        ("threshold", "--read-clocks 1"),
         *(("wage-shift", f"--lanes {lanes}") for lanes in (1, 2, 3, 4, 5, 8, 9, 255)),
-        *((name, "--lanes 5") for name in ("rounder", "wage-weight", "wage-error", "wage-update")),
+        *(
+            (name, "--lanes 5")
+            for name in ("rounder", "wage-weight", "wage-error", "wage-update", "sign")
+        ),
     ],
 )
 def test_the_latency_formula_holds(name, arguments):

@@ -34,11 +34,13 @@ from golden.quantize import (
     alpha_exponent,
     quantize_activation,
     quantize_error,
+    quantize_sign,
     shift_exponent,
     ternarise,
     update_weight,
 )
-from golden.quantize.threshold import Folded, fold, quantize
+from golden.quantize.folding import Folded, fold
+from golden.quantize.threshold import quantize
 from golden.settings import made, mapping
 from golden.training import (
     SYSTEMS,
@@ -245,6 +247,7 @@ def test_quantizers_of_any_form(data, z):
     pairs = [
         (ternarise(data.draw(forms(z)), one(2), one(8)), ternarise(z, 2, 8)),
         (quantize_activation(data.draw(forms(z)), one(5), one(9)), quantize_activation(z, 5, 9)),
+        *zip(quantize_sign(data.draw(forms(z)), one(5)), quantize_sign(z, 5)),
         (quantize_error(data.draw(forms(z)), one(3), one(8)), quantize_error(z, 3, 8)),
         (
             quantize_error(data.draw(forms(z)), one(10), one(8), "stochastic", data.draw(forms(r))),
@@ -375,6 +378,8 @@ WRONG = [
     (lambda: ternarise([1], 9, 8), "stored = 8: allowed are 9 to 24"),
     (lambda: quantize_activation(1.5, 4), "acc has values of type float64"),
     (lambda: quantize_activation(1, -4), "shift = -4: allowed are 0 to 62"),
+    (lambda: quantize_sign(1.5, 4), "x has values of type float64"),
+    (lambda: quantize_sign(1, 63), "fraction = 63: allowed are 0 to 62"),
     (lambda: quantize_error(1, 4.0), "exponent = 4.0: a whole number from 0 to 62"),
     (lambda: quantize_error(1, 9, 8, "nearest-up"), "rounding = 'nearest-up': allowed are near"),
     (lambda: quantize_error(1, 9, 8, "stochastic", 4), "r: 4 is out of range: allowed are 0 to 3"),

@@ -14,6 +14,7 @@ from golden.borders import Border
 from golden.fixed import WIDEST, Codes
 from golden.port import Port
 from golden.settings import check_settings, setting
+from golden.stored import held
 from golden.twin import Trace, Twin, frozen
 
 #: Fraction of the clocks of a stimulus in which a word is written.
@@ -195,7 +196,7 @@ class Banks(Twin[MemoryState]):
         found = {name: np.zeros_like(write, np.int64) for name in ("a_data", "b_data")}
         for bank in range(self.config.banks):
             read = {"a_data": inputs["a_address"][:, bank], "b_data": inputs["b_address"][:, bank]}
-            values, words[bank] = _read(
+            values, words[bank] = held(
                 state.words[bank],
                 write[:, bank],
                 inputs["b_address"][:, bank],
@@ -255,7 +256,7 @@ class RowStore(Twin[MemoryState]):
 
     def stretch(self, state: MemoryState, inputs: Trace) -> tuple[MemoryState, Trace]:
         """See `Twin`."""
-        (data,), rows = _read(
+        (data,), rows = held(
             state.words[0], inputs["write"] != 0, inputs["to"], inputs["value"], [inputs["row"]]
         )
         return _late(state, rows[None], {"data": data})
@@ -273,38 +274,6 @@ class RowStore(Twin[MemoryState]):
         clash = (inputs["row"] == inputs["to"]) & (inputs["write"] != 0)
         inputs["row"][clash] = (inputs["row"][clash] + 1) % config.rows
         return inputs
-
-
-def _read(
-    words: Codes, write: Codes, to: Codes, values: Codes, addresses: list[Codes]
-) -> tuple[list[Codes], Codes]:
-    """Return what a memory holds at addresses, one for each clock, and what it holds at last.
-
-    A word is that of the latest write before the clock; what is not there is 0. The writes are
-    sorted by address, then by clock.
-    """
-    to, values = to.astype(np.int64), values.astype(np.int64)
-    size, clocks = len(words), len(write)
-    wrote = np.flatnonzero(write & (to < size))
-    order = wrote[np.argsort(to[wrote], kind="stable")]
-    keys = to[order] * (clocks + 1) + order
-    found = []
-    for address in addresses:
-        address = address.astype(np.int64)
-        place = np.searchsorted(keys, address * (clocks + 1) + np.arange(clocks)) - 1
-        there = np.minimum(address, size - 1)
-        data = words[there].copy()
-        data[address >= size] = 0
-        if len(order):
-            latest = order[np.maximum(place, 0)]
-            hit = (place >= 0) & (to[latest] == address)
-            data[hit] = values[latest[hit]]
-        found.append(data)
-    after = words.copy()
-    # The last write of each address.
-    last = np.flatnonzero(np.diff(to[order], append=-1))
-    after[to[order[last]]] = values[order[last]]
-    return found, after
 
 
 def _late(state: MemoryState, words: Codes, found: Trace) -> tuple[MemoryState, Trace]:

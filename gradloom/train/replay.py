@@ -24,10 +24,13 @@ from golden.training.step.ops import (
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
+    Sign,
     Unpool,
     WageUpdate,
 )
+from golden.training.systems.hwgq.trainer import HwgqTrainer
 from golden.twin import Trace
+from gradloom.train.threshold_stimulus import threshold_stimulus
 from gradloom.train.tile_stimulus import Expected, block_order, product_rows, product_stimulus
 from gradloom.train.window_stimulus import pool_stimulus, unpool_stimulus
 from gradloom.units import UNITS, Unit
@@ -151,6 +154,8 @@ def unit_replays(
         replay = turns[turn][0]
         turns[turn] = (replay, draws)
         _add(replay, entry)
+    if isinstance(trainer, HwgqTrainer) and trainer.layers > 1:
+        result.append(_thresholds(trainer, products, width))
     return [*result, *(replay for replay, _ in turns)]
 
 
@@ -161,6 +166,7 @@ _ELEMENTWISE = (
     ShiftExponent,
     QuantizeError,
     WageUpdate,
+    Sign,
     Convert,
 )
 _UNIT: dict[type, str] = {
@@ -169,6 +175,7 @@ _UNIT: dict[type, str] = {
     ShiftExponent: "wage-shift",
     QuantizeError: "wage-error",
     WageUpdate: "wage-update",
+    Sign: "sign",
 }
 
 
@@ -275,6 +282,28 @@ def _pooling(trainer: Trainer[Any], record: Record) -> list[UnitReplay]:
     return replays
 
 
+def _thresholds(trainer: HwgqTrainer, products: Sequence[Entry], width: int) -> UnitReplay:
+    """Return the replay of a step's sums on the threshold quantizer, layer after layer.
+
+    Activations in training are floats, by statistics of the batch. The thresholds are those of an
+    evaluation after the step.
+    """
+    columns = trainer.recipe.columns
+    hidden = trainer.stages[:-1]
+    config = golden.ThresholdQuantizerConfig(
+        width=width,
+        levels=len(trainer.recipe.quantizer.steps),
+        channels=max(stage.outputs for stage in hidden),
+        lanes=columns,
+    )
+    replay = UnitReplay("threshold", UNITS["threshold"], config)
+    for layer, entry in zip(range(len(hidden)), products):
+        piece, expected = threshold_stimulus(config, trainer.fold(layer), entry.tensors["out"])
+        replay.pieces.append(piece)
+        replay.expected.append(expected)
+    return replay
+
+
 def _new_replay(
     entry: Entry, record: Record, width: int, lanes: int, generator: golden.Generator
 ) -> UnitReplay:
@@ -305,6 +334,12 @@ def _new_replay(
         case WageUpdate():
             config = golden.WeightUpdateConfig(
                 width=width, bits=operation.bits, half=operation.half, **drawing
+            )
+        case Sign():
+            words = [o.tensors["values"] for o in record if isinstance(o.operation, Sign)]
+            fraction = operation.one.bit_length() - 1
+            config = golden.SignQuantizerConfig(
+                width=max(_bits(words), fraction + 2), fraction=fraction, lanes=lanes
             )
         case _:
             config = _rounder(entry, record, drawing)
@@ -345,6 +380,7 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
         {"n": "i_weight", "gradient": "i_gradient", "out": "o_weight"},
         ("exponent", "rate"),
     ),
+    Sign: ({"values": "i_data", "out": "o_data", "active": "o_passes"}, ()),
 }
 
 

@@ -1,5 +1,5 @@
-"""WAGE's quantizers in gates (Wu et al. 2018): shifts, adders and comparisons, no multiplier and no
-divider.
+"""Quantizers in gates, WAGE's (Wu et al. 2018), HWGQ's (Cai et al. 2017) and BNN's (Hubara et al.
+2016): shifts, adders and comparisons, no multiplier and no divider.
 
 Every scale in WAGE is a power of two. A quantizer reads its exponent from a port beside the stream,
 together with each operand. The exponent of a tensor follows from the tensor's maximum, so errors
@@ -10,6 +10,8 @@ and gradients pass twice: first through `ShiftExponent`, then through `ErrorQuan
 from hdl.quantize.activation import ActivationQuantizer
 from hdl.quantize.error import ErrorQuantizer
 from hdl.quantize.exponent import ShiftExponent
+from hdl.quantize.sign import SignQuantizer
+from hdl.quantize.threshold import ThresholdQuantizer
 from hdl.quantize.update import WeightUpdate
 from hdl.quantize.weight import WeightQuantizer
 
@@ -17,6 +19,8 @@ __all__ = [
     "ActivationQuantizer",
     "ErrorQuantizer",
     "ShiftExponent",
+    "SignQuantizer",
+    "ThresholdQuantizer",
     "WeightQuantizer",
     "WeightUpdate",
 ]

@@ -115,6 +115,14 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("unpool", golden.UnpoolConfig(saturate=True, lanes=2)),
         ("unpool", golden.UnpoolConfig(width=8, most_windows=9, lanes=3)),
         ("unpool", golden.UnpoolConfig(width=2, most_places=2, most_windows=1, saturate=True)),
+        ("sign", golden.SignQuantizerConfig(width=62, fraction=40, bits=1)),
+        ("sign", golden.SignQuantizerConfig(width=2, fraction=0)),
+        ("sign", golden.SignQuantizerConfig(width=5, fraction=4, lanes=2)),
+        ("threshold", golden.ThresholdQuantizerConfig(channels=2)),
+        (
+            "threshold",
+            golden.ThresholdQuantizerConfig(width=8, levels=7, channels=5, lanes=3, read_clocks=1),
+        ),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -291,6 +299,41 @@ FAULTS = [
             ("rows_left == 1", "rows_left[:15] == 1", "beat"),
             ("at.eq(below)", "at.eq(row)", "index"),
             ('"first", reset_less=False', '"first"', "next"),
+        )
+    ),
+    *(
+        Fault(
+            "sign",
+            golden.SignQuantizerConfig(bits=bits),
+            hdl.quantize.sign,
+            right,
+            wrong,
+            "gradloom_sign__pipeline",
+            name,
+        )
+        for bits, right, wrong, name in (
+            (2, "Cat(C(1, 1), negative)", "Cat(negative, negative)", "sign"),
+            (1, "else ~negative", "else negative", "sign"),
+            (2, "ones | zeros | (one & whole)", "ones | zeros", "mask"),
+            (2, "ones | zeros | (one & whole)", "ones | zeros | one", "mask"),
+        )
+    ),
+    *(
+        Fault(
+            "threshold",
+            golden.ThresholdQuantizerConfig(width=5, channels=3, lanes=2),
+            hdl.quantize.threshold,
+            right,
+            wrong,
+            "gradloom_threshold__pipeline",
+            name,
+        )
+        for right, wrong, name in (
+            ("Cat(~negative, turned)", "Cat(1, turned)", "code"),
+            ("passed[:-1]", "passed[1:]", "code"),
+            ("passed[0] & ~passed[-1]", "passed[0] & ~passed[-2]", "mask"),
+            ("self.load & (self.load_lane == lane)", "self.load", "words"),
+            ("read.addr.eq(self.operand.payload.block)", "read.addr.eq(self.load_block)", "code"),
         )
     ),
     Fault(

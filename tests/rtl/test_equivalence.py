@@ -57,6 +57,8 @@ QUICK = [
     ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
     ("pool", golden.PoolConfig(width=4, most_places=3, lanes=2)),
     ("unpool", golden.UnpoolConfig(width=4, most_places=3, most_windows=3, saturate=True, lanes=2)),
+    ("sign", golden.SignQuantizerConfig(width=6, fraction=3)),
+    ("threshold", golden.ThresholdQuantizerConfig(width=4, levels=3, channels=3, lanes=2)),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -229,6 +231,21 @@ def any_unit(draw):
                 most_windows=draw(st.integers(1, 5)),
                 saturate=draw(st.booleans()),
                 lanes=lanes,
+            )
+        case "sign":
+            config = golden.SignQuantizerConfig(
+                width=width,
+                fraction=draw(st.integers(0, width - 1)),
+                bits=draw(st.integers(1, 2)),
+                lanes=lanes,
+            )
+        case "threshold":
+            config = golden.ThresholdQuantizerConfig(
+                width=min(width, 8),
+                levels=draw(st.integers(2, 5)),
+                channels=draw(st.integers(1, 6)),
+                lanes=lanes,
+                read_clocks=draw(st.integers(1, 2)),
             )
         case "array":
             config = draw(small_arrays())

@@ -55,6 +55,8 @@ DESIGNS = {
     "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
     "pool": golden.PoolConfig(width=12, most_places=4, lanes=2),
     "unpool": golden.UnpoolConfig(width=12, most_places=4, saturate=True, lanes=2),
+    "sign": golden.SignQuantizerConfig(lanes=2),
+    "threshold": golden.ThresholdQuantizerConfig(width=12, channels=6, lanes=2),
     "product-nest": golden.ProductNestConfig(
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),

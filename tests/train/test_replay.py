@@ -26,6 +26,7 @@ from golden.training.step.ops import (
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
+    Sign,
     Unpool,
     WageUpdate,
 )
@@ -104,14 +105,16 @@ def recorded(recipe, before=3):
 def test_twins_give_the_numbers_of_training(name):
     trainer, record = recorded(RECIPES[name])
     parts = unit_replays(trainer, record)
-    kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent)
+    kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent, Sign)
     through = [
         entry
         for entry in record
         if isinstance(entry.operation, (*kinds, *DRAWING))
         or (isinstance(entry.operation, POOLING) and entry.operation.exact)
     ]
-    assert sum(len(part.pieces) for part in parts) == len(through) > 0
+    # HWGQ's thresholds take the sums of every hidden layer.
+    folded = trainer.layers - 1 if isinstance(trainer.recipe, HwgqRecipe) else 0
+    assert sum(len(part.pieces) for part in parts) == len(through) + folded > 0
     assert sum(len(part.inputs["i_valid"]) for part in parts) <= 1_000_000  # clocks
     for part in parts:
         outputs = part.unit.twin(part.config).run(part.inputs)
@@ -119,7 +122,7 @@ def test_twins_give_the_numbers_of_training(name):
         assert part.differences(outputs) == 0, part.title
 
 
-@pytest.mark.parametrize("name", ["wage", "gupta", "sr"])
+@pytest.mark.parametrize("name", ["wage", "gupta", "sr", "hwgq", "bnn"])
 def test_hardware_agrees_on_a_whole_step(name):
     trainer, record = recorded(RECIPES[name], before=1)
     for part in unit_replays(trainer, record):

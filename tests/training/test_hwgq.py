@@ -10,7 +10,8 @@ from straight_through import check_gradients
 import golden
 from golden.datasets import digits
 from golden.fixed import Fixed
-from golden.quantize.threshold import QUANTIZERS, Levels, quantize
+from golden.quantize.folding import QUANTIZERS, Levels
+from golden.quantize.threshold import quantize
 from golden.training.layers.float import EPSILON
 from golden.training.step.ops import Product
 from golden.training.systems.float.recipe import FloatRecipe, Loss

@@ -65,6 +65,8 @@ LATENCY: dict[str, Formula] = {
     "wage-update": _fixed(8),
     "pool": _fixed(4),
     "unpool": Formula("4; saturated, 5", lambda config: 4 + config.saturate),
+    "threshold": Formula("`read_clocks` + 4", lambda config: config.read_clocks + 4),
+    "sign": _fixed(4),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),

@@ -234,6 +234,21 @@ def _column() -> tuple[Operand, ...]:
     return tuple(clocks)
 
 
+def _thresholds() -> tuple[Operand, ...]:
+    """Loads of two channels beside the first operands, and sums of both."""
+    sums = ((9, 0), (9, 0), (-9, 1), (9, 1), None, (-10, 1), (8, 0), (17, 0), (16, 0))
+    offers = [
+        None if pair is None else {"i_data": (pair[0],), "i_block": pair[1]}
+        for pair in (None, *sums)
+    ]
+    first = {"load": 1, "load_block": 0, "load_thresholds": (0, 8, 13, 16)}
+    second = {"load": 1, "load_block": 1, "load_thresholds": (0, 4, 7, 9), "load_negative": 1}
+    for offer, load in zip(offers[1:], (first, second)):
+        assert offer is not None
+        offer |= load
+    return tuple(offers)
+
+
 def _scripts() -> tuple[Script, ...]:
     return (
         Script(
@@ -478,6 +493,37 @@ def _scripts() -> tuple[Script, ...]:
                 "of all three windows in lane 0, where 100 + 90 - 70 = 120 is in range, and of two "
                 "in lane 1. At the second one 80 + 60 is saturated to 127. The second result is "
                 "not taken at clocks 11 and 12."
+            ),
+        ),
+        Script(
+            unit="threshold",
+            arguments=("--width", "8", "--channels", "2"),
+            operands=_thresholds(),
+            stalls=(8, 9),
+            clocks=19,
+            text=(
+                "Two channels of one lane. Their thresholds are loaded at clocks 1 and 2. The "
+                "operand of clock 1 does not see the load of its clock: all its thresholds are 0, "
+                "the top level's too, so that errors do not pass. 9 at clock 2 is above 0 and 8, "
+                "and errors pass. Sums of the other channel are negated: -9 has the highest code, "
+                "and 9 has 0. -10 is above the top level. At clock 7 the sum is equal to a "
+                "threshold and does not pass it. The result is not taken at clocks 8 and 9."
+            ),
+        ),
+        Script(
+            unit="sign",
+            arguments=("--width", "8", "--fraction", "4"),
+            operands=(
+                None,
+                *({"i_data": (value,)} for value in (5, 0, -1)),
+                None,
+                *({"i_data": (value,)} for value in (16, 17, -16, -17)),
+            ),
+            stalls=(6, 7),
+            clocks=15,
+            text=(
+                "Words with four fraction bits, so that 16 is 1.0. 0 has the sign 1. Errors pass "
+                "from -16 to 16, and not at 17 and -17. The result is not taken at clocks 6 and 7."
             ),
         ),
         Script(
@@ -789,6 +835,7 @@ def _cell(run: Run, port: Port, lane: int | None, clock: int, owner: int | None)
         stream
         and port.direction == "in"
         and port.name not in _CONTROLS
+        and not port.name.startswith("load")
         and not run.inputs["i_valid"][clock]
     ):
         return "x", None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from golden.quantize.threshold import QUANTIZERS, HalfWave, Levels
+from golden.quantize.folding import QUANTIZERS, HalfWave, Levels
 from golden.settings import Rate, setting
 from golden.training.systems.float.recipe import FloatRecipe, SgdRecipe
 

@@ -19,7 +19,8 @@ weights, without the derivative of the scale; pooling takes the sums before the 
 
 import numpy as np
 
-from golden.quantize.threshold import Folded, fold, quantize
+from golden.quantize.folding import Folded, fold
+from golden.quantize.threshold import quantize
 from golden.training.layers.convolution import forward
 from golden.training.layers.float import EPSILON, Scaled
 from golden.training.layers.network import Shape

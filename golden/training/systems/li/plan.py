@@ -59,7 +59,8 @@ class LiPlanner(WordPlanner[LiRecipe]):
         if self.recipe.activation == Activation.SIGN:
             one = 1 << self.recipe.formats.activation_fl
             reads, writes = self._activated(layer, group)
-            return Sign(layer=layer + 1, one=one, reads=reads, writes=writes)
+            order = self.by_rows(reads[0])
+            return Sign(layer=layer + 1, one=one, reads=reads, writes=writes, order=order)
         return super().activate(layer, group)
 
     def _biases(self, layer: int, kind: Kind) -> Tensor:
