@@ -30,6 +30,7 @@ CASES = (
             ),
         },
     ),
+    ("rounder", "rounder, with what saturates", {"saturated": True}),
     ("macc", "macc, 4 x 4 bits", {}),
     ("macc", "macc, ternary", {"ternary": True, "a": "2,4", "b": None}),
     ("array", "array, 4 x 4", {}),

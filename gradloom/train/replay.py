@@ -210,6 +210,7 @@ def _array(
         generator=generator,
         multipliers=multipliers,
         ternary_depth=depth,
+        saturated=any("unclipped" in entry.tensors for entry in products),
     )
     replay = UnitReplay(title, UNITS["array"], config)
     for entry in products:
@@ -223,7 +224,10 @@ def _array(
             choice = conversions.index(_conversion(entry))
             piece["i_choice"] = np.full(len(piece["i_valid"]), choice, np.int64)
         replay.pieces.append(piece)
-        replay.expected.append(product_rows(config, out, order))
+        rows = product_rows(config, out, order)
+        if "unclipped" in entry.tensors:
+            rows["saturated"] = product_rows(config, 1 - entry.tensors["unclipped"], order)["data"]
+        replay.expected.append(rows)
     return replay
 
 

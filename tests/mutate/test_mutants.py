@@ -5,6 +5,8 @@ known without the twin: the first one at which the simulated mutant and the simu
 and where the stimulus makes it plain, a clock that is written here.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mutated import Mutant
@@ -64,6 +66,7 @@ SHORT = golden.RounderConfig(
 NARROW = golden.RounderConfig(
     width=8, conversions=(conversion(Rounding.STOCHASTIC, 4, 2, 2),), lanes=2
 )
+CLIPPED = replace(NARROW, width=9, saturated=True)
 COARSE = golden.RounderConfig(
     width=20, conversions=(conversion(Rounding.NEAREST_DOWN, 14, 6, 0),), lanes=2
 )
@@ -73,6 +76,7 @@ LFSR = golden.LfsrConfig(lanes=3)
 MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
 TERNARY = golden.MaccConfig(a=Fixed(1, 4), b=Fixed(1, 1), depth=30, segments=1, ternary=True)
 ARRAY = golden.ArrayConfig(rows=3, columns=3)
+CLIPPING = golden.ArrayConfig(rows=3, columns=3, saturated=True)
 SIDES = "list(taken.a), list(taken.b)"
 MIXED = golden.ArrayConfig(
     rows=3,
@@ -147,6 +151,21 @@ MUTANTS = [
             ('Signal(name=f"valid_{stage}")', 'Signal(name=f"valid_{stage}", reset_less=True)'),
         ),
         ("a clock late", ("m.d.comb += self.result.valid.eq", "m.d.sync += self.result.valid.eq")),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
+        CLIPPED,
+        (
+            "a limit is clipped",
+            (
+                'overflow, "clipped"',
+                'overflow | (field == conversions[0].target.maximum), "clipped"',
+            ),
+        ),
+        ("only above", ('overflow, "clipped"', 'overflow & ~negative, "clipped"')),
+        ("of the next result", ('"clipped", PIPELINE_LATENCY - stages)', '"clipped", 0)')),
+        ("of another lane", ("saturated[lane].eq(clipped)", "saturated[1 - lane].eq(clipped)")),
     ),
     *mutants(
         hdl.rounder,
@@ -254,6 +273,15 @@ MUTANTS = [
         ("every column the same lane", ("config.lfsr.lane(column)", "config.lfsr.lane(0)")),
         ("lanes leap without rows", ("lane, valid[column]", "lane, valid[column] | 1")),
         ("a row less in the tile", ("m.Elif(row == 0)", "m.Elif(row == 1)")),
+    ),
+    *mutants(
+        hdl.array.foot,
+        "Array",
+        CLIPPING,
+        (
+            "a bit of another row",
+            ('columns - 1 - column, f"deskew_clipped', 'columns - column, f"deskew_clipped'),
+        ),
     ),
     *mutants(
         hdl.array.foot,

@@ -79,6 +79,7 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         conversions=(
             Conversion(fraction=dropped + 10, target=Fixed(2, 10), rounding=Rounding(rounding)),
         ),
+        saturated=True,
     )
     assert_proved("rounder", config, part="gradloom_rounder__rounding_pipeline")
 
@@ -97,6 +98,7 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
                     "12:2,14:nearest-up",
                 ),
                 lanes=2,
+                saturated=True,
             ),
         ),
         ("lfsr", golden.LfsrConfig(generator=Generator(bits=64, leap=64, draw=32), lanes=3)),
@@ -133,6 +135,13 @@ NARROW = golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 2), depth=7)
         ),
         golden.ArrayConfig(
             rows=2,
+            columns=2,
+            macc=NARROW,
+            conversions=conversions("4:2,2:stochastic", "4:3,1:nearest-even"),
+            saturated=True,
+        ),
+        golden.ArrayConfig(
+            rows=2,
             columns=3,
             macc=golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 1), depth=7, segments=1, ternary=True),
             conversions=(),
@@ -144,7 +153,7 @@ NARROW = golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 2), depth=7)
             rows=2, columns=2, macc=golden.MaccConfig(a=Fixed(1, 7), b=Fixed(1, 7)), conversions=()
         ),
     ],
-    ids=["one node", "rounders", "ternary", "mixed", "free products"],
+    ids=["one node", "rounders", "what saturates", "ternary", "mixed", "free products"],
 )
 def test_small_arrays(config):
     assert_proved("array", config)
@@ -303,6 +312,21 @@ FAULTS = [
         '"lfsr", config.lfsr, C(1)',
         "gradloom_rounder",
         "operands",
+    ),
+    *(
+        Fault(
+            "rounder",
+            golden.RounderConfig(saturated=True),
+            hdl.rounder,
+            'overflow, "clipped"',
+            wrong,
+            "gradloom_rounder__rounding_pipeline",
+            "clipped",
+        )
+        for wrong in (
+            'overflow | (field == 32767), "clipped"',
+            'overflow & ~negative, "clipped"',
+        )
     ),
     Fault(
         "wage-weight",
