@@ -13,6 +13,7 @@ from golden.core.pass_nest import PassNest, PassNestConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
+from golden.mask import Mask, MaskConfig
 from golden.quantize import (
     ActivationQuantizer,
     ActivationQuantizerConfig,
@@ -46,6 +47,8 @@ __all__ = [
     "LfsrConfig",
     "Macc",
     "MaccConfig",
+    "Mask",
+    "MaskConfig",
     "MoveNest",
     "MoveNestConfig",
     "OperandStream",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ErrorQuantizer,
         Lfsr,
         Macc,
+        Mask,
         MoveNest,
         OperandStream,
         PassNest,
@@ -65,7 +66,7 @@ _HOMES = {
     "gradloom.sim.stimulus": "random_inputs usual_inputs",
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
-    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
+    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc Mask "
     "MoveNest OperandStream PassNest ProductNest Rounder RowStore ShiftExponent WeightQuantizer "
     "WeightUpdate",
     "hdl.layout": "payload",
@@ -86,6 +87,7 @@ __all__ = [
     "Host",
     "Lfsr",
     "Macc",
+    "Mask",
     "Memory",
     "MoveNest",
     "OperandStream",

@@ -221,6 +221,14 @@ _ALL = (
         "quantize.update",
     ),
     Unit(
+        "mask",
+        "ReLU of words, and the masks of errors by activation and saturation.",
+        hdl.Mask,
+        golden.Mask,
+        golden.MaskConfig,
+        "mask",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

@@ -10,6 +10,7 @@ from hdl.core.operands import OperandStream
 from hdl.core.pass_nest import PassNest
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
+from hdl.mask import Mask
 from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
@@ -28,6 +29,7 @@ __all__ = [
     "ErrorQuantizer",
     "Lfsr",
     "Macc",
+    "Mask",
     "MoveNest",
     "OperandStream",
     "PassNest",

@@ -64,6 +64,8 @@ CASES = [
     ("wage-error", "--width 18 --bits 6 --lanes 2 --rounding stochastic"),
     ("wage-update", ""),
     ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
+    ("mask", ""),
+    ("mask", "--width 9 --lanes 3"),
     ("banks", ""),
     ("banks", "--banks 3 --words 11 --width 5"),
     ("row-store", ""),

@@ -32,6 +32,7 @@ UNITS = {
     "ShiftExponent": golden.ShiftExponentConfig(),
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
+    "Mask": golden.MaskConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -160,7 +161,7 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate"]
+LANES += ["WeightUpdate", "Mask"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
@@ -189,6 +190,7 @@ RANGES = [
     (golden.ErrorQuantizerConfig, "bits", 2, 24),
     (golden.WeightUpdateConfig, "width", 2, 54),
     (golden.WeightUpdateConfig, "bits", 3, 24),
+    (golden.MaskConfig, "width", 2, 62),
 ]
 
 #: What else a configuration must be given.

@@ -13,14 +13,17 @@ import numpy as np
 
 import golden
 from golden.fixed import Codes, Conversion, Fixed, Rounding
-from golden.order import TileOrder, VectorOrder
+from golden.order import RowOrder, TileOrder, VectorOrder
 from golden.training import Entry, Recipe, Record, Trainer
+from golden.training.step.operation import Kind
 from golden.training.step.ops import (
     Convert,
+    Mask,
     Product,
     QuantizeActivation,
     QuantizeError,
     QuantizeWeight,
+    Relu,
     ShiftExponent,
     WageUpdate,
 )
@@ -129,7 +132,7 @@ def unit_replays(
     latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
     for entry in record:
         operation = entry.operation
-        if not isinstance(operation, _ELEMENTWISE):
+        if not (isinstance(operation, _ELEMENTWISE) and operation.exact):
             continue
         key = (_UNIT.get(type(operation), "rounder"), operation.draws)
         turn = latest.get(key)
@@ -152,6 +155,8 @@ _ELEMENTWISE = (
     QuantizeError,
     WageUpdate,
     Convert,
+    Relu,
+    Mask,
 )
 _UNIT: dict[type, str] = {
     QuantizeWeight: "wage-weight",
@@ -159,6 +164,8 @@ _UNIT: dict[type, str] = {
     ShiftExponent: "wage-shift",
     QuantizeError: "wage-error",
     WageUpdate: "wage-update",
+    Relu: "mask",
+    Mask: "mask",
 }
 
 
@@ -262,6 +269,13 @@ def _new_replay(
             config = golden.WeightUpdateConfig(
                 width=width, bits=operation.bits, half=operation.half, **drawing
             )
+        case Relu() | Mask():
+            masked = [
+                other.tensors["values"]
+                for other in record
+                if isinstance(other.operation, Relu | Mask)
+            ]
+            config = golden.MaskConfig(width=_bits(masked), lanes=lanes)
         case _:
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
@@ -301,13 +315,24 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
         {"n": "i_weight", "gradient": "i_gradient", "out": "o_weight"},
         ("exponent", "rate"),
     ),
+    Relu: ({"values": "i_data", "out": "o_data", "active": "o_active"}, ()),
+    Mask: ({"values": "i_data", "out": "o_data"}, ()),
 }
+
+
+def _mask_of(operation: Relu | Mask) -> str:
+    """Return the port that chooses the mask of an operation."""
+    if isinstance(operation, Relu):
+        return "relu"
+    return "use_unclipped" if operation.reads[1].kind is Kind.UNCLIPPED else "use_active"
 
 
 def _add(replay: UnitReplay, entry: Entry) -> None:
     """Append the stimulus and the results of an operation to a replay."""
     operation, config = entry.operation, replay.config
     order = operation.order
+    if order is None:  # values that no unit rounds may come in any order
+        order = RowOrder(matrix=operation.reads[0].matrix, first_lane=0, width=config.lanes)
     assert isinstance(order, VectorOrder)
     ports, scalars = _PORTS.get(type(operation), ({"z": "i_data", "out": "o_data"}, ()))
     vectors = order.leaps
@@ -335,6 +360,15 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
                 name: Expected(np.array([value]), one)
                 for name, value in (*entry.scalars.items(), ("zero", zero))
             }
+        case Relu() | Mask():
+            of = ("relu", "use_active", "use_unclipped")
+            settings |= dict.fromkeys(of, 0) | {_mask_of(operation): 1}
+            none = np.zeros((vectors, order.width), np.int64)
+            piece |= {"i_active": none, "i_unclipped": none}
+            if isinstance(operation, Mask):
+                piece[_mask_of(operation).replace("use", "i")] = order.vectors(
+                    entry.tensors["keep"]
+                )
         case Convert() if len(config.conversions) > 1:
             settings["i_choice"] = config.conversions.index(_conversion(entry))
     piece |= {name: np.full(vectors, value, np.int64) for name, value in settings.items()}

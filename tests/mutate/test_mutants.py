@@ -22,6 +22,7 @@ import hdl.cells.base
 import hdl.cells.generic
 import hdl.lfsr
 import hdl.macc
+import hdl.mask
 import hdl.pipeline
 import hdl.quantize.activation
 import hdl.quantize.error
@@ -186,6 +187,16 @@ MUTANTS = [
         ("saturates before the draw", (OVERFLOW, OVERFLOW_BEFORE)),
         ("zeros take a carry", ("Mux(sign, full, clear)", "Mux(sign, full | clear, clear)")),
         ("ones but the lowest are ones", ("full, full & sign", "full, full")),
+    ),
+    *mutants(
+        hdl.mask,
+        "Mask",
+        golden.MaskConfig(width=6, lanes=2),
+        ("ReLU of the others", ("self.relu & word[-1]", "self.relu & ~word[-1]")),
+        ("always masked", ("self.use_active & ~", "~")),
+        ("the other mask", ("operand.unclipped[lane])", "operand.active[lane])")),
+        ("zero is active", (" & word[:-1].any()", "")),
+        ("a masked word is not active", ("above, f", "above & ~masked, f")),
     ),
     *mutants(
         hdl.rounder,

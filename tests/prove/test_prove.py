@@ -22,6 +22,7 @@ import hdl.core.banks
 import hdl.core.indices
 import hdl.core.move_nest
 import hdl.core.operands
+import hdl.mask
 import hdl.pipeline
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
@@ -110,6 +111,7 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("mask", golden.MaskConfig(width=62, lanes=2)),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -417,6 +419,13 @@ FAULTS = [
         "exponent, self.rate + 1)",
         "gradloom_wage_update__pipeline",
         "equality",
+    ),
+    *(
+        Fault("mask", golden.MaskConfig(), hdl.mask, right, wrong, "gradloom_mask__pipeline", name)
+        for right, wrong, name in (
+            ("self.use_unclipped & ~", "self.use_active & ~", "masks"),
+            ("word[:-1].any()", "word[1:-1].any()", "active"),
+        )
     ),
     Fault(
         "macc",

@@ -55,6 +55,7 @@ QUICK = [
     ("wage-shift", golden.ShiftExponentConfig(width=5)),
     ("wage-error", golden.ErrorQuantizerConfig(width=6, bits=3)),
     ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
+    ("mask", golden.MaskConfig(width=5, lanes=2)),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -216,6 +217,8 @@ def any_unit(draw):
             config = replace(draw(error_quantizers()), width=width, bits=4, lanes=1)
         case "wage-update":
             config = replace(draw(weight_updates()), width=width, bits=4, lanes=1)
+        case "mask":
+            config = golden.MaskConfig(width=width, lanes=lanes)
         case "array":
             config = draw(small_arrays())
         case "banks":

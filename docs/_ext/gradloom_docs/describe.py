@@ -63,6 +63,7 @@ LATENCY: dict[str, Formula] = {
     "wage-shift": Formula("7 + ⌈log2 `lanes`⌉", lambda config: 7 + (config.lanes - 1).bit_length()),
     "wage-error": _fixed(7),
     "wage-update": _fixed(8),
+    "mask": _fixed(3),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),

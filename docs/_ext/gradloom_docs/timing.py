@@ -436,6 +436,40 @@ def _scripts() -> tuple[Script, ...]:
             ),
         ),
         Script(
+            unit="mask",
+            arguments=("--lanes", "1", "--width", "8"),
+            operands=(
+                None,
+                *(
+                    {"i_data": (word,), "i_active": (0,), "i_unclipped": (0,), "relu": 1}
+                    for word in (5, -6, 0)
+                ),
+                None,
+                *(
+                    {
+                        "i_data": (error,),
+                        "i_active": (active,),
+                        "i_unclipped": (unclipped,),
+                        "use_active": 1,
+                        "use_unclipped": saturation,
+                    }
+                    for error, active, unclipped, saturation in (
+                        (-9, 1, 1, 1),
+                        (12, 0, 1, 1),
+                        (-3, 1, 0, 1),
+                        (-3, 1, 0, 0),
+                    )
+                ),
+            ),
+            stalls=(6,),
+            clocks=14,
+            text=(
+                "ReLU of three words, whose mask leaves at `o_active`; then four errors, of which "
+                "the second is masked by the ReLU and the third by saturation. The fourth is the "
+                "same again, but saturation is not asked. The result is not taken at clock 6."
+            ),
+        ),
+        Script(
             unit="banks",
             arguments=("--banks", "2"),
             operands=(
