@@ -46,6 +46,7 @@ CASES = (
     ("wage-update", "wage-update, 16 bits", {}),
     ("wage-update", "wage-update, 12 bits, half", {"width": 12, "half": True}),
     ("mask", "mask", {}),
+    ("output-error", "output-error, 4 lanes", {"lanes": 4}),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

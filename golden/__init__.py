@@ -14,6 +14,7 @@ from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
 from golden.mask import Mask, MaskConfig
+from golden.output_error import OutputError, OutputErrorConfig
 from golden.quantize import (
     ActivationQuantizer,
     ActivationQuantizerConfig,
@@ -53,6 +54,8 @@ __all__ = [
     "MoveNestConfig",
     "OperandStream",
     "OperandStreamConfig",
+    "OutputError",
+    "OutputErrorConfig",
     "PassNest",
     "PassNestConfig",
     "ProductNest",

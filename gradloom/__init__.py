@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Mask,
         MoveNest,
         OperandStream,
+        OutputError,
         PassNest,
         ProductNest,
         Rounder,
@@ -67,8 +68,8 @@ _HOMES = {
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc Mask "
-    "MoveNest OperandStream PassNest ProductNest Rounder RowStore ShiftExponent WeightQuantizer "
-    "WeightUpdate",
+    "MoveNest OperandStream OutputError PassNest ProductNest Rounder RowStore ShiftExponent "
+    "WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -91,6 +92,7 @@ __all__ = [
     "Memory",
     "MoveNest",
     "OperandStream",
+    "OutputError",
     "PassNest",
     "Poll",
     "Port",

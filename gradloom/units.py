@@ -229,6 +229,14 @@ _ALL = (
         "mask",
     ),
     Unit(
+        "output-error",
+        "Outputs of a network minus the target of their sample's class.",
+        hdl.OutputError,
+        golden.OutputError,
+        golden.OutputErrorConfig,
+        "output_error",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

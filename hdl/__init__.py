@@ -11,6 +11,7 @@ from hdl.core.pass_nest import PassNest
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
 from hdl.mask import Mask
+from hdl.output_error import OutputError
 from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
@@ -32,6 +33,7 @@ __all__ = [
     "Mask",
     "MoveNest",
     "OperandStream",
+    "OutputError",
     "PassNest",
     "ProductNest",
     "Rounder",

@@ -33,6 +33,7 @@ UNITS = {
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
     "Mask": golden.MaskConfig(),
+    "OutputError": golden.OutputErrorConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -161,7 +162,7 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate", "Mask"]
+LANES += ["WeightUpdate", "Mask", "OutputError"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
@@ -191,6 +192,9 @@ RANGES = [
     (golden.WeightUpdateConfig, "width", 2, 54),
     (golden.WeightUpdateConfig, "bits", 3, 24),
     (golden.MaskConfig, "width", 2, 62),
+    (golden.OutputErrorConfig, "width", 2, 61),
+    (golden.OutputErrorConfig, "classes", 2, 1024),
+    (golden.OutputErrorConfig, "most_one", 1, 40),
 ]
 
 #: What else a configuration must be given.

@@ -19,6 +19,7 @@ from golden.training.step.operation import Kind
 from golden.training.step.ops import (
     Convert,
     Mask,
+    OutputError,
     Product,
     QuantizeActivation,
     QuantizeError,
@@ -157,6 +158,7 @@ _ELEMENTWISE = (
     Convert,
     Relu,
     Mask,
+    OutputError,
 )
 _UNIT: dict[type, str] = {
     QuantizeWeight: "wage-weight",
@@ -166,6 +168,7 @@ _UNIT: dict[type, str] = {
     WageUpdate: "wage-update",
     Relu: "mask",
     Mask: "mask",
+    OutputError: "output-error",
 }
 
 
@@ -276,6 +279,13 @@ def _new_replay(
                 if isinstance(other.operation, Relu | Mask)
             ]
             config = golden.MaskConfig(width=_bits(masked), lanes=lanes)
+        case OutputError():
+            config = golden.OutputErrorConfig(
+                width=_bits([entry.tensors["outputs"]]),
+                classes=operation.reads[0].matrix.shape[1],
+                lanes=lanes,
+                most_one=operation.one,
+            )
         case _:
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
@@ -317,6 +327,7 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
     ),
     Relu: ({"values": "i_data", "out": "o_data", "active": "o_active"}, ()),
     Mask: ({"values": "i_data", "out": "o_data"}, ()),
+    OutputError: ({"outputs": "i_data", "difference": "o_data"}, ()),
 }
 
 
@@ -369,6 +380,14 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
                 piece[_mask_of(operation).replace("use", "i")] = order.vectors(
                     entry.tensors["keep"]
                 )
+        case OutputError():
+            settings["one"] = operation.one
+            samples = vectors // config.blocks
+            piece["i_label"] = np.repeat(entry.tensors["label"].ravel(), config.blocks)
+            if config.block_bits:
+                piece["i_block"] = np.tile(np.arange(config.blocks), samples)
+            # Padding has a bit too, 0.
+            expected["keep"] = Expected(counted.astype(np.int64), np.ones_like(counted))
         case Convert() if len(config.conversions) > 1:
             settings["i_choice"] = config.conversions.index(_conversion(entry))
     piece |= {name: np.full(vectors, value, np.int64) for name, value in settings.items()}

@@ -23,6 +23,7 @@ import hdl.cells.generic
 import hdl.lfsr
 import hdl.macc
 import hdl.mask
+import hdl.output_error
 import hdl.pipeline
 import hdl.quantize.activation
 import hdl.quantize.error
@@ -197,6 +198,17 @@ MUTANTS = [
         ("the other mask", ("operand.unclipped[lane])", "operand.active[lane])")),
         ("zero is active", (" & word[:-1].any()", "")),
         ("a masked word is not active", ("above, f", "above & ~masked, f")),
+    ),
+    *mutants(
+        hdl.output_error,
+        "OutputError",
+        golden.OutputErrorConfig(width=6, classes=7, lanes=3, most_one=5),
+        ("the target of all blocks", ("here & (place == lane)", "here & (place[:2] == lane)")),
+        ("a class of the padding", ("left > lane", "left >= lane")),
+        ("outputs of the padding", ("Mux(here, word, 0)", "word")),
+        ("added", ("(kept - taken)", "(kept + taken)")),
+        ("no largest target", ("Mux(self.one > most, most, self.one)", "self.one")),
+        ("a block early", ("left > lane", "left - 1 > lane")),
     ),
     *mutants(
         hdl.rounder,

@@ -23,6 +23,7 @@ import hdl.core.indices
 import hdl.core.move_nest
 import hdl.core.operands
 import hdl.mask
+import hdl.output_error
 import hdl.pipeline
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
@@ -112,6 +113,9 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
         ("mask", golden.MaskConfig(width=62, lanes=2)),
+        ("output-error", golden.OutputErrorConfig(lanes=4)),
+        ("output-error", golden.OutputErrorConfig(width=12, classes=3, lanes=4, most_one=20)),
+        ("output-error", golden.OutputErrorConfig(width=9, classes=100, lanes=7)),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -425,6 +429,22 @@ FAULTS = [
         for right, wrong, name in (
             ("self.use_unclipped & ~", "self.use_active & ~", "masks"),
             ("word[:-1].any()", "word[1:-1].any()", "active"),
+        )
+    ),
+    *(
+        Fault(
+            "output-error",
+            golden.OutputErrorConfig(width=9, lanes=3),
+            hdl.output_error,
+            right,
+            wrong,
+            "gradloom_output_error__pipeline",
+            name,
+        )
+        for right, wrong, name in (
+            ("total + (value << bit)", "total | (value << bit)", "padding"),
+            ("here & (place == lane)", "here & (place[:2] == lane)", "difference"),
+            ("left > lane", "left >= lane", "padding"),
         )
     ),
     Fault(

@@ -56,6 +56,7 @@ QUICK = [
     ("wage-error", golden.ErrorQuantizerConfig(width=6, bits=3)),
     ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
     ("mask", golden.MaskConfig(width=5, lanes=2)),
+    ("output-error", golden.OutputErrorConfig(width=5, classes=5, lanes=2, most_one=3)),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -219,6 +220,13 @@ def any_unit(draw):
             config = replace(draw(weight_updates()), width=width, bits=4, lanes=1)
         case "mask":
             config = golden.MaskConfig(width=width, lanes=lanes)
+        case "output-error":
+            config = golden.OutputErrorConfig(
+                width=width,
+                classes=draw(st.integers(2, 9)),
+                lanes=lanes,
+                most_one=draw(st.integers(1, 6)),
+            )
         case "array":
             config = draw(small_arrays())
         case "banks":

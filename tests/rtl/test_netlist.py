@@ -54,6 +54,7 @@ DESIGNS = {
     "wage-error": golden.ErrorQuantizerConfig(width=16, lanes=1, rounding="stochastic"),
     "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
     "mask": golden.MaskConfig(lanes=2),
+    "output-error": golden.OutputErrorConfig(width=12, lanes=3),
     "product-nest": golden.ProductNestConfig(
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),

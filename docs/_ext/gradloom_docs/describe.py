@@ -64,6 +64,7 @@ LATENCY: dict[str, Formula] = {
     "wage-error": _fixed(7),
     "wage-update": _fixed(8),
     "mask": _fixed(3),
+    "output-error": _fixed(6),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),

@@ -470,6 +470,34 @@ def _scripts() -> tuple[Script, ...]:
             ),
         ),
         Script(
+            unit="output-error",
+            arguments=("--lanes", "2", "--width", "12", "--classes", "3"),
+            operands=(
+                None,
+                *(
+                    {"i_data": pair, "i_label": label, "i_block": block, "one": 8}
+                    for pair, label, block in (
+                        ((300, -20), 0, 0),
+                        ((7, 99), 0, 1),
+                        ((-1, 256), 1, 0),
+                        ((40, 99), 1, 1),
+                    )
+                ),
+                None,
+                *(
+                    {"i_data": pair, "i_label": 2, "i_block": block, "one": 9}
+                    for block, pair in enumerate(((5, 6), (512, 99)))
+                ),
+            ),
+            stalls=(9,),
+            clocks=16,
+            text=(
+                "Three classes in two lanes: two samples of two blocks, whose classes are 0 and "
+                "1, with the target 256; then one of class 2 with the target 512. The second "
+                "lane of each block 1 has no class. The result is not taken at clock 9."
+            ),
+        ),
+        Script(
             unit="banks",
             arguments=("--banks", "2"),
             operands=(
