@@ -13,6 +13,8 @@ from golden.core.pass_nest import PassNest, PassNestConfig
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lfsr, LfsrConfig
 from golden.macc import Macc, MaccConfig
+from golden.mask import Mask, MaskConfig
+from golden.output_error import OutputError, OutputErrorConfig
 from golden.pool import Pool, PoolConfig
 from golden.quantize import (
     ActivationQuantizer,
@@ -52,10 +54,14 @@ __all__ = [
     "LfsrConfig",
     "Macc",
     "MaccConfig",
+    "Mask",
+    "MaskConfig",
     "MoveNest",
     "MoveNestConfig",
     "OperandStream",
     "OperandStreamConfig",
+    "OutputError",
+    "OutputErrorConfig",
     "PassNest",
     "PassNestConfig",
     "Pool",

@@ -21,11 +21,12 @@ from golden import check
 from golden.borders import Border, Course, around
 from golden.buffer import BUFFER_LATENCY, Queue, drawn, schedule, show
 from golden.fixed import Codes, Conversion, Fixed, Rounding
-from golden.lfsr import MOST_LANES, Generator, Lanes, LfsrConfig
+from golden.lfsr import MOST_LANES, Generator, Lanes, LfsrConfig, Words
 from golden.macc import MaccConfig, ternary
 from golden.port import OPERAND, RESULT, Port
 from golden.rounder import (
     PIPELINE_LATENCY,
+    SATURATED,
     RounderConfig,
     check_conversions,
     choose,
@@ -69,6 +70,9 @@ class ArrayConfig:
         are ternary. None makes all nodes alike. With a block, every operand has a bit `multiply`.
     ternary_depth
         Depth of the ternary nodes of a mixed array, whose accumulators have one segment, 1 to 2^24.
+    saturated
+        A bit beside each result: Convert clipped it. A largest code may also be exact, so the
+        result itself does not say it.
 
     Examples
     --------
@@ -124,6 +128,12 @@ class ArrayConfig:
         low=1,
         high=1 << 24,
     )
+    saturated: bool = setting(
+        False,
+        "A bit beside each result: Convert clipped it",
+        more="A largest code may also be exact, so the result itself does not say it.",
+        quiet=True,
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -131,6 +141,8 @@ class ArrayConfig:
             self._check_mixed(self.multipliers)
         if self.conversions != ():
             check_conversions(self.conversions, self.macc.width)
+        elif self.saturated:
+            raise ValueError("saturated: a raw drain has no rounders, so nothing saturates")
         if self.random_port and not self.stochastic:
             raise ValueError("random_port: no conversion is stochastic, so nothing would draw")
         if self.stochastic:
@@ -181,7 +193,10 @@ class ArrayConfig:
         if not self.conversions:
             return None
         return RounderConfig(
-            width=self.macc.width, conversions=self.conversions, generator=self.generator
+            width=self.macc.width,
+            conversions=self.conversions,
+            generator=self.generator,
+            saturated=self.saturated,
         )
 
     @property
@@ -218,6 +233,9 @@ class ArrayConfig:
             )
             ports.append(Port("i_multiply", "in", 1, meaning=meaning))
         result = "a row of the product, one element for each column; the bottom row comes first"
+        results = [Port("o_data", "out", self.result_width, True, self.columns, result)]
+        if self.saturated:
+            results.append(Port("o_saturated", "out", 1, False, self.columns, SATURATED))
         drawn: tuple[Port, ...] = ()
         if self.random_port:
             word = "random words, one for each column, read at the clocks at which `draws` is high"
@@ -229,7 +247,7 @@ class ArrayConfig:
         return (
             *ports,
             *RESULT,
-            Port("o_data", "out", self.result_width, True, self.columns, result),
+            *results,
             Port("o_last", "out", 1, meaning="the tile's last row, row 0"),
             *drawn,
         )
@@ -372,7 +390,7 @@ class _ArrayState:
 
 class Array(Twin[_ArrayState]):
     """Twin of `hdl.Array`: input stream `i` (`a`, `b`, `last`, and maybe `choice` and `multiply`);
-    output stream `o` (`data`, `last`).
+    output stream `o` (`data`, `last`, and `saturated` with that setting).
 
     With `random_port`, there are the input `random` and the output `draws`, (clocks, columns) each.
 
@@ -436,23 +454,34 @@ class Array(Twin[_ArrayState]):
         sums = self._products(*self._operands(inputs, accepted), ends)
         sums[0] += state.sums
         sums = sums << self._spare >> self._spare  # modulo the accumulators' range
-        data = sums[:-1, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
+        rows = sums[:-1, ::-1].reshape(-1, config.columns)  # the bottom row leaves first
+        results = {"data": rows}
         lanes, foot, queue, draws = state.lanes, state.foot, state.queue, Trace()
         choice = None
         if len(config.conversions) > 1:
             choice = np.repeat(inputs["i_choice"][times.claims], config.rows)
         if foot is not None:
-            foot, rounded, draws = self._drawn(foot, data, choice, times.claims, inputs["random"])
-            earlier = len(rounded) - len(data)
-            queue, data = _corrected(queue, rounded[:earlier]), rounded[earlier:]
+            foot, results, draws = self._drawn(foot, rows, choice, times.claims, inputs["random"])
+            earlier = len(results["data"]) - len(rows)
+            queue = _corrected(queue, {name: both[:earlier] for name, both in results.items()})
+            results = {name: both[earlier:] for name, both in results.items()}
         elif config.conversions:
-            lanes, words = drawn(lanes, len(data))
-            data = choose(config.conversions, choice, data, words, config.generator.draw)
-        position = np.arange(len(data)) % config.rows
-        results = {"data": data, "last": (position == config.rows - 1).astype(np.int64)}
+            lanes, words = drawn(lanes, len(rows))
+            results = self._rounded(choice, rows, words)
+        position = np.arange(len(rows)) % config.rows
+        results["last"] = (position == config.rows - 1).astype(np.int64)
         queue, shown = show(queue, times, results)
         outputs = {"i_ready": ready.astype(np.int64), **shown, **draws}
         return _ArrayState(queue, frozen(sums[-1]), lanes, foot), outputs
+
+    def _rounded(self, choice: Codes | None, sums: Codes, words: Words) -> Trace:
+        """Return the results of the rounders by field."""
+        config = self.config
+        given = choice, sums, words, config.generator.draw
+        results = {"data": choose(config.conversions, *given)}
+        if config.saturated:
+            results["saturated"] = choose(config.conversions, *given, Conversion.clips)
+        return results
 
     def _drawn(
         self,
@@ -461,7 +490,7 @@ class Array(Twin[_ArrayState]):
         choice: Codes | None,
         claims: NDArray[np.intp],
         random: Codes,
-    ) -> tuple[_Foot, Codes, Trace]:
+    ) -> tuple[_Foot, Trace, Trace]:
         """Round the rows below the columns with the words of the random port.
 
         Parameters
@@ -481,8 +510,8 @@ class Array(Twin[_ArrayState]):
         -------
         foot : _Foot
             Rows that are not complete after the stretch.
-        rounded : Codes
-            All rows, rounded with the words drawn so far.
+        rounded : Trace
+            All rows, rounded with the words drawn so far, by field.
         draws : Trace
             The port `draws`.
         """
@@ -501,7 +530,7 @@ class Array(Twin[_ArrayState]):
         kinds = np.array([c.rounding is Rounding.STOCHASTIC for c in config.conversions])
         draws = np.zeros((clocks, config.columns), np.int64)
         draws[clock, column] = np.take(kinds, choice[row], mode="clip")
-        rounded = choose(config.conversions, choice, sums, words, config.generator.draw)
+        rounded = self._rounded(choice, sums, words)
         stays = at[:, -1] >= clocks
         left = (first - clocks, sums, words, choice)
         return _Foot(*(frozen(values[stays]) for values in left)), rounded, {"draws": draws}
@@ -572,9 +601,12 @@ class Array(Twin[_ArrayState]):
         return sums
 
 
-def _corrected(queue: Queue, data: Codes) -> Queue:
-    """Return the queue with the field `data` of its last results replaced."""
-    if not len(data):
+def _corrected(queue: Queue, results: Trace) -> Queue:
+    """Return the queue with some fields of its last results replaced."""
+    count = len(results["data"])
+    if not count:
         return queue
-    kept = queue.values["data"][: -len(data)]
-    return replace(queue, values={**queue.values, "data": np.concatenate([kept, data])})
+    values = {
+        name: np.concatenate([queue.values[name][:-count], new]) for name, new in results.items()
+    }
+    return replace(queue, values={**queue.values, **values})

@@ -133,6 +133,8 @@ class Conversion:
     >>> conversion = Conversion(fraction=6, target=Fixed(2, 4), rounding=Rounding.NEAREST_EVEN)
     >>> conversion([5, 6, 10, 1000]).tolist()
     [1, 2, 2, 31]
+    >>> conversion.saturates([5, 125, 126, 1000]).tolist()
+    [False, False, True, True]
     >>> print(conversion, conversion.dropped)
     6:2,4:nearest-even 2
     """
@@ -184,21 +186,37 @@ class Conversion:
 
     def __call__(self, z: ArrayLike, r: ArrayLike = 0) -> Codes:
         """Return wide codes `z` converted with random bits `r` (see `convert`)."""
+        return self.apply(*self._checked(z, r))
+
+    def saturates(self, z: ArrayLike, r: ArrayLike = 0) -> NDArray[np.bool_]:
+        """Return whether each of the wide codes `z` is clipped, if it is converted with random bits
+        `r`. The limits themselves are not clipped, so results alone do not say it.
+        """
+        return self.clips(*self._checked(z, r))
+
+    def _checked(self, z: ArrayLike, r: ArrayLike) -> tuple[Codes, Codes | int]:
         z = check.codes("z", z)
         draws = self.dropped > 0 and self.rounding is Rounding.STOCHASTIC
         r = random_bits(r, self.dropped) if draws else 0
         check.broadcast(z=z, r=r)
-        return self.apply(z, r)
+        return z, r
 
     def apply(self, z: Codes, r: Codes | int) -> Codes:
         """Return int64 codes `z` converted with random bits `r`, both checked already."""
+        return np.clip(self._unclipped(z, r), self.target.minimum, self.target.maximum)
+
+    def clips(self, z: Codes, r: Codes | int) -> NDArray[np.bool_]:
+        """Return what `saturates` does, of int64 that is checked already."""
+        y = self._unclipped(z, r)
+        return (y < self.target.minimum) | (y > self.target.maximum)
+
+    def _unclipped(self, z: Codes, r: Codes | int) -> Codes:
+        """Return rounded codes before saturation; those far beyond a limit are just beyond it."""
         s, target = self.dropped, self.target
         if s > 0:
-            y = rounded(z, s, self.rounding, r)
-        else:
-            # Values beyond the limits are clipped before the shift, which might overflow otherwise.
-            y = np.clip(z, target.minimum >> -s, (target.maximum >> -s) + 1) << -s
-        return np.clip(y, target.minimum, target.maximum)
+            return rounded(z, s, self.rounding, r)
+        # The shift might overflow otherwise.
+        return np.clip(z, (target.minimum >> -s) - 1, (target.maximum >> -s) + 1) << -s
 
 
 def saturate(y: ArrayLike, target: Fixed) -> Codes:

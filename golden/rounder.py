@@ -2,7 +2,9 @@
 lane.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from golden.twin import Trace
 
 #: Latency of the rounding pipeline without the output buffer, in clocks.
 PIPELINE_LATENCY = 5
+#: Meaning of the port `o_saturated`.
+SATURATED = "the code was beyond the target's limits, and is clipped"
 
 
 def check_conversions(conversions: tuple[Conversion, ...], width: int) -> None:
@@ -41,7 +45,12 @@ def check_conversions(conversions: tuple[Conversion, ...], width: int) -> None:
 
 
 def choose(
-    conversions: tuple[Conversion, ...], choice: Codes | None, z: Codes, words: Words, draw: int
+    conversions: tuple[Conversion, ...],
+    choice: Codes | None,
+    z: Codes,
+    words: Words,
+    draw: int,
+    of: Callable[[Conversion, Codes, Codes], Any] = Conversion.apply,
 ) -> Codes:
     """Convert vectors of codes, each with a conversion of its own.
 
@@ -58,19 +67,23 @@ def choose(
         Random words, (vectors, lanes) or (vectors, 1).
     draw
         Bits of a random word.
+    of
+        What is returned of the codes: `Conversion.apply` for the results, `Conversion.clips` for
+        whether they saturated.
 
     Returns
     -------
     Codes
-        Rounded and saturated codes, (vectors, lanes).
+        Rounded and saturated codes, or flags, (vectors, lanes).
     """
     if choice is None or len(conversions) == 1:
-        return conversions[0].apply(z, addends(words, conversions[0].dropped, draw))
+        r = addends(words, conversions[0].dropped, draw)
+        return np.asarray(of(conversions[0], z, r), np.int64)
     choice = np.minimum(choice, len(conversions) - 1)
     out = np.zeros_like(z)
     for number, conversion in enumerate(conversions):
         rows = choice == number
-        out[rows] = conversion.apply(z[rows], addends(words[rows], conversion.dropped, draw))
+        out[rows] = of(conversion, z[rows], addends(words[rows], conversion.dropped, draw))
     return out
 
 
@@ -106,6 +119,9 @@ class RounderConfig(OnePerClock):
     generator
         The generator that all lanes share. A rounder that only rounds to nearest has no generator
         and ignores it.
+    saturated
+        A bit beside each result: Convert clipped it. A largest code may also be exact, so the
+        result itself does not say it.
 
     Examples
     --------
@@ -127,6 +143,12 @@ class RounderConfig(OnePerClock):
         Generator(),
         "The generator that all lanes share",
         more="A rounder that only rounds to nearest has no generator and ignores it.",
+    )
+    saturated: bool = setting(
+        False,
+        "A bit beside each result: Convert clipped it",
+        more="A largest code may also be exact, so the result itself does not say it.",
+        quiet=True,
     )
 
     def __post_init__(self) -> None:
@@ -182,11 +204,10 @@ class RounderConfig(OnePerClock):
             meaning = "number of the conversion, in the order of the parameter"
             ports.append(Port("i_choice", "in", bits, meaning=meaning))
         meaning = "rounded codes; those of a narrower target are sign-extended"
-        return (
-            *ports,
-            *RESULT,
-            Port("o_data", "out", self.result_width, True, self.lanes, meaning),
-        )
+        results = [Port("o_data", "out", self.result_width, True, self.lanes, meaning)]
+        if self.saturated:
+            results.append(Port("o_saturated", "out", 1, False, self.lanes, SATURATED))
+        return (*ports, *RESULT, *results)
 
     @property
     def latency(self) -> int:
@@ -196,7 +217,7 @@ class RounderConfig(OnePerClock):
 
 class Rounder(StreamTwin):
     """Twin of `hdl.Rounder`: input stream `i` (`data`, and `choice` if there are several
-    conversions); output stream `o` (`data`).
+    conversions); output stream `o` (`data`, and `saturated` with that setting).
 
     Parameters
     ----------
@@ -221,6 +242,9 @@ class Rounder(StreamTwin):
 
     def results(self, accepted: Trace, words: Words) -> Trace:
         """Return rounded codes; see `StreamTwin`."""
-        config, choice = self.config, accepted.get("i_choice")
-        data = choose(config.conversions, choice, accepted["i_data"], words, config.generator.draw)
-        return {"data": data}
+        config = self.config
+        given = accepted.get("i_choice"), accepted["i_data"], words, config.generator.draw
+        results = {"data": choose(config.conversions, *given)}
+        if config.saturated:
+            results["saturated"] = choose(config.conversions, *given, Conversion.clips)
+        return results

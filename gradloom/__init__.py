@@ -33,8 +33,10 @@ if TYPE_CHECKING:
         ErrorQuantizer,
         Lfsr,
         Macc,
+        Mask,
         MoveNest,
         OperandStream,
+        OutputError,
         PassNest,
         Pool,
         ProductNest,
@@ -69,9 +71,9 @@ _HOMES = {
     "gradloom.sim.stimulus": "random_inputs usual_inputs",
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
-    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc MoveNest "
-    "OperandStream PassNest Pool ProductNest Rounder RowStore ShiftExponent SignQuantizer "
-    "ThresholdQuantizer Unpool WeightQuantizer WeightUpdate",
+    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc Mask MoveNest "
+    "OperandStream OutputError PassNest Pool ProductNest Rounder RowStore ShiftExponent "
+    "SignQuantizer ThresholdQuantizer Unpool WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -90,9 +92,11 @@ __all__ = [
     "Host",
     "Lfsr",
     "Macc",
+    "Mask",
     "Memory",
     "MoveNest",
     "OperandStream",
+    "OutputError",
     "PassNest",
     "Poll",
     "Pool",

@@ -253,6 +253,22 @@ _ALL = (
         "quantize.sign",
     ),
     Unit(
+        "mask",
+        "ReLU of words, and the masks of errors by activation and saturation.",
+        hdl.Mask,
+        golden.Mask,
+        golden.MaskConfig,
+        "mask",
+    ),
+    Unit(
+        "output-error",
+        "Outputs of a network minus the target of their sample's class.",
+        hdl.OutputError,
+        golden.OutputError,
+        golden.OutputErrorConfig,
+        "output_error",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

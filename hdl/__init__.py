@@ -10,6 +10,8 @@ from hdl.core.operands import OperandStream
 from hdl.core.pass_nest import PassNest
 from hdl.lfsr import Lfsr
 from hdl.macc import Macc
+from hdl.mask import Mask
+from hdl.output_error import OutputError
 from hdl.pool import Pool
 from hdl.quantize import (
     ActivationQuantizer,
@@ -32,8 +34,10 @@ __all__ = [
     "ErrorQuantizer",
     "Lfsr",
     "Macc",
+    "Mask",
     "MoveNest",
     "OperandStream",
+    "OutputError",
     "PassNest",
     "Pool",
     "ProductNest",

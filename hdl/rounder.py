@@ -6,7 +6,7 @@ zero). So all roundings share one adder, and choosing between them at run time c
 
 The adder is cut into two pipeline stages and stops at the highest bit that is kept. Whether the
 result saturates follows from the value's bits above that, before the addition, and from the sum's
-highest bit.
+highest bit. Where this is asked for, it leaves beside the result.
 """
 
 from collections.abc import Sequence
@@ -66,8 +66,9 @@ class RoundingPipeline(Pipeline):
         Wide codes, and the number of the conversion for them.
     random : In(lanes words of `draw` bits), if a conversion is stochastic
         A random word for each lane, read together with `operand`.
-    result : Out(stream of {data: lanes codes})
-        The rounded codes, five clocks later; not specified while `valid` is low.
+    result : Out(stream of {data: lanes codes; saturated: lanes bits, with that setting})
+        The rounded codes, five clocks later, and whether they were clipped; not specified while
+        `valid` is low.
     """
 
     def __init__(self, config: RounderConfig, *, cells: Cells = CELLS["generic"]):
@@ -77,7 +78,11 @@ class RoundingPipeline(Pipeline):
         }
         if len(config.conversions) > 1:
             operand["choice"] = range(len(config.conversions))
-        result = {"data": data.ArrayLayout(signed(config.result_width), config.lanes)}
+        result: dict[str, ShapeLike] = {
+            "data": data.ArrayLayout(signed(config.result_width), config.lanes)
+        }
+        if config.saturated:
+            result["saturated"] = data.ArrayLayout(1, config.lanes)
         super().__init__(config, operand=operand, result=result, draws=config.stochastic)
 
     def elaborate(self, platform: object) -> Module:
@@ -150,6 +155,9 @@ class RoundingPipeline(Pipeline):
         saturated = Signal(signed(len(result)), reset_less=True)
         m.d.sync += saturated.eq(Mux(overflow, limit, field))
         m.d.comb += result.eq(registered(m, saturated, "rounded", PIPELINE_LATENCY - stages - 1))
+        if self.config.saturated:
+            clipped = registered(m, overflow, "clipped", PIPELINE_LATENCY - stages)
+            m.d.comb += self.result.payload.saturated[lane].eq(clipped)
 
     def _from_block(
         self, m: Module, total: Value, equal: Value, signs: Sequence[int], choice: Value
@@ -337,8 +345,9 @@ class Rounder(Streamed):
     i : In(stream of {data: lanes codes of `width` bits; choice, if there are several conversions})
         Wide codes, and the number of the conversion for them. `ready` is low only while the output
         FIFO has no room.
-    o : Out(stream of {data: lanes codes})
+    o : Out(stream of {data: lanes codes; saturated: lanes bits, with `config.saturated`})
         Rounded codes, `config.latency` clocks later; narrower targets are sign-extended.
+        `saturated`: the code was beyond the limits and is clipped.
 
     Examples
     --------

@@ -28,6 +28,7 @@ CASES = [
         "--width 21 --lanes 3 --conversion 12:3,5:nearest-even --conversion 14:2,6:stochastic "
         "--conversion 2:8,4:nearest-away --conversion 9:2,3:nearest-down",
     ),
+    ("rounder", "--width 12 --lanes 2 --conversion 5:3,2:stochastic --saturated"),
     ("macc", ""),
     ("macc", "--a 1,7 --b 3,2 --depth 5 --segments 1"),
     ("macc", "--a 4,14 --b 2,16 --depth 1000 --segments 3"),
@@ -45,6 +46,11 @@ CASES = [
         "array",
         "--rows 2 --columns 3 --a 2,6 --b 1,7 --random-port --conversion 13:2,6:stochastic "
         "--conversion 10:3,5:nearest-up --conversion 13:2,4:stochastic",
+    ),
+    (
+        "array",
+        "--rows 2 --columns 3 --a 2,4 --b 1,4 --random-port --saturated "
+        "--conversion 8:2,4:stochastic --conversion 8:2,4:nearest-up",
     ),
     ("array", "--rows 3 --columns 2 --a 1,7 --ternary --depth 9 --raw"),
     ("array", "--rows 3 --columns 3 --a 1,7 --b 1,7 --multipliers 2,2 --ternary-depth 99 --raw"),
@@ -66,6 +72,11 @@ CASES = [
     ("threshold", "--width 9 --levels 5 --channels 10 --lanes 3 --read-clocks 1"),
     ("sign", ""),
     ("sign", "--width 9 --fraction 8 --bits 1 --lanes 3"),
+    ("mask", ""),
+    ("mask", "--width 9 --lanes 3"),
+    ("output-error", ""),
+    ("output-error", "--width 9 --lanes 3 --classes 7 --most-one 5"),
+    ("output-error", "--width 12 --lanes 4 --classes 3"),
     ("banks", ""),
     ("banks", "--banks 3 --words 11 --width 5"),
     ("row-store", ""),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SEEDS, Bench, OneByOne, agrees, codes, conversions, formats, generators
 from test_fixed import exact_convert
+from test_rounder import exact_clipped
 
 import golden
 import hdl
@@ -55,6 +56,7 @@ def configurations(draw, most=5):
         random_port=stochastic and draw(st.booleans()),
         multipliers=multipliers,
         ternary_depth=terms,
+        saturated=bool(choices) and draw(st.booleans()),
     )
 
 
@@ -191,8 +193,11 @@ def expected_rows(config, tiles):
                 conversion = config.conversions[tile["choice"]]
                 form = conversion.fraction, conversion.target, conversion.rounding
                 r = [walker.addend(conversion.dropped) for walker in walkers]
+                clipped = [exact_clipped(z, *form, r) for z, r in zip(row, r)]
                 row = [exact_convert(z, *form, r) for z, r in zip(row, r)]
             rows.append({"data": row, "last": int(number == 0)})
+            if config.saturated:
+                rows[-1]["saturated"] = clipped
     return rows
 
 
@@ -221,6 +226,43 @@ def test_products_leave_whole_in_order_and_once(shape, kind, gaps, stalls):
     operands, tiles = tiles_of(config, [3, 1, 1, 7, 2, 12, 1, 5, 5], 5)
     expected = expected_rows(config, tiles)
     assert Bench(hdl.Array(config), gaps, stalls).run(operands, len(expected)) == expected
+
+
+@pytest.mark.parametrize("random_port", [False, True], ids=["own lanes", "random port"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 2)], ids=str)
+def test_a_bit_beside_each_code_says_whether_it_is_clipped(shape, random_port):
+    """Sums on both sides of both limits, some of which a draw carries over, and stalls."""
+    macc = MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=40)
+    choices = (
+        Conversion(fraction=8, target=Fixed(2, 3)),
+        Conversion(fraction=8, target=Fixed(3, 4), rounding=Rounding.NEAREST_EVEN),
+    )
+    config = array(*shape, macc=macc, conversions=choices, saturated=True)
+    operands, tiles = tiles_of(config, [1, 2, 3, 1] * 12, 20)
+    expected = expected_rows(config, tiles)
+    bits = {bit for row in expected for bit in row["saturated"]}
+    assert bits == {0, 1}
+    limits = [
+        (code, bit)
+        for row in expected
+        for code, bit in zip(row["data"], row["saturated"])
+        if code in (-16, 15, -64, 63)
+    ]
+    assert {bit for _, bit in limits} == {0, 1} or shape == (1, 1)
+    assert Bench(hdl.Array(config), [0, 0, 1], [0, 2]).run(operands, len(expected)) == expected
+    if random_port:
+        config = replace(config, random_port=True)
+        agrees(hdl.Array(config), golden.Array(config), 400, 21)
+
+
+def test_without_rounders_nothing_saturates():
+    with pytest.raises(ValueError, match="saturated: a raw drain has no rounders"):
+        array(2, 2, raw=True, saturated=True)
+    off, on = array(2, 3), array(2, 3, saturated=True)
+    assert [port for port in on.ports if port.name != "o_saturated"] == list(off.ports)
+    assert (on.latency, on.buffer) == (off.latency, off.buffer)
+    assert "clipped" in rtlil.convert(hdl.Array(on))
+    assert "clipped" not in rtlil.convert(hdl.Array(off))
 
 
 @pytest.mark.parametrize("block", [None, (2, 1), (3, 2), (1, 2), (3, 1)], ids=str)

@@ -36,6 +36,8 @@ UNITS = {
     "Unpool": golden.UnpoolConfig(),
     "ThresholdQuantizer": golden.ThresholdQuantizerConfig(lanes=2),
     "SignQuantizer": golden.SignQuantizerConfig(),
+    "Mask": golden.MaskConfig(),
+    "OutputError": golden.OutputErrorConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -165,6 +167,7 @@ LANES = [
     "ErrorQuantizer",
 ]
 LANES += ["WeightUpdate", "Pool", "Unpool", "ThresholdQuantizer", "SignQuantizer"]
+LANES += ["WeightUpdate", "Mask", "OutputError"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
@@ -204,6 +207,10 @@ RANGES = [
     (golden.ThresholdQuantizerConfig, "levels", 2, 16),
     (golden.ThresholdQuantizerConfig, "channels", 1, 1 << 16),
     (golden.ThresholdQuantizerConfig, "read_clocks", 1, 2),
+    (golden.MaskConfig, "width", 2, 62),
+    (golden.OutputErrorConfig, "width", 2, 61),
+    (golden.OutputErrorConfig, "classes", 2, 1024),
+    (golden.OutputErrorConfig, "most_one", 1, 40),
 ]
 
 #: What else a configuration must be given.

@@ -116,6 +116,38 @@ def test_saturation_looks_at_the_value_after_the_draw():
 
 
 @pytest.mark.parametrize("rounding", Rounding)
+def test_what_saturates_is_beyond_a_limit_once_it_is_rounded(rounding):
+    """On every code and draw; a limit that is met exactly is not beyond itself."""
+    for fraction, target in product(range(7), TARGETS):
+        conversion = Conversion(fraction=fraction, target=target, rounding=rounding)
+        numbers = random_numbers(conversion.dropped, rounding)
+        whole = np.array(
+            [
+                [exact(z, conversion.dropped, rounding, r) for r in numbers.tolist()]
+                for z in CODES.tolist()
+            ]
+        )
+        expected = (whole < target.minimum) | (whole > target.maximum)
+        assert np.array_equal(conversion.saturates(CODES[:, None], numbers), expected)
+
+
+@pytest.mark.parametrize("width", [2, 24])
+def test_bits_that_are_appended_saturate_what_they_bring_over_a_limit(width):
+    target = Fixed(1, width - 1)
+    conversion = Conversion(fraction=0, target=target)
+    found = conversion.saturates([-(1 << 61), -2, -1, 0, 1, (1 << 61) - 1])
+    assert found.tolist() == [True, True, False, False, True, True]
+
+
+def test_saturates_wants_what_a_conversion_wants():
+    conversion = Conversion(fraction=4, target=Fixed(2, 2))
+    with pytest.raises(TypeError, match="z has values of type float64"):
+        conversion.saturates([0.5])
+    with pytest.raises(ValueError, match="r: 4 is out of range: allowed are 0 to 3"):
+        conversion.saturates([1], 4)
+
+
+@pytest.mark.parametrize("rounding", Rounding)
 def test_exact_values_never_move(rounding):
     for s in range(7):
         r = random_numbers(s, rounding)

@@ -1,18 +1,22 @@
 """The rounder against its twin, and against exact arithmetic with one-by-one draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.back import rtlil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SEEDS, Bench, OneByOne, agrees, codes, conversions, generators
-from test_fixed import exact_convert
+from test_fixed import exact, exact_convert
 
 import golden
 import hdl
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator, Lanes, dither
 from golden.rounder import RounderConfig
+from gradloom.sim.stimulus import random_inputs
+from hdl.layout import payload
 
 MIXED = RounderConfig(
     width=30,
@@ -44,6 +48,7 @@ def configurations(draw):
         lanes=lanes,
         first_lane=first,
         generator=draw(generators(first + lanes)),
+        saturated=draw(st.booleans()),
     )
 
 
@@ -84,7 +89,7 @@ def test_the_compiled_simulator_agrees():
     agrees(hdl.Rounder(MIXED), golden.Rounder(MIXED), 20000, 4, simulator="cxxrtl", resets=0.001)
 
 
-def one_by_one(config, operands):
+def one_by_one(config, operands, of=exact_convert):
     """Results by exact rational arithmetic; every lane leaps once an operand."""
     walkers = [OneByOne(config.generator, config.first_lane + n) for n in range(config.lanes)]
     results = []
@@ -92,7 +97,7 @@ def one_by_one(config, operands):
         conversion = config.conversions[operand.get("choice", 0)]
         form = conversion.fraction, conversion.target, conversion.rounding
         r = [walker.addend(conversion.dropped) for walker in walkers]
-        results.append([exact_convert(z, *form, r) for z, r in zip(operand["data"], r)])
+        results.append([of(z, *form, r) for z, r in zip(operand["data"], r)])
     return results
 
 
@@ -228,3 +233,108 @@ def test_a_reset_starts_the_lanes_again():
     rst = np.zeros(400, int)
     rst[[50, 53, 130, 131, 300]] = 1
     agrees(hdl.Rounder(STOCHASTIC), golden.Rounder(STOCHASTIC), 400, 10, rst=rst)
+
+
+# Whether a result is clipped
+
+
+def exact_clipped(z, fraction, target, rounding, r):
+    """Whether the rounded value is beyond a limit."""
+    return int(not target.minimum <= exact(z, fraction - target.fl, rounding, r) <= target.maximum)
+
+
+def near_limits(conversion, width, lanes):
+    """Every code within two steps of a limit of the target, around it on both sides."""
+    ulp = 1 << max(conversion.dropped, 0)
+    step = max(ulp // 64, 1)
+    found = []
+    for limit in (conversion.target.minimum, conversion.target.maximum):
+        at = (
+            limit << conversion.dropped if conversion.dropped >= 0 else limit >> -conversion.dropped
+        )
+        found += range(at - 2 * ulp, at + 2 * ulp + 1, step)
+    low = -1 << (width - 1)
+    kept = [z for z in found if low <= z < -low]
+    return [{"data": [z] * lanes} for z in kept]
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("dropped", [-3, 0, 1, 2, 6, 20])
+def test_a_bit_says_which_results_are_clipped(rounding, dropped):
+    """Around both limits: exact largest codes, ties, and what a draw just carries over."""
+    target = Fixed(2, 4)
+    config = RounderConfig(
+        width=30,
+        conversions=(Conversion(fraction=4 + dropped, target=target, rounding=rounding),),
+        lanes=3,
+        saturated=True,
+    )
+    if dropped < 0:
+        config = RounderConfig(
+            width=30,
+            conversions=(Conversion(fraction=1, target=target, rounding=rounding),),
+            lanes=3,
+            saturated=True,
+        )
+    operands = near_limits(config.conversions[0], config.width, config.lanes)
+    results = Bench(hdl.Rounder(config)).run(operands, len(operands))
+    expected = one_by_one(config, operands, exact_clipped)
+    codes_expected = one_by_one(config, operands)
+    assert [result["saturated"] for result in results] == expected
+    assert [result["data"] for result in results] == codes_expected
+    # Among them are limits that are clipped, and the same limits that are not.
+    pairs = {
+        (code, bit)
+        for row, bits in zip(codes_expected, expected)
+        for code, bit in zip(row, bits)
+        if code in (target.minimum, target.maximum)
+    }
+    both = {(target.minimum, 0), (target.minimum, 1), (target.maximum, 1)}
+    assert pairs == both | ({(target.maximum, 0)} if dropped >= 0 else set())
+
+
+def test_a_draw_decides_whether_the_largest_code_is_clipped():
+    """The same value, a quarter of a step below the clip: one of its four draws goes over."""
+    conversion = Conversion(fraction=2, target=Fixed(4, 0))
+    config = RounderConfig(width=8, conversions=(conversion,), saturated=True)
+    value = (conversion.target.maximum << 2) + 1
+    operands = [{"data": [value]}] * 200
+    results = Bench(hdl.Rounder(config)).run(operands, 200)
+    assert {result["data"][0] for result in results} == {conversion.target.maximum}
+    clipped = [result["saturated"][0] for result in results]
+    assert clipped == [bit for (bit,) in one_by_one(config, operands, exact_clipped)]
+    assert 30 < sum(clipped) < 70
+
+
+def test_each_conversion_has_limits_of_its_own():
+    config = replace(MIXED, saturated=True)
+    operands = operands_for(config, 150, 5)
+    results = Bench(hdl.Rounder(config), [0, 2], [0, 0, 3]).run(operands, len(operands))
+    assert [result["saturated"] for result in results] == one_by_one(
+        config, operands, exact_clipped
+    )
+    assert [result["data"] for result in results] == one_by_one(config, operands)
+
+
+def test_the_bit_costs_no_clock_and_is_0_without_a_result():
+    config = replace(STOCHASTIC, saturated=True)
+    assert config.latency == STOCHASTIC.latency
+    inputs = random_inputs(config.ports, 400, 3)
+    trace = golden.Rounder(config).run(inputs)
+    assert trace["o_saturated"].any()
+    assert not trace["o_saturated"][trace["o_valid"] == 0].any()
+    plain = golden.Rounder(STOCHASTIC).run(inputs)
+    assert all(np.array_equal(trace[name], plain[name]) for name in plain)
+
+
+def test_without_the_setting_there_is_no_trace_of_it():
+    assert not RounderConfig().saturated
+    with pytest.raises(TypeError, match="saturated = 1: a bool is wanted"):
+        RounderConfig(saturated=1)
+    for config in (MIXED, STOCHASTIC, NEAREST):
+        assert "o_saturated" not in {port.name for port in config.ports}
+        assert list(payload(config, "o").members) == ["data"]
+        assert "clipped" not in rtlil.convert(hdl.Rounder(config))
+        on = replace(config, saturated=True)
+        assert [port for port in on.ports if port.name != "o_saturated"] == list(config.ports)
+        assert "clipped" in rtlil.convert(hdl.Rounder(on))

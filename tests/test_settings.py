@@ -73,7 +73,8 @@ def test_a_configuration_reads_back_from_each_form(config):
     assert settings.made(kind, settings.table(config)) == config
     assert None not in settings.flat(settings.table(config)).values()
     flat = settings.flat(settings.mapping(config))
-    assert list(flat) == settings.names(kind)
+    omitted = {leaf.name for leaf in settings.leaves(kind) if leaf.omitted(leaf.of(config))}
+    assert list(flat) == [name for name in settings.names(kind) if name not in omitted]
     assert settings.made(kind, settings.nested(flat)) == config
 
 
@@ -138,6 +139,18 @@ def test_nothing_has_a_text_too():
         assert leaves[name].read("none") == value
     raw = settings.varied(ArrayConfig(multipliers=(1, 1)), ["conversions=none", "multipliers=none"])
     assert (raw.conversions, raw.multipliers) == ((), None)
+
+
+def test_a_quiet_setting_is_in_documents_where_it_is_set():
+    """Documents of units without it are as they were before there was the setting."""
+    off, on = ArrayConfig(), ArrayConfig(saturated=True)
+    for forms in (settings.mapping, settings.table):
+        assert "saturated" not in forms(off) and forms(on)["saturated"] is True
+        assert forms(on) | {"saturated": False} == forms(off) | {"saturated": False}
+    assert "saturated" in settings.names(ArrayConfig)
+    assert [text for text in settings.shown(on) if text not in settings.shown(off)] == [
+        "saturated=true"
+    ]
 
 
 def test_a_mask_is_hexadecimal_with_or_without_0x():

@@ -84,6 +84,9 @@ class Setting:
         Form of a tuple's text, as "ROWS,COLUMNS".
     hexadecimal
         The text is a hexadecimal number, with or without 0x.
+    quiet
+        Documents leave the setting out while it has its default: they stay as they were before
+        there was the setting.
     """
 
     text: str
@@ -96,6 +99,7 @@ class Setting:
     more: str = ""
     form: str = ""
     hexadecimal: bool = False
+    quiet: bool = False
 
     @property
     def range(self) -> str:
@@ -139,6 +143,7 @@ def setting(
     more: str = "",
     form: str = "",
     hexadecimal: bool = False,
+    quiet: bool = False,
 ) -> Any:
     """Return a dataclass field with a default and metadata.
 
@@ -146,7 +151,7 @@ def setting(
     ----------
     default
         Default value; without one, the field is required.
-    text, low, high, allowed, power_of_two, unit, none, more, form, hexadecimal
+    text, low, high, allowed, power_of_two, unit, none, more, form, hexadecimal, quiet
         See `Setting`.
 
     Examples
@@ -176,6 +181,7 @@ def setting(
         more=more,
         form=form,
         hexadecimal=hexadecimal,
+        quiet=quiet,
     )
     return field(default=default, metadata={"setting": spec})
 
@@ -222,6 +228,13 @@ def _enumerated(spec: Setting, hint: Any) -> Setting:
     if isinstance(hint, type) and issubclass(hint, StrEnum) and not spec.allowed:
         return replace(spec, allowed=tuple(hint))
     return spec
+
+
+@lru_cache(maxsize=256)
+def quiet_of(kind: Any) -> dict[str, Any]:
+    """Return the defaults of the settings that documents leave out while they have them."""
+    spec = of_fields(kind)
+    return {one.name: one.default for one in fields(kind) if one.init and spec[one.name].quiet}
 
 
 def names(kind: Any) -> list[str]:

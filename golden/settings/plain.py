@@ -20,6 +20,7 @@ from golden.settings.fields import (
     names,
     optional_of,
     parts_of,
+    quiet_of,
     rational,
 )
 
@@ -29,6 +30,8 @@ WANTED = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 def table(config: Any) -> dict[str, Any]:
     """Return the settings of a configuration in plain form, without None, for TOML.
+
+    Quiet settings (`Setting.quiet`) are left out at their defaults.
 
     Examples
     --------
@@ -42,6 +45,8 @@ def table(config: Any) -> dict[str, Any]:
 def mapping(config: Any) -> dict[str, Any]:
     """Return the settings of a configuration in plain form, including None, for JSON.
 
+    Quiet settings (`Setting.quiet`) are left out at their defaults.
+
     Examples
     --------
     >>> from golden.lfsr import Generator
@@ -53,10 +58,12 @@ def mapping(config: Any) -> dict[str, Any]:
 
 def _table(config: Any, inner: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
     kind: Any = type(config)
+    quiet = quiet_of(kind)
     return {
         name: inner(value) if is_table(hint) else plain(hint, value)
         for name, hint in hints_of(kind).items()
         for value in [getattr(config, name)]
+        if name not in quiet or value != quiet[name]
     }
 
 

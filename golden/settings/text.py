@@ -63,6 +63,10 @@ class Leaf:
             config = getattr(config, part)
         return config
 
+    def omitted(self, value: Any) -> bool:
+        """Return whether documents leave the setting out where it has this value."""
+        return self.setting.quiet and bool(value == self.default)
+
     def show(self, value: Any) -> str:
         """Return the text of a value, which `read` reads."""
         return text_of(value, self.setting.hexadecimal)
@@ -174,6 +178,8 @@ def _put(kind: Any, values: dict[str, Any], name: str, text: str, where: str) ->
 def shown(config: Any) -> list[str]:
     """Return all settings that are not None in the form name=value, which `varied` takes.
 
+    Quiet settings (`Setting.quiet`) are left out at their defaults.
+
     Examples
     --------
     >>> from golden.lfsr import Generator
@@ -184,7 +190,7 @@ def shown(config: Any) -> list[str]:
     return [
         f"{leaf.name}={leaf.show(plain(leaf.hint, value))}"
         for leaf in leaves(kind)
-        if (value := leaf.of(config)) is not None
+        if (value := leaf.of(config)) is not None and not leaf.omitted(value)
     ]
 
 

@@ -328,6 +328,10 @@ class _Array:
         for column in range(columns):
             rounded = bench.probe(f"rounder_{column}.result_data", width)
             same.append(data[column].as_unsigned() == bench.past(rounded, columns - 1 - column))
+            if config.saturated:
+                clipped = bench.probe(f"rounder_{column}.result_saturated", 1)
+                entering = bench.probe("buffer.i_payload_saturated", columns)[column]
+                same.append(entering == bench.past(clipped, columns - 1 - column))
             if config.stochastic:
                 word = (
                     bench["random"][column]
@@ -337,7 +341,9 @@ class _Array:
                 same.append(bench.probe(f"rounder_{column}.random", config.generator.draw) == word)
         bench.prove(
             "columns",
-            "the rounded codes of a row enter the FIFO together, and each rounder has the words of "
+            "the rounded codes of a row enter the FIFO together"
+            + (", with their bits `saturated`" if config.saturated else "")
+            + ", and each rounder has the words of "
             + ("its lane of the port" if config.random_port else "its own generator"),
             every(same),
             AnyState(columns),

@@ -10,6 +10,9 @@ from gradloom.prove.bench import Bench
 from gradloom.prove.integers import chosen, clip, draw_of, implies, nearest_even
 from gradloom.prove.pipelines import Results
 
+#: A condition of a conversion, a code, its random word and its result.
+Condition = Callable[[Conversion, Value, Value, Value], Value]
+
 
 def rounded(conversion: Conversion, z: Value, word: Value) -> Value:
     """Return z / 2^s, rounded to an integer but not saturated; s is the number of dropped bits."""
@@ -45,7 +48,7 @@ def specify(bench: Bench, config: RounderConfig) -> None:
     choice = results.operand("operand_choice") if "operand_choice" in bench else C(0)
     lanes = list(zip(z, words, bench["result_data"], strict=True))
 
-    def each(condition: Callable[[Conversion, Value, Value, Value], Value]) -> list[Value]:
+    def each(condition: Condition) -> list[Value]:
         """Return for every lane the condition for the conversion that was chosen."""
         return [
             chosen(choice, [condition(conversion, *lane) for conversion in config.conversions])
@@ -130,8 +133,55 @@ def specify(bench: Bench, config: RounderConfig) -> None:
                 "below": each(lambda c, z, word, code: scaled(c, z)[0] < limits(c)[0]),
             },
         )
+    if config.saturated:
+        _specify_saturated(results, config, each)
+
+
+def _specify_saturated(
+    results: Results, config: RounderConfig, each: Callable[[Condition], list[Value]]
+) -> None:
+    """Add the property of the bit beside each result; `each` gives a condition for every lane."""
+    bits = results.bench["result_saturated"]
+
+    def outside(conversion: Conversion, z: Value, word: Value, code: Value) -> Value:
+        low, high = limits(conversion)
+        whole = rounded(conversion, z, word)
+        return (whole < low) | (whole > high)
+
+    beyond = each(outside)
+    top = each(lambda c, z, word, code: code == limits(c)[1])
+    bottom = each(lambda c, z, word, code: code == limits(c)[0])
+    cases = {"not clipped": [~bit.bool() for bit in bits]}
+    if any(reaches(conversion, config.width) for conversion in config.conversions):
+        cases["the highest code, exact"] = [at & ~bit.bool() for at, bit in zip(top, bits)]
+        cases["the lowest code, exact"] = [at & ~bit.bool() for at, bit in zip(bottom, bits)]
+    if any(rounds_beyond(conversion, config.width) for conversion in config.conversions):
+        cases["clipped above"] = [at & bit.bool() for at, bit in zip(top, bits)]
+    if any(saturates(conversion, config.width) for conversion in config.conversions):
+        cases["clipped below"] = [at & bit.bool() for at, bit in zip(bottom, bits)]
+    results.every(
+        "clipped",
+        "`saturated` is 1 if and only if the code before saturation is beyond the limits",
+        [bit.bool() == out for bit, out in zip(bits, beyond, strict=True)],
+        cases,
+    )
 
 
 def saturates(conversion: Conversion, width: int) -> bool:
     """Return whether codes of `width` bits can be beyond the target's limits."""
     return width - conversion.dropped > conversion.target.width
+
+
+def reaches(conversion: Conversion, width: int) -> bool:
+    """Return whether codes of `width` bits have the target's limits among their results."""
+    return width - conversion.dropped >= conversion.target.width and conversion.dropped >= 0
+
+
+def rounds_beyond(conversion: Conversion, width: int) -> bool:
+    """Return whether codes of `width` bits, once rounded, can be beyond the target's upper limit.
+
+    The largest code ends in ones, so that every rounding takes it up, but for a tie that goes down.
+    """
+    ties_down = conversion.rounding is Rounding.NEAREST_DOWN and conversion.dropped == 1
+    full = width - conversion.dropped == conversion.target.width
+    return saturates(conversion, width) or (full and conversion.dropped > 0 and not ties_down)

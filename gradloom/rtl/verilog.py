@@ -76,10 +76,14 @@ write_verilog
 
 
 def parameters(config: Any) -> Iterator[tuple[str, str]]:
-    """Yield the dotted name and the value, as text, of every setting of a configuration."""
+    """Yield the dotted name and the value, as text, of every setting of a configuration, without
+    quiet ones at their defaults.
+    """
     kind: Any = type(config)
     for leaf in leaves(kind):
         value = leaf.of(config)
+        if leaf.omitted(value):
+            continue
         if isinstance(value, tuple):
             yield leaf.name, " ".join(map(str, value)) or NONE
         elif leaf.owner is Generator and leaf.setting.hexadecimal:

@@ -13,16 +13,19 @@ import numpy as np
 
 import golden
 from golden.fixed import Codes, Conversion, Fixed, Rounding
-from golden.order import TileOrder, VectorOrder
+from golden.order import RowOrder, TileOrder, VectorOrder
 from golden.training import Entry, Recipe, Record, Trainer
-from golden.training.step.operation import Operation
+from golden.training.step.operation import Kind, Operation
 from golden.training.step.ops import (
     Convert,
+    Mask,
+    OutputError,
     Pool,
     Product,
     QuantizeActivation,
     QuantizeError,
     QuantizeWeight,
+    Relu,
     ShiftExponent,
     Sign,
     Unpool,
@@ -142,7 +145,7 @@ def unit_replays(
     latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
     for entry in record:
         operation = entry.operation
-        if not isinstance(operation, _ELEMENTWISE):
+        if not (isinstance(operation, _ELEMENTWISE) and operation.exact):
             continue
         key = (_UNIT.get(type(operation), "rounder"), operation.draws)
         turn = latest.get(key)
@@ -168,6 +171,9 @@ _ELEMENTWISE = (
     WageUpdate,
     Sign,
     Convert,
+    Relu,
+    Mask,
+    OutputError,
 )
 _UNIT: dict[type, str] = {
     QuantizeWeight: "wage-weight",
@@ -176,6 +182,9 @@ _UNIT: dict[type, str] = {
     QuantizeError: "wage-error",
     WageUpdate: "wage-update",
     Sign: "sign",
+    Relu: "mask",
+    Mask: "mask",
+    OutputError: "output-error",
 }
 
 
@@ -232,6 +241,7 @@ def _array(
         generator=generator,
         multipliers=multipliers,
         ternary_depth=depth,
+        saturated=any("unclipped" in entry.tensors for entry in products),
     )
     replay = UnitReplay(title, UNITS["array"], config)
     for entry in products:
@@ -244,7 +254,10 @@ def _array(
         if len(conversions) > 1:
             choice = conversions.index(_conversion(entry))
             piece["i_choice"] = np.full(len(piece["i_valid"]), choice, np.int64)
-        replay.add(piece, product_rows(config, out, order))
+        rows = product_rows(config, out, order)
+        if "unclipped" in entry.tensors:
+            rows["saturated"] = product_rows(config, 1 - entry.tensors["unclipped"], order)["data"]
+        replay.add(piece, rows)
     return replay
 
 
@@ -341,6 +354,20 @@ def _new_replay(
             config = golden.SignQuantizerConfig(
                 width=max(_bits(words), fraction + 2), fraction=fraction, lanes=lanes
             )
+        case Relu() | Mask():
+            masked = [
+                other.tensors["values"]
+                for other in record
+                if isinstance(other.operation, Relu | Mask)
+            ]
+            config = golden.MaskConfig(width=_bits(masked), lanes=lanes)
+        case OutputError():
+            config = golden.OutputErrorConfig(
+                width=_bits([entry.tensors["outputs"]]),
+                classes=operation.reads[0].matrix.shape[1],
+                lanes=lanes,
+                most_one=operation.one,
+            )
         case _:
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
@@ -381,13 +408,25 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
         ("exponent", "rate"),
     ),
     Sign: ({"values": "i_data", "out": "o_data", "active": "o_passes"}, ()),
+    Relu: ({"values": "i_data", "out": "o_data", "active": "o_active"}, ()),
+    Mask: ({"values": "i_data", "out": "o_data"}, ()),
+    OutputError: ({"outputs": "i_data", "difference": "o_data"}, ()),
 }
+
+
+def _mask_of(operation: Relu | Mask) -> str:
+    """Return the port that chooses the mask of an operation."""
+    if isinstance(operation, Relu):
+        return "relu"
+    return "use_unclipped" if operation.reads[1].kind is Kind.UNCLIPPED else "use_active"
 
 
 def _add(replay: UnitReplay, entry: Entry) -> None:
     """Append the stimulus and the results of an operation to a replay."""
     operation, config = entry.operation, replay.config
     order = operation.order
+    if order is None:  # values that no unit rounds may come in any order
+        order = RowOrder(matrix=operation.reads[0].matrix, first_lane=0, width=config.lanes)
     assert isinstance(order, VectorOrder)
     ports, scalars = _PORTS.get(type(operation), ({"z": "i_data", "out": "o_data"}, ()))
     vectors = order.leaps
@@ -415,6 +454,23 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
                 name: Expected(np.array([value]), one)
                 for name, value in (*entry.scalars.items(), ("zero", zero))
             }
+        case Relu() | Mask():
+            of = ("relu", "use_active", "use_unclipped")
+            settings |= dict.fromkeys(of, 0) | {_mask_of(operation): 1}
+            none = np.zeros((vectors, order.width), np.int64)
+            piece |= {"i_active": none, "i_unclipped": none}
+            if isinstance(operation, Mask):
+                piece[_mask_of(operation).replace("use", "i")] = order.vectors(
+                    entry.tensors["keep"]
+                )
+        case OutputError():
+            settings["one"] = operation.one
+            samples = vectors // config.blocks
+            piece["i_label"] = np.repeat(entry.tensors["label"].ravel(), config.blocks)
+            if config.block_bits:
+                piece["i_block"] = np.tile(np.arange(config.blocks), samples)
+            # Padding has a bit too, 0.
+            expected["keep"] = Expected(counted.astype(np.int64), np.ones_like(counted))
         case Convert() if len(config.conversions) > 1:
             settings["i_choice"] = config.conversions.index(_conversion(entry))
     piece |= {name: np.full(vectors, value, np.int64) for name, value in settings.items()}

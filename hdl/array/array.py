@@ -67,8 +67,9 @@ multiply: 1, if the array is mixed})
         multiplies and the other nodes add nothing; without it, the low two bits of b are -1, 0
         or 1, and -2 counts as 0. `ready` is low only on a `last` operand, if it comes less than R
         clocks after the previous one or if the output FIFO has no room for R rows.
-    o : Out(stream of {data: C codes; last: 1})
-        Rows of the product, row R-1 first; `last` marks row 0. The first row is valid
+    o : Out(stream of {data: C codes; saturated: C bits, with `config.saturated`; last: 1})
+        Rows of the product, row R-1 first; `last` marks row 0, and `saturated` the codes that the
+        rounders clipped. The first row is valid
         `config.latency` clocks after the tile's last operand was accepted; the others follow, one
         row per clock.
     random : In(columns words of `draw` bits), with `config.random_port`
@@ -122,7 +123,12 @@ multiply: 1, if the array is mixed})
             operand["choice"] = range(len(config.conversions))
         if config.multipliers is not None:
             operand["multiply"] = 1
-        result = {"data": data.ArrayLayout(signed(config.result_width), config.columns), "last": 1}
+        result: dict[str, ShapeLike] = {
+            "data": data.ArrayLayout(signed(config.result_width), config.columns)
+        }
+        if config.saturated:
+            result["saturated"] = data.ArrayLayout(1, config.columns)
+        result["last"] = 1
         members = {
             "i": In(stream.Signature(data.StructLayout(operand))),
             "o": Out(stream.Signature(data.StructLayout(result))),

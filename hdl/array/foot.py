@@ -104,6 +104,10 @@ def foot(
                 lane = config.lfsr.lane(column)
                 m.d.comb += rounder.random.eq(words(m, f"lfsr_{column}", lane, valid[column]))
             value = rounder.result.payload.data[0]
+            if config.saturated:
+                clipped = rounder.result.payload.saturated[0]
+                line = delay_line(m, clipped, columns - 1 - column, f"deskew_clipped_{column}")
+                m.d.comb += buffer.i_payload.saturated[column].eq(line[-1])
         deskewed = delay_line(m, value, columns - 1 - column, f"deskew_{column}")[-1]
         m.d.comb += buffer.i_payload.data[column].eq(deskewed)
 

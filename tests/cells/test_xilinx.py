@@ -6,6 +6,7 @@ import gc
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,15 @@ ROUNDERS = {
     "48 bits, in fabric": golden.RounderConfig(
         width=48, conversions=conversions((40, Fixed(2, 12), "stochastic"))
     ),
+}
+ROUNDERS |= {
+    f"{name}, with what saturates": replace(ROUNDERS[name], saturated=True)
+    for name in (
+        "stochastic",
+        "one result of many bits, no room to saturate",
+        "five roundings of one range",
+        "five roundings of several ranges",
+    )
 }
 
 

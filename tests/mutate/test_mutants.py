@@ -5,6 +5,8 @@ known without the twin: the first one at which the simulated mutant and the simu
 and where the stimulus makes it plain, a clock that is written here.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mutated import Mutant
@@ -20,6 +22,8 @@ import hdl.cells.base
 import hdl.cells.generic
 import hdl.lfsr
 import hdl.macc
+import hdl.mask
+import hdl.output_error
 import hdl.pipeline
 import hdl.quantize.activation
 import hdl.quantize.error
@@ -64,6 +68,7 @@ SHORT = golden.RounderConfig(
 NARROW = golden.RounderConfig(
     width=8, conversions=(conversion(Rounding.STOCHASTIC, 4, 2, 2),), lanes=2
 )
+CLIPPED = replace(NARROW, width=9, saturated=True)
 COARSE = golden.RounderConfig(
     width=20, conversions=(conversion(Rounding.NEAREST_DOWN, 14, 6, 0),), lanes=2
 )
@@ -73,6 +78,7 @@ LFSR = golden.LfsrConfig(lanes=3)
 MACC = golden.MaccConfig(a=Fixed(2, 4), b=Fixed(2, 4), depth=30)
 TERNARY = golden.MaccConfig(a=Fixed(1, 4), b=Fixed(1, 1), depth=30, segments=1, ternary=True)
 ARRAY = golden.ArrayConfig(rows=3, columns=3)
+CLIPPING = golden.ArrayConfig(rows=3, columns=3, saturated=True)
 SIDES = "list(taken.a), list(taken.b)"
 MIXED = golden.ArrayConfig(
     rows=3,
@@ -151,6 +157,21 @@ MUTANTS = [
     *mutants(
         hdl.rounder,
         "Rounder",
+        CLIPPED,
+        (
+            "a limit is clipped",
+            (
+                'overflow, "clipped"',
+                'overflow | (field == conversions[0].target.maximum), "clipped"',
+            ),
+        ),
+        ("only above", ('overflow, "clipped"', 'overflow & ~negative, "clipped"')),
+        ("of the next result", ('"clipped", PIPELINE_LATENCY - stages)', '"clipped", 0)')),
+        ("of another lane", ("saturated[lane].eq(clipped)", "saturated[1 - lane].eq(clipped)")),
+    ),
+    *mutants(
+        hdl.rounder,
+        "Rounder",
         EVEN,
         ("ties to odd", ("return C(half - 1) + lowest_kept", "return C(half) - lowest_kept")),
     ),
@@ -167,6 +188,27 @@ MUTANTS = [
         ("saturates before the draw", (OVERFLOW, OVERFLOW_BEFORE)),
         ("zeros take a carry", ("Mux(sign, full, clear)", "Mux(sign, full | clear, clear)")),
         ("ones but the lowest are ones", ("full, full & sign", "full, full")),
+    ),
+    *mutants(
+        hdl.mask,
+        "Mask",
+        golden.MaskConfig(width=6, lanes=2),
+        ("ReLU of the others", ("self.relu & word[-1]", "self.relu & ~word[-1]")),
+        ("always masked", ("self.use_active & ~", "~")),
+        ("the other mask", ("operand.unclipped[lane])", "operand.active[lane])")),
+        ("zero is active", (" & word[:-1].any()", "")),
+        ("a masked word is not active", ("above, f", "above & ~masked, f")),
+    ),
+    *mutants(
+        hdl.output_error,
+        "OutputError",
+        golden.OutputErrorConfig(width=6, classes=7, lanes=3, most_one=5),
+        ("the target of all blocks", ("here & (place == lane)", "here & (place[:2] == lane)")),
+        ("a class of the padding", ("left > lane", "left >= lane")),
+        ("outputs of the padding", ("Mux(here, word, 0)", "word")),
+        ("added", ("(kept - taken)", "(kept + taken)")),
+        ("no largest target", ("Mux(self.one > most, most, self.one)", "self.one")),
+        ("a block early", ("left > lane", "left - 1 > lane")),
     ),
     *mutants(
         hdl.rounder,
@@ -254,6 +296,15 @@ MUTANTS = [
         ("every column the same lane", ("config.lfsr.lane(column)", "config.lfsr.lane(0)")),
         ("lanes leap without rows", ("lane, valid[column]", "lane, valid[column] | 1")),
         ("a row less in the tile", ("m.Elif(row == 0)", "m.Elif(row == 1)")),
+    ),
+    *mutants(
+        hdl.array.foot,
+        "Array",
+        CLIPPING,
+        (
+            "a bit of another row",
+            ('columns - 1 - column, f"deskew_clipped', 'columns - column, f"deskew_clipped'),
+        ),
     ),
     *mutants(
         hdl.array.foot,

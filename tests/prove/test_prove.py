@@ -22,6 +22,8 @@ import hdl.core.banks
 import hdl.core.indices
 import hdl.core.move_nest
 import hdl.core.operands
+import hdl.mask
+import hdl.output_error
 import hdl.pipeline
 import hdl.pool
 import hdl.unpool
@@ -81,6 +83,7 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         conversions=(
             Conversion(fraction=dropped + 10, target=Fixed(2, 10), rounding=Rounding(rounding)),
         ),
+        saturated=True,
     )
     assert_proved("rounder", config, part="gradloom_rounder__rounding_pipeline")
 
@@ -99,6 +102,7 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
                     "12:2,14:nearest-up",
                 ),
                 lanes=2,
+                saturated=True,
             ),
         ),
         ("lfsr", golden.LfsrConfig(generator=Generator(bits=64, leap=64, draw=32), lanes=3)),
@@ -123,6 +127,10 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
             "threshold",
             golden.ThresholdQuantizerConfig(width=8, levels=7, channels=5, lanes=3, read_clocks=1),
         ),
+        ("mask", golden.MaskConfig(width=62, lanes=2)),
+        ("output-error", golden.OutputErrorConfig(lanes=4)),
+        ("output-error", golden.OutputErrorConfig(width=12, classes=3, lanes=4, most_one=20)),
+        ("output-error", golden.OutputErrorConfig(width=9, classes=100, lanes=7)),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -148,6 +156,13 @@ NARROW = golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 2), depth=7)
         ),
         golden.ArrayConfig(
             rows=2,
+            columns=2,
+            macc=NARROW,
+            conversions=conversions("4:2,2:stochastic", "4:3,1:nearest-even"),
+            saturated=True,
+        ),
+        golden.ArrayConfig(
+            rows=2,
             columns=3,
             macc=golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 1), depth=7, segments=1, ternary=True),
             conversions=(),
@@ -159,7 +174,7 @@ NARROW = golden.MaccConfig(a=Fixed(1, 2), b=Fixed(1, 2), depth=7)
             rows=2, columns=2, macc=golden.MaccConfig(a=Fixed(1, 7), b=Fixed(1, 7)), conversions=()
         ),
     ],
-    ids=["one node", "rounders", "ternary", "mixed", "free products"],
+    ids=["one node", "rounders", "what saturates", "ternary", "mixed", "free products"],
 )
 def test_small_arrays(config):
     assert_proved("array", config)
@@ -354,6 +369,21 @@ FAULTS = [
         "gradloom_rounder",
         "operands",
     ),
+    *(
+        Fault(
+            "rounder",
+            golden.RounderConfig(saturated=True),
+            hdl.rounder,
+            'overflow, "clipped"',
+            wrong,
+            "gradloom_rounder__rounding_pipeline",
+            "clipped",
+        )
+        for wrong in (
+            'overflow | (field == 32767), "clipped"',
+            'overflow & ~negative, "clipped"',
+        )
+    ),
     Fault(
         "wage-weight",
         golden.WeightQuantizerConfig(),
@@ -476,6 +506,29 @@ FAULTS = [
             ("Mux(begins, 0, total)", "total", "sum"),
             ("begins.eq(last)", "begins.eq(1)", "sum"),
             ("above.all() | ~above.any()", "above[1:].all() | ~above[1:].any()", "sum"),
+        )
+    ),
+    *(
+        Fault("mask", golden.MaskConfig(), hdl.mask, right, wrong, "gradloom_mask__pipeline", name)
+        for right, wrong, name in (
+            ("self.use_unclipped & ~", "self.use_active & ~", "masks"),
+            ("word[:-1].any()", "word[1:-1].any()", "active"),
+        )
+    ),
+    *(
+        Fault(
+            "output-error",
+            golden.OutputErrorConfig(width=9, lanes=3),
+            hdl.output_error,
+            right,
+            wrong,
+            "gradloom_output_error__pipeline",
+            name,
+        )
+        for right, wrong, name in (
+            ("total + (value << bit)", "total | (value << bit)", "padding"),
+            ("here & (place == lane)", "here & (place[:2] == lane)", "difference"),
+            ("left > lane", "left >= lane", "padding"),
         )
     ),
     Fault(

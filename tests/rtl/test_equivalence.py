@@ -59,6 +59,8 @@ QUICK = [
     ("unpool", golden.UnpoolConfig(width=4, most_places=3, most_windows=3, saturate=True, lanes=2)),
     ("sign", golden.SignQuantizerConfig(width=6, fraction=3)),
     ("threshold", golden.ThresholdQuantizerConfig(width=4, levels=3, channels=3, lanes=2)),
+    ("mask", golden.MaskConfig(width=5, lanes=2)),
+    ("output-error", golden.OutputErrorConfig(width=5, classes=5, lanes=2, most_one=3)),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -246,6 +248,15 @@ def any_unit(draw):
                 channels=draw(st.integers(1, 6)),
                 lanes=lanes,
                 read_clocks=draw(st.integers(1, 2)),
+            )
+        case "mask":
+            config = golden.MaskConfig(width=width, lanes=lanes)
+        case "output-error":
+            config = golden.OutputErrorConfig(
+                width=width,
+                classes=draw(st.integers(2, 9)),
+                lanes=lanes,
+                most_one=draw(st.integers(1, 6)),
             )
         case "array":
             config = draw(small_arrays())

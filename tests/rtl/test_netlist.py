@@ -57,6 +57,8 @@ DESIGNS = {
     "unpool": golden.UnpoolConfig(width=12, most_places=4, saturate=True, lanes=2),
     "sign": golden.SignQuantizerConfig(lanes=2),
     "threshold": golden.ThresholdQuantizerConfig(width=12, channels=6, lanes=2),
+    "mask": golden.MaskConfig(lanes=2),
+    "output-error": golden.OutputErrorConfig(width=12, lanes=3),
     "product-nest": golden.ProductNestConfig(
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),

@@ -1,8 +1,10 @@
 """The folder that `generate` writes: its testbench in other simulators, its descriptions."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,31 @@ def test_passes_in_verilator_with_all_parameters(name, arguments, tmp_path):
 @pytest.mark.long
 def test_a_large_array_passes_in_icarus(tmp_path):
     passes(icarus, "array", "--rows 24 --columns 24 --a 1,7 --b 1,7", tmp_path)
+
+
+#: Digests of Verilog, template and description of units, without gradloom's version, from before
+#: there was the setting `saturated`.
+BEFORE = {
+    ("rounder", ""): ("94f315be9d889aa888c8631c050cd2accfc8abace08093a3d8df5e13dbc9b70b"),
+    ("array", "--rows 3 --columns 4 --conversion 20:4,12:nearest-even"): (
+        "f61f7f05ab8d8db59039e824c8c151fca1bad61f5e763b54e74c4e8bb259fba4"
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "arguments"), BEFORE)
+def test_a_setting_that_is_off_changes_no_byte(name, arguments):
+    """A change on purpose of what is generated changes the digests."""
+    unit, config = configured(name, arguments)
+    files = package(unit, config, 20)
+    texts = [files[f"{unit.module}{end}"] for end in (".v", ".vh", ".json")]
+    text = "".join(texts).replace(version("gradloom"), "")
+    assert hashlib.sha256(text.encode()).hexdigest() == BEFORE[name, arguments]
+    assert "saturated =" not in text and "o_saturated" not in text
+    on = package(unit, replace(config, saturated=True), 20)
+    assert "//   saturated = True\n" in on[f"{unit.module}.v"]
+    assert '"saturated": true' in on[f"{unit.module}.json"]
+    assert "o_saturated" in on[f"{unit.module}.vh"]
 
 
 # A wrong constant, and where it shows first: by the expected values alone.

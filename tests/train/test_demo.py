@@ -44,6 +44,7 @@ def test_demo_agrees_and_writes_verilog(small, tmp_path):
         "Gupta: array with rounders",
         "Gupta: array, raw sums",
         "Gupta: rounder",
+        *(f"{system}: {name}" for system in ("WAGE", "Gupta") for name in ("mask", "output-error")),
     ):
         row = re.search(rf"{unit} +([\d,]+) +([\d,]+) +(\d+) +([\d,]+)", text)
         assert row, unit

@@ -19,12 +19,15 @@ from golden.training import (
 )
 from golden.training.step.ops import (
     Convert,
+    Mask,
+    OutputError,
     Pass,
     Pool,
     Product,
     QuantizeActivation,
     QuantizeError,
     QuantizeWeight,
+    Relu,
     ShiftExponent,
     Sign,
     Unpool,
@@ -58,6 +61,18 @@ RECIPES = {
         rows=3, columns=4, network="9FC-7FC", batch=4, momentum="0.9", decay="0.0005"
     ),
     "gupta, shallow errors": GuptaRecipe(rows=12, columns=12, network="13FC-14FC", batch=5),
+    "gupta, saturating": GuptaRecipe(
+        rows=3, columns=4, network="9FC-7FC", batch=4, deviation="1", learning_rate="0.1"
+    ),
+    "gupta, passing": GuptaRecipe(
+        rows=3,
+        columns=4,
+        network="9FC-7FC",
+        batch=4,
+        deviation="1",
+        learning_rate="0.1",
+        saturation_gradient="pass",
+    ),
     "gupta, convolutional": GuptaRecipe(
         **SMALL,
         formats=Formats(fl=12, activation_fl=10, input_fl=14),
@@ -105,12 +120,14 @@ def recorded(recipe, before=3):
 def test_twins_give_the_numbers_of_training(name):
     trainer, record = recorded(RECIPES[name])
     parts = unit_replays(trainer, record)
-    kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent, Sign)
+    kinds = (
+        *(Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent, Sign),
+        *(Relu, Mask, OutputError, *POOLING),
+    )
     through = [
         entry
         for entry in record
-        if isinstance(entry.operation, (*kinds, *DRAWING))
-        or (isinstance(entry.operation, POOLING) and entry.operation.exact)
+        if isinstance(entry.operation, (*kinds, *DRAWING)) and entry.operation.exact
     ]
     # HWGQ's thresholds take the sums of every hidden layer.
     folded = trainer.layers - 1 if isinstance(trainer.recipe, HwgqRecipe) else 0
@@ -122,11 +139,43 @@ def test_twins_give_the_numbers_of_training(name):
         assert part.differences(outputs) == 0, part.title
 
 
-@pytest.mark.parametrize("name", ["wage", "gupta", "sr", "hwgq", "bnn"])
+@pytest.mark.parametrize("name", ["wage", "gupta", "gupta, saturating", "sr", "hwgq", "bnn"])
 def test_hardware_agrees_on_a_whole_step(name):
     trainer, record = recorded(RECIPES[name], before=1)
     for part in unit_replays(trainer, record):
         assert compare(part.unit.component(part.config), part.inputs, part.unit.twin(part.config))
+
+
+def test_what_saturates_in_a_step_is_seen_and_masked():
+    """Bits of the array that no word shows, and errors that the mask of these bits sets to 0."""
+    trainer, record = recorded(RECIPES["gupta, saturating"])
+    parts = {part.title: part for part in unit_replays(trainer, record)}
+    array, mask = parts["array with rounders"], parts["mask"]
+    top = trainer.planner.forward_conversion(0).target
+    forward = [fields for fields in array.expected if "saturated" in fields]
+    assert len(forward) == len(array.pieces) - 2  # of the error products nothing is recorded
+    for fields in forward:
+        data, bits = fields["data"].values, fields["saturated"].values
+        assert bits[fields["saturated"].counted].any()
+        assert np.isin(data[bits == 1], [top.minimum, top.maximum]).all()
+    # Every layer, that of the outputs too.
+    assert sum(piece["use_unclipped"].all() for piece in mask.pieces) == 3
+    cut = [
+        ((piece["i_unclipped"] == 0) & (piece["i_data"] != 0) & fields["data"].counted).sum()
+        for piece, fields in zip(mask.pieces, mask.expected)
+        if piece["use_unclipped"].all()
+    ]
+    assert min(cut) > 0
+    # Were they not asked, errors would pass.
+    passing = mask.inputs | {"use_unclipped": 0 * mask.inputs["use_unclipped"]}
+    assert mask.differences(mask.unit.twin(mask.config).run(passing)) == sum(cut)
+
+
+def test_saturated_errors_pass_where_the_recipe_says_so():
+    trainer, record = recorded(RECIPES["gupta, passing"])
+    (mask,) = [part for part in unit_replays(trainer, record) if part.title == "mask"]
+    assert not any(piece["use_unclipped"].any() for piece in mask.pieces)
+    assert any(piece["use_active"].all() for piece in mask.pieces)
 
 
 @pytest.mark.parametrize("block", [(1, 1), (2, 3), (3, 4)], ids=str)

@@ -67,6 +67,8 @@ LATENCY: dict[str, Formula] = {
     "unpool": Formula("4; saturated, 5", lambda config: 4 + config.saturate),
     "threshold": Formula("`read_clocks` + 4", lambda config: config.read_clocks + 4),
     "sign": _fixed(4),
+    "mask": _fixed(3),
+    "output-error": _fixed(6),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),

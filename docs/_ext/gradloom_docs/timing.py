@@ -527,6 +527,68 @@ def _scripts() -> tuple[Script, ...]:
             ),
         ),
         Script(
+            unit="mask",
+            arguments=("--lanes", "1", "--width", "8"),
+            operands=(
+                None,
+                *(
+                    {"i_data": (word,), "i_active": (0,), "i_unclipped": (0,), "relu": 1}
+                    for word in (5, -6, 0)
+                ),
+                None,
+                *(
+                    {
+                        "i_data": (error,),
+                        "i_active": (active,),
+                        "i_unclipped": (unclipped,),
+                        "use_active": 1,
+                        "use_unclipped": saturation,
+                    }
+                    for error, active, unclipped, saturation in (
+                        (-9, 1, 1, 1),
+                        (12, 0, 1, 1),
+                        (-3, 1, 0, 1),
+                        (-3, 1, 0, 0),
+                    )
+                ),
+            ),
+            stalls=(6,),
+            clocks=14,
+            text=(
+                "ReLU of three words, whose mask leaves at `o_active`; then four errors, of which "
+                "the second is masked by the ReLU and the third by saturation. The fourth is the "
+                "same again, but saturation is not asked. The result is not taken at clock 6."
+            ),
+        ),
+        Script(
+            unit="output-error",
+            arguments=("--lanes", "2", "--width", "12", "--classes", "3"),
+            operands=(
+                None,
+                *(
+                    {"i_data": pair, "i_label": label, "i_block": block, "one": 8}
+                    for pair, label, block in (
+                        ((300, -20), 0, 0),
+                        ((7, 99), 0, 1),
+                        ((-1, 256), 1, 0),
+                        ((40, 99), 1, 1),
+                    )
+                ),
+                None,
+                *(
+                    {"i_data": pair, "i_label": 2, "i_block": block, "one": 9}
+                    for block, pair in enumerate(((5, 6), (512, 99)))
+                ),
+            ),
+            stalls=(9,),
+            clocks=16,
+            text=(
+                "Three classes in two lanes: two samples of two blocks, whose classes are 0 and "
+                "1, with the target 256; then one of class 2 with the target 512. The second "
+                "lane of each block 1 has no class. The result is not taken at clock 9."
+            ),
+        ),
+        Script(
             unit="banks",
             arguments=("--banks", "2"),
             operands=(
