@@ -44,6 +44,12 @@ CASES = (
     ("wage-error", "wage-error, stochastic", {"rounding": "stochastic"}),
     ("wage-update", "wage-update, 16 bits", {}),
     ("wage-update", "wage-update, 12 bits, half", {"width": 12, "half": True}),
+    ("momentum-update", "momentum-update, 8 bits", {}),
+    (
+        "momentum-update",
+        "momentum-update, 20 bits, a power of two",
+        {"width": 20, "fraction": 12, "power": True, "momentum_bits": 0, "decay_bits": 0},
+    ),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ErrorQuantizer,
         Lfsr,
         Macc,
+        MomentumUpdate,
         MoveNest,
         OperandStream,
         PassNest,
@@ -66,8 +67,8 @@ _HOMES = {
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
-    "MoveNest OperandStream PassNest ProductNest Rounder RowStore ShiftExponent WeightQuantizer "
-    "WeightUpdate",
+    "MomentumUpdate MoveNest OperandStream PassNest ProductNest Rounder RowStore "
+    "ShiftExponent WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -87,6 +88,7 @@ __all__ = [
     "Lfsr",
     "Macc",
     "Memory",
+    "MomentumUpdate",
     "MoveNest",
     "OperandStream",
     "PassNest",

@@ -221,6 +221,14 @@ _ALL = (
         "quantize.update",
     ),
     Unit(
+        "momentum-update",
+        "Gupta's update: momentum, decay and gradient in one exact sum, rounded once.",
+        hdl.MomentumUpdate,
+        golden.MomentumUpdate,
+        golden.MomentumUpdateConfig,
+        "quantize.momentum",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

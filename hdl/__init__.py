@@ -13,6 +13,7 @@ from hdl.macc import Macc
 from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
+    MomentumUpdate,
     ShiftExponent,
     WeightQuantizer,
     WeightUpdate,
@@ -28,6 +29,7 @@ __all__ = [
     "ErrorQuantizer",
     "Lfsr",
     "Macc",
+    "MomentumUpdate",
     "MoveNest",
     "OperandStream",
     "PassNest",

@@ -58,6 +58,8 @@ CASES = [
     ("wage-error", "--width 18 --bits 6 --lanes 2 --rounding stochastic"),
     ("wage-update", ""),
     ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
+    ("momentum-update", ""),
+    ("momentum-update", "--power --momentum-bits 0 --decay-bits 0 --rounding nearest-down"),
     ("banks", ""),
     ("banks", "--banks 3 --words 11 --width 5"),
     ("row-store", ""),

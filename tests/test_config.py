@@ -32,6 +32,7 @@ UNITS = {
     "ShiftExponent": golden.ShiftExponentConfig(),
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
+    "MomentumUpdate": golden.MomentumUpdateConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -160,8 +161,8 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate"]
-DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
+LANES += ["WeightUpdate", "MomentumUpdate"]
+DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate", "MomentumUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
 RANGES = [
@@ -189,6 +190,10 @@ RANGES = [
     (golden.ErrorQuantizerConfig, "bits", 2, 24),
     (golden.WeightUpdateConfig, "width", 2, 54),
     (golden.WeightUpdateConfig, "bits", 3, 24),
+    (golden.MomentumUpdateConfig, "width", 2, 54),
+    (golden.MomentumUpdateConfig, "rate_bits", 1, 37),
+    (golden.MomentumUpdateConfig, "momentum_bits", 0, 37),
+    (golden.MomentumUpdateConfig, "decay_bits", 0, 37),
 ]
 
 #: What else a configuration must be given.
@@ -258,6 +263,8 @@ KIND_TABLE = [
     (golden.ErrorQuantizerConfig, "generator", "32", "Generator"),
     (golden.WeightUpdateConfig, "half", "no", "bool"),
     (golden.WeightUpdateConfig, "generator", 1, "Generator"),
+    (golden.MomentumUpdateConfig, "word", "2,14", "Fixed"),
+    (golden.MomentumUpdateConfig, "power", 1, "bool"),
 ]
 
 
@@ -357,6 +364,11 @@ REFUSED = [
         golden.ErrorQuantizerConfig,
         {"rounding": "nearest-up"},
         "rounding = 'nearest-up': allowed are nearest-e",
+    ),
+    (
+        golden.MomentumUpdateConfig,
+        {"fraction": 30},
+        "sums of 62 fraction bits, of which 48 are dropped for words <2,14>: at most 60 fraction",
     ),
     (golden.WeightUpdateConfig, {"lanes": 250, "first_lane": 6}, "lanes of one seed = 256"),
 ]

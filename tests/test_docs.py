@@ -135,6 +135,9 @@ def test_a_diagram_shows_handshake_and_stall(name):
         ),
         ("macc", "--ternary"),
         *(("wage-shift", f"--lanes {lanes}") for lanes in (1, 2, 3, 4, 5, 8, 9, 255)),
+        ("momentum-update", "--width 18 --rate-bits 17 --momentum-bits 0"),
+        ("momentum-update", "--power --momentum-bits 0 --decay-bits 0"),
+        ("momentum-update", "--width 54 --rate-bits 37"),
         *((name, "--lanes 5") for name in ("rounder", "wage-weight", "wage-error", "wage-update")),
     ],
 )

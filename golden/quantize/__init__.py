@@ -1,5 +1,6 @@
 """Quantizers in integers: WAGE's for weights, activations, errors and gradients (Wu et al. 2018),
-with their twins, and the thresholds of HWGQ (`golden.quantize.threshold`).
+with their twins, and the thresholds of HWGQ (`golden.quantize.threshold`). Gupta's update with
+momentum (Gupta et al. 2015).
 
 A code n of k bits stands for the real number n / 2^(k - 1); k is k_G for weights, k_A for
 activations and k_E for errors. The functions take whole tensors. Training calls them; the twins
@@ -13,6 +14,8 @@ from golden.quantize.activation import (
 )
 from golden.quantize.error import ErrorQuantizer, ErrorQuantizerConfig, quantize_error
 from golden.quantize.exponent import ShiftExponent, ShiftExponentConfig, shift_exponent
+from golden.quantize.momentum import MomentumUpdate, momentum_update
+from golden.quantize.momentum_config import MomentumUpdateConfig
 from golden.quantize.scale import limit
 from golden.quantize.update import RATE_BITS, WeightUpdate, WeightUpdateConfig, update_weight
 from golden.quantize.weight import WeightQuantizer, WeightQuantizerConfig, alpha_exponent, ternarise
@@ -23,6 +26,8 @@ __all__ = [
     "ActivationQuantizerConfig",
     "ErrorQuantizer",
     "ErrorQuantizerConfig",
+    "MomentumUpdate",
+    "MomentumUpdateConfig",
     "ShiftExponent",
     "ShiftExponentConfig",
     "WeightQuantizer",
@@ -31,6 +36,7 @@ __all__ = [
     "WeightUpdateConfig",
     "alpha_exponent",
     "limit",
+    "momentum_update",
     "quantize_activation",
     "quantize_error",
     "shift_exponent",

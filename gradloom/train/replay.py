@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 import golden
-from golden.fixed import Codes, Conversion, Fixed, Rounding
+from golden.fixed import Conversion, Fixed, Rounding
 from golden.order import TileOrder, VectorOrder
 from golden.training import Entry, Recipe, Record, Trainer
 from golden.training.step.ops import (
     Convert,
+    FixedPointUpdate,
     Product,
     QuantizeActivation,
     QuantizeError,
@@ -26,6 +27,7 @@ from golden.training.step.ops import (
 )
 from golden.twin import Trace
 from gradloom.train.tile_stimulus import Expected, block_order, product_rows, product_stimulus
+from gradloom.train.update_replay import bits_of, momentum_config, momentum_factors
 from gradloom.units import UNITS, Unit
 
 
@@ -159,6 +161,7 @@ _UNIT: dict[type, str] = {
     ShiftExponent: "wage-shift",
     QuantizeError: "wage-error",
     WageUpdate: "wage-update",
+    FixedPointUpdate: "momentum-update",
 }
 
 
@@ -173,14 +176,6 @@ def _conversion(entry: Entry) -> Conversion | None:
 def _draws(conversion: Conversion | None) -> bool | None:
     """Return whether a conversion draws random bits; None without a conversion."""
     return None if conversion is None else conversion.rounding is Rounding.STOCHASTIC
-
-
-def _bits(tensors: Sequence[Codes]) -> int:
-    """Return the number of bits, at least 2, of a word for every code."""
-    lowest = min(
-        min(int(codes.min(initial=0)), -int(codes.max(initial=0)) - 1) for codes in tensors
-    )
-    return max((-lowest - 1).bit_length() + 1, 2)
 
 
 def _moved(generator: golden.Generator, draws: int) -> golden.Generator:
@@ -202,8 +197,8 @@ def _array(
         rows=recipe.rows,
         columns=recipe.columns,
         macc=golden.MaccConfig(
-            a=Fixed(_bits([entry.tensors["a"] for entry in products]), 0),
-            b=Fixed(_bits([entry.tensors["b"] for entry in products]), 0),
+            a=Fixed(bits_of([entry.tensors["a"] for entry in products]), 0),
+            b=Fixed(bits_of([entry.tensors["b"] for entry in products]), 0),
             depth=depth,
         ),
         conversions=conversions,
@@ -258,6 +253,8 @@ def _new_replay(
             config = golden.WeightUpdateConfig(
                 width=width, bits=operation.bits, half=operation.half, **drawing
             )
+        case FixedPointUpdate():
+            config = momentum_config(_alike(entry, record), drawing)
         case _:
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
@@ -266,17 +263,25 @@ def _new_replay(
     return UnitReplay(name, UNITS[name], config)
 
 
-def _rounder(entry: Entry, record: Record, drawing: dict[str, Any]) -> golden.RounderConfig:
-    """Return a rounder for the conversions in `record` that draw like that of `entry`, or not."""
-    converts = [
+def _alike(entry: Entry, record: Record) -> list[Entry]:
+    """Return the entries of a record for the same unit that draw like `entry`, or not."""
+    unit = _UNIT.get(type(entry.operation))
+    return [
         other
         for other in record
-        if isinstance(other.operation, Convert) and other.operation.draws is entry.operation.draws
+        if isinstance(other.operation, Convert)
+        and _UNIT.get(type(other.operation)) == unit
+        and other.operation.draws is entry.operation.draws
     ]
+
+
+def _rounder(entry: Entry, record: Record, drawing: dict[str, Any]) -> golden.RounderConfig:
+    """Return a rounder for the conversions in `record` that draw like that of `entry`, or not."""
+    converts = _alike(entry, record)
     conversions = tuple(dict.fromkeys(filter(None, map(_conversion, converts))))
     return golden.RounderConfig(
         width=max(
-            _bits([other.tensors["z"] for other in converts]),
+            bits_of([other.tensors["z"] for other in converts]),
             *(conversion.dropped for conversion in conversions),
         ),
         conversions=conversions,
@@ -297,6 +302,16 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
         {"n": "i_weight", "gradient": "i_gradient", "out": "o_weight"},
         ("exponent", "rate"),
     ),
+    FixedPointUpdate: (
+        {
+            "gradient": "i_gradient",
+            "weight": "i_weight",
+            "last": "i_update",
+            "out": "o_update",
+            "moved": "o_weight",
+        },
+        (),
+    ),
 }
 
 
@@ -311,7 +326,10 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
     counted = order.vectors(np.ones(order.matrix.shape, np.bool_))
     piece: Trace = {"i_valid": np.ones(vectors, np.int64)}
     expected: dict[str, Expected] = {}
+    there = {port.name for port in config.ports}
     for name, port in ports.items():
+        if port not in there:  # an update is no result of a unit without momentum
+            continue
         values = order.vectors(entry.tensors[name])
         if port.startswith("i_"):
             piece[port] = values
@@ -331,6 +349,8 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
                 name: Expected(np.array([value]), one)
                 for name, value in (*entry.scalars.items(), ("zero", zero))
             }
+        case FixedPointUpdate():
+            piece |= momentum_factors(config, entry)
         case Convert() if len(config.conversions) > 1:
             settings["i_choice"] = config.conversions.index(_conversion(entry))
     piece |= {name: np.full(vectors, value, np.int64) for name, value in settings.items()}

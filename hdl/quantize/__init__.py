@@ -5,17 +5,21 @@ Every scale in WAGE is a power of two. A quantizer reads its exponent from a por
 together with each operand. The exponent of a tensor follows from the tensor's maximum, so errors
 and gradients pass twice: first through `ShiftExponent`, then through `ErrorQuantizer` or
 `WeightUpdate`.
+
+The update of Gupta et al. 2015, `MomentumUpdate`, multiplies.
 """
 
 from hdl.quantize.activation import ActivationQuantizer
 from hdl.quantize.error import ErrorQuantizer
 from hdl.quantize.exponent import ShiftExponent
+from hdl.quantize.momentum import MomentumUpdate
 from hdl.quantize.update import WeightUpdate
 from hdl.quantize.weight import WeightQuantizer
 
 __all__ = [
     "ActivationQuantizer",
     "ErrorQuantizer",
+    "MomentumUpdate",
     "ShiftExponent",
     "WeightQuantizer",
     "WeightUpdate",

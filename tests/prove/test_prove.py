@@ -23,6 +23,7 @@ import hdl.core.indices
 import hdl.core.move_nest
 import hdl.core.operands
 import hdl.pipeline
+import hdl.quantize.momentum
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import Generator
@@ -108,6 +109,24 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("momentum-update", golden.MomentumUpdateConfig()),
+        ("momentum-update", golden.MomentumUpdateConfig(power=True, decay_bits=0)),
+        (
+            "momentum-update",
+            golden.MomentumUpdateConfig(
+                width=6,
+                fraction=4,
+                word=Fixed(2, 3),
+                rate_bits=3,
+                rate_fraction=3,
+                momentum_bits=3,
+                momentum_fraction=3,
+                decay_bits=2,
+                decay_fraction=4,
+                rounding=Rounding.NEAREST_DOWN,
+                lanes=2,
+            ),
+        ),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -393,6 +412,24 @@ FAULTS = [
         "exponent, self.rate + 1)",
         "gradloom_wage_update__pipeline",
         "equality",
+    ),
+    Fault(
+        "momentum-update",
+        golden.MomentumUpdateConfig(),
+        hdl.quantize.momentum,
+        "apart = high.shift - low.shift",
+        "apart = min(high.shift - low.shift, 30)",
+        "gradloom_momentum_update__pipeline",
+        "sum",
+    ),
+    Fault(
+        "momentum-update",
+        golden.MomentumUpdateConfig(momentum_bits=0, decay_bits=0),
+        hdl.quantize.momentum,
+        "Mux(moved[-1], lowest, ~lowest), moved[:-1])",
+        "Mux(moved[-1], ~lowest, lowest), moved[:-1])",
+        "gradloom_momentum_update__pipeline",
+        "weight",
     ),
     Fault(
         "macc",

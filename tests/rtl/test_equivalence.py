@@ -55,6 +55,19 @@ QUICK = [
     ("wage-shift", golden.ShiftExponentConfig(width=5)),
     ("wage-error", golden.ErrorQuantizerConfig(width=6, bits=3)),
     ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
+    (
+        "momentum-update",
+        golden.MomentumUpdateConfig(
+            width=4,
+            fraction=3,
+            word=Fixed(1, 2),
+            rate_bits=2,
+            rate_fraction=2,
+            momentum_bits=2,
+            momentum_fraction=2,
+            decay_bits=0,
+        ),
+    ),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -216,6 +229,19 @@ def any_unit(draw):
             config = replace(draw(error_quantizers()), width=width, bits=4, lanes=1)
         case "wage-update":
             config = replace(draw(weight_updates()), width=width, bits=4, lanes=1)
+        case "momentum-update":
+            config = golden.MomentumUpdateConfig(
+                width=min(width, 6),
+                fraction=lanes,
+                word=Fixed(2, 3),
+                rate_bits=lanes,
+                rate_fraction=3,
+                power=draw(st.booleans()),
+                momentum_bits=draw(st.integers(0, 2)),
+                momentum_fraction=2,
+                decay_bits=draw(st.integers(0, 2)),
+                decay_fraction=3,
+            )
         case "array":
             config = draw(small_arrays())
         case "banks":

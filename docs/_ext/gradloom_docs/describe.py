@@ -42,6 +42,18 @@ def _fixed(clocks: int) -> Formula:
     return Formula(str(clocks), lambda config: clocks)
 
 
+def _products(config: Any) -> int:
+    """⌈log2⌉ of the products of the larger tree of a momentum-update."""
+
+    def pairs(width: int, bits: int) -> int:
+        return max(-(-(width - 1) // 17), 1) * -(-bits // 17)
+
+    loses = 1 if config.power else pairs(config.width, config.rate_bits)
+    loses += pairs(config.word.width, config.decay_bits)
+    gains = pairs(config.word.width, config.momentum_bits)
+    return (max(loses, gains) - 1).bit_length()
+
+
 #: Latency of every unit in clocks.
 LATENCY: dict[str, Formula] = {
     "lfsr": _fixed(1),
@@ -63,6 +75,11 @@ LATENCY: dict[str, Formula] = {
     "wage-shift": Formula("7 + ⌈log2 `lanes`⌉", lambda config: 7 + (config.lanes - 1).bit_length()),
     "wage-error": _fixed(7),
     "wage-update": _fixed(8),
+    "momentum-update": Formula(
+        "13 + ⌈log2 n⌉, n the products of limbs that are added in one tree; 1 more where sums can "
+        "have more than 62 bits",
+        lambda config: 13 + _products(config) + (config.sum_width > 62),
+    ),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),
