@@ -44,6 +44,12 @@ CASES = (
     ("wage-error", "wage-error, stochastic", {"rounding": "stochastic"}),
     ("wage-update", "wage-update, 16 bits", {}),
     ("wage-update", "wage-update, 12 bits, half", {"width": 12, "half": True}),
+    ("grid-update", "grid-update, 8 bits", {}),
+    (
+        "grid-update",
+        "grid-update, BinaryConnect, drawn",
+        {"rule": "bc", "binary": True, "grid": 0, "drawn": True, "rate_bits": 0},
+    ),
     ("momentum-update", "momentum-update, 8 bits", {}),
     (
         "momentum-update",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Banks,
         Buffer,
         ErrorQuantizer,
+        GridUpdate,
         Lfsr,
         Macc,
         MomentumUpdate,
@@ -66,7 +67,7 @@ _HOMES = {
     "gradloom.sim.stimulus": "random_inputs usual_inputs",
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
-    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
+    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer GridUpdate Lfsr Macc "
     "MomentumUpdate MoveNest OperandStream PassNest ProductNest Rounder RowStore "
     "ShiftExponent WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
@@ -84,6 +85,7 @@ __all__ = [
     "Difference",
     "Environment",
     "ErrorQuantizer",
+    "GridUpdate",
     "Host",
     "Lfsr",
     "Macc",

@@ -229,6 +229,14 @@ _ALL = (
         "quantize.momentum",
     ),
     Unit(
+        "grid-update",
+        "Updates of weights on a grid: rounded, stochastically rounded, or BinaryConnect.",
+        hdl.GridUpdate,
+        golden.GridUpdate,
+        golden.GridUpdateConfig,
+        "quantize.grid",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

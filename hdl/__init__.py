@@ -13,6 +13,7 @@ from hdl.macc import Macc
 from hdl.quantize import (
     ActivationQuantizer,
     ErrorQuantizer,
+    GridUpdate,
     MomentumUpdate,
     ShiftExponent,
     WeightQuantizer,
@@ -27,6 +28,7 @@ __all__ = [
     "Banks",
     "Buffer",
     "ErrorQuantizer",
+    "GridUpdate",
     "Lfsr",
     "Macc",
     "MomentumUpdate",

@@ -58,6 +58,8 @@ CASES = [
     ("wage-error", "--width 18 --bits 6 --lanes 2 --rounding stochastic"),
     ("wage-update", ""),
     ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
+    ("grid-update", ""),
+    ("grid-update", "--rule bc --binary --grid 0 --drawn --rate-bits 0 --width 20"),
     ("momentum-update", ""),
     ("momentum-update", "--power --momentum-bits 0 --decay-bits 0 --rounding nearest-down"),
     ("banks", ""),

@@ -33,6 +33,7 @@ UNITS = {
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
     "MomentumUpdate": golden.MomentumUpdateConfig(),
+    "GridUpdate": golden.GridUpdateConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -161,8 +162,9 @@ LANES = [
     "ShiftExponent",
     "ErrorQuantizer",
 ]
-LANES += ["WeightUpdate", "MomentumUpdate"]
+LANES += ["WeightUpdate", "MomentumUpdate", "GridUpdate"]
 DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate", "MomentumUpdate"]
+DRAWING += ["GridUpdate"]
 
 #: Configuration, parameter, its lowest and its highest value.
 RANGES = [
@@ -194,6 +196,8 @@ RANGES = [
     (golden.MomentumUpdateConfig, "rate_bits", 1, 37),
     (golden.MomentumUpdateConfig, "momentum_bits", 0, 37),
     (golden.MomentumUpdateConfig, "decay_bits", 0, 37),
+    (golden.GridUpdateConfig, "rate_bits", 0, 24),
+    (golden.GridUpdateConfig, "most_shift", 1, 62),
 ]
 
 #: What else a configuration must be given.
@@ -265,6 +269,8 @@ KIND_TABLE = [
     (golden.WeightUpdateConfig, "generator", 1, "Generator"),
     (golden.MomentumUpdateConfig, "word", "2,14", "Fixed"),
     (golden.MomentumUpdateConfig, "power", 1, "bool"),
+    (golden.GridUpdateConfig, "fine", "4,20", "Fixed"),
+    (golden.GridUpdateConfig, "drawn", 1, "bool"),
 ]
 
 

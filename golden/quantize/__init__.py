@@ -1,6 +1,6 @@
 """Quantizers in integers: WAGE's for weights, activations, errors and gradients (Wu et al. 2018),
 with their twins, and the thresholds of HWGQ (`golden.quantize.threshold`). Gupta's update with
-momentum (Gupta et al. 2015).
+momentum (Gupta et al. 2015), and those of weights on a grid (Li et al. 2017).
 
 A code n of k bits stands for the real number n / 2^(k - 1); k is k_G for weights, k_A for
 activations and k_E for errors. The functions take whole tensors. Training calls them; the twins
@@ -14,6 +14,8 @@ from golden.quantize.activation import (
 )
 from golden.quantize.error import ErrorQuantizer, ErrorQuantizerConfig, quantize_error
 from golden.quantize.exponent import ShiftExponent, ShiftExponentConfig, shift_exponent
+from golden.quantize.grid import GridUpdate, grid_update
+from golden.quantize.grid_config import GridRule, GridUpdateConfig
 from golden.quantize.momentum import MomentumUpdate, momentum_update
 from golden.quantize.momentum_config import MomentumUpdateConfig
 from golden.quantize.scale import limit
@@ -26,6 +28,9 @@ __all__ = [
     "ActivationQuantizerConfig",
     "ErrorQuantizer",
     "ErrorQuantizerConfig",
+    "GridRule",
+    "GridUpdate",
+    "GridUpdateConfig",
     "MomentumUpdate",
     "MomentumUpdateConfig",
     "ShiftExponent",
@@ -35,6 +40,7 @@ __all__ = [
     "WeightUpdate",
     "WeightUpdateConfig",
     "alpha_exponent",
+    "grid_update",
     "limit",
     "momentum_update",
     "quantize_activation",

@@ -14,6 +14,7 @@ from gradloom.units import Unit
 SMALL: dict[str, dict[str, Any]] = {
     "array": {"rows": 4, "columns": 4, "a": "1,2", "b": "1,2", "depth": 7},
     "banks": {"banks": 2, "words": 11, "width": 4},
+    "grid-update": {"width": 8, "rate_bits": 2, "most_shift": 5, "fine": "3,6"},
     "macc": {"a": "1,3", "b": "1,3", "depth": 15},
     "momentum-update": {
         "width": 8,

@@ -14,10 +14,13 @@ import numpy as np
 import golden
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.order import TileOrder, VectorOrder
-from golden.training import Entry, Recipe, Record, Trainer
+from golden.training import Entry, LiRecipe, Recipe, Record, Trainer
 from golden.training.step.ops import (
     Convert,
+    FineUpdate,
     FixedPointUpdate,
+    GridUpdate,
+    GridWeight,
     Product,
     QuantizeActivation,
     QuantizeError,
@@ -27,7 +30,15 @@ from golden.training.step.ops import (
 )
 from golden.twin import Trace
 from gradloom.train.tile_stimulus import Expected, block_order, product_rows, product_stimulus
-from gradloom.train.update_replay import bits_of, momentum_config, momentum_factors
+from gradloom.train.update_replay import (
+    bits_of,
+    grid_config,
+    grid_factors,
+    momentum_config,
+    momentum_factors,
+    of_weights,
+    with_gradient,
+)
 from gradloom.units import UNITS, Unit
 
 
@@ -130,14 +141,16 @@ def unit_replays(
     turns: list[tuple[UnitReplay, int]] = []
     latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
     for entry in record:
+        if of_weights(entry):
+            entry = with_gradient(entry, record)
         operation = entry.operation
-        if not isinstance(operation, _ELEMENTWISE):
+        if not isinstance(operation, _ELEMENTWISE) and not of_weights(entry):
             continue
         key = (_UNIT.get(type(operation), "rounder"), operation.draws)
         turn = latest.get(key)
         if turn is None or (operation.draws and turns[turn][1] != draws):
             generator = _moved(recipe.generator, draws)
-            turns.append((_new_replay(entry, record, width, recipe.columns, generator), draws))
+            turns.append((_new_replay(entry, record, width, recipe, generator), draws))
             turn = latest[key] = len(turns) - 1
         draws += operation.leaps
         replay = turns[turn][0]
@@ -162,6 +175,9 @@ _UNIT: dict[type, str] = {
     QuantizeError: "wage-error",
     WageUpdate: "wage-update",
     FixedPointUpdate: "momentum-update",
+    GridUpdate: "grid-update",
+    GridWeight: "grid-update",
+    FineUpdate: "grid-update",
 }
 
 
@@ -223,10 +239,10 @@ def _array(
 
 
 def _new_replay(
-    entry: Entry, record: Record, width: int, lanes: int, generator: golden.Generator
+    entry: Entry, record: Record, width: int, recipe: Recipe, generator: golden.Generator
 ) -> UnitReplay:
     """Return an empty replay for an elementwise operation and all of its kind in `record`."""
-    operation = entry.operation
+    operation, lanes = entry.operation, recipe.columns
     drawing: dict[str, Any] = {"lanes": lanes, "first_lane": lanes, "generator": generator}
     config: Any
     match operation:
@@ -255,6 +271,10 @@ def _new_replay(
             )
         case FixedPointUpdate():
             config = momentum_config(_alike(entry, record), drawing)
+        case GridUpdate() | GridWeight() | FineUpdate():
+            assert isinstance(recipe, LiRecipe)
+            entries = [with_gradient(other, record) for other in _alike(entry, record)]
+            config = grid_config(entries, recipe, drawing)
         case _:
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
@@ -269,7 +289,7 @@ def _alike(entry: Entry, record: Record) -> list[Entry]:
     return [
         other
         for other in record
-        if isinstance(other.operation, Convert)
+        if (isinstance(other.operation, Convert) or of_weights(other))
         and _UNIT.get(type(other.operation)) == unit
         and other.operation.draws is entry.operation.draws
     ]
@@ -312,6 +332,9 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
         },
         (),
     ),
+    GridUpdate: ({"gradient": "i_gradient", "weight": "i_weight", "moved": "o_weight"}, ()),
+    GridWeight: ({"gradient": "i_gradient", "buffer": "i_buffer", "code": "o_weight"}, ()),
+    FineUpdate: ({"gradient": "i_gradient", "values": "i_buffer", "moved": "o_buffer"}, ()),
 }
 
 
@@ -351,6 +374,8 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
             }
         case FixedPointUpdate():
             piece |= momentum_factors(config, entry)
+        case GridUpdate() | GridWeight() | FineUpdate():
+            settings |= grid_factors(config, entry)
         case Convert() if len(config.conversions) > 1:
             settings["i_choice"] = config.conversions.index(_conversion(entry))
     piece |= {name: np.full(vectors, value, np.int64) for name, value in settings.items()}

@@ -1,15 +1,24 @@
-"""Configurations and factors of the update units for the recorded updates of a training step."""
+"""Configurations and operands of the update units for the recorded updates of a training step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import golden
-from golden.fixed import Codes
+from golden.fixed import Codes, Fixed
 from golden.order import VectorOrder
-from golden.training import Entry
-from golden.training.step.ops import FixedPointUpdate
+from golden.quantize import GridRule
+from golden.training import Binarize, Entry, LiRecipe, Record
+from golden.training.step.operation import Kind, Operation
+from golden.training.step.ops import (
+    FineStep,
+    FineUpdate,
+    FixedPointUpdate,
+    GridUpdate,
+    GridWeight,
+)
 
 
 def bits_of(tensors: Sequence[Codes]) -> int:
@@ -102,3 +111,81 @@ def momentum_factors(config: golden.MomentumUpdateConfig, entry: Entry) -> dict[
         decay = _lifted(entry, point, "weight") >> config.decay_shift
         found["decay"] = np.where(row < rows - 1, decay, 0).astype(np.int64)
     return found
+
+
+def of_weights(entry: Entry) -> bool:
+    """Return whether an operation updates weights on a grid or quantizes their buffers. Biases have
+    no grid.
+    """
+    operation = entry.operation
+    return isinstance(operation, GridUpdate | GridWeight) or (
+        isinstance(operation, FineUpdate) and operation.reads[0].kind is Kind.WEIGHT
+    )
+
+
+def with_gradient(entry: Entry, record: Record) -> Entry:
+    """Return an operation on weights of a grid with the gradient, the scalars and the order of its
+    step. A quantization of buffers has no step: its gradient is 0.
+    """
+    operation: Operation
+    if isinstance(entry.operation, GridWeight):
+        operation, scalars = entry.operation, {"number": 0, "fraction": 0}
+        gradient = np.zeros_like(entry.tensors["buffer"])
+    else:
+        step = next(
+            other
+            for other in record
+            if isinstance(other.operation, FineStep)
+            and other.operation.writes[1] == entry.operation.reads[1]
+        )
+        operation = replace(entry.operation, order=step.operation.order)
+        gradient, scalars = step.tensors["gradient"], dict(step.scalars)
+    tensors = {**entry.tensors, "gradient": gradient}
+    return replace(entry, operation=operation, tensors=tensors, scalars=scalars)
+
+
+def grid_config(
+    entries: Sequence[Entry], recipe: LiRecipe, drawing: dict[str, Any]
+) -> golden.GridUpdateConfig:
+    """Return a unit for operations on weights of a grid, with a rate and shifts as wide as needed.
+
+    Parameters
+    ----------
+    entries
+        Operations of one kind, `with_gradient`.
+    recipe
+        The recipe, which has the formats and the grid.
+    drawing
+        Lanes and generator.
+    """
+    rates, shifts = zip(*(_rate(entry, recipe.formats.fine) for entry in entries))
+    plain = max(rates) <= 1
+    drawn = recipe.binarize == Binarize.STOCHASTIC and isinstance(entries[0].operation, GridWeight)
+    return golden.GridUpdateConfig(
+        rule=GridRule(recipe.update),
+        width=bits_of([entry.tensors["gradient"] for entry in entries]),
+        rate_bits=0 if plain else max(rates).bit_length(),
+        most_shift=max(1, *shifts),
+        fine=recipe.formats.fine,
+        grid=recipe.grid_fl,
+        binary=recipe.binary,
+        drawn=drawn,
+        **drawing,
+    )
+
+
+def grid_factors(config: golden.GridUpdateConfig, entry: Entry) -> dict[str, int]:
+    """Return the values of the ports `rate` and `shift`."""
+    rate, shift = _rate(entry, config.fine)
+    return {"shift": shift} | ({"rate": rate} if config.rate_bits else {})
+
+
+def _rate(entry: Entry, fine: Fixed) -> tuple[int, int]:
+    """Return the rate of a step and the bits that it drops, without common powers of two."""
+    number, shift = entry.scalars["number"], entry.scalars["fraction"] - fine.fl
+    if not number:
+        return 0, 0
+    if shift < 0:  # bits are appended, to the rate
+        return number << -shift, 0
+    shared = min((number & -number).bit_length() - 1, shift)
+    return number >> shared, shift - shared

@@ -6,12 +6,14 @@ together with each operand. The exponent of a tensor follows from the tensor's m
 and gradients pass twice: first through `ShiftExponent`, then through `ErrorQuantizer` or
 `WeightUpdate`.
 
-The update of Gupta et al. 2015, `MomentumUpdate`, multiplies.
+The updates of Gupta et al. 2015, `MomentumUpdate`, and of Li et al. 2017, `GridUpdate`, multiply
+where a rate is not a power of two.
 """
 
 from hdl.quantize.activation import ActivationQuantizer
 from hdl.quantize.error import ErrorQuantizer
 from hdl.quantize.exponent import ShiftExponent
+from hdl.quantize.grid import GridUpdate
 from hdl.quantize.momentum import MomentumUpdate
 from hdl.quantize.update import WeightUpdate
 from hdl.quantize.weight import WeightQuantizer
@@ -19,6 +21,7 @@ from hdl.quantize.weight import WeightQuantizer
 __all__ = [
     "ActivationQuantizer",
     "ErrorQuantizer",
+    "GridUpdate",
     "MomentumUpdate",
     "ShiftExponent",
     "WeightQuantizer",

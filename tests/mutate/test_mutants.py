@@ -24,6 +24,7 @@ import hdl.pipeline
 import hdl.quantize.activation
 import hdl.quantize.error
 import hdl.quantize.exponent
+import hdl.quantize.grid
 import hdl.quantize.momentum
 import hdl.quantize.scale
 import hdl.quantize.update
@@ -86,6 +87,16 @@ MIXED = golden.ArrayConfig(
 RAW = golden.ArrayConfig(rows=3, columns=3, conversions=())
 ERROR = golden.ErrorQuantizerConfig(lanes=2)
 UPDATE = golden.WeightUpdateConfig(lanes=2)
+COARSE_DRAWS = golden.GridUpdateConfig(
+    rule="bc",
+    binary=True,
+    grid=0,
+    drawn=True,
+    rate_bits=0,
+    width=10,
+    fine=Fixed(2, 6),
+    generator=Generator(draw=3),
+)
 MOMENTUM = golden.MomentumUpdateConfig(lanes=2)
 SHIFT = golden.ShiftExponentConfig(lanes=2, width=24)
 
@@ -341,6 +352,31 @@ MUTANTS = [
         ("sign lost", ("Mux(negative, -low, low)", "low")),
         ("zero tensors pass", ("keep[lane] & ~self.zero", "keep[lane]")),
         ("no reset", ('"valid", 5, reset_less=False)', '"valid", 5)')),
+    ),
+    *mutants(
+        hdl.quantize.grid,
+        "GridUpdate",
+        golden.GridUpdateConfig(rule="bc", rate_bits=0, width=22, grid=3),
+        ("ties up", ("above[0] & (rest | above[1])", "above[0]")),
+        ("a bit that left is lost", ("rest = some | ", "rest = ")),
+        ("a coarse step too few", ("doubled >> places", "doubled >> places[:4]")),
+        ("buffers are not clipped", ("clipped(fine, -config.one, config.one)", "fine")),
+        ("a shift of the next operand", ('"shift", config.product_stages', '"shift", 0')),
+        ("no reset", ('"valid", until, reset_less=False)', '"valid", until)')),
+    ),
+    *mutants(
+        hdl.quantize.grid,
+        "GridUpdate",
+        COARSE_DRAWS,
+        ("a weight of 1 is never sure", ("word >= chance", "word > chance")),
+        ("probabilities rounded down", ("(half + doubled[spare])", "0")),
+    ),
+    *mutants(
+        hdl.quantize.grid,
+        "GridUpdate",
+        golden.GridUpdateConfig(width=22),
+        ("beyond the grid", ("clipped(code, -(1 << config.grid), 1 << config.grid)", "code")),
+        ("steps wrap", ("limited(rounded, config.fine.width)", "rounded[:24].as_signed()")),
     ),
     *mutants(
         hdl.quantize.momentum,

@@ -23,6 +23,7 @@ import hdl.core.indices
 import hdl.core.move_nest
 import hdl.core.operands
 import hdl.pipeline
+import hdl.quantize.grid
 import hdl.quantize.momentum
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
@@ -109,6 +110,9 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("wage-error", golden.ErrorQuantizerConfig(rounding=Rounding.STOCHASTIC, width=24)),
         ("wage-error", golden.ErrorQuantizerConfig(lanes=2, width=20, bits=6)),
         ("wage-update", golden.WeightUpdateConfig(width=16, half=True, lanes=2)),
+        ("grid-update", golden.GridUpdateConfig()),
+        ("grid-update", golden.GridUpdateConfig(rule="bc", binary=True, grid=0, drawn=True)),
+        ("grid-update", golden.GridUpdateConfig(rule="r", rate_bits=0, lanes=2)),
         ("momentum-update", golden.MomentumUpdateConfig()),
         ("momentum-update", golden.MomentumUpdateConfig(power=True, decay_bits=0)),
         (
@@ -412,6 +416,15 @@ FAULTS = [
         "exponent, self.rate + 1)",
         "gradloom_wage_update__pipeline",
         "equality",
+    ),
+    Fault(
+        "grid-update",
+        golden.GridUpdateConfig(rule="bc", rate_bits=0),
+        hdl.quantize.grid,
+        "above[0] & (rest | above[1])",
+        "above[0]",
+        "gradloom_grid_update__pipeline",
+        "step",
     ),
     Fault(
         "momentum-update",

@@ -68,6 +68,10 @@ QUICK = [
             decay_bits=0,
         ),
     ),
+    (
+        "grid-update",
+        golden.GridUpdateConfig(width=4, rate_bits=2, most_shift=3, fine=Fixed(2, 3), grid=1),
+    ),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -241,6 +245,17 @@ def any_unit(draw):
                 momentum_fraction=2,
                 decay_bits=draw(st.integers(0, 2)),
                 decay_fraction=3,
+            )
+        case "grid-update":
+            binary = draw(st.booleans())
+            config = golden.GridUpdateConfig(
+                rule=draw(st.sampled_from(golden.quantize.GridRule)),
+                width=min(width, 6),
+                rate_bits=lanes - 1,
+                most_shift=lanes,
+                fine=Fixed(2, 3),
+                grid=0 if binary else lanes,
+                binary=binary,
             )
         case "array":
             config = draw(small_arrays())

@@ -53,6 +53,7 @@ DESIGNS = {
     "wage-shift": golden.ShiftExponentConfig(width=16, lanes=2),
     "wage-error": golden.ErrorQuantizerConfig(width=16, lanes=1, rounding="stochastic"),
     "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
+    "grid-update": golden.GridUpdateConfig(width=16, rate_bits=8),
     "momentum-update": golden.MomentumUpdateConfig(
         width=12, fraction=12, word=SMALL, rate_bits=8, rate_fraction=8, decay_bits=0
     ),

@@ -20,6 +20,7 @@ from golden.training import (
 )
 from golden.training.step.ops import (
     Convert,
+    FineUpdate,
     FixedPointUpdate,
     Pass,
     Product,
@@ -76,6 +77,13 @@ RECIPES = {
         "gupta-cnn",
         ["network=3C3-MP2-4C2-6FC", "batch=10", "rows=3", "columns=4", "rounding=nearest"],
     ),
+    **{
+        name: load(name, ["network=9FC-8FC", "batch=10", "rows=3", "columns=4"])
+        for name in ("li-r", "li-sr", "li-bc", "li-bigsr", "bnn-mlp")
+    },
+    "r, a power of two": LiRecipe(
+        rows=3, columns=4, network="9FC", batch=8, update="r", grid="3", learning_rate="0.5"
+    ),
     "r": LiRecipe(**SMALL, update="r", grid="2"),
     "sr": LiRecipe(**SMALL, update="sr", grid="2"),
     "sr, binary": LiRecipe(**SMALL, update="sr", grid="binary"),
@@ -113,6 +121,11 @@ def test_twins_give_the_numbers_of_training(name):
     parts = unit_replays(trainer, record)
     kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent)
     through = [entry for entry in record if isinstance(entry.operation, (*kinds, *DRAWING))]
+    through += [
+        entry
+        for entry in record
+        if isinstance(entry.operation, FineUpdate) and entry.operation.reads[0].kind == "weight"
+    ]
     assert sum(len(part.pieces) for part in parts) == len(through) > 0
     assert sum(len(part.inputs["i_valid"]) for part in parts) <= 1_000_000  # clocks
     for part in parts:
@@ -141,7 +154,7 @@ def test_gupta_updates_go_through_their_own_unit():
     assert len(parts) == 1  # one unit for all layers, with their own binary points
 
 
-@pytest.mark.parametrize("name", ["wage", "gupta", "gupta-cnn", "sr"])
+@pytest.mark.parametrize("name", ["wage", "gupta", "gupta-cnn", "sr", "bnn, stochastic"])
 def test_hardware_agrees_on_a_whole_step(name):
     trainer, record = recorded(RECIPES[name], before=1)
     for part in unit_replays(trainer, record):
