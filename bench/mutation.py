@@ -53,6 +53,18 @@ CASES = (
     ("sign", "sign, 2 lanes", {"lanes": 2}),
     ("mask", "mask", {}),
     ("output-error", "output-error, 4 lanes", {"lanes": 4}),
+    ("grid-update", "grid-update, 8 bits", {}),
+    (
+        "grid-update",
+        "grid-update, BinaryConnect, drawn",
+        {"rule": "bc", "binary": True, "grid": 0, "drawn": True, "rate_bits": 0},
+    ),
+    ("momentum-update", "momentum-update, 8 bits", {}),
+    (
+        "momentum-update",
+        "momentum-update, 20 bits, a power of two",
+        {"width": 20, "fraction": 12, "power": True, "momentum_bits": 0, "decay_bits": 0},
+    ),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

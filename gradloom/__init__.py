@@ -31,9 +31,11 @@ if TYPE_CHECKING:
         Banks,
         Buffer,
         ErrorQuantizer,
+        GridUpdate,
         Lfsr,
         Macc,
         Mask,
+        MomentumUpdate,
         MoveNest,
         OperandStream,
         OutputError,
@@ -71,9 +73,10 @@ _HOMES = {
     "gradloom.sim.stimulus": "random_inputs usual_inputs",
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
-    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc Mask MoveNest "
-    "OperandStream OutputError PassNest Pool ProductNest Rounder RowStore ShiftExponent "
-    "SignQuantizer ThresholdQuantizer Unpool WeightQuantizer WeightUpdate",
+    "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer GridUpdate Lfsr Macc Mask "
+    "MomentumUpdate MoveNest OperandStream OutputError PassNest Pool ProductNest Rounder "
+    "RowStore ShiftExponent SignQuantizer ThresholdQuantizer Unpool WeightQuantizer "
+    "WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -89,11 +92,13 @@ __all__ = [
     "Difference",
     "Environment",
     "ErrorQuantizer",
+    "GridUpdate",
     "Host",
     "Lfsr",
     "Macc",
     "Mask",
     "Memory",
+    "MomentumUpdate",
     "MoveNest",
     "OperandStream",
     "OutputError",

@@ -269,6 +269,22 @@ _ALL = (
         "output_error",
     ),
     Unit(
+        "momentum-update",
+        "Gupta's update: momentum, decay and gradient in one exact sum, rounded once.",
+        hdl.MomentumUpdate,
+        golden.MomentumUpdate,
+        golden.MomentumUpdateConfig,
+        "quantize.momentum",
+    ),
+    Unit(
+        "grid-update",
+        "Updates of weights on a grid: rounded, stochastically rounded, or BinaryConnect.",
+        hdl.GridUpdate,
+        golden.GridUpdate,
+        golden.GridUpdateConfig,
+        "quantize.grid",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

@@ -38,6 +38,8 @@ UNITS = {
     "SignQuantizer": golden.SignQuantizerConfig(),
     "Mask": golden.MaskConfig(),
     "OutputError": golden.OutputErrorConfig(),
+    "MomentumUpdate": golden.MomentumUpdateConfig(),
+    "GridUpdate": golden.GridUpdateConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -158,17 +160,9 @@ def test_latency_and_throughput_are_said(name):
         object.__setattr__(config, "latency", 1)
 
 
-LANES = [
-    "Lfsr",
-    "Rounder",
-    "WeightQuantizer",
-    "ActivationQuantizer",
-    "ShiftExponent",
-    "ErrorQuantizer",
-]
-LANES += ["WeightUpdate", "Pool", "Unpool", "ThresholdQuantizer", "SignQuantizer"]
-LANES += ["WeightUpdate", "Mask", "OutputError"]
-DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate"]
+DRAWING = ["Lfsr", "Rounder", "ErrorQuantizer", "WeightUpdate", "MomentumUpdate", "GridUpdate"]
+LANES = [*DRAWING, "WeightQuantizer", "ActivationQuantizer", "ShiftExponent", "Pool", "Unpool"]
+LANES += ["ThresholdQuantizer", "SignQuantizer", "Mask", "OutputError"]
 
 #: Configuration, parameter, its lowest and its highest value.
 RANGES = [
@@ -211,6 +205,12 @@ RANGES = [
     (golden.OutputErrorConfig, "width", 2, 61),
     (golden.OutputErrorConfig, "classes", 2, 1024),
     (golden.OutputErrorConfig, "most_one", 1, 40),
+    (golden.MomentumUpdateConfig, "width", 2, 54),
+    (golden.MomentumUpdateConfig, "rate_bits", 1, 37),
+    (golden.MomentumUpdateConfig, "momentum_bits", 0, 37),
+    (golden.MomentumUpdateConfig, "decay_bits", 0, 37),
+    (golden.GridUpdateConfig, "rate_bits", 0, 24),
+    (golden.GridUpdateConfig, "most_shift", 1, 62),
 ]
 
 #: What else a configuration must be given.
@@ -283,6 +283,10 @@ KIND_TABLE = [
     (golden.WeightUpdateConfig, "half", "no", "bool"),
     (golden.UnpoolConfig, "saturate", 1, "bool"),
     (golden.WeightUpdateConfig, "generator", 1, "Generator"),
+    (golden.MomentumUpdateConfig, "word", "2,14", "Fixed"),
+    (golden.MomentumUpdateConfig, "power", 1, "bool"),
+    (golden.GridUpdateConfig, "fine", "4,20", "Fixed"),
+    (golden.GridUpdateConfig, "drawn", 1, "bool"),
 ]
 
 
@@ -387,6 +391,11 @@ REFUSED = [
         golden.UnpoolConfig,
         {"width": 61, "most_windows": 3},
         "most_windows = 3: sums of errors of 61 bits would have 63 bits, at most 62 are allowed",
+    ),
+    (
+        golden.MomentumUpdateConfig,
+        {"fraction": 30},
+        "sums of 62 fraction bits, of which 48 are dropped for words <2,14>: at most 60 fraction",
     ),
     (golden.WeightUpdateConfig, {"lanes": 250, "first_lane": 6}, "lanes of one seed = 256"),
 ]

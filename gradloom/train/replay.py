@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 
 import golden
-from golden.fixed import Codes, Conversion, Fixed, Rounding
+from golden.fixed import Conversion, Fixed, Rounding
 from golden.order import RowOrder, TileOrder, VectorOrder
-from golden.training import Entry, Recipe, Record, Trainer
+from golden.training import Entry, LiRecipe, Recipe, Record, Trainer
 from golden.training.step.operation import Kind, Operation
 from golden.training.step.ops import (
     Convert,
+    FineUpdate,
+    FixedPointUpdate,
+    GridUpdate,
+    GridWeight,
     Mask,
     OutputError,
     Pool,
@@ -35,6 +39,15 @@ from golden.training.systems.hwgq.trainer import HwgqTrainer
 from golden.twin import Trace
 from gradloom.train.threshold_stimulus import threshold_stimulus
 from gradloom.train.tile_stimulus import Expected, block_order, product_rows, product_stimulus
+from gradloom.train.update_replay import (
+    bits_of,
+    grid_config,
+    grid_factors,
+    momentum_config,
+    momentum_factors,
+    of_weights,
+    with_gradient,
+)
 from gradloom.train.window_stimulus import pool_stimulus, unpool_stimulus
 from gradloom.units import UNITS, Unit
 
@@ -144,14 +157,16 @@ def unit_replays(
     turns: list[tuple[UnitReplay, int]] = []
     latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
     for entry in record:
+        if of_weights(entry):
+            entry = with_gradient(entry, record)
         operation = entry.operation
-        if not (isinstance(operation, _ELEMENTWISE) and operation.exact):
+        if not (isinstance(operation, _ELEMENTWISE) and operation.exact) and not of_weights(entry):
             continue
         key = (_UNIT.get(type(operation), "rounder"), operation.draws)
         turn = latest.get(key)
         if turn is None or (operation.draws and turns[turn][1] != draws):
             generator = _moved(recipe.generator, draws)
-            turns.append((_new_replay(entry, record, width, recipe.columns, generator), draws))
+            turns.append((_new_replay(entry, record, width, recipe, generator), draws))
             turn = latest[key] = len(turns) - 1
         draws += operation.leaps
         replay = turns[turn][0]
@@ -185,6 +200,10 @@ _UNIT: dict[type, str] = {
     Relu: "mask",
     Mask: "mask",
     OutputError: "output-error",
+    FixedPointUpdate: "momentum-update",
+    GridUpdate: "grid-update",
+    GridWeight: "grid-update",
+    FineUpdate: "grid-update",
 }
 
 
@@ -206,14 +225,6 @@ def _draws(conversion: Conversion | None) -> bool | None:
     return None if conversion is None else conversion.rounding is Rounding.STOCHASTIC
 
 
-def _bits(tensors: Sequence[Codes]) -> int:
-    """Return the number of bits, at least 2, of a word for every code."""
-    lowest = min(
-        min(int(codes.min(initial=0)), -int(codes.max(initial=0)) - 1) for codes in tensors
-    )
-    return max((-lowest - 1).bit_length() + 1, 2)
-
-
 def _moved(generator: golden.Generator, draws: int) -> golden.Generator:
     """Return a generator whose lanes start where those of `generator` are after so many draws."""
     return replace(generator, seed=generator.advance(generator.seed, draws * generator.leap))
@@ -233,8 +244,8 @@ def _array(
         rows=recipe.rows,
         columns=recipe.columns,
         macc=golden.MaccConfig(
-            a=Fixed(_bits([entry.tensors["a"] for entry in products]), 0),
-            b=Fixed(_bits([entry.tensors["b"] for entry in products]), 0),
+            a=Fixed(bits_of([entry.tensors["a"] for entry in products]), 0),
+            b=Fixed(bits_of([entry.tensors["b"] for entry in products]), 0),
             depth=depth,
         ),
         conversions=conversions,
@@ -271,7 +282,7 @@ def _pooling(trainer: Trainer[Any], record: Record) -> list[UnitReplay]:
     back = [(entry, op) for entry in entries if isinstance(op := entry.operation, Unpool)]
     if forward:
         pool = golden.PoolConfig(
-            width=_bits([entry.tensors["values"] for entry, _ in forward]),
+            width=bits_of([entry.tensors["values"] for entry, _ in forward]),
             most_places=max(2, *(op.window.height * op.window.width for _, op in forward)),
             lanes=lanes,
         )
@@ -283,7 +294,7 @@ def _pooling(trainer: Trainer[Any], record: Record) -> list[UnitReplay]:
         limits = [op.limit for _, op in back if op.limit is not None]
         errors = [entry.tensors["errors"] for entry, _ in back]
         unpool = golden.UnpoolConfig(
-            width=limits[0].width if limits else _bits(errors),
+            width=limits[0].width if limits else bits_of(errors),
             most_places=max(2, *(op.window.height * op.window.width for _, op in back)),
             most_windows=max(op.window.overlap for _, op in back),
             saturate=bool(limits),
@@ -318,10 +329,10 @@ def _thresholds(trainer: HwgqTrainer, products: Sequence[Entry], width: int) -> 
 
 
 def _new_replay(
-    entry: Entry, record: Record, width: int, lanes: int, generator: golden.Generator
+    entry: Entry, record: Record, width: int, recipe: Recipe, generator: golden.Generator
 ) -> UnitReplay:
     """Return an empty replay for an elementwise operation and all of its kind in `record`."""
-    operation = entry.operation
+    operation, lanes = entry.operation, recipe.columns
     drawing: dict[str, Any] = {"lanes": lanes, "first_lane": lanes, "generator": generator}
     config: Any
     match operation:
@@ -352,7 +363,7 @@ def _new_replay(
             words = [o.tensors["values"] for o in record if isinstance(o.operation, Sign)]
             fraction = operation.one.bit_length() - 1
             config = golden.SignQuantizerConfig(
-                width=max(_bits(words), fraction + 2), fraction=fraction, lanes=lanes
+                width=max(bits_of(words), fraction + 2), fraction=fraction, lanes=lanes
             )
         case Relu() | Mask():
             masked = [
@@ -360,14 +371,20 @@ def _new_replay(
                 for other in record
                 if isinstance(other.operation, Relu | Mask)
             ]
-            config = golden.MaskConfig(width=_bits(masked), lanes=lanes)
+            config = golden.MaskConfig(width=bits_of(masked), lanes=lanes)
         case OutputError():
             config = golden.OutputErrorConfig(
-                width=_bits([entry.tensors["outputs"]]),
+                width=bits_of([entry.tensors["outputs"]]),
                 classes=operation.reads[0].matrix.shape[1],
                 lanes=lanes,
                 most_one=operation.one,
             )
+        case FixedPointUpdate():
+            config = momentum_config(_alike(entry, record), drawing)
+        case GridUpdate() | GridWeight() | FineUpdate():
+            assert isinstance(recipe, LiRecipe)
+            entries = [with_gradient(other, record) for other in _alike(entry, record)]
+            config = grid_config(entries, recipe, drawing)
         case _:
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
@@ -376,17 +393,25 @@ def _new_replay(
     return UnitReplay(name, UNITS[name], config)
 
 
-def _rounder(entry: Entry, record: Record, drawing: dict[str, Any]) -> golden.RounderConfig:
-    """Return a rounder for the conversions in `record` that draw like that of `entry`, or not."""
-    converts = [
+def _alike(entry: Entry, record: Record) -> list[Entry]:
+    """Return the entries of a record for the same unit that draw like `entry`, or not."""
+    unit = _UNIT.get(type(entry.operation))
+    return [
         other
         for other in record
-        if isinstance(other.operation, Convert) and other.operation.draws is entry.operation.draws
+        if (isinstance(other.operation, Convert) or of_weights(other))
+        and _UNIT.get(type(other.operation)) == unit
+        and other.operation.draws is entry.operation.draws
     ]
+
+
+def _rounder(entry: Entry, record: Record, drawing: dict[str, Any]) -> golden.RounderConfig:
+    """Return a rounder for the conversions in `record` that draw like that of `entry`, or not."""
+    converts = _alike(entry, record)
     conversions = tuple(dict.fromkeys(filter(None, map(_conversion, converts))))
     return golden.RounderConfig(
         width=max(
-            _bits([other.tensors["z"] for other in converts]),
+            bits_of([other.tensors["z"] for other in converts]),
             *(conversion.dropped for conversion in conversions),
         ),
         conversions=conversions,
@@ -411,6 +436,19 @@ _PORTS: dict[type, tuple[dict[str, str], tuple[str, ...]]] = {
     Relu: ({"values": "i_data", "out": "o_data", "active": "o_active"}, ()),
     Mask: ({"values": "i_data", "out": "o_data"}, ()),
     OutputError: ({"outputs": "i_data", "difference": "o_data"}, ()),
+    FixedPointUpdate: (
+        {
+            "gradient": "i_gradient",
+            "weight": "i_weight",
+            "last": "i_update",
+            "out": "o_update",
+            "moved": "o_weight",
+        },
+        (),
+    ),
+    GridUpdate: ({"gradient": "i_gradient", "weight": "i_weight", "moved": "o_weight"}, ()),
+    GridWeight: ({"gradient": "i_gradient", "buffer": "i_buffer", "code": "o_weight"}, ()),
+    FineUpdate: ({"gradient": "i_gradient", "values": "i_buffer", "moved": "o_buffer"}, ()),
 }
 
 
@@ -434,7 +472,10 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
     counted = order.vectors(np.ones(order.matrix.shape, np.bool_))
     piece: Trace = {"i_valid": np.ones(vectors, np.int64)}
     expected: dict[str, Expected] = {}
+    there = {port.name for port in config.ports}
     for name, port in ports.items():
+        if port not in there:  # an update is no result of a unit without momentum
+            continue
         values = order.vectors(entry.tensors[name])
         if port.startswith("i_"):
             piece[port] = values
@@ -471,6 +512,10 @@ def _add(replay: UnitReplay, entry: Entry) -> None:
                 piece["i_block"] = np.tile(np.arange(config.blocks), samples)
             # Padding has a bit too, 0.
             expected["keep"] = Expected(counted.astype(np.int64), np.ones_like(counted))
+        case FixedPointUpdate():
+            piece |= momentum_factors(config, entry)
+        case GridUpdate() | GridWeight() | FineUpdate():
+            settings |= grid_factors(config, entry)
         case Convert() if len(config.conversions) > 1:
             settings["i_choice"] = config.conversions.index(_conversion(entry))
     piece |= {name: np.full(vectors, value, np.int64) for name, value in settings.items()}

@@ -5,11 +5,16 @@ Every scale in WAGE is a power of two. A quantizer reads its exponent from a por
 together with each operand. The exponent of a tensor follows from the tensor's maximum, so errors
 and gradients pass twice: first through `ShiftExponent`, then through `ErrorQuantizer` or
 `WeightUpdate`.
+
+The updates of Gupta et al. 2015, `MomentumUpdate`, and of Li et al. 2017, `GridUpdate`, multiply
+where a rate is not a power of two.
 """
 
 from hdl.quantize.activation import ActivationQuantizer
 from hdl.quantize.error import ErrorQuantizer
 from hdl.quantize.exponent import ShiftExponent
+from hdl.quantize.grid import GridUpdate
+from hdl.quantize.momentum import MomentumUpdate
 from hdl.quantize.sign import SignQuantizer
 from hdl.quantize.threshold import ThresholdQuantizer
 from hdl.quantize.update import WeightUpdate
@@ -18,6 +23,8 @@ from hdl.quantize.weight import WeightQuantizer
 __all__ = [
     "ActivationQuantizer",
     "ErrorQuantizer",
+    "GridUpdate",
+    "MomentumUpdate",
     "ShiftExponent",
     "SignQuantizer",
     "ThresholdQuantizer",

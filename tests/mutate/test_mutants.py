@@ -28,6 +28,8 @@ import hdl.pipeline
 import hdl.quantize.activation
 import hdl.quantize.error
 import hdl.quantize.exponent
+import hdl.quantize.grid
+import hdl.quantize.momentum
 import hdl.quantize.scale
 import hdl.quantize.update
 import hdl.quantize.weight
@@ -91,6 +93,17 @@ MIXED = golden.ArrayConfig(
 RAW = golden.ArrayConfig(rows=3, columns=3, conversions=())
 ERROR = golden.ErrorQuantizerConfig(lanes=2)
 UPDATE = golden.WeightUpdateConfig(lanes=2)
+COARSE_DRAWS = golden.GridUpdateConfig(
+    rule="bc",
+    binary=True,
+    grid=0,
+    drawn=True,
+    rate_bits=0,
+    width=10,
+    fine=Fixed(2, 6),
+    generator=Generator(draw=3),
+)
+MOMENTUM = golden.MomentumUpdateConfig(lanes=2)
 SHIFT = golden.ShiftExponentConfig(lanes=2, width=24)
 
 
@@ -418,6 +431,56 @@ MUTANTS = [
         ("sign lost", ("Mux(negative, -low, low)", "low")),
         ("zero tensors pass", ("keep[lane] & ~self.zero", "keep[lane]")),
         ("no reset", ('"valid", 5, reset_less=False)', '"valid", 5)')),
+    ),
+    *mutants(
+        hdl.quantize.grid,
+        "GridUpdate",
+        golden.GridUpdateConfig(rule="bc", rate_bits=0, width=22, grid=3),
+        ("ties up", ("above[0] & (rest | above[1])", "above[0]")),
+        ("a bit that left is lost", ("rest = some | ", "rest = ")),
+        ("a coarse step too few", ("doubled >> places", "doubled >> places[:4]")),
+        ("buffers are not clipped", ("clipped(fine, -config.one, config.one)", "fine")),
+        ("a shift of the next operand", ('"shift", config.product_stages', '"shift", 0')),
+        ("no reset", ('"valid", until, reset_less=False)', '"valid", until)')),
+    ),
+    *mutants(
+        hdl.quantize.grid,
+        "GridUpdate",
+        COARSE_DRAWS,
+        ("a weight of 1 is never sure", ("word >= chance", "word > chance")),
+        ("probabilities rounded down", ("(half + doubled[spare])", "0")),
+    ),
+    *mutants(
+        hdl.quantize.grid,
+        "GridUpdate",
+        golden.GridUpdateConfig(width=22),
+        ("beyond the grid", ("clipped(code, -(1 << config.grid), 1 << config.grid)", "code")),
+        ("steps wrap", ("limited(rounded, config.fine.width)", "rounded[:24].as_signed()")),
+    ),
+    *mutants(
+        hdl.quantize.momentum,
+        "MomentumUpdate",
+        MOMENTUM,
+        ("limbs have signs", ("else Cat(a[a_low:a_end], C(0, 1))", "else a[a_low:a_end]")),
+        ("a limb out of place", ("shift + a_low + b_low", "shift + a_low")),
+        ("a carry lost", ("wide[apart:].as_signed() + high.value", "wide[apart:] | high.value")),
+        ("sums wrap", ("overflow = upper.any() & ~upper.all()", "overflow = C(0)")),
+        ("weights wrap", ("overflow = moved[-1] ^ moved[-2]", "overflow = C(0)")),
+        ("decay lost", ("loses += products(m, weight", "products(m, weight")),
+        (
+            "an update of the next operand",
+            ('f"update_out_{lane}", WEIGHT_STAGES', 'f"u_{lane}", 1'),
+        ),
+        ("a word of the next operand", ('f"random_{lane}", sums', 'f"random_{lane}", sums - 1')),
+        ("no reset", ('"valid", sums, reset_less=False)', '"valid", sums)')),
+    ),
+    *mutants(
+        hdl.quantize.momentum,
+        "MomentumUpdate",
+        golden.MomentumUpdateConfig(power=True, momentum_bits=0, decay_bits=0, rate_bits=21),
+        ("shifts past the last", ("Mux(places > most, most, places)", "places")),
+        ("fine steps lost", ("a << places[:fine] if fine else a", "a")),
+        ("descent goes up", ("- (lost.value << lost.shift)", "+ (lost.value << lost.shift)")),
     ),
     *mutants(
         hdl.quantize.update,

@@ -26,6 +26,8 @@ import hdl.mask
 import hdl.output_error
 import hdl.pipeline
 import hdl.pool
+import hdl.quantize.grid
+import hdl.quantize.momentum
 import hdl.unpool
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
@@ -131,6 +133,27 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("output-error", golden.OutputErrorConfig(lanes=4)),
         ("output-error", golden.OutputErrorConfig(width=12, classes=3, lanes=4, most_one=20)),
         ("output-error", golden.OutputErrorConfig(width=9, classes=100, lanes=7)),
+        ("grid-update", golden.GridUpdateConfig()),
+        ("grid-update", golden.GridUpdateConfig(rule="bc", binary=True, grid=0, drawn=True)),
+        ("grid-update", golden.GridUpdateConfig(rule="r", rate_bits=0, lanes=2)),
+        ("momentum-update", golden.MomentumUpdateConfig()),
+        ("momentum-update", golden.MomentumUpdateConfig(power=True, decay_bits=0)),
+        (
+            "momentum-update",
+            golden.MomentumUpdateConfig(
+                width=6,
+                fraction=4,
+                word=Fixed(2, 3),
+                rate_bits=3,
+                rate_fraction=3,
+                momentum_bits=3,
+                momentum_fraction=3,
+                decay_bits=2,
+                decay_fraction=4,
+                rounding=Rounding.NEAREST_DOWN,
+                lanes=2,
+            ),
+        ),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -530,6 +553,33 @@ FAULTS = [
             ("here & (place == lane)", "here & (place[:2] == lane)", "difference"),
             ("left > lane", "left >= lane", "padding"),
         )
+    ),
+    Fault(
+        "grid-update",
+        golden.GridUpdateConfig(rule="bc", rate_bits=0),
+        hdl.quantize.grid,
+        "above[0] & (rest | above[1])",
+        "above[0]",
+        "gradloom_grid_update__pipeline",
+        "step",
+    ),
+    Fault(
+        "momentum-update",
+        golden.MomentumUpdateConfig(),
+        hdl.quantize.momentum,
+        "apart = high.shift - low.shift",
+        "apart = min(high.shift - low.shift, 30)",
+        "gradloom_momentum_update__pipeline",
+        "sum",
+    ),
+    Fault(
+        "momentum-update",
+        golden.MomentumUpdateConfig(momentum_bits=0, decay_bits=0),
+        hdl.quantize.momentum,
+        "Mux(moved[-1], lowest, ~lowest), moved[:-1])",
+        "Mux(moved[-1], ~lowest, lowest), moved[:-1])",
+        "gradloom_momentum_update__pipeline",
+        "weight",
     ),
     Fault(
         "macc",

@@ -61,6 +61,23 @@ QUICK = [
     ("threshold", golden.ThresholdQuantizerConfig(width=4, levels=3, channels=3, lanes=2)),
     ("mask", golden.MaskConfig(width=5, lanes=2)),
     ("output-error", golden.OutputErrorConfig(width=5, classes=5, lanes=2, most_one=3)),
+    (
+        "momentum-update",
+        golden.MomentumUpdateConfig(
+            width=4,
+            fraction=3,
+            word=Fixed(1, 2),
+            rate_bits=2,
+            rate_fraction=2,
+            momentum_bits=2,
+            momentum_fraction=2,
+            decay_bits=0,
+        ),
+    ),
+    (
+        "grid-update",
+        golden.GridUpdateConfig(width=4, rate_bits=2, most_shift=3, fine=Fixed(2, 3), grid=1),
+    ),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -257,6 +274,30 @@ def any_unit(draw):
                 classes=draw(st.integers(2, 9)),
                 lanes=lanes,
                 most_one=draw(st.integers(1, 6)),
+            )
+        case "momentum-update":
+            config = golden.MomentumUpdateConfig(
+                width=min(width, 6),
+                fraction=lanes,
+                word=Fixed(2, 3),
+                rate_bits=lanes,
+                rate_fraction=3,
+                power=draw(st.booleans()),
+                momentum_bits=draw(st.integers(0, 2)),
+                momentum_fraction=2,
+                decay_bits=draw(st.integers(0, 2)),
+                decay_fraction=3,
+            )
+        case "grid-update":
+            binary = draw(st.booleans())
+            config = golden.GridUpdateConfig(
+                rule=draw(st.sampled_from(golden.quantize.GridRule)),
+                width=min(width, 6),
+                rate_bits=lanes - 1,
+                most_shift=lanes,
+                fine=Fixed(2, 3),
+                grid=0 if binary else lanes,
+                binary=binary,
             )
         case "array":
             config = draw(small_arrays())

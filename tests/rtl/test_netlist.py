@@ -59,6 +59,10 @@ DESIGNS = {
     "threshold": golden.ThresholdQuantizerConfig(width=12, channels=6, lanes=2),
     "mask": golden.MaskConfig(lanes=2),
     "output-error": golden.OutputErrorConfig(width=12, lanes=3),
+    "grid-update": golden.GridUpdateConfig(width=16, rate_bits=8),
+    "momentum-update": golden.MomentumUpdateConfig(
+        width=12, fraction=12, word=SMALL, rate_bits=8, rate_fraction=8, decay_bits=0
+    ),
     "product-nest": golden.ProductNestConfig(
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),

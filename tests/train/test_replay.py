@@ -15,10 +15,13 @@ from golden.training import (
     HwgqRecipe,
     LiRecipe,
     WageRecipe,
+    load,
     new_trainer,
 )
 from golden.training.step.ops import (
     Convert,
+    FineUpdate,
+    FixedPointUpdate,
     Mask,
     OutputError,
     Pass,
@@ -84,6 +87,22 @@ RECIPES = {
     "gupta, nearest": GuptaRecipe(
         rows=4, columns=3, network="9FC", batch=5, formats=Formats(fl=10), rounding="nearest"
     ),
+    "gupta, a power of two": GuptaRecipe(rows=3, columns=4, network="9FC", batch=4),
+    "gupta-dnn": load("gupta-dnn", ["network=9FC-8FC", "batch=10", "rows=3", "columns=4"]),
+    "gupta-cnn": load(
+        "gupta-cnn", ["network=3C3-MP2-4C2-MP2-6FC", "batch=10", "rows=3", "columns=4"]
+    ),
+    "gupta-cnn, nearest": load(
+        "gupta-cnn",
+        ["network=3C3-MP2-4C2-6FC", "batch=10", "rows=3", "columns=4", "rounding=nearest"],
+    ),
+    **{
+        name: load(name, ["network=9FC-8FC", "batch=10", "rows=3", "columns=4"])
+        for name in ("li-r", "li-sr", "li-bc", "li-bigsr", "bnn-mlp")
+    },
+    "r, a power of two": LiRecipe(
+        rows=3, columns=4, network="9FC", batch=8, update="r", grid="3", learning_rate="0.5"
+    ),
     "r": LiRecipe(**SMALL, update="r", grid="2"),
     "sr": LiRecipe(**SMALL, update="sr", grid="2"),
     "sr, binary": LiRecipe(**SMALL, update="sr", grid="binary"),
@@ -129,6 +148,11 @@ def test_twins_give_the_numbers_of_training(name):
         for entry in record
         if isinstance(entry.operation, (*kinds, *DRAWING)) and entry.operation.exact
     ]
+    through += [
+        entry
+        for entry in record
+        if isinstance(entry.operation, FineUpdate) and entry.operation.reads[0].kind == "weight"
+    ]
     # HWGQ's thresholds take the sums of every hidden layer.
     folded = trainer.layers - 1 if isinstance(trainer.recipe, HwgqRecipe) else 0
     assert sum(len(part.pieces) for part in parts) == len(through) + folded > 0
@@ -139,7 +163,33 @@ def test_twins_give_the_numbers_of_training(name):
         assert part.differences(outputs) == 0, part.title
 
 
-@pytest.mark.parametrize("name", ["wage", "gupta", "gupta, saturating", "sr", "hwgq", "bnn"])
+def test_gupta_updates_go_through_their_own_unit():
+    for name, power, momentum in (
+        ("gupta, a power of two", True, False),
+        ("gupta-dnn", False, False),
+        ("gupta-cnn", False, True),
+        ("gupta-cnn, nearest", False, True),
+    ):
+        trainer, record = recorded(RECIPES[name], before=0)
+        parts = [p for p in unit_replays(trainer, record) if p.unit.name == "momentum-update"]
+        updates = sum(isinstance(entry.operation, FixedPointUpdate) for entry in record)
+        assert sum(len(part.pieces) for part in parts) == updates == trainer.layers
+        for part in parts:
+            assert part.config.power is power
+            assert bool(part.config.momentum_bits) is momentum
+            assert bool(part.config.decay_bits) is momentum
+            if momentum:  # biases have no decay
+                assert (part.inputs["decay"] == 0).any() and (part.inputs["decay"] != 0).any()
+    assert len(parts) == 1  # one unit for all layers, with their own binary points
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("wage", "gupta", "gupta, saturating", "gupta-cnn", "sr", "hwgq", "bnn"),
+        "bnn, stochastic",
+    ],
+)
 def test_hardware_agrees_on_a_whole_step(name):
     trainer, record = recorded(RECIPES[name], before=1)
     for part in unit_replays(trainer, record):

@@ -42,6 +42,19 @@ def _fixed(clocks: int) -> Formula:
     return Formula(str(clocks), lambda config: clocks)
 
 
+def _pairs(width: int, bits: int) -> int:
+    """Products of limbs of a signed operand and a factor."""
+    return max(-(-(width - 1) // 17), 1) * -(-bits // 17)
+
+
+def _products(config: Any) -> int:
+    """⌈log2⌉ of the products of the larger tree of a momentum-update."""
+    loses = 1 if config.power else _pairs(config.width, config.rate_bits)
+    loses += _pairs(config.word.width, config.decay_bits)
+    gains = _pairs(config.word.width, config.momentum_bits)
+    return (max(loses, gains) - 1).bit_length()
+
+
 #: Latency of every unit in clocks.
 LATENCY: dict[str, Formula] = {
     "lfsr": _fixed(1),
@@ -69,6 +82,22 @@ LATENCY: dict[str, Formula] = {
     "sign": _fixed(4),
     "mask": _fixed(3),
     "output-error": _fixed(6),
+    "momentum-update": Formula(
+        "13 + ⌈log2 n⌉, n the products of limbs that are added in one tree; 1 more where sums can "
+        "have more than 62 bits",
+        lambda config: 13 + _products(config) + (config.sum_width > 62),
+    ),
+    "grid-update": Formula(
+        "17 + ⌈log2 n⌉, n the products of limbs, or 15 without a rate; 1 more with a buffer, and 4 "
+        "less where its weight is drawn",
+        lambda config: (
+            (15, 17 + (_pairs(config.width, config.rate_bits) - 1).bit_length())[
+                config.rate_bits > 0
+            ]
+            + (config.rule == "bc")
+            - 4 * config.drawn
+        ),
+    ),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),

@@ -589,6 +589,57 @@ def _scripts() -> tuple[Script, ...]:
             ),
         ),
         Script(
+            unit="grid-update",
+            arguments=("--rule", "bc", "--lanes", "1", "--rate-bits", "0"),
+            operands=(
+                None,
+                *(
+                    {"i_gradient": (gradient << 18,), "i_buffer": (buffer << 18,), "shift": shift}
+                    for gradient, buffer, shift in ((1, 2, 1), (-8, 0, 1), (1, 2, 0), (0, 3, 0))
+                ),
+            ),
+            stalls=(17, 18),
+            clocks=23,
+            skipped=(8, 15),
+            text=(
+                "BinaryConnect on the grid of quarters, with 2^18 for a quarter. A buffer of 1/2 "
+                "loses half of a gradient of 1/4: 3/8 is a tie, and the weight is 2 quarters. A "
+                "buffer of 0 gains 1. The third operand comes with twice the rate, and the last "
+                "one without a gradient. The first result is not taken at clocks 17 and 18."
+            ),
+        ),
+        Script(
+            unit="momentum-update",
+            arguments=("--lanes", "1", "--rounding", "nearest-even", "--decay-bits", "0"),
+            operands=(
+                None,
+                *(
+                    {
+                        "i_gradient": (gradient << 28,),
+                        "i_weight": (100,),
+                        "i_update": (update,),
+                        "rate": rate,
+                        "momentum": 1 << 15,
+                    }
+                    for gradient, update, rate in (
+                        (1, 0, 1 << 21),
+                        (0, 64, 1 << 21),
+                        (1, 64, 1 << 21),
+                        (1, 64, 1 << 20),
+                    )
+                ),
+            ),
+            stalls=(19, 20),
+            clocks=25,
+            skipped=(8, 17),
+            text=(
+                "Weights of 100 and a momentum of 1/2. The first operand has a gradient of 1 at a "
+                "rate of 2^-11, which is 8 of 2^-14; the second has an update of 64 and no "
+                "gradient; the third has both; the fourth comes with half the rate. The first "
+                "result is not taken at clocks 19 and 20."
+            ),
+        ),
+        Script(
             unit="banks",
             arguments=("--banks", "2"),
             operands=(
