@@ -44,6 +44,7 @@ CASES = (
     ("wage-error", "wage-error, stochastic", {"rounding": "stochastic"}),
     ("wage-update", "wage-update, 16 bits", {}),
     ("wage-update", "wage-update, 12 bits, half", {"width": 12, "half": True}),
+    ("softmax", "softmax, 3 classes", {}),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

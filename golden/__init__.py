@@ -26,6 +26,7 @@ from golden.quantize import (
     WeightUpdateConfig,
 )
 from golden.rounder import Rounder, RounderConfig
+from golden.softmax import Softmax, SoftmaxConfig
 
 __all__ = [
     "ActivationQuantizer",
@@ -61,6 +62,8 @@ __all__ = [
     "RowStoreConfig",
     "ShiftExponent",
     "ShiftExponentConfig",
+    "Softmax",
+    "SoftmaxConfig",
     "WeightQuantizer",
     "WeightQuantizerConfig",
     "WeightUpdate",

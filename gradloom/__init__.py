@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Rounder,
         RowStore,
         ShiftExponent,
+        Softmax,
         WeightQuantizer,
         WeightUpdate,
     )
@@ -66,8 +67,8 @@ _HOMES = {
     "gradloom.sim.toplevel": "TopLevel flatten",
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer Lfsr Macc "
-    "MoveNest OperandStream PassNest ProductNest Rounder RowStore ShiftExponent WeightQuantizer "
-    "WeightUpdate",
+    "MoveNest OperandStream PassNest ProductNest Rounder RowStore ShiftExponent Softmax "
+    "WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -99,6 +100,7 @@ __all__ = [
     "ShiftExponent",
     "Simulation",
     "Sink",
+    "Softmax",
     "Source",
     "TopLevel",
     "Unit",

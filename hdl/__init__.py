@@ -18,6 +18,7 @@ from hdl.quantize import (
     WeightUpdate,
 )
 from hdl.rounder import Rounder
+from hdl.softmax import Softmax
 
 __all__ = [
     "ActivationQuantizer",
@@ -35,6 +36,7 @@ __all__ = [
     "Rounder",
     "RowStore",
     "ShiftExponent",
+    "Softmax",
     "WeightQuantizer",
     "WeightUpdate",
 ]

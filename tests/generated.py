@@ -58,6 +58,8 @@ CASES = [
     ("wage-error", "--width 18 --bits 6 --lanes 2 --rounding stochastic"),
     ("wage-update", ""),
     ("wage-update", "--width 20 --bits 6 --lanes 2 --half"),
+    ("softmax", ""),
+    ("softmax", "--classes 3 --outputs 2,5 --error 1,9 --rounding nearest-even"),
     ("banks", ""),
     ("banks", "--banks 3 --words 11 --width 5"),
     ("row-store", ""),

@@ -32,6 +32,7 @@ UNITS = {
     "ShiftExponent": golden.ShiftExponentConfig(),
     "ErrorQuantizer": golden.ErrorQuantizerConfig(rounding="stochastic"),
     "WeightUpdate": golden.WeightUpdateConfig(),
+    "Softmax": golden.SoftmaxConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -189,6 +190,9 @@ RANGES = [
     (golden.ErrorQuantizerConfig, "bits", 2, 24),
     (golden.WeightUpdateConfig, "width", 2, 54),
     (golden.WeightUpdateConfig, "bits", 3, 24),
+    (golden.SoftmaxConfig, "classes", 2, 1024),
+    (golden.SoftmaxConfig, "generators", 1, 255),
+    (golden.SoftmaxConfig, "first_lane", 0, 254),
 ]
 
 #: What else a configuration must be given.
@@ -235,7 +239,7 @@ def test_both_ends_of_a_range_are_allowed(kind, name, low, high):
         if (kind, name) == (Generator, "mask"):
             continue  # few masks are of maximal length
         more = others.get((kind, name, value), {})
-        if name == "first_lane":
+        if name == "first_lane" and kind is not golden.SoftmaxConfig:
             more = {"lanes": 1}
         given = make(kind, **{name: value}, **more)
         assert getattr(given, name) == value

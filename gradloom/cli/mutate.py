@@ -20,6 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "pass-nest": {"banks": 3, "address_bits": 19, "s_bits": 20, "k_bits": 20},
     "product-nest": {"rows": 6, "banks": 3, "address_bits": 19, "row_bits": 20},
     "row-store": {"rows": 11, "lanes": 2, "width": 4},
+    "softmax": {"classes": 3, "outputs": "3,5", "error": "2,6", "generators": 2},
     "wage-update": {"width": 16},
 }
 

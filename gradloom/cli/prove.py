@@ -34,6 +34,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "move-nest": {"banks": 3, "address_bits": 3},
     "operand-stream": {"banks": 7, "lanes": 6, "address_bits": 3, "width": 2},
     "row-store": {"rows": 11, "lanes": 2, "width": 4},
+    "softmax": {"classes": 3, "generators": 2},
 }
 
 _OPTIONS = (

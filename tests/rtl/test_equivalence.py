@@ -55,6 +55,10 @@ QUICK = [
     ("wage-shift", golden.ShiftExponentConfig(width=5)),
     ("wage-error", golden.ErrorQuantizerConfig(width=6, bits=3)),
     ("wage-update", golden.WeightUpdateConfig(width=6, bits=3)),
+    (
+        "softmax",
+        golden.SoftmaxConfig(classes=2, outputs=golden.Fixed(2, 2), error=golden.Fixed(1, 3)),
+    ),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -216,6 +220,13 @@ def any_unit(draw):
             config = replace(draw(error_quantizers()), width=width, bits=4, lanes=1)
         case "wage-update":
             config = replace(draw(weight_updates()), width=width, bits=4, lanes=1)
+        case "softmax":
+            config = golden.SoftmaxConfig(
+                classes=lanes + 1,
+                outputs=golden.Fixed(2, min(width, 9)),
+                generators=draw(st.integers(1, 3)),
+                generator=draw(generators(3)),
+            )
         case "array":
             config = draw(small_arrays())
         case "banks":

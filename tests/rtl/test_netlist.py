@@ -53,6 +53,7 @@ DESIGNS = {
     "wage-shift": golden.ShiftExponentConfig(width=16, lanes=2),
     "wage-error": golden.ErrorQuantizerConfig(width=16, lanes=1, rounding="stochastic"),
     "wage-update": golden.WeightUpdateConfig(width=16, lanes=1),
+    "softmax": golden.SoftmaxConfig(classes=3),
     "product-nest": golden.ProductNestConfig(
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),

@@ -25,6 +25,7 @@ from golden.training.step.ops import (
     QuantizeError,
     QuantizeWeight,
     ShiftExponent,
+    Softmax,
     WageUpdate,
 )
 from gradloom import compare
@@ -100,7 +101,7 @@ def recorded(recipe, before=3):
 def test_twins_give_the_numbers_of_training(name):
     trainer, record = recorded(RECIPES[name])
     parts = unit_replays(trainer, record)
-    kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent)
+    kinds = (Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent, Softmax)
     through = [entry for entry in record if isinstance(entry.operation, (*kinds, *DRAWING))]
     assert sum(len(part.pieces) for part in parts) == len(through) > 0
     assert sum(len(part.inputs["i_valid"]) for part in parts) <= 1_000_000  # clocks
