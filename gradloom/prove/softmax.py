@@ -226,6 +226,11 @@ class _Unit:
         """Return the class of a place in the unit, and whether it is the last one."""
         return self.bench.probe(_PLACES[name], self.bits), self.bench.probe(f"{name}_last", 1)
 
+    def _counted(self, *names: str) -> Value:
+        """Return whether the flags of places are those of their classes."""
+        places = [self._place(name) for name in names]
+        return every(last == (number == self.config.classes - 1) for number, last in places)
+
     def _schedule(self) -> None:
         bench, classes = self.bench, self.config.classes
         room = bench.probe("buffer.ready", 1)
@@ -291,9 +296,12 @@ class _Unit:
         bench.update(label, Mux(self.claims, bench["i_label"], label))
         found = bench.probe("maximum", width).as_signed()
         written, _ = self._place("written")
-        running = implies(
-            written != 0, bench.probe("largest", width).as_signed() == bench.past(before)
-        )
+        known = bench.register("known", 1)
+        bench.update(known, known | self.accepted)
+        largest = bench.probe("largest", width).as_signed()
+        running = implies(bench.since(known), largest == bench.past(before))
+        running &= implies(~known, first)
+        same_label = bench.probe("label", self.config.label_width) == label
         begins = bench.probe("begins", 1) == (written == 0)
         number, _ = self._place("reads")
         again = bench.probe("outputs_read", width).as_signed()
@@ -304,10 +312,13 @@ class _Unit:
             "maximum",
             "a distance is the largest output of the sample minus the output that is read",
             running
+            & self._counted("offered", "written")
+            & (self._place("offered")[0] == self.output)
+            & implies(self.reads, same_label)
             & begins
             & (written == bench.since(self.output))
             & implies(bench.since(self.reads, 2), found == bench.past(top, 2))
-            & implies(reading, distance == bench.past(top, 3) - bench.past(again))
+            & implies(reading, distance == (bench.past(top, 3) - bench.past(again))[:width])
             & implies(reading, right == (bench.past(number, 3) == bench.past(label, 3))),
             Induction(6),
             {
@@ -325,6 +336,8 @@ class _Unit:
         before = bench.register("sum_before", width)
         so_far = bench.wire((Mux(number == 0, 0, before) + exponential)[:width])
         bench.update(before, Mux(there, so_far, before))
+        known = bench.register("sum_known", 1)
+        bench.update(known, known | there)
         total = bench.register("sum", width)
         bench.update(total, Mux(there & last, so_far, total))
         divided = bench.since(self.divides, 2)
@@ -332,8 +345,10 @@ class _Unit:
         bench.prove(
             "sum",
             "the divisor is the sum of the sample's exponentials",
-            (bench.probe("sum_begins", 1) == (number == 0))
-            & implies(number != 0, bench.probe("total", width) == before)
+            self._counted("summed")
+            & (bench.probe("sum_begins", 1) == (number == 0))
+            & implies(known, bench.probe("total", width) == before)
+            & implies(~known, number == 0)
             & implies(divided, divisor == bench.past(total)),
             Induction(4),
             {"a sum": divided & (divisor > 1 << 16)},
@@ -370,7 +385,7 @@ class _Unit:
             streams.shown(bench)
             & implies(bench.since(C(1), config.quotient_delay + 1), every(same)),
             AnyState(config.quotient_delay + 1),
-            {"the right class": right & (quotient == 1)},
+            {"an output": bench.since(self.reads, 3)},
         )
 
     def _errors(self) -> None:
