@@ -65,6 +65,7 @@ CASES = (
         "momentum-update, 20 bits, a power of two",
         {"width": 20, "fraction": 12, "power": True, "momentum_bits": 0, "decay_bits": 0},
     ),
+    ("softmax", "softmax, 3 classes", {}),
     ("banks", "banks, 2 of 11 words", {}),
     ("row-store", "row-store, 11 rows", {}),
     ("product-nest", "product-nest", {}),

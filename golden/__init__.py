@@ -37,6 +37,7 @@ from golden.quantize import (
     WeightUpdateConfig,
 )
 from golden.rounder import Rounder, RounderConfig
+from golden.softmax import Softmax, SoftmaxConfig
 from golden.unpool import Unpool, UnpoolConfig
 
 __all__ = [
@@ -85,6 +86,8 @@ __all__ = [
     "ShiftExponentConfig",
     "SignQuantizer",
     "SignQuantizerConfig",
+    "Softmax",
+    "SoftmaxConfig",
     "ThresholdQuantizer",
     "ThresholdQuantizerConfig",
     "Unpool",

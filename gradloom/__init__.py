@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         RowStore,
         ShiftExponent,
         SignQuantizer,
+        Softmax,
         ThresholdQuantizer,
         Unpool,
         WeightQuantizer,
@@ -75,8 +76,8 @@ _HOMES = {
     "gradloom.units": "UNITS Unit twin_of",
     "hdl": "ActivationQuantizer Array Bank Banks Buffer ErrorQuantizer GridUpdate Lfsr Macc Mask "
     "MomentumUpdate MoveNest OperandStream OutputError PassNest Pool ProductNest Rounder "
-    "RowStore ShiftExponent SignQuantizer ThresholdQuantizer Unpool WeightQuantizer "
-    "WeightUpdate",
+    "RowStore ShiftExponent SignQuantizer Softmax ThresholdQuantizer Unpool "
+    "WeightQuantizer WeightUpdate",
     "hdl.layout": "payload",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -114,6 +115,7 @@ __all__ = [
     "SignQuantizer",
     "Simulation",
     "Sink",
+    "Softmax",
     "Source",
     "ThresholdQuantizer",
     "TopLevel",

@@ -285,6 +285,14 @@ _ALL = (
         "quantize.grid",
     ),
     Unit(
+        "softmax",
+        "Softmax of a sample's outputs, and their errors, rounded.",
+        hdl.Softmax,
+        golden.Softmax,
+        golden.SoftmaxConfig,
+        "softmax",
+    ),
+    Unit(
         "banks",
         "Memory in banks of words: each has a port that reads and one that reads or writes.",
         hdl.Banks,

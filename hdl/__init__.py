@@ -25,6 +25,7 @@ from hdl.quantize import (
     WeightUpdate,
 )
 from hdl.rounder import Rounder
+from hdl.softmax import Softmax
 from hdl.unpool import Unpool
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "RowStore",
     "ShiftExponent",
     "SignQuantizer",
+    "Softmax",
     "ThresholdQuantizer",
     "Unpool",
     "WeightQuantizer",

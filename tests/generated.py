@@ -81,6 +81,8 @@ CASES = [
     ("grid-update", "--rule bc --binary --grid 0 --drawn --rate-bits 0 --width 20"),
     ("momentum-update", ""),
     ("momentum-update", "--power --momentum-bits 0 --decay-bits 0 --rounding nearest-down"),
+    ("softmax", ""),
+    ("softmax", "--classes 3 --outputs 2,5 --error 1,9 --rounding nearest-even"),
     ("banks", ""),
     ("banks", "--banks 3 --words 11 --width 5"),
     ("row-store", ""),

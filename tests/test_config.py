@@ -40,6 +40,7 @@ UNITS = {
     "OutputError": golden.OutputErrorConfig(),
     "MomentumUpdate": golden.MomentumUpdateConfig(),
     "GridUpdate": golden.GridUpdateConfig(),
+    "Softmax": golden.SoftmaxConfig(),
     "Banks": golden.BanksConfig(banks=2),
     "RowStore": golden.RowStoreConfig(),
     "ProductNest": golden.ProductNestConfig(),
@@ -211,6 +212,9 @@ RANGES = [
     (golden.MomentumUpdateConfig, "decay_bits", 0, 37),
     (golden.GridUpdateConfig, "rate_bits", 0, 24),
     (golden.GridUpdateConfig, "most_shift", 1, 62),
+    (golden.SoftmaxConfig, "classes", 2, 1024),
+    (golden.SoftmaxConfig, "generators", 1, 255),
+    (golden.SoftmaxConfig, "first_lane", 0, 254),
 ]
 
 #: What else a configuration must be given.
@@ -259,7 +263,7 @@ def test_both_ends_of_a_range_are_allowed(kind, name, low, high):
         if (kind, name) == (Generator, "mask"):
             continue  # few masks are of maximal length
         more = others.get((kind, name, value), {})
-        if name == "first_lane":
+        if name == "first_lane" and kind is not golden.SoftmaxConfig:
             more = {"lanes": 1}
         given = make(kind, **{name: value}, **more)
         assert getattr(given, name) == value

@@ -123,6 +123,7 @@ def test_a_diagram_shows_handshake_and_stall(name):
         ("product-nest", "--rows 20 --no-clips"),
         ("pass-nest", "--banks 5 --s-bits 20"),
         ("move-nest", "--banks 5"),
+        ("softmax", "--classes 5"),
         ("operand-stream", "--banks 13 --lanes 9 --stores 1"),
         *(
             ("array", f"--rows {r} --columns {c} --segments {s} {more}")

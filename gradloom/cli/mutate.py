@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "product-nest": {"rows": 6, "banks": 3, "address_bits": 19, "row_bits": 20},
     "row-store": {"rows": 11, "lanes": 2, "width": 4},
     "threshold": {"channels": 6, "lanes": 2, "width": 7},
+    "softmax": {"classes": 3, "outputs": "3,5", "error": "2,6", "generators": 2},
     "wage-update": {"width": 16},
 }
 

@@ -35,6 +35,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "operand-stream": {"banks": 7, "lanes": 6, "address_bits": 3, "width": 2},
     "row-store": {"rows": 11, "lanes": 2, "width": 4},
     "threshold": {"channels": 6, "lanes": 2, "width": 8},
+    "softmax": {"classes": 3, "generators": 2},
 }
 
 _OPTIONS = (

@@ -18,11 +18,13 @@ class Results:
         A bench of the pipeline.
     config
         Configuration of the unit. `config.latency` includes the output FIFO.
+    clocks
+        Clocks through the pipeline, if it is a part of a unit of several pipelines.
     """
 
-    def __init__(self, bench: Bench, config: Any):
+    def __init__(self, bench: Bench, config: Any, clocks: int | None = None):
         self.bench = bench
-        self.clocks = config.latency - BUFFER_LATENCY
+        self.clocks = clocks or config.latency - BUFFER_LATENCY
         self.valid: Value = bench["result_valid"]
         self.prove(
             "latency",

@@ -32,6 +32,7 @@ from golden.training.step.ops import (
     Relu,
     ShiftExponent,
     Sign,
+    Softmax,
     Unpool,
     WageUpdate,
 )
@@ -83,7 +84,7 @@ class UnitReplay:
     def inputs(self) -> Trace:
         """The whole stimulus by port, one row per clock, until the last result has left."""
         names = self.pieces[0]
-        idle = self.config.latency + getattr(self.config, "rows", 1)
+        idle = self.config.buffer
         trace = {}
         for name in names:
             values = np.concatenate([piece[name] for piece in self.pieces])
@@ -156,10 +157,14 @@ def unit_replays(
     draws = start.elementwise
     turns: list[tuple[UnitReplay, int]] = []
     latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
-    for entry in record:
+    for number, entry in enumerate(record):
         if of_weights(entry):
             entry = with_gradient(entry, record)
         operation = entry.operation
+        if isinstance(operation, Softmax):
+            # The difference from the target and its rounding follow.
+            generator = _moved(recipe.generator, draws)
+            turns.append((_softmax(record[number : number + 3], recipe.columns, generator), draws))
         if not (isinstance(operation, _ELEMENTWISE) and operation.exact) and not of_weights(entry):
             continue
         key = (_UNIT.get(type(operation), "rounder"), operation.draws)
@@ -326,6 +331,33 @@ def _thresholds(trainer: HwgqTrainer, products: Sequence[Entry], width: int) -> 
         replay.pieces.append(piece)
         replay.expected.append(expected)
     return replay
+
+
+def _softmax(entries: Sequence[Entry], lanes: int, generator: golden.Generator) -> UnitReplay:
+    """Return the replay of softmax, of the difference from the target, and of its rounding."""
+    softmax, difference, convert = entries
+    y, probability = softmax.tensors["outputs"], softmax.tensors["probability"]
+    conversion, operation = _conversion(convert), softmax.operation
+    assert conversion is not None and isinstance(operation, Softmax)
+    classes, fraction = y.shape[1], operation.fraction
+    config = golden.SoftmaxConfig(
+        classes=classes,
+        outputs=Fixed(max(bits_of([y]) - fraction, 1), fraction),
+        error=conversion.target,
+        rounding=conversion.rounding,
+        generators=lanes,
+        first_lane=lanes,
+        generator=generator,
+    )
+    piece = {
+        "i_valid": np.ones(y.size, np.int64),
+        "i_data": y.ravel(),
+        "i_label": np.repeat(difference.tensors["label"], classes),
+    }
+    results = {"data": convert.tensors["out"], "probability": probability}
+    every = np.ones(y.size, np.bool_)
+    expected = {name: Expected(values.ravel(), every) for name, values in results.items()}
+    return UnitReplay("softmax", UNITS["softmax"], config, [piece], [expected])
 
 
 def _new_replay(

@@ -78,6 +78,10 @@ QUICK = [
         "grid-update",
         golden.GridUpdateConfig(width=4, rate_bits=2, most_shift=3, fine=Fixed(2, 3), grid=1),
     ),
+    (
+        "softmax",
+        golden.SoftmaxConfig(classes=2, outputs=golden.Fixed(2, 2), error=golden.Fixed(1, 3)),
+    ),
     ("array", ARRAY),
     ("banks", golden.BanksConfig(banks=2, words=5, width=3)),
     ("row-store", golden.RowStoreConfig(rows=5, lanes=2, width=3)),
@@ -298,6 +302,13 @@ def any_unit(draw):
                 fine=Fixed(2, 3),
                 grid=0 if binary else lanes,
                 binary=binary,
+            )
+        case "softmax":
+            config = golden.SoftmaxConfig(
+                classes=lanes + 1,
+                outputs=golden.Fixed(2, min(width, 9)),
+                generators=draw(st.integers(1, 3)),
+                generator=draw(generators(3)),
             )
         case "array":
             config = draw(small_arrays())

@@ -63,6 +63,7 @@ DESIGNS = {
     "momentum-update": golden.MomentumUpdateConfig(
         width=12, fraction=12, word=SMALL, rate_bits=8, rate_fraction=8, decay_bits=0
     ),
+    "softmax": golden.SoftmaxConfig(classes=3),
     "product-nest": golden.ProductNestConfig(
         rows=4, banks=3, address_bits=5, row_bits=5, clips=False
     ),

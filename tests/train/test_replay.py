@@ -33,6 +33,7 @@ from golden.training.step.ops import (
     Relu,
     ShiftExponent,
     Sign,
+    Softmax,
     Unpool,
     WageUpdate,
 )
@@ -141,7 +142,7 @@ def test_twins_give_the_numbers_of_training(name):
     parts = unit_replays(trainer, record)
     kinds = (
         *(Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent, Sign),
-        *(Relu, Mask, OutputError, *POOLING),
+        *(Relu, Mask, OutputError, Softmax, *POOLING),
     )
     through = [
         entry

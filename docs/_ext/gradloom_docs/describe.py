@@ -98,6 +98,7 @@ LATENCY: dict[str, Formula] = {
             - 4 * config.drawn
         ),
     ),
+    "softmax": Formula("`classes` + 37", lambda config: config.classes + 37),
     "banks": _fixed(2),
     "row-store": _fixed(2),
     "product-nest": _fixed(1),
@@ -164,6 +165,8 @@ def _rate(unit: Unit, config: Any) -> tuple[str, str, int]:
         return "1", "product", 1
     if unit.name == "bank":
         return "sum of `groups`", "word", config.lanes
+    if unit.name == "softmax":
+        return "1", "output", 1
     if unit.name == "banks":
         return "2 · `banks`", "word", 2 * config.banks
     if unit.name == "row-store":

@@ -403,6 +403,28 @@ def _scripts() -> tuple[Script, ...]:
             ),
         ),
         Script(
+            unit="softmax",
+            arguments=(
+                *("--classes", "3", "--outputs", "3,5", "--error", "1,7"),
+                *("--rounding", "nearest-even"),
+            ),
+            operands=(
+                None,
+                *({"i_data": value, "i_label": 1} for value in (20, 52, 20)),
+                None,
+                *({"i_data": value, "i_label": 0} for value in (8, 8, 8)),
+            ),
+            stalls=(45,),
+            clocks=52,
+            skipped=(9, 42),
+            text=(
+                "Two samples of three outputs, in <3,5>. The first one's are 0.625, 1.625 and "
+                "0.625, and class 1 is right: probabilities of 0.212, 0.576 and 0.212, in units of "
+                "2^-16, and errors of 0.212, -0.424 and 0.212 in <1,7>. All of the second one's "
+                "are equal. The second error is not taken at clock 45, and stays."
+            ),
+        ),
+        Script(
             unit="wage-error",
             arguments=("--lanes", "1", "--width", "16"),
             operands=(
@@ -813,7 +835,7 @@ def run(name: str) -> Run:
         if ready is None or (waits := _hurried(offers, ready.tolist())) is None:
             break
         offers = [*offers[: waits + 1], *offers[waits:-1]]
-    start, end = _latency(name, inputs, outputs)
+    start, end = _latency(name, config, inputs, outputs)
     return Run(script, unit, config, ports, inputs, outputs, start, end)
 
 
@@ -841,7 +863,7 @@ def _hurried(offers: Sequence[Operand], ready: Sequence[int]) -> int | None:
     return None
 
 
-def _latency(name: str, inputs: Trace, outputs: Trace) -> tuple[int, int]:
+def _latency(name: str, config: Any, inputs: Trace, outputs: Trace) -> tuple[int, int]:
     """Clocks from which and to which latency counts."""
     if name == "lfsr":
         drawn = int(inputs["o_ready"].argmax())
@@ -861,8 +883,15 @@ def _latency(name: str, inputs: Trace, outputs: Trace) -> tuple[int, int]:
             for port in _EVENTS[name]
         )
         return int(first.argmax()), int(second.argmax())
-    starts = inputs["i_valid"] & outputs["i_ready"] & inputs.get("i_last", np.int64(1))
-    return int(starts.argmax()), int(outputs["o_valid"].argmax())
+    return int(_ends(config, inputs, outputs).argmax()), int(outputs["o_valid"].argmax())
+
+
+def _ends(config: Any, inputs: Trace, outputs: Trace) -> Any:
+    """Whether an operand is accepted, the last one where several have a result."""
+    accepted = inputs["i_valid"] & outputs["i_ready"]
+    if classes := getattr(config, "classes", 0):
+        return accepted & (np.cumsum(accepted) % classes == 0)
+    return accepted & inputs.get("i_last", np.int64(1))
 
 
 def _owners(run: Run) -> Callable[[Port, int], int | None]:
@@ -885,9 +914,8 @@ def _owners(run: Run) -> Callable[[Port, int], int | None]:
         return lambda port, clock: _sum_of(run, port, clock)
     if run.unit.name in _EVENTS:
         return lambda port, clock: None
-    last_in = inputs.get("i_last", np.ones_like(inputs["i_valid"]))
     last_out = outputs.get("o_last", np.ones_like(outputs["o_valid"]))
-    entered = before(inputs["i_valid"] & outputs["i_ready"] & last_in)
+    entered = before(_ends(run.config, inputs, outputs))
     left = before(outputs["o_valid"] & inputs["o_ready"] & last_out)
 
     def owner(port: Port, clock: int) -> int | None:
