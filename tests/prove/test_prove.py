@@ -154,6 +154,7 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
                 lanes=2,
             ),
         ),
+        ("softmax", golden.SoftmaxConfig(classes=2, outputs=Fixed(2, 2), generators=2)),
         ("move-nest", golden.MoveNestConfig(banks=1, address_bits=2)),
         ("move-nest", golden.MoveNestConfig(banks=8, address_bits=4)),
         ("macc", golden.MaccConfig(segments=4)),
@@ -668,9 +669,10 @@ def test_specifications_share_no_arithmetic_with_hardware_and_model():
                 taken |= {name.name for name in node.names}
             elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "hdl":
                 taken.add(node.attr)
-    constants = {"BUFFER_LATENCY", "PIPELINE_LATENCY", "PRODUCT_LATENCY"}
+    constants = {"BUFFER_LATENCY", "EXPONENTIAL_LATENCY", "PIPELINE_LATENCY"}
+    constants |= {"PRODUCT_LATENCY", "QUOTIENT_LATENCY"}
     descriptions = {"Conversion", "Generator", "Port", "RESET", "Rounding"}
-    ports = {"Buffer", "Lanes", "Lfsr", "Macc", "rounder"}
+    ports = {"Buffer", "Lanes", "Lfsr", "Macc", "lfsr", "rounder", "softmax"}
     configs = {name for name in taken if name.endswith("Config")}
     assert taken - constants - descriptions - ports - configs == set()
 
