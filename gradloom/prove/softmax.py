@@ -68,10 +68,11 @@ def specify_exponential(bench: Bench, config: SoftmaxConfig) -> None:
     fraction, shown = config.outputs.fl, results.clocks - 4
     near = bench["operand_distance"][: fraction + 4]
     power = bench.probe("power", len(near) + 15)
-    results.prove(
+    bench.prove(
         "power",
         "x RNE(2^16 log2 e) / 4, for all x below 16",
         implies(bench.since(C(1), 4), power << 2 == bench.past(near, 4) * log2_e()),
+        AnyState(4),
         {"all bits of x": bench.past(near, 4).all()},
     )
 
