@@ -83,7 +83,7 @@ def specify_exponential(bench: Bench, config: SoftmaxConfig) -> None:
     found = bench["result_exponential"]
     results.prove(
         "equality",
-        "t = x RNE(2^16 log2 e), with i its integer part and j the top 10 bits of its fraction; the "
+        "t = x RNE(2^16 log2 e); i is its integer part, j the top 10 bits of its fraction; the "
         "exponential is RNE(2^16 2^(-j / 1024)) >> min(i, 31)",
         implies(results.valid, found == expected),
         {
