@@ -71,8 +71,21 @@ def recorded_step(recipe: Recipe, dataset: Dataset, step: int = 1) -> tuple[Trai
 
 
 def in_floating_point(record: Record) -> list[str]:
-    """Return the parts of a recorded step in floating point, each once."""
-    parts = [str(e.operation.part) for e in record if isinstance(e.operation, Float)]
+    """Return the parts of a recorded step in floating point, each once.
+
+    Examples
+    --------
+    >>> from golden.datasets import digits
+    >>> from golden.training import load
+    >>> recipe = load("hwgq-cnn", ["network=2C3-MP2", "batch=2"])
+    >>> in_floating_point(recorded_step(recipe, digits())[1])[2:5]
+    ['batch normalisation', 'pool', 'activation']
+    """
+    parts = [
+        str(op.part) if isinstance(op := entry.operation, Float) else type(op).__name__.lower()
+        for entry in record
+        if not entry.operation.exact
+    ]
     return list(dict.fromkeys(parts))
 
 
@@ -81,6 +94,6 @@ def left_out(record: Record) -> list[str]:
     kinds = [
         type(entry.operation).__name__
         for entry in record
-        if not isinstance(entry.operation, Float) and not replays(entry.operation)
+        if entry.operation.exact and not replays(entry.operation)
     ]
     return list(dict.fromkeys(kinds))
