@@ -12,6 +12,7 @@ from typing import Any
 import click
 import numpy as np
 
+import golden
 from golden.core.commands import put
 from golden.core.index import Index
 from golden.core.isa import (
@@ -889,8 +890,8 @@ def _latency(name: str, config: Any, inputs: Trace, outputs: Trace) -> tuple[int
 def _ends(config: Any, inputs: Trace, outputs: Trace) -> Any:
     """Whether an operand is accepted, the last one where several have a result."""
     accepted = inputs["i_valid"] & outputs["i_ready"]
-    if classes := getattr(config, "classes", 0):
-        return accepted & (np.cumsum(accepted) % classes == 0)
+    if isinstance(config, golden.SoftmaxConfig):
+        return accepted & (np.cumsum(accepted) % config.classes == 0)
     return accepted & inputs.get("i_last", np.int64(1))
 
 
