@@ -28,6 +28,8 @@ COMMANDS = {
 }
 #: What each command calls for its work.
 WORK = [
+    # First: its modules are loaded by that, and take others' functions as they are.
+    "gradloom.train.demo.run",
     "gradloom.rtl.package.package",
     "gradloom.core.package.files.core_package",
     "gradloom.core.estimate.estimate",
@@ -38,7 +40,6 @@ WORK = [
     "gradloom.board.client.client",
     "gradloom.comparison.compare.compare",
     "gradloom.prove.prove",
-    "gradloom.train.demo.run",
     "golden.training.Run",
     "gradloom.train.sweep.sweep",
     "gradloom.cli.data.fetch",
