@@ -920,6 +920,8 @@ def _owners(run: Run) -> Callable[[Port, int], int | None]:
     left = before(outputs["o_valid"] & inputs["o_ready"] & last_out)
 
     def owner(port: Port, clock: int) -> int | None:
+        if port.name.startswith("load"):
+            return None
         if port.direction == "in":
             return entered[clock] if inputs["i_valid"][clock] else None
         return left[clock] if outputs["o_valid"][clock] else None
@@ -972,15 +974,11 @@ def _wave(cells: Sequence[tuple[str, str | None] | None]) -> Row:
 def _cell(run: Run, port: Port, lane: int | None, clock: int, owner: int | None) -> Any:
     values = (run.inputs | run.outputs)[port.name][clock]
     value = int(values if lane is None else values[lane])
-    stream = "i_valid" in run.inputs
-    if (
-        stream
-        and port.direction == "in"
-        and port.name not in _CONTROLS
-        and not port.name.startswith("load")
-        and not run.inputs["i_valid"][clock]
-    ):
-        return "x", None
+    if "i_valid" in run.inputs and port.direction == "in" and port.name not in _CONTROLS:
+        # What is loaded beside a stream has nothing to do with the operands.
+        loads = port.name.startswith("load")
+        if port.name != "load" and not run.inputs["load" if loads else "i_valid"][clock]:
+            return "x", None
     if port.width == 1:
         return str(value), None
     fill = _PLAIN if owner is None else _FILLS[owner % len(_FILLS)]
