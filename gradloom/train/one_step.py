@@ -77,10 +77,13 @@ def in_floating_point(record: Record) -> list[str]:
 
 
 def left_out(record: Record) -> list[str]:
-    """Return the operations of a step in integers that no unit carries out, each kind once."""
+    """Return the operations of a step in integers that no unit carries out, each kind once.
+
+    Those in floating point are no integers, whatever their kind.
+    """
     kinds = [
         type(entry.operation).__name__
         for entry in record
-        if not isinstance(entry.operation, Float) and not replays(entry.operation)
+        if entry.operation.exact and not replays(entry.operation)
     ]
     return list(dict.fromkeys(kinds))
