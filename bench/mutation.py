@@ -59,6 +59,7 @@ CASES = (
         "grid-update, BinaryConnect, drawn",
         {"rule": "bc", "binary": True, "grid": 0, "drawn": True, "rate_bits": 0},
     ),
+    ("grid-update", "grid-update, biases", {"rule": "fine", "grid": 0}),
     ("momentum-update", "momentum-update, 8 bits", {}),
     (
         "momentum-update",

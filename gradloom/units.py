@@ -278,7 +278,7 @@ _ALL = (
     ),
     Unit(
         "grid-update",
-        "Updates of weights on a grid: rounded, stochastically rounded, or BinaryConnect.",
+        "Updates of weights on a grid: rounded, stochastic or BinaryConnect; and of biases.",
         hdl.GridUpdate,
         golden.GridUpdate,
         golden.GridUpdateConfig,

@@ -79,6 +79,7 @@ CASES = [
     ("output-error", "--width 12 --lanes 4 --classes 3"),
     ("grid-update", ""),
     ("grid-update", "--rule bc --binary --grid 0 --drawn --rate-bits 0 --width 20"),
+    ("grid-update", "--rule fine --grid 0 --width 20 --rate-bits 4"),
     ("momentum-update", ""),
     ("momentum-update", "--power --momentum-bits 0 --decay-bits 0 --rounding nearest-down"),
     ("softmax", ""),

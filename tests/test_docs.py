@@ -148,6 +148,7 @@ def test_a_diagram_shows_handshake_and_stall(name):
         ("grid-update", "--rule bc --binary --grid 0"),
         ("grid-update", "--rule bc --binary --grid 0 --drawn --width 18"),
         ("grid-update", "--rate-bits 0"),
+        ("grid-update", "--rule fine --grid 0"),
         ("momentum-update", "--power --momentum-bits 0 --decay-bits 0"),
         ("momentum-update", "--width 54 --rate-bits 37"),
         *((name, "--lanes 5") for name in ("rounder", "wage-weight", "wage-error", "wage-update")),

@@ -1,9 +1,10 @@
 """Updates of weights on a grid (Li et al. 2017): rounded to nearest (R), stochastically rounded
-(SR), or a fine buffer and its value on the grid (BinaryConnect).
+(SR), or a fine buffer and its value on the grid (BinaryConnect); and of fine values without a grid.
 
 A step is Convert(rate * G) in the fine format, to nearest even. R and SR round the difference of
 weight and step to the grid; BinaryConnect clips the difference of buffer and step to -1 to 1, and
-takes the nearest value of the grid, or -1 or 1 at random, as the weight.
+takes the nearest value of the grid, or -1 or 1 at random, as the weight. Without a grid, the
+difference is clipped to the fine format.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ def grid_update(
         Gradient sums, any shape.
     stored
         Stored weights, in a shape that broadcasts: codes of the grid for the rules r and sr, fine
-        codes for bc.
+        codes for bc and fine.
     rate, shift
         The learning rate is rate * 2^-shift, in the units of gradient sums and fine codes. Shapes
         that broadcast.
@@ -46,7 +47,7 @@ def grid_update(
     Returns
     -------
     stored, weights : Codes
-        int64. For the rules r and sr, both are the same.
+        int64. For the rules r, sr and fine, both are the same.
 
     Raises
     ------
@@ -84,6 +85,9 @@ def _updated(
     if not config.buffered:
         weight = on_grid(config, (stored << (fine.fl - config.grid)) - step, r)
         return weight, weight
+    if not config.quantized:
+        value = np.clip(stored - step, fine.minimum, fine.maximum)
+        return value, value
     buffer = np.clip(stored - step, -one, one)
     if not config.drawn:
         return buffer, on_grid(config, buffer, r)
@@ -108,9 +112,9 @@ def chance(config: GridUpdateConfig, u: Codes) -> Codes:
 
 
 class GridUpdate(StreamTwin):
-    """Twin of `hdl.GridUpdate`: input stream `i` (`gradient`, and `weight` or, for BinaryConnect,
-    `buffer`) and ports `rate` (if there is one) and `shift`; output stream `o` (`weight` and, for
-    BinaryConnect, `buffer`).
+    """Twin of `hdl.GridUpdate`: input stream `i` (`gradient`, and `weight` or, for BinaryConnect
+    and without a grid, `buffer`) and ports `rate` (if there is one) and `shift`; output stream `o`
+    (`weight`; for BinaryConnect `weight` and `buffer`; without a grid `buffer`).
 
     Parameters
     ----------
@@ -144,4 +148,5 @@ class GridUpdate(StreamTwin):
         dropped = draw if config.drawn else config.quantizer.dropped
         r = addends(words, dropped, draw)
         updated, weight = _updated(config, accepted["i_gradient"], stored, rate, shift, r)
-        return {"buffer": updated, "weight": weight} if config.buffered else {"weight": weight}
+        results = {"buffer": updated} if config.buffered else {}
+        return results | ({"weight": weight} if config.quantized else {})

@@ -1,4 +1,4 @@
-"""Configuration of the update of weights on a grid."""
+"""Configuration of the update of weights on a grid, and of values without one."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ DRAWN_STAGES = 2
 
 
 class GridRule(StrEnum):
-    """Update rule of weights on a grid (Li et al. 2017, section 3)."""
+    """Update rule of weights on a grid (Li et al. 2017, section 3), and of values without one."""
 
     #: Rounding to the nearest value of the grid, ties away from zero.
     R = "r"
@@ -28,16 +28,19 @@ class GridRule(StrEnum):
     SR = "sr"
     #: BinaryConnect: a fine buffer is updated, and the weight is its value on the grid.
     BC = "bc"
+    #: No grid: fine values, as biases have, are updated and clipped to their format.
+    FINE = "fine"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridUpdateConfig(OnePerClock):
-    """Update of weights on a grid: formats and rule.
+    """Update of weights on a grid, or of fine values without one: formats and rule.
 
     Parameters
     ----------
     rule
-        Update rule: r, sr or bc.
+        Update rule: r, sr, bc or fine. fine is for values without a grid, as biases are; then
+        `grid` is 0.
     width
         Width of a gradient sum, 2 to 62 bits. With `rate_bits`, at most 62.
     rate_bits
@@ -68,9 +71,15 @@ class GridUpdateConfig(OnePerClock):
     >>> config = GridUpdateConfig(rule="bc", binary=True, grid=0)
     >>> config.stochastic, config.latency
     (False, 19)
+    >>> GridUpdateConfig(rule="fine", grid=0).latency
+    13
     """
 
-    rule: GridRule = setting(GridRule.SR, "Update rule")
+    rule: GridRule = setting(
+        GridRule.SR,
+        "Update rule",
+        more="fine is for values without a grid, as biases are; then `grid` is 0.",
+    )
     width: int = setting(
         32,
         "Width of a gradient sum",
@@ -129,7 +138,12 @@ class GridUpdateConfig(OnePerClock):
                 f"grid = {self.grid}: allowed are 0 to {most}"
                 + (" on the binary grid" if self.binary else f" with fine = {self.fine}")
             )
-        if self.drawn and not (self.buffered and self.binary):
+        if not self.quantized and (self.grid or self.binary):
+            raise ValueError(
+                f"grid = {self.grid} and binary = {self.binary} with rule = {self.rule}: without a "
+                "grid, they are 0 and False"
+            )
+        if self.drawn and not (self.rule is GridRule.BC and self.binary):
             raise ValueError(
                 f"drawn with rule = {self.rule} and binary = {self.binary}: it is for rule = bc "
                 "and the binary grid alone"
@@ -139,8 +153,13 @@ class GridUpdateConfig(OnePerClock):
 
     @property
     def buffered(self) -> bool:
-        """Whether there are fine buffers (BinaryConnect)."""
-        return self.rule is GridRule.BC
+        """Whether stored are fine codes: BinaryConnect's buffers, or values without a grid."""
+        return self.rule in (GridRule.BC, GridRule.FINE)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether there are weights on a grid, so that the unit has a quantizer."""
+        return self.rule is not GridRule.FINE
 
     @property
     def stochastic(self) -> bool:
@@ -159,7 +178,9 @@ class GridUpdateConfig(OnePerClock):
 
     @property
     def stored_width(self) -> int:
-        """Bits of a stored weight: a code of the grid, or a buffer."""
+        """Bits of a stored weight: a code of the grid, a buffer, or a value without a grid."""
+        if not self.quantized:
+            return self.fine.width
         return 2 + (self.fine.fl if self.buffered else self.grid)
 
     @property
@@ -205,12 +226,13 @@ class GridUpdateConfig(OnePerClock):
         shift = "bits that a step drops; read with each operand"
         weight = Port("o_weight", "out", self.grid + 2, True, lanes, "weights on the grid")
         buffer = Port("o_buffer", "out", stored, True, lanes, "updated buffers")
+        results = ((buffer,) if self.buffered else ()) + ((weight,) if self.quantized else ())
         return (
             *OPERAND,
             Port("i_gradient", "in", self.width, True, lanes, "gradient sums"),
             Port(f"i_{name}", "in", stored, True, lanes, f"their {meaning}"),
             *RESULT,
-            *((buffer, weight) if self.buffered else (weight,)),
+            *results,
             *((Port("rate", "in", self.rate_bits, meaning=rate),) if self.rate_bits else ()),
             Port("shift", "in", self.shift_bits, meaning=shift),
         )
@@ -218,7 +240,7 @@ class GridUpdateConfig(OnePerClock):
     @property
     def latency(self) -> int:
         """Clocks from the one that accepts an operand to the one that shows its result."""
-        quantizer = DRAWN_STAGES if self.drawn else PIPELINE_LATENCY + 1
+        quantizer = DRAWN_STAGES if self.drawn else PIPELINE_LATENCY + 1 if self.quantized else 0
         return self.product_stages + STEP_STAGES + self.buffered + quantizer + BUFFER_LATENCY
 
     def borders(self) -> list[Border]:
@@ -245,11 +267,16 @@ class GridUpdateConfig(OnePerClock):
                     )
                 )
 
-        # Differences around every kind of decision of the grid, reached by unrounded steps.
+        # Differences around every kind of decision of the grid, or at the limits of the format and
+        # farthest beyond them, reached by unrounded steps.
         one, spacing = self.one, self.one >> self.grid << self.binary
-        decisions = {-one, one, 0, spacing // 2, -spacing // 2, one - spacing // 2}
-        decisions |= {-one - spacing // 2, one + spacing // 2, -one + spacing // 2}
-        targets = around(decisions, -4 * one, 4 * one)
+        if self.quantized:
+            decisions = {-one, one, 0, spacing // 2, -spacing // 2, one - spacing // 2}
+            decisions |= {-one - spacing // 2, one + spacing // 2, -one + spacing // 2}
+            targets = around(decisions, -4 * one, 4 * one)
+        else:
+            least, most_apart = lowest - highest, highest - lowest
+            targets = around({least, lowest, 0, highest, most_apart}, least, most_apart)
         weights = {lowest, -one >> fine, 0, 1, one >> fine, highest}
         rows([((u << fine) - z, u) for u in sorted(weights) for z in targets], 0)
         # Ties of the step, and steps at the limits of the fine format.

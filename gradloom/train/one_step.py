@@ -90,7 +90,10 @@ def in_floating_point(record: Record) -> list[str]:
 
 
 def left_out(record: Record) -> list[str]:
-    """Return the operations of a step in integers that no unit carries out, each kind once."""
+    """Return the operations of a step in integers that no unit carries out, each kind once.
+
+    Those in floating point are no integers, whatever their kind.
+    """
     kinds = [
         type(entry.operation).__name__
         for entry in record

@@ -18,6 +18,7 @@ from golden.training import Entry, LiRecipe, Recipe, Record, Trainer
 from golden.training.step.operation import Kind, Operation
 from golden.training.step.ops import (
     Convert,
+    FineStep,
     FineUpdate,
     FixedPointUpdate,
     GridUpdate,
@@ -46,7 +47,8 @@ from gradloom.train.update_replay import (
     grid_factors,
     momentum_config,
     momentum_factors,
-    of_weights,
+    of_biases,
+    of_grid_update,
     with_gradient,
 )
 from gradloom.train.window_stimulus import pool_stimulus, unpool_stimulus
@@ -158,16 +160,17 @@ def unit_replays(
     turns: list[tuple[UnitReplay, int]] = []
     latest: dict[tuple[str, bool], int] = {}  # latest turn of a kind of unit
     for number, entry in enumerate(record):
-        if of_weights(entry):
+        if of_grid_update(entry.operation):
             entry = with_gradient(entry, record)
         operation = entry.operation
         if isinstance(operation, Softmax):
             # The difference from the target and its rounding follow.
             generator = _moved(recipe.generator, draws)
             turns.append((_softmax(record[number : number + 3], recipe.columns, generator), draws))
-        if not (isinstance(operation, _ELEMENTWISE) and operation.exact) and not of_weights(entry):
+        # A step is a part of its update.
+        if isinstance(operation, FineStep) or not _elementwise(operation):
             continue
-        key = (_UNIT.get(type(operation), "rounder"), operation.draws)
+        key = (_title(operation), operation.draws)
         turn = latest.get(key)
         if turn is None or (operation.draws and turns[turn][1] != draws):
             generator = _moved(recipe.generator, draws)
@@ -194,6 +197,7 @@ _ELEMENTWISE = (
     Relu,
     Mask,
     OutputError,
+    FineUpdate,
 )
 _UNIT: dict[type, str] = {
     QuantizeWeight: "wage-weight",
@@ -213,8 +217,32 @@ _UNIT: dict[type, str] = {
 
 
 def replays(operation: Operation) -> bool:
-    """Return whether a unit carries out an operation."""
-    return isinstance(operation, (Product, *_ELEMENTWISE))
+    """Return whether a unit carries out an operation.
+
+    Examples
+    --------
+    >>> from gradloom.train.one_step import recorded_step
+    >>> from golden.datasets import digits
+    >>> from golden.training import load
+    >>> _, record = recorded_step(load("li-sr", ["network=8FC", "batch=4"]), digits())
+    >>> all(replays(entry.operation) for entry in record)
+    True
+    """
+    more = isinstance(operation, Product | Pool | Unpool | Softmax) and operation.exact
+    return more or _elementwise(operation)
+
+
+def _elementwise(operation: Operation) -> bool:
+    """Return whether an elementwise unit carries out an operation."""
+    return isinstance(operation, _ELEMENTWISE) and operation.exact
+
+
+def _title(operation: Operation) -> str:
+    """Return what the unit of an elementwise operation is called, before any note on rounding.
+    Units for weights and for biases differ.
+    """
+    name = _UNIT.get(type(operation), "rounder")
+    return f"{name}, biases" if of_biases(operation) else name
 
 
 def _conversion(entry: Entry) -> Conversion | None:
@@ -421,19 +449,18 @@ def _new_replay(
             config = _rounder(entry, record, drawing)
             title = "rounder" if operation.draws else "rounder, to nearest"
             return UnitReplay(title, UNITS["rounder"], config)
-    name = _UNIT[type(operation)]
-    return UnitReplay(name, UNITS[name], config)
+    return UnitReplay(_title(operation), UNITS[_UNIT[type(operation)]], config)
 
 
 def _alike(entry: Entry, record: Record) -> list[Entry]:
     """Return the entries of a record for the same unit that draw like `entry`, or not."""
-    unit = _UNIT.get(type(entry.operation))
+    title, draws = _title(entry.operation), entry.operation.draws
     return [
         other
         for other in record
-        if (isinstance(other.operation, Convert) or of_weights(other))
-        and _UNIT.get(type(other.operation)) == unit
-        and other.operation.draws is entry.operation.draws
+        if isinstance(other.operation, Convert | FineUpdate)
+        and not isinstance(other.operation, FineStep)
+        and (_title(other.operation), other.operation.draws) == (title, draws)
     ]
 
 

@@ -113,18 +113,20 @@ def momentum_factors(config: golden.MomentumUpdateConfig, entry: Entry) -> dict[
     return found
 
 
-def of_weights(entry: Entry) -> bool:
-    """Return whether an operation updates weights on a grid or quantizes their buffers. Biases have
-    no grid.
+def of_grid_update(operation: Operation) -> bool:
+    """Return whether an operation is an update for the unit `grid-update`, or a quantization of
+    buffers. It makes the steps too: a `FineStep` has no operand of its own.
     """
-    operation = entry.operation
-    return isinstance(operation, GridUpdate | GridWeight) or (
-        isinstance(operation, FineUpdate) and operation.reads[0].kind is Kind.WEIGHT
-    )
+    return isinstance(operation, GridUpdate | GridWeight | FineUpdate)
+
+
+def of_biases(operation: Operation) -> bool:
+    """Return whether an operation updates biases, which have no grid."""
+    return isinstance(operation, FineUpdate) and operation.reads[0].kind is Kind.BIAS
 
 
 def with_gradient(entry: Entry, record: Record) -> Entry:
-    """Return an operation on weights of a grid with the gradient, the scalars and the order of its
+    """Return an operation of `of_grid_update` with the gradient, the scalars and the order of its
     step. A quantization of buffers has no step: its gradient is 0.
     """
     operation: Operation
@@ -147,12 +149,12 @@ def with_gradient(entry: Entry, record: Record) -> Entry:
 def grid_config(
     entries: Sequence[Entry], recipe: LiRecipe, drawing: dict[str, Any]
 ) -> golden.GridUpdateConfig:
-    """Return a unit for operations on weights of a grid, with a rate and shifts as wide as needed.
+    """Return a unit for operations of `of_grid_update`, with a rate and shifts as wide as needed.
 
     Parameters
     ----------
     entries
-        Operations of one kind, `with_gradient`.
+        Operations of one kind, `with_gradient`: all of them on weights, or all on biases.
     recipe
         The recipe, which has the formats and the grid.
     drawing
@@ -160,15 +162,16 @@ def grid_config(
     """
     rates, shifts = zip(*(_rate(entry, recipe.formats.fine) for entry in entries))
     plain = max(rates) <= 1
-    drawn = recipe.binarize == Binarize.STOCHASTIC and isinstance(entries[0].operation, GridWeight)
+    operation, grid = entries[0].operation, not of_biases(entries[0].operation)
+    drawn = recipe.binarize == Binarize.STOCHASTIC and isinstance(operation, GridWeight)
     return golden.GridUpdateConfig(
-        rule=GridRule(recipe.update),
+        rule=GridRule(recipe.update) if grid else GridRule.FINE,
         width=bits_of([entry.tensors["gradient"] for entry in entries]),
         rate_bits=0 if plain else max(rates).bit_length(),
         most_shift=max(1, *shifts),
         fine=recipe.formats.fine,
-        grid=recipe.grid_fl,
-        binary=recipe.binary,
+        grid=recipe.grid_fl if grid else 0,
+        binary=recipe.binary and grid,
         drawn=drawn,
         **drawing,
     )

@@ -6,7 +6,8 @@ others leave one bit behind, whether any of them was a 1: the two decide the rou
 even. Before it is applied, the result is limited to one bit more than a step has.
 
 The difference of weight and step goes to `RoundingPipeline`; that of a buffer is clipped first. A
-weight that is drawn compares its random word with the buffer's probability.
+weight that is drawn compares its random word with the buffer's probability. Without a grid, the
+clipped difference is the result.
 """
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
@@ -63,12 +64,10 @@ class GridPipeline(Pipeline):
         if config.rate_bits:
             ports["rate"] = In(unsigned(config.rate_bits))
         ports["shift"] = In(unsigned(config.shift_bits))
-        if config.buffered:
-            operand["buffer"] = stored
-            result = {"buffer": stored, "weight": weight}
-        else:
-            operand["weight"] = stored
-            result = {"weight": weight}
+        operand["buffer" if config.buffered else "weight"] = stored
+        result = {"buffer": stored} if config.buffered else {}
+        if config.quantized:
+            result["weight"] = weight
         super().__init__(
             config, operand=operand, result=result, draws=config.stochastic, ports=ports
         )
@@ -76,10 +75,12 @@ class GridPipeline(Pipeline):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        until = config.product_stages + STEP_STAGES + config.buffered  # clocks to the quantizer
+        # Clocks to the quantizer or, without a grid, to the result.
+        until = config.product_stages + STEP_STAGES + config.buffered
         valid = registered(m, self.operand.valid, "valid", until, reset_less=False)
-        late = DRAWN_STAGES if config.drawn else 1
-        if not config.drawn:
+        rounds = config.quantized and not config.drawn
+        late = DRAWN_STAGES if config.drawn else int(rounds)
+        if rounds:
             m.submodules.rounder = rounder = RoundingPipeline(config.rounder)
             m.d.comb += rounder.operand.valid.eq(valid)
             valid = rounder.result.valid
@@ -89,6 +90,12 @@ class GridPipeline(Pipeline):
         shift = registered(m, shift, "shift", config.product_stages)
         for lane in range(config.lanes):
             fine = self._difference(m, lane, shift)
+            if not config.quantized:
+                clip = limited(fine, config.fine.width)
+                m.d.comb += self.result.payload.buffer[lane].eq(
+                    registered(m, clip, f"clipped_{lane}")
+                )
+                continue
             if config.buffered:
                 clip = clipped(fine, -config.one, config.one)
                 fine = registered(m, clip, f"clipped_{lane}")
@@ -168,7 +175,8 @@ class GridPipeline(Pipeline):
 
 
 class GridUpdate(Streamed):
-    """Update of weights on a grid: R, SR, and BinaryConnect with its buffer.
+    """Update of weights on a grid: R, SR, and BinaryConnect with its buffer; and of fine values
+    without a grid, as biases are.
 
     Parameters
     ----------
@@ -178,14 +186,15 @@ class GridUpdate(Streamed):
     Members
     -------
     i : In(stream of {gradient: lanes codes of `width` bits; weight or buffer: lanes codes})
-        Gradient sums, and weights of the grid or, for BinaryConnect, buffers.
+        Gradient sums, and weights of the grid or, for BinaryConnect and without a grid, buffers.
     rate : In, if `rate_bits` is not 0
         Learning rate, times 2^shift; read with each operand.
     shift : In
         Number of bits that a step drops; read with each operand. More than `most_shift` means
         `most_shift`.
-    o : Out(stream of {weight, buffer: lanes codes})
-        Updated weights and, for BinaryConnect, buffers, `config.latency` clocks later.
+    o : Out(stream of {buffer, weight: lanes codes})
+        Updated weights, for BinaryConnect also buffers, and without a grid buffers alone,
+        `config.latency` clocks later.
 
     Examples
     --------

@@ -458,6 +458,16 @@ MUTANTS = [
         ("steps wrap", ("limited(rounded, config.fine.width)", "rounded[:24].as_signed()")),
     ),
     *mutants(
+        hdl.quantize.grid,
+        "GridUpdate",
+        golden.GridUpdateConfig(rule="fine", grid=0, width=24),
+        ("biases wrap", ("limited(fine, config.fine.width)", "fine[:24].as_signed()")),
+        (
+            "biases are clipped to 1",
+            ("limited(fine, config.fine.width)", "clipped(fine, -config.one, config.one)"),
+        ),
+    ),
+    *mutants(
         hdl.quantize.momentum,
         "MomentumUpdate",
         MOMENTUM,

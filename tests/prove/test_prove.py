@@ -136,6 +136,7 @@ def test_every_rounding_of_wide_codes(rounding, dropped):
         ("grid-update", golden.GridUpdateConfig()),
         ("grid-update", golden.GridUpdateConfig(rule="bc", binary=True, grid=0, drawn=True)),
         ("grid-update", golden.GridUpdateConfig(rule="r", rate_bits=0, lanes=2)),
+        ("grid-update", golden.GridUpdateConfig(rule="fine", grid=0)),
         ("momentum-update", golden.MomentumUpdateConfig()),
         ("momentum-update", golden.MomentumUpdateConfig(power=True, decay_bits=0)),
         (
@@ -563,6 +564,15 @@ FAULTS = [
         "above[0]",
         "gradloom_grid_update__pipeline",
         "step",
+    ),
+    Fault(
+        "grid-update",
+        golden.GridUpdateConfig(rule="fine", grid=0, rate_bits=0),
+        hdl.quantize.grid,
+        "limited(fine, config.fine.width)",
+        "fine[: config.fine.width].as_signed()",
+        "gradloom_grid_update__pipeline",
+        "buffer",
     ),
     Fault(
         "momentum-update",

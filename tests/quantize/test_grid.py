@@ -1,4 +1,6 @@
-"""Updates of weights on a grid: integers against the papers' reals, hardware against twin."""
+"""Updates of weights on a grid, and of biases without one: integers against the papers' reals,
+hardware against twin.
+"""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -24,12 +26,14 @@ from gradloom.units import UNITS
 UNIT = UNITS["grid-update"]
 BC = {"rule": "bc", "binary": True, "grid": 0}
 DRAWN = GridUpdateConfig(**BC, drawn=True, lanes=2)
+FINE = GridUpdateConfig(rule="fine", grid=0)
 
 
 @st.composite
 def configs(draw):
     lanes, first = draw(LANES), draw(st.sampled_from([0, 30]))
-    rule, binary = draw(st.sampled_from(GridRule)), draw(st.booleans())
+    rule = draw(st.sampled_from(GridRule))
+    binary = rule is not GridRule.FINE and draw(st.booleans())
     fine = Fixed(draw(st.integers(2, 6)), draw(st.integers(0, 18)))
     rate_bits = draw(st.just(0) | st.integers(1, 24))
     return GridUpdateConfig(
@@ -38,7 +42,7 @@ def configs(draw):
         rate_bits=rate_bits,
         most_shift=draw(st.integers(1, 62)),
         fine=fine,
-        grid=0 if binary else draw(st.integers(0, min(fine.fl, 10))),
+        grid=0 if binary or rule is GridRule.FINE else draw(st.integers(0, min(fine.fl, 10))),
         binary=binary,
         drawn=binary and rule is GridRule.BC and draw(st.booleans()),
         lanes=lanes,
@@ -48,8 +52,12 @@ def configs(draw):
 
 
 def stored_of(config, shape, seed):
-    """Stored weights from -1 to 1, some of them on the grid and at its limits."""
+    """Stored weights from -1 to 1, some of them on the grid and at its limits; without a grid, any
+    codes of the fine format.
+    """
     u = codes(config.stored_width, shape, seed)
+    if config.rule is GridRule.FINE:
+        return u
     top = 1 << (config.stored_width - 2)
     return np.clip(u, -top, top)
 
@@ -82,7 +90,9 @@ def on_grid(config, u, draw):
 @settings(max_examples=150)
 @given(configs(), SEEDS)
 def test_updates_are_the_papers(config, seed):
-    """Q_d and Q_s of w - a grad; BinaryConnect's buffer and its place, drawn or nearest."""
+    """Q_d and Q_s of w - a grad; BinaryConnect's buffer and its place, drawn or nearest; a bias
+    minus its step.
+    """
     rng = np.random.default_rng(seed)
     rate = int(rng.integers(0, 1 << config.rate_bits)) if config.rate_bits else 1
     shift = int(rng.integers(0, config.most_shift + 1))
@@ -95,6 +105,10 @@ def test_updates_are_the_papers(config, seed):
         step = half_even(Fraction(rate * g, 1 << shift))
         step = Fraction(min(max(step, fine.minimum), fine.maximum), one)
         draw = Fraction(draw, 1 << bits_of(config))
+        if config.rule is GridRule.FINE:
+            lowest, highest = Fraction(fine.minimum, one), Fraction(fine.maximum, one)
+            assert kept[k] == min(max(Fraction(u, one) - step, lowest), highest) * one
+            continue
         if config.rule is not GridRule.BC:
             assert kept[k] == weights[k]
             assert weights[k] == on_grid(config, Fraction(u, 1 << config.grid) - step, draw)
@@ -136,8 +150,13 @@ def test_grid_updates_agree(config, seed):
         DRAWN,
         GridUpdateConfig(**BC, drawn=True, fine=Fixed(3, 4)),
         GridUpdateConfig(width=2, rate_bits=1, most_shift=1, fine=Fixed(2, 0), grid=0),
+        replace(FINE, lanes=3),
+        replace(FINE, rate_bits=0, fine=Fixed(2, 22)),
     ],
-    ids=["sr", "r", "sr binary", "bc", "bc binary", "drawn", "drawn, coarse", "narrow"],
+    ids=[
+        *("sr", "r", "sr binary", "bc", "bc binary", "drawn", "drawn, coarse", "narrow"),
+        *("biases", "biases, a power of two"),
+    ],
 )
 def test_the_usual_stimulus_agrees(config):
     inputs = usual_inputs(UNIT, config, 2000, 3)
@@ -170,7 +189,8 @@ def test_a_twins_values_are_those_of_the_tensor(config, seed):
         words = Lanes(config.generator, config.first_lane, config.lanes).take(30)
         r = dither(words, bits_of(config), config.generator.draw)
     kept, weights = grid_update(config, gradient, stored, rate=rate, shift=shift, r=r)
-    assert np.array_equal(trace["o_weight"][config.latency :], weights)
+    if config.quantized:
+        assert np.array_equal(trace["o_weight"][config.latency :], weights)
     if config.buffered:
         assert np.array_equal(trace["o_buffer"][config.latency :], kept)
 
@@ -196,6 +216,39 @@ def test_the_usual_stimulus_reaches_both_sides_of_every_decision():
             assert all((u == way * tie + past).any() for way in (1, -1) for past in (-1, 0, 1))
 
 
+def test_the_usual_stimulus_takes_biases_to_both_ends_of_their_format():
+    inputs = usual_inputs(UNIT, FINE, 3000, 1)
+    shift = np.minimum(inputs["shift"], FINE.most_shift)
+    exact = inputs["i_gradient"][:, 0].astype(object) * inputs["rate"]
+    step = np.array([round(Fraction(x, 1 << s)) for x, s in zip(exact.tolist(), shift.tolist())])
+    lowest, highest = FINE.fine.minimum, FINE.fine.maximum
+    for limit in (lowest, highest):
+        assert (step == limit).any() and (step > limit).any() and (step < limit).any()
+    moved = inputs["i_buffer"][:, 0] - np.clip(step, lowest, highest)
+    for edge in (lowest, highest, 0, lowest - highest + 1, highest - lowest - 1):
+        assert all((moved == edge + past).any() for past in (-1, 0, 1)), edge
+
+
+def test_biases_move_at_the_ends_of_their_format_and_beyond_1():
+    one = FINE.one
+    stored = [7 * one, 8 * one - 1, 8 * one - 1, -8 * one, -8 * one, 0, 8 * one - 1]
+    gradient = [one, -1, 1, 1, -1, -99 * one, 99 * one]
+    expected = [6 * one, 8 * one - 1, 8 * one - 2, -8 * one, 1 - 8 * one, 8 * one - 1, 0]
+    kept, _ = grid_update(FINE, gradient, stored, shift=0)
+    assert kept.tolist() == expected
+
+
+def test_biases_have_no_quantizer_and_no_generator():
+    config = replace(FINE, lanes=2)
+    assert [port.name for port in config.ports if port.name.startswith(("o_", "i_"))] == [
+        *("i_valid", "i_ready", "i_gradient", "i_buffer", "o_valid", "o_ready", "o_buffer")
+    ]
+    design = rtlil.convert(hdl.GridUpdate(config))
+    assert "rounder" not in design and "random" not in design
+    design = rtlil.convert(hdl.GridUpdate(GridUpdateConfig()))
+    assert "rounder" in design and "random" in design
+
+
 def multipliers(config):
     return rtlil.convert(hdl.GridUpdate(config)).count("cell $mul ")
 
@@ -215,7 +268,16 @@ def test_a_power_of_two_takes_no_multiplier():
         ({"grid": 9, "fine": Fixed(2, 8)}, "grid = 9: allowed are 0 to 8 with fine = <2,8>"),
         ({"binary": True}, "grid = 2: allowed are 0 to 0 on the binary grid"),
         ({"drawn": True}, "drawn with rule = sr and binary = False"),
-        ({"rule": "x"}, "rule = 'x': allowed are r, sr, bc"),
+        ({"rule": "fine"}, "grid = 2 and binary = False with rule = fine: without a grid"),
+        (
+            {"rule": "fine", "grid": 0, "binary": True},
+            "grid = 0 and binary = True with rule = fine: without a grid, they are 0 and False",
+        ),
+        (
+            {"rule": "fine", "grid": 0, "drawn": True},
+            "drawn with rule = fine and binary = False",
+        ),
+        ({"rule": "x"}, "rule = 'x': allowed are r, sr, bc, fine"),
         ({"lanes": 250, "first_lane": 6}, "lanes of one seed"),
     ],
     ids=str,

@@ -79,6 +79,12 @@ QUICK = [
         golden.GridUpdateConfig(width=4, rate_bits=2, most_shift=3, fine=Fixed(2, 3), grid=1),
     ),
     (
+        "grid-update",
+        golden.GridUpdateConfig(
+            rule="fine", width=4, rate_bits=2, most_shift=3, fine=Fixed(2, 3), grid=0
+        ),
+    ),
+    (
         "softmax",
         golden.SoftmaxConfig(classes=2, outputs=golden.Fixed(2, 2), error=golden.Fixed(1, 3)),
     ),
@@ -293,14 +299,15 @@ def any_unit(draw):
                 decay_fraction=3,
             )
         case "grid-update":
-            binary = draw(st.booleans())
+            rule = draw(st.sampled_from(golden.quantize.GridRule))
+            binary = rule != "fine" and draw(st.booleans())
             config = golden.GridUpdateConfig(
-                rule=draw(st.sampled_from(golden.quantize.GridRule)),
+                rule=rule,
                 width=min(width, 6),
                 rate_bits=lanes - 1,
                 most_shift=lanes,
                 fine=Fixed(2, 3),
-                grid=0 if binary else lanes,
+                grid=0 if binary or rule == "fine" else lanes,
                 binary=binary,
             )
         case "softmax":

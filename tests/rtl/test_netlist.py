@@ -77,6 +77,10 @@ OF_UNIT = {
         "macc",
         golden.MaccConfig(a=SMALL, b=golden.Fixed(1, 1), depth=63, segments=2, ternary=True),
     ),
+    "update of biases": (
+        "grid-update",
+        golden.GridUpdateConfig(rule="fine", grid=0, width=16, rate_bits=8),
+    ),
     "mixed array": (
         "array",
         golden.ArrayConfig(

@@ -20,6 +20,7 @@ from golden.training import (
 )
 from golden.training.step.ops import (
     Convert,
+    FineStep,
     FineUpdate,
     FixedPointUpdate,
     Mask,
@@ -38,7 +39,8 @@ from golden.training.step.ops import (
     WageUpdate,
 )
 from gradloom import compare
-from gradloom.train.replay import unit_replays
+from gradloom.train.one_step import left_out
+from gradloom.train.replay import replays, unit_replays
 from gradloom.train.tile_stimulus import block_order, product_rows, product_stimulus
 
 #: Every kind of layer: padding, strides, pooling with overlaps, dense layers; on arrays that need
@@ -142,17 +144,14 @@ def test_twins_give_the_numbers_of_training(name):
     parts = unit_replays(trainer, record)
     kinds = (
         *(Product, Convert, QuantizeWeight, QuantizeActivation, ShiftExponent, Sign),
-        *(Relu, Mask, OutputError, Softmax, *POOLING),
+        *(Relu, Mask, OutputError, Softmax, FineUpdate, *POOLING),
     )
     through = [
         entry
         for entry in record
-        if isinstance(entry.operation, (*kinds, *DRAWING)) and entry.operation.exact
-    ]
-    through += [
-        entry
-        for entry in record
-        if isinstance(entry.operation, FineUpdate) and entry.operation.reads[0].kind == "weight"
+        if isinstance(entry.operation, (*kinds, *DRAWING))
+        and not isinstance(entry.operation, FineStep)  # the unit of its update makes it
+        and entry.operation.exact
     ]
     # HWGQ's thresholds take the sums of every hidden layer.
     folded = trainer.layers - 1 if isinstance(trainer.recipe, HwgqRecipe) else 0
@@ -162,6 +161,32 @@ def test_twins_give_the_numbers_of_training(name):
         outputs = part.unit.twin(part.config).run(part.inputs)
         assert part.results > 0
         assert part.differences(outputs) == 0, part.title
+    assert left_out(record) == []  # what is not in integers does not count
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if isinstance(RECIPES[name], LiRecipe)])
+def test_every_step_of_li_goes_through_the_unit_of_its_update(name):
+    """Of weights and of biases; no product of gradient and rate comes from the training model."""
+    trainer, record = recorded(RECIPES[name], before=0)
+    assert all(replays(entry.operation) for entry in record)
+    parts = unit_replays(trainer, record)
+    units = [part for part in parts if part.unit.name == "grid-update"]
+    biases = [part for part in units if part.config.rule == "fine"]
+    assert [part.title for part in biases] == ["grid-update, biases"]
+    assert len(biases[0].pieces) == trainer.layers
+    steps = [entry for entry in record if isinstance(entry.operation, FineStep)]
+    assert len(steps) == 2 * trainer.layers
+    # Every gradient of a step is an operand of a unit, and no rounder has its product.
+    through = sum(piece["i_gradient"].any() for part in units for piece in part.pieces)
+    assert through == sum(bool(entry.tensors["gradient"].any()) for entry in steps)
+    rounders = [part for part in parts if part.unit.name == "rounder"]
+    converts = [e for e in record if type(e.operation) is Convert]
+    assert sum(len(part.pieces) for part in rounders) == len(converts)
+    fine = trainer.recipe.formats.fine
+    assert all(c.target != fine for part in rounders for c in part.config.conversions)
+    # A wrong bias is a difference.
+    wrong = biases[0].inputs | {"i_buffer": biases[0].inputs["i_buffer"] ^ 1}
+    assert biases[0].differences(biases[0].unit.twin(biases[0].config).run(wrong)) > 0
 
 
 def test_gupta_updates_go_through_their_own_unit():

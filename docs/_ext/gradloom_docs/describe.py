@@ -89,13 +89,14 @@ LATENCY: dict[str, Formula] = {
     ),
     "grid-update": Formula(
         "17 + ⌈log2 n⌉, n the products of limbs, or 15 without a rate; 1 more with a buffer, and 4 "
-        "less where its weight is drawn",
+        "less where its weight is drawn, or 6 less without a grid",
         lambda config: (
             (15, 17 + (_pairs(config.width, config.rate_bits) - 1).bit_length())[
                 config.rate_bits > 0
             ]
-            + (config.rule == "bc")
+            + config.buffered
             - 4 * config.drawn
+            - 6 * (config.rule == "fine")
         ),
     ),
     "softmax": Formula("`classes` + 37", lambda config: config.classes + 37),

@@ -1,6 +1,6 @@
 # amaranth: UnusedElaboratable=no
 # (a component is made only for its ports)
-"""Updates of weights on a grid (docs/numerics.md, section 6) on their pipeline.
+"""Updates of weights on a grid, and without one (docs/numerics.md, section 6), on their pipeline.
 
 As for momentum-update, a proof with multipliers ends only if they are small. With larger ones, the
 products of limbs are proved by themselves, and the step for any products.
@@ -103,19 +103,24 @@ def specify(bench: Bench, config: GridUpdateConfig) -> None:
         bench.wire((u << apart) - bench.past(step, results.clocks - clocks))
         for u, step in zip(stored, found)
     ]
-    weights = bench["result_weight"]
     if config.buffered:
         shown = bench["result_buffer"]
+        bottom, top = (-one, one) if config.quantized else (low, high)
         results.every(
             "buffer",
-            "u' = clip(u - step, -1, 1)",
-            [new == clip(u, -one, one) for new, u in zip(shown, differences)],
+            "u' = clip(u - step, -1, 1)"
+            if config.quantized
+            else "u' = u - step, saturated to the fine format",
+            [new == clip(u, bottom, top) for new, u in zip(shown, differences)],
             {
-                "the highest": [new == one for new in shown],
-                "one inside": [(new < one) & (new > -one) & (new != 0) for new in shown],
+                "the highest": [new == top for new in shown],
+                "one inside": [(new < top) & (new > bottom) & (new != 0) for new in shown],
             },
         )
+        if not config.quantized:
+            return
         differences = list(shown)
+    weights = bench["result_weight"]
     place = drawn if config.drawn else on_grid
     rule = {
         "r": "the nearest value of the grid to w - step, ties away from zero",
