@@ -55,7 +55,11 @@ def products(m: Module, a: Value, b: Value, shift: int, name: str, lane: int | s
     list of Term
         Products of limbs, whose sum is a * b * 2^shift.
     """
-    a, b = registered(m, a, f"{name}_{lane}"), registered(m, b, f"{name}_factor_{lane}")
+    # Two registers in front of the multipliers and one behind them. With one and two, Yosys 0.70
+    # takes both into iCE40's block of a multiplier, and leaves constants for its results.
+    for stage in ("_in", ""):
+        a = registered(m, a, f"{name}{stage}_{lane}")
+        b = registered(m, b, f"{name}{stage}_factor_{lane}")
     found = []
     for i, (a_low, a_end) in enumerate(limbs(len(a), signed=True)):
         # Only the highest limb has a sign.
@@ -63,11 +67,12 @@ def products(m: Module, a: Value, b: Value, shift: int, name: str, lane: int | s
         for j, (b_low, b_end) in enumerate(limbs(len(b), signed=False)):
             right = Cat(b[b_low:b_end], C(0, 1))
             product = Signal(
-                signed(len(left) + len(right) - 1), name=f"{name}_{lane}_{i}_{j}", reset_less=True
+                signed(len(left) + len(right) - 1),
+                name=f"{name}_out_{lane}_{i}_{j}",
+                reset_less=True,
             )
             m.d.sync += product.eq(left.as_signed() * right.as_signed())
-            out = registered(m, product, f"{name}_out_{lane}_{i}_{j}")
-            found.append(Term(out, shift + a_low + b_low))
+            found.append(Term(product, shift + a_low + b_low))
     return found
 
 

@@ -688,8 +688,8 @@ def test_specifications_share_no_arithmetic_with_hardware_and_model():
             elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "hdl":
                 taken.add(node.attr)
     constants = {"BUFFER_LATENCY", "EXPONENTIAL_LATENCY", "PIPELINE_LATENCY"}
-    constants |= {"PRODUCT_LATENCY", "QUOTIENT_LATENCY"}
-    descriptions = {"Conversion", "Generator", "Port", "RESET", "Rounding"}
+    constants |= {"PRODUCT_LATENCY", "PRODUCT_STAGES", "QUOTIENT_LATENCY", "STEP_STAGES"}
+    descriptions = {"Conversion", "Generator", "Port", "RESET", "Rounding", "limbs"}
     ports = {"Buffer", "Lanes", "Lfsr", "Macc", "lfsr", "rounder", "softmax"}
     configs = {name for name in taken if name.endswith("Config")}
     assert taken - constants - descriptions - ports - configs == set()

@@ -57,7 +57,7 @@ class Product:
     name
         Name of the registers.
     a, b
-        Signed and unsigned operand, at the clock after that of the operands.
+        Signed and unsigned operand, two clocks after that of the operands.
     lane
         Number of the lane.
     """
@@ -72,19 +72,17 @@ class Product:
             (low, Cat(b[low:end], C(0, 1)).as_signed()) for low, end in limbs(len(b), signed=False)
         ]
 
-    def register(self, i: int, j: int, *, out: bool) -> Value:
-        """Return a register of the product of two limbs: the first, or the one behind it."""
+    def register(self, i: int, j: int) -> Value:
+        """Return the register of the product of two limbs."""
         width = len(self.left[i][1]) + len(self.right[j][1]) - 1
-        stage = "_out" if out else ""
-        path = f"{self.name}{stage}_{self.lane}_{i}_{j}"
-        return self.bench.probe(path, width).as_signed()
+        return self.bench.probe(f"{self.name}_out_{self.lane}_{i}_{j}", width).as_signed()
 
     def sum(self) -> Value:
-        """Return the sum of the last registers, each at its binary point."""
+        """Return the sum of the registers, each at its binary point."""
         total: Value = C(0)
         for i, (a_low, _) in enumerate(self.left):
             for j, (b_low, _) in enumerate(self.right):
-                total = total + (self.register(i, j, out=True) << (a_low + b_low))
+                total = total + (self.register(i, j) << (a_low + b_low))
         return total
 
 
@@ -106,10 +104,10 @@ def prove_products(bench: Bench, operands: Iterable[tuple[str, Value, Value, int
     """Add a property of the registers of all products, given by name, operands and lane."""
     right, whole, moved = [], [], []
     for name, a, b, lane in operands:
-        # The registers in front of the multipliers, and what they had a clock ago.
+        # The second registers in front of the multipliers.
         a_there = bench.probe(f"{name}_{lane}", len(a)).as_signed()
         b_there = bench.probe(f"{name}_factor_{lane}", len(b))
-        right += [a_there == bench.past(a), b_there == bench.past(b)]
+        right += [a_there == bench.past(a, 2), b_there == bench.past(b, 2)]
         product = Product(bench, name, a_there, b_there, lane)
         for parts, operand in ((product.left, a_there), (product.right, b_there)):
             total: Value = C(0)
@@ -118,17 +116,15 @@ def prove_products(bench: Bench, operands: Iterable[tuple[str, Value, Value, int
             whole.append(total == operand)
         for i, (_, left) in enumerate(product.left):
             for j, (_, factor) in enumerate(product.right):
-                first = product.register(i, j, out=False)
-                found = bench.wire(left * factor)
-                right.append(first == bench.past(found)[: len(first)].as_signed())
-                right.append(product.register(i, j, out=True) == bench.past(first))
-                moved.append(first > 1)
+                register = product.register(i, j)
+                found = bench.past(bench.wire(left * factor))
+                right.append(register == found[: len(register)].as_signed())
+                moved.append(register > 1)
     there = bench.since(bench["operand_valid"], PRODUCT_STAGES)
     bench.prove(
         "products",
-        "each register behind a multiplier has the product of two limbs, from the operands two "
-        "clocks earlier, and the register behind it the same a clock later; the limbs of an "
-        "operand, at their places, are the operand",
+        "the register behind each multiplier has the product of two limbs, from the operands three "
+        "clocks earlier; the limbs of an operand, at their places, are the operand",
         implies(there, every(right) & every(whole)),
         AnyState(PRODUCT_STAGES),
         {"a product": there & some(moved)},
