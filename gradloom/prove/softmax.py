@@ -92,7 +92,7 @@ def specify_exponential(bench: Bench, config: SoftmaxConfig) -> None:
         "RNE(2^16 2^(-j / 1024)), where j are the top 10 bits of the fraction",
         implies(bench.since(C(1), 2), found == table[j]),
         AnyState(2),
-        {"the first": found == entry(0), "the last": found == entry(ENTRIES - 1)},
+        {"the first": found == entry(0), "another": found != entry(0)},
         within=8,
     )
 
