@@ -3,6 +3,13 @@
 """Softmax and the output error (docs/numerics.md, section 5): exponentials, quotients, rounding,
 and the way of a sample through the unit.
 
+**The exponential** of x is RNE(2^16 2^(-j / 1024)) >> min(i, 31), where i is the integer part of
+t = x RNE(2^16 log2 e), and j are the top 10 bits of its fraction. It is proved in three parts, each
+from what the part before has made: t, without its two lowest bits, which are zeros (`power`); the
+entry at j (`entry`); and its shift by i (`shift`). From x = 16 on, i is 23 or more. No entry has
+more than 17 bits, so the exponential is 0, which is a case of `shift`. Below, i is at most 23, and
+so less than 31.
+
 **The quotient** of n and D, for 0 <= n <= D and D > 0, is proved by induction over the divider's
 17 stages. Let Q be the bits of the quotient up to a stage, R its remainder, and r = R, or R + D
 where R is negative. After stage k, n 2^k = Q D + r and 0 <= r < D:
@@ -24,7 +31,7 @@ from golden.softmax import SoftmaxConfig
 from golden.softmax.config import EXPONENTIAL_LATENCY, QUOTIENT_LATENCY
 from gradloom.prove import lfsr, rounder, streams
 from gradloom.prove.bench import AnyState, Bench, Induction
-from gradloom.prove.integers import chosen, every, implies, least, some
+from gradloom.prove.integers import chosen, every, implies, some
 from gradloom.prove.pipelines import Results
 from gradloom.rtl.names import inner
 from gradloom.sim.toplevel import flatten
@@ -64,7 +71,7 @@ def log2_e() -> int:
 
 def specify_exponential(bench: Bench, config: SoftmaxConfig) -> None:
     """Add the properties of the exponentials."""
-    results = Results(bench, config, EXPONENTIAL_LATENCY)
+    Results(bench, config, EXPONENTIAL_LATENCY)
     fraction = config.outputs.fl
     near = bench["operand_distance"][: fraction + 4]
     power = bench.probe("power", len(near) + 15)
@@ -76,21 +83,35 @@ def specify_exponential(bench: Bench, config: SoftmaxConfig) -> None:
         {"all bits of x": bench.past(near, 4).all()},
     )
 
-    t = bench.wire(results.operand("operand_distance") * log2_e())
-    whole, j = t >> (fraction + 16), (t >> (fraction + 6))[:10]
+    before = bench.past(power, 2)
+    j = bench.wire(before[fraction + 4 : fraction + 14])
     table = Array(C(entry(number), 17) for number in range(ENTRIES))
-    expected = table[bench.wire(j)] >> least(bench.wire(whole), 31)[:5]
+    found = bench.probe("entry", 17)
+    bench.prove(
+        "entry",
+        "RNE(2^16 2^(-j / 1024)), where j are the top 10 bits of the fraction",
+        implies(bench.since(C(1), 2), found == table[j]),
+        AnyState(2),
+        {"the first": found == entry(0), "another": found != entry(0)},
+        within=8,
+    )
+
+
+def specify_shift(bench: Bench, config: SoftmaxConfig) -> None:
+    """Add the property of the shift, whatever the entries of the table are."""
+    fraction, late = config.outputs.fl, EXPONENTIAL_LATENCY
+    distance = bench["operand_distance"]
+    power = bench.probe("power", len(distance[: fraction + 4]) + 15)
     found = bench["result_exponential"]
-    results.prove(
-        "equality",
-        "t = x RNE(2^16 log2 e); i is its integer part, j the top 10 bits of its fraction; the "
-        "exponential is RNE(2^16 2^(-j / 1024)) >> min(i, 31)",
-        implies(results.valid, found == expected),
-        {
-            "2^16": results.valid & (found == 1 << 16),
-            "0": results.valid & (found == 0),
-            "the last entry": results.valid & (found == entry(ENTRIES - 1)),
-        },
+    whole = bench.wire(bench.past(power[fraction + 14 :], 4))
+    far = bench.wire(bench.past(distance[fraction + 4 :], late).any())
+    shifted = bench.past(bench.probe("entry", 17), 2) >> whole
+    bench.prove(
+        "shift",
+        "an exponential is the entry >> i, where i is the integer part; it is 0 from x = 16 on",
+        implies(bench.since(C(1), late), found == Mux(far, 0, shifted)),
+        AnyState(late),
+        {"2^16": found == 1 << 16, "a shift": (whole > 0) & (found > 0), "0": found == 0},
     )
 
 
@@ -160,6 +181,9 @@ def benches(module: str, config: SoftmaxConfig, component: Any) -> list[Bench]:
         inner(module, "exponential_pipeline"), flatten(hdl.softmax.ExponentialPipeline(config))
     )
     specify_exponential(exponential, config)
+    table = f"{exponential.module}/t:$memrd"
+    shift = Bench(exponential.module, exponential.ports, cut=[table], assumed="table")
+    specify_shift(shift, config)
     quotient = Bench(
         inner(module, "quotient_pipeline"), flatten(hdl.softmax.QuotientPipeline(config))
     )
@@ -168,7 +192,7 @@ def benches(module: str, config: SoftmaxConfig, component: Any) -> list[Bench]:
         inner(module, "rounding_pipeline"), flatten(hdl.rounder.RoundingPipeline(config.rounder))
     )
     rounder.specify(rounding, config.rounder)
-    found = [exponential, quotient, rounding]
+    found = [exponential, shift, quotient, rounding]
     if config.stochastic:
         found.append(Bench(inner(module, "lanes"), flatten(hdl.lfsr.Lanes(config.lfsr))))
         lfsr.specify(found[-1], config.lfsr)
@@ -177,7 +201,7 @@ def benches(module: str, config: SoftmaxConfig, component: Any) -> list[Bench]:
     streams.specify_fifo(found[-1], config.buffer, config.classes)
     # The unit's properties hold whatever its pipelines compute.
     cut = (
-        f"{exponential.module}/t:$memrd",
+        table,
         f"{quotient.module}/t:$add",
         f"{rounding.module}/t:$add",
     )
@@ -230,9 +254,10 @@ class _Unit:
         return self.bench.probe(_PLACES[name], self.bits), self.bench.probe(f"{name}_last", 1)
 
     def _counted(self, *names: str) -> Value:
-        """Return whether the flags of places are those of their classes."""
+        """Return whether places are at a class, and their flags are those of their classes."""
+        most = self.config.classes - 1
         places = [self._place(name) for name in names]
-        return every(last == (number == self.config.classes - 1) for number, last in places)
+        return every((number <= most) & (last == (number == most)) for number, last in places)
 
     def _schedule(self) -> None:
         bench, classes = self.bench, self.config.classes

@@ -89,7 +89,7 @@ class ExponentialPipeline(Pipeline):
 
         # The entry passes a register more: a block RAM takes long from its clock to its data.
         memory: Memory[Any, Any] = Memory(shape=FRACTION + 1, depth=1 << INDEX, init=table())
-        m.submodules.table = memory
+        m.submodules.entries = memory  # `table` is a word of Verilog
         read = memory.read_port(domain="sync")
         m.d.comb += [read.addr.eq(index), read.en.eq(1)]
         entry = registered(m, read.data, "entry")

@@ -28,6 +28,9 @@ import hdl.pipeline
 import hdl.pool
 import hdl.quantize.grid
 import hdl.quantize.momentum
+import hdl.softmax.exponential
+import hdl.softmax.quotient
+import hdl.softmax.unit
 import hdl.unpool
 from boards.flow import tools
 from golden.fixed import Conversion, Fixed, Rounding
@@ -599,6 +602,41 @@ FAULTS = [
         "Mux(moved[-1], ~lowest, lowest), moved[:-1])",
         "gradloom_momentum_update__pipeline",
         "weight",
+    ),
+    *(
+        Fault(
+            "softmax",
+            golden.SoftmaxConfig(classes=2, outputs=Fixed(2, 2), generators=2),
+            module,
+            right,
+            wrong,
+            f"gradloom_softmax{part}",
+            name,
+        )
+        for module, right, wrong, part, name in (
+            (
+                hdl.softmax.exponential,
+                "(once << 4) + seven",
+                "(once << 4) - seven",
+                "__exponential_pipeline",
+                "power",
+            ),
+            (
+                hdl.softmax.exponential,
+                "fine >> (fours << 2)",
+                "fine >> (fours << 1)",
+                "__exponential_pipeline",
+                "shift",
+            ),
+            (
+                hdl.softmax.quotient,
+                "doubled = Cat(~negative",
+                "doubled = Cat(negative",
+                "__quotient_pipeline",
+                "steps",
+            ),
+            (hdl.softmax.unit, "Mux(sum_begins, 0, total)", "total", "", "sum"),
+        )
     ),
     Fault(
         "macc",

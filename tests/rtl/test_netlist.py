@@ -198,6 +198,8 @@ def synthesized(name, family, folder):
     synth, _ = FAMILIES[family]
     if made_of:
         synth = synth.removesuffix(" -dsp")  # as the text itself asks for
+    if name == "softmax" and family != "ice40":
+        synth += " -nobram"  # no model of the other block RAMs has words in the beginning
     source, netlist = folder / f"{unit.module}.v", folder / "netlist.v"
     source.write_text(verilog(unit.component(config, **made_of)))
     script = (
