@@ -323,7 +323,7 @@ MUTANTS = [
         hdl.array.foot,
         "Array",
         RAW,
-        ("a column late", ('columns - 1 - column, f"deskew', 'columns - column, f"deskew')),
+        ("a column late", ('columns - 1 - column, f"deskew_{', 'columns - column, f"deskew_{')),
         ("a segment early", ('lag - k, f"foot', 'lag, f"foot')),
     ),
     *mutants(
