@@ -12,6 +12,7 @@ from golden import check
 from golden.unpool import UnpoolConfig
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
+from hdl.saturate import saturated
 
 
 class UnpoolPipeline(Pipeline):
@@ -54,7 +55,7 @@ class UnpoolPipeline(Pipeline):
                 m.d.sync += total.eq(Mux(begins, 0, total) + term)
             result: Value = total
             if config.saturate:
-                result = registered(m, _saturated(total, config.width), f"saturated_{lane}")
+                result = registered(m, saturated(total, config.width), f"saturated_{lane}")
             m.d.comb += self.result.payload.data[lane].eq(result)
         return m
 
@@ -90,11 +91,3 @@ class Unpool(Streamed):
     def __init__(self, config: UnpoolConfig):
         check.instance("config", config, UnpoolConfig)
         super().__init__(UnpoolPipeline, config, claims="last")
-
-
-def _saturated(total: Signal, width: int) -> Value:
-    """Return a sum, saturated to `width` bits."""
-    above = total[width - 1 :]  # all equal where the sum is in range
-    fits = above.all() | ~above.any()
-    limit = Mux(total[-1], -1 << (width - 1), (1 << (width - 1)) - 1)
-    return Mux(fits, total, limit)[:width].as_signed()

@@ -21,19 +21,10 @@ from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
 from hdl.quantize.momentum import products, tree
 from hdl.rounder import RoundingPipeline
+from hdl.saturate import saturated
 
 #: Bits of a shift in its second clock.
 FINE = 3
-
-
-def limited(value: Value, width: int) -> Value:
-    """Return a signed value saturated to `width` bits."""
-    if len(value) <= width:
-        return value
-    upper = value[width - 1 :]
-    lowest = C(1 << (width - 1), width)
-    wrong = upper.any() & ~upper.all()
-    return Mux(wrong, Mux(value[-1], lowest, ~lowest), value[:width]).as_signed()
 
 
 def clipped(value: Value, low: int, high: int) -> Value:
@@ -91,7 +82,7 @@ class GridPipeline(Pipeline):
         for lane in range(config.lanes):
             fine = self._difference(m, lane, shift)
             if not config.quantized:
-                clip = limited(fine, config.fine.width)
+                clip = saturated(fine, config.fine.width)
                 m.d.comb += self.result.payload.buffer[lane].eq(
                     registered(m, clip, f"clipped_{lane}")
                 )
@@ -148,9 +139,9 @@ class GridPipeline(Pipeline):
         # The rounding and the saturation.
         floor = above[1:].as_signed()
         up = registered(m, above[0] & (rest | above[1]), f"up_{lane}")
-        within = registered(m, limited(floor, config.fine.width + 1), f"within_{lane}")
+        within = registered(m, saturated(floor, config.fine.width + 1), f"within_{lane}")
         rounded = registered(m, within + Cat(up, C(0, 1)).as_signed(), f"rounded_{lane}")
-        step = registered(m, limited(rounded, config.fine.width), f"step_{lane}")
+        step = registered(m, saturated(rounded, config.fine.width), f"step_{lane}")
 
         before = operand.buffer[lane] if config.buffered else operand.weight[lane]
         apart = 0 if config.buffered else config.fine.fl - config.grid

@@ -27,6 +27,7 @@ from golden.rounder import PIPELINE_LATENCY
 from hdl.delay import registered
 from hdl.pipeline import Pipeline, Streamed
 from hdl.rounder import RoundingPipeline
+from hdl.saturate import saturated
 
 
 class Term(NamedTuple):
@@ -183,11 +184,8 @@ class MomentumPipeline(Pipeline):
             weight = registered(m, operand.weight[lane], f"weight_{lane}", sums + PIPELINE_LATENCY)
             update = rounder.result.payload.data[lane]
             moved = registered(m, weight + update, f"moved_{lane}")
-            overflow = moved[-1] ^ moved[-2]
-            lowest = C(1 << (config.word.width - 1), config.word.width)
-            limited = Mux(overflow, Mux(moved[-1], lowest, ~lowest), moved[:-1])
             m.d.comb += self.result.payload.weight[lane].eq(
-                registered(m, limited, f"weight_out_{lane}")
+                registered(m, saturated(moved, config.word.width), f"weight_out_{lane}")
             )
             if config.momentum_bits:
                 m.d.comb += self.result.payload.update[lane].eq(
@@ -220,11 +218,7 @@ class MomentumPipeline(Pipeline):
         m.d.sync += total.eq((gained.value << gained.shift) - (lost.value << lost.shift))
         if not config.saturates:
             return total
-        upper = total[WIDEST - 1 :]
-        overflow = upper.any() & ~upper.all()
-        lowest = C(1 << (WIDEST - 1), WIDEST)
-        limited = Mux(overflow, Mux(total[-1], lowest, ~lowest), total[:WIDEST])
-        return registered(m, limited.as_signed(), f"saturated_{lane}")
+        return registered(m, saturated(total, WIDEST), f"saturated_{lane}")
 
 
 class MomentumUpdate(Streamed):

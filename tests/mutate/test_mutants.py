@@ -455,16 +455,16 @@ MUTANTS = [
         "GridUpdate",
         golden.GridUpdateConfig(width=22),
         ("beyond the grid", ("clipped(code, -(1 << config.grid), 1 << config.grid)", "code")),
-        ("steps wrap", ("limited(rounded, config.fine.width)", "rounded[:24].as_signed()")),
+        ("steps wrap", ("saturated(rounded, config.fine.width)", "rounded[:24].as_signed()")),
     ),
     *mutants(
         hdl.quantize.grid,
         "GridUpdate",
         golden.GridUpdateConfig(rule="fine", grid=0, width=24),
-        ("biases wrap", ("limited(fine, config.fine.width)", "fine[:24].as_signed()")),
+        ("biases wrap", ("saturated(fine, config.fine.width)", "fine[:24].as_signed()")),
         (
             "biases are clipped to 1",
-            ("limited(fine, config.fine.width)", "clipped(fine, -config.one, config.one)"),
+            ("saturated(fine, config.fine.width)", "clipped(fine, -config.one, config.one)"),
         ),
     ),
     *mutants(
@@ -474,8 +474,8 @@ MUTANTS = [
         ("limbs have signs", ("else Cat(a[a_low:a_end], C(0, 1))", "else a[a_low:a_end]")),
         ("a limb out of place", ("shift + a_low + b_low", "shift + a_low")),
         ("a carry lost", ("wide[apart:].as_signed() + high.value", "wide[apart:] | high.value")),
-        ("sums wrap", ("overflow = upper.any() & ~upper.all()", "overflow = C(0)")),
-        ("weights wrap", ("overflow = moved[-1] ^ moved[-2]", "overflow = C(0)")),
+        ("sums wrap", ("saturated(total, WIDEST)", "total[:WIDEST].as_signed()")),
+        ("weights wrap", ("saturated(moved, config.word.width)", "moved[:-1].as_signed()")),
         ("decay lost", ("loses += products(m, weight", "products(m, weight")),
         (
             "an update of the next operand",

@@ -28,6 +28,7 @@ import hdl.pipeline
 import hdl.pool
 import hdl.quantize.grid
 import hdl.quantize.momentum
+import hdl.saturate
 import hdl.softmax.exponential
 import hdl.softmax.quotient
 import hdl.unpool
@@ -530,8 +531,16 @@ FAULTS = [
             ("operand.there & (", "(", "few windows"),
             ("Mux(begins, 0, total)", "total", "sum"),
             ("begins.eq(last)", "begins.eq(1)", "sum"),
-            ("above.all() | ~above.any()", "above[1:].all() | ~above[1:].any()", "sum"),
         )
+    ),
+    Fault(
+        "unpool",
+        golden.UnpoolConfig(width=8, saturate=True),
+        hdl.saturate,
+        "above.any() & ~above.all()",
+        "above[1:].any() & ~above[1:].all()",
+        "gradloom_unpool__pipeline",
+        "sum",
     ),
     *(
         Fault("mask", golden.MaskConfig(), hdl.mask, right, wrong, "gradloom_mask__pipeline", name)
@@ -569,7 +578,7 @@ FAULTS = [
         "grid-update",
         golden.GridUpdateConfig(rule="fine", grid=0, rate_bits=0),
         hdl.quantize.grid,
-        "limited(fine, config.fine.width)",
+        "saturated(fine, config.fine.width)",
         "fine[: config.fine.width].as_signed()",
         "gradloom_grid_update__pipeline",
         "buffer",
@@ -594,9 +603,9 @@ FAULTS = [
     Fault(
         "momentum-update",
         golden.MomentumUpdateConfig(momentum_bits=0, decay_bits=0),
-        hdl.quantize.momentum,
-        "Mux(moved[-1], lowest, ~lowest), moved[:-1])",
-        "Mux(moved[-1], ~lowest, lowest), moved[:-1])",
+        hdl.saturate,
+        "Mux(value[-1], lowest, ~lowest)",
+        "Mux(value[-1], ~lowest, lowest)",
         "gradloom_momentum_update__pipeline",
         "weight",
     ),
