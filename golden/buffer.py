@@ -139,6 +139,59 @@ def schedule(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Groups of operands with a result each, in a stretch of clocks without a reset.
+
+    The last operand of a group makes a claim, and only it waits.
+
+    Attributes
+    ----------
+    times
+        Times of the claims.
+    ready
+        Whether an operand is accepted if there is one, (clocks,) bool.
+    accepted
+        Clocks of the operands that are accepted.
+    starts
+        Row at which each group begins, for NumPy's `reduceat`. The operands follow a row for the
+        group that was incomplete before; a row behind them is wanted, as the last group begins
+        there if it has no operand yet.
+    """
+
+    times: Schedule
+    ready: NDArray[np.bool_]
+    accepted: NDArray[np.intp]
+    starts: NDArray[np.intp]
+
+
+def grouped(queue: Queue, inputs: Trace, *, latency: int, depth: int) -> Groups:
+    """Return the groups of a unit's operands: `i_last` is 1 with the last one of each.
+
+    Parameters
+    ----------
+    queue
+        Results of earlier groups.
+    inputs
+        `i_valid`, `i_last` and `o_ready`, (clocks,).
+    latency, depth
+        As in `schedule`.
+
+    Examples
+    --------
+    >>> always, last = np.ones(5, int), np.array([0, 1, 0, 0, 1])
+    >>> inputs = {"i_valid": always, "i_last": last, "o_ready": always}
+    >>> grouped(Queue(), inputs, latency=3, depth=4).starts.tolist()
+    [0, 3, 6]
+    """
+    valid, last = inputs["i_valid"] != 0, inputs["i_last"] != 0
+    times = schedule(queue, valid & last, inputs["o_ready"] != 0, latency=latency, depth=depth)
+    ready = ~last | times.ready
+    accepted = np.flatnonzero(valid & ready)
+    ends = np.searchsorted(accepted, times.claims) + 1
+    return Groups(times, ready, accepted, np.concatenate([[0], ends + 1]))
+
+
 class _Takes:
     """The takes of a stretch."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from golden import check
 from golden.borders import Border, Course
-from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, schedule, show
+from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, grouped, show
 from golden.fixed import WIDEST, Codes
 from golden.lfsr import MOST_LANES
 from golden.port import OPERAND, RESULT, Port
@@ -282,22 +282,10 @@ class Pool(Twin[_PoolState]):
     def stretch(self, state: _PoolState, inputs: Trace) -> tuple[_PoolState, Trace]:
         """See `Twin`."""
         config = self.config
-        valid, last = inputs["i_valid"] != 0, inputs["i_last"] != 0
-        times = schedule(
-            state.queue,
-            valid & last,
-            inputs["o_ready"] != 0,
-            latency=config.latency,
-            depth=config.buffer,
-        )
-        ready = ~last | times.ready
-        accepted = np.flatnonzero(valid & ready)
-        # Windows end after these places; later ones belong to an incomplete window.
-        ends = np.searchsorted(accepted, times.claims) + 1
-        starts = np.concatenate([[0], ends + 1])
-
-        # The incomplete window of the state comes first, as one place. `reduceat` needs the padding
-        # at the end if nothing follows the last complete window.
+        groups = grouped(state.queue, inputs, latency=config.latency, depth=config.buffer)
+        accepted, starts = groups.accepted, groups.starts
+        # The incomplete window of the state comes first, as one place; the padding at the end
+        # belongs to the one after the last complete window.
         there = np.concatenate([[state.there], inputs["i_there"][accepted], [0]]) != 0
         data = np.concatenate([[state.best], inputs["i_data"][accepted], [state.best]])
         data = np.where(there[:, None], data, _NOTHING)
@@ -319,7 +307,7 @@ class Pool(Twin[_PoolState]):
             "there": some.astype(np.int64),
         }
         queue, shown = show(
-            state.queue, times, {name: values[:-1] for name, values in results.items()}
+            state.queue, groups.times, {name: values[:-1] for name, values in results.items()}
         )
         after = _PoolState(
             queue,
@@ -328,4 +316,4 @@ class Pool(Twin[_PoolState]):
             int(some[-1]),
             int(number[-1]),
         )
-        return after, {"i_ready": ready.astype(np.int64), **shown}
+        return after, {"i_ready": groups.ready.astype(np.int64), **shown}

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from golden import check
 from golden.borders import Border, Course
-from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, schedule, show
+from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, grouped, show
 from golden.fixed import WIDEST, Codes
 from golden.lfsr import MOST_LANES
 from golden.macc import wrap
@@ -273,31 +273,21 @@ class Unpool(Twin[_UnpoolState]):
     def stretch(self, state: _UnpoolState, inputs: Trace) -> tuple[_UnpoolState, Trace]:
         """See `Twin`."""
         config = self.config
-        valid, last = inputs["i_valid"] != 0, inputs["i_last"] != 0
-        times = schedule(
-            state.queue,
-            valid & last,
-            inputs["o_ready"] != 0,
-            latency=config.latency,
-            depth=config.buffer,
-        )
-        ready = ~last | times.ready
-        accepted = np.flatnonzero(valid & ready)
+        groups = grouped(state.queue, inputs, latency=config.latency, depth=config.buffer)
         data, index, number, there = (
-            inputs[f"i_{name}"][accepted].astype(np.int64)
+            inputs[f"i_{name}"][groups.accepted].astype(np.int64)
             for name in ("data", "index", "number", "there")
         )
         taken = (index == number[:, None]) & (there[:, None] != 0)
-        # Places end after these windows; later ones belong to an incomplete place. Its sums so far
-        # come first. `reduceat` needs the zeros at the end if nothing follows the last place.
-        ends = np.searchsorted(accepted, times.claims) + 1
+        # The sums so far of the state's incomplete place come first; the zeros at the end belong to
+        # the one after the last complete place.
         terms = np.concatenate([[state.sums], data * taken, [0 * state.sums]])
-        sums = np.add.reduceat(terms, np.concatenate([[0], ends + 1]))
+        sums = np.add.reduceat(terms, groups.starts)
         sums = wrap(sums, config.sum_width)
         results = sums[:-1]
         if config.saturate:
             top = (1 << (config.width - 1)) - 1
             results = np.clip(results, -top - 1, top)
-        queue, shown = show(state.queue, times, {"data": results})
+        queue, shown = show(state.queue, groups.times, {"data": results})
         after = _UnpoolState(queue, frozen(sums[-1]))
-        return after, {"i_ready": ready.astype(np.int64), **shown}
+        return after, {"i_ready": groups.ready.astype(np.int64), **shown}

@@ -8,7 +8,7 @@ import numpy as np
 
 from golden import check
 from golden.borders import Border, Course
-from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, schedule, show
+from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, grouped, show
 from golden.fixed import WIDEST
 from golden.lfsr import MOST_LANES
 from golden.port import OPERAND, RESULT, Port
@@ -203,29 +203,19 @@ class ShiftExponent(Twin[_ShiftState]):
     def stretch(self, state: _ShiftState, inputs: Trace) -> tuple[_ShiftState, Trace]:
         """See `Twin`."""
         config = self.config
-        valid, last = inputs["i_valid"] != 0, inputs["i_last"] != 0
-        times = schedule(
-            state.queue,
-            valid & last,
-            inputs["o_ready"] != 0,
-            latency=config.latency,
-            depth=config.buffer,
-        )
-        ready = ~last | times.ready
-        accepted = np.flatnonzero(valid & ready)
-        # Tensors end after these vectors; later vectors belong to an incomplete tensor.
-        ends = np.searchsorted(accepted, times.claims) + 1
+        groups = grouped(state.queue, inputs, latency=config.latency, depth=config.buffer)
+        accepted = groups.accepted
         data = inputs["i_data"][accepted].astype(np.int64)
         magnitude = (np.abs(data) * inputs["i_keep"][accepted]).max(axis=1, initial=0)
-        # The incomplete tensor of the state comes first. `reduceat` needs the zero at the end if no
-        # vector follows the last complete tensor.
+        # The incomplete tensor of the state comes first; the zero at the end belongs to the one
+        # after the last complete tensor.
         magnitude = np.concatenate([[state.maximum], magnitude, [0]])
-        maxima = np.maximum.reduceat(magnitude, np.concatenate([[0], ends + 1]))
+        maxima = np.maximum.reduceat(magnitude, groups.starts)
         maximum, rest = maxima[:-1], int(maxima[-1])
         results = {
             "maximum": maximum,
             "exponent": np.searchsorted(self._below, maximum),
             "zero": (maximum == 0).astype(np.int64),
         }
-        queue, shown = show(state.queue, times, results)
-        return _ShiftState(queue, rest), {"i_ready": ready.astype(np.int64), **shown}
+        queue, shown = show(state.queue, groups.times, results)
+        return _ShiftState(queue, rest), {"i_ready": groups.ready.astype(np.int64), **shown}
