@@ -9,6 +9,7 @@ from golden.borders import Border, Operands, around
 from golden.buffer import BUFFER_LATENCY, OnePerClock, StreamTwin
 from golden.fixed import WIDEST
 from golden.lfsr import MOST_LANES, Words
+from golden.order import blocks
 from golden.port import OPERAND, RESULT, Port
 from golden.settings import check_settings, setting
 from golden.twin import Trace
@@ -65,7 +66,7 @@ class OutputErrorConfig(OnePerClock):
     @property
     def blocks(self) -> int:
         """Operands of a sample."""
-        return -(-self.classes // self.lanes)
+        return blocks(self.classes, self.lanes)
 
     @property
     def result_width(self) -> int:

@@ -14,6 +14,7 @@ from golden.borders import Border, Course
 from golden.buffer import BUFFER_LATENCY, OnePerClock, Queue, schedule, show
 from golden.fixed import WIDEST, Codes
 from golden.lfsr import MOST_LANES
+from golden.order import blocks
 from golden.port import OPERAND, RESULT, Port
 from golden.quantize.folding import Folded
 from golden.settings import check_settings, setting
@@ -119,7 +120,7 @@ class ThresholdQuantizerConfig(OnePerClock):
     @property
     def blocks(self) -> int:
         """Number of blocks of channels; the last one may be partial."""
-        return -(-self.channels // self.lanes)
+        return blocks(self.channels, self.lanes)
 
     @property
     def block_bits(self) -> int:
@@ -218,7 +219,7 @@ class ThresholdQuantizerConfig(OnePerClock):
         low, levels, lanes = -(1 << (self.width - 1)), self.levels, self.lanes
         tables = [np.arange(levels) + base for base in (-levels // 2, low - 1, -low + 1 - levels)]
         bits = 1 << np.arange(self.width - 1, dtype=np.int64)
-        for chosen in np.array_split(bits, -(-len(bits) // levels)):
+        for chosen in np.array_split(bits, blocks(len(bits), levels)):
             # Powers of two take the whole width of a comparison; the last one is there repeatedly.
             powers = np.pad(chosen, (0, levels - len(chosen)), mode="edge")
             tables += [powers, -powers[::-1]]

@@ -7,6 +7,7 @@ from golden.borders import Border
 from golden.buffer import BUFFER_LATENCY
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.lfsr import MOST_LANES, Generator, LfsrConfig
+from golden.order import blocks
 from golden.port import OPERAND, RESULT, Port
 from golden.rounder import PIPELINE_LATENCY, RounderConfig
 from golden.settings import check_settings, setting
@@ -104,7 +105,7 @@ class SoftmaxConfig:
     @property
     def draws(self) -> int:
         """Draws of every generator for a sample."""
-        return -(-self.classes // self.generators)
+        return blocks(self.classes, self.generators)
 
     @property
     def rounder(self) -> RounderConfig:

@@ -24,6 +24,15 @@ def compare_group() -> None:
     """The command `gradloom compare`."""
 
 
+#: The simulator of what would take long in Amaranth's own.
+COMPILED = click.option(
+    "--simulator",
+    type=click.Choice(["pysim", "cxxrtl"]),
+    default="cxxrtl",
+    show_default=True,
+    help="Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
+)
+
 #: Options of `compare` for a simulation only, and for a waveform only.
 _OF_STIMULUS = "cycles", "seed", "cells", "simulator", "waves"
 _OF_WAVEFORM = "clock", "reset", "scope", "prefix", "port", "inputs_at_edge", "from_start"

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gradloom.cli.base import Output, bar, fail, refuse, show_json
-from gradloom.cli.compare import compare_group
+from gradloom.cli.compare import COMPILED, compare_group
 from gradloom.cli.core import network_of, of_network
 
 
@@ -52,13 +52,7 @@ from gradloom.cli.core import network_of, of_network
     metavar="SEED",
     help="Reset the core in the middle of steps at random; it is given its weights again.",
 )
-@click.option(
-    "--simulator",
-    type=click.Choice(["pysim", "cxxrtl"]),
-    default="cxxrtl",
-    show_default=True,
-    help="Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
-)
+@COMPILED
 @click.option(
     "--waves",
     type=Output(".vcd"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from gradloom.cli.base import bar, results, show_json
-from gradloom.cli.compare import compare_group
+from gradloom.cli.compare import COMPILED, compare_group
 from gradloom.cli.train import DATA, SETTINGS, dataset_of
 
 
@@ -31,13 +31,7 @@ from gradloom.cli.train import DATA, SETTINGS, dataset_of
     show_default=True,
     help="Number of the step, from the recipe's first weights on.",
 )
-@click.option(
-    "--simulator",
-    type=click.Choice(["pysim", "cxxrtl"]),
-    default="cxxrtl",
-    show_default=True,
-    help="Amaranth's simulator (pysim), or a compiled one (cxxrtl).",
-)
+@COMPILED
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def compare_step(
     recipe: str,
@@ -51,13 +45,12 @@ def compare_step(
     from golden.training import toml
     from gradloom.train.one_step import in_floating_point, left_out, recorded_step
     from gradloom.train.replay import unit_replays
-    from gradloom.train.replayed import replayed, table
+    from gradloom.train.replayed import agree, replayed, table, totals
 
     trainer, record = recorded_step(toml.load(recipe, settings), dataset_of(data), step)
     with bar() as progress:
         outcomes = replayed(recipe, unit_replays(trainer, record), simulator, progress)  # type: ignore[arg-type]
     left, floats = left_out(record), in_floating_point(record)
-    agree = not left and bool(outcomes) and all(outcome.agrees for outcome in outcomes)
     if as_json:
         show_json(
             {
@@ -88,8 +81,7 @@ def compare_step(
         for outcome in outcomes:
             if not outcome.comparison:
                 out.print(f"{outcome.replay.title}: {outcome.comparison.report()}", markup=False)
-        count = sum(outcome.replay.results for outcome in outcomes)
-        differ = sum(outcome.against_training for outcome in outcomes)
+        count, differ = totals(outcomes)
         out.print(
             f"Step {step} of {recipe}, {len(record)} operations: of {count:,} results of the "
             f"training model, {differ:,} differ.",
@@ -99,5 +91,5 @@ def compare_step(
             out.print(f"In floating point, and so not on hardware: {'; '.join(floats)}.")
         if left:
             out.print(f"No unit carries out: {', '.join(left)}.")
-    if not agree:
+    if left or not agree(outcomes):
         sys.exit(1)

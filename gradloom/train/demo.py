@@ -16,7 +16,7 @@ from gradloom.core import demo as core_demo
 from gradloom.rtl.verilog import verilog
 from gradloom.sim.simulators import SimulatorName
 from gradloom.train.replay import unit_replays
-from gradloom.train.replayed import Outcome, replayed, table
+from gradloom.train.replayed import Outcome, agree, replayed, table, totals
 from gradloom.units import UNITS
 
 #: Systems of the table to their recipes.
@@ -70,8 +70,7 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
 
     out.print()
     out.print(table(outcomes))
-    results = sum(outcome.replay.results for outcome in outcomes)
-    differ = sum(outcome.against_training for outcome in outcomes)
+    results, differ = totals(outcomes)
     out.print(f"Of {results:,} results of the training model in these steps, {differ:,} differ.")
     for outcome in outcomes:
         if not outcome.comparison:
@@ -87,10 +86,10 @@ def run(folder: Path, simulator: SimulatorName, out: Console, progress: Progress
         f"with stochastic rounders, {len(text.splitlines()):,} lines.",
         highlight=False,
     )
-    agree = trains and bool(outcomes) and all(outcome.agrees for outcome in outcomes)
+    agrees = trains and agree(outcomes)
     out.print(
         "Hardware, twins and training agree in every value."
-        if agree
+        if agrees
         else "[bold]There are differences.[/bold]"
     )
-    return agree
+    return agrees

@@ -1,9 +1,9 @@
 """A step of a training, recorded so that it can be replayed on the units."""
 
-from math import ceil
 from typing import Any
 
 from golden.datasets import Dataset
+from golden.order import blocks
 from golden.training import Recipe, Record, Trainer, new_trainer
 from golden.training.step.ops import Float, Product
 from gradloom.train.replay import replays
@@ -57,7 +57,7 @@ def recorded_step(recipe: Recipe, dataset: Dataset, step: int = 1) -> tuple[Trai
             dataset.train_images[chosen], dataset.train_labels[chosen], record if last else None
         )
     clocks = sum(
-        ceil(len(a) / recipe.rows) * a.shape[1] * ceil(b.shape[1] / recipe.columns)
+        blocks(len(a), recipe.rows) * a.shape[1] * blocks(b.shape[1], recipe.columns)
         for entry in record
         if isinstance(entry.operation, Product)
         for a, b in [(entry.tensors["a"], entry.tensors["b"])]

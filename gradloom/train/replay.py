@@ -355,9 +355,7 @@ def _thresholds(trainer: HwgqTrainer, products: Sequence[Entry], width: int) -> 
     )
     replay = UnitReplay("threshold", UNITS["threshold"], config)
     for layer, entry in zip(range(len(hidden)), products):
-        piece, expected = threshold_stimulus(config, trainer.fold(layer), entry.tensors["out"])
-        replay.pieces.append(piece)
-        replay.expected.append(expected)
+        replay.add(*threshold_stimulus(config, trainer.fold(layer), entry.tensors["out"]))
     return replay
 
 

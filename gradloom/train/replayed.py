@@ -77,6 +77,19 @@ def replayed(
     return outcomes
 
 
+def agree(outcomes: list[Outcome]) -> bool:
+    """Return whether all agree, and there are some."""
+    return bool(outcomes) and all(outcome.agrees for outcome in outcomes)
+
+
+def totals(outcomes: list[Outcome]) -> tuple[int, int]:
+    """Return the numbers of results of the training model, and of those that differ."""
+    return (
+        sum(outcome.replay.results for outcome in outcomes),
+        sum(outcome.against_training for outcome in outcomes),
+    )
+
+
 def table(outcomes: list[Outcome]) -> Table:
     """Return a table with one row per replay."""
     table = Table(

@@ -4,7 +4,7 @@ import numpy as np
 
 import golden
 from golden.fixed import Codes
-from golden.order import Matrix, RowOrder
+from golden.order import Matrix, RowOrder, blocks
 from golden.quantize.folding import Folded
 from golden.quantize.threshold import quantize
 from golden.twin import Trace
@@ -38,11 +38,10 @@ def threshold_stimulus(
         matrix=Matrix(samples=len(acc), channels=acc.shape[1]), first_lane=0, width=config.lanes
     )
     first, count = len(loads["load"]), order.leaps
-    blocks = -(-acc.shape[1] // config.lanes)
     operands = {
         "i_valid": np.ones(count, np.int64),
         "i_data": order.vectors(acc),
-        "i_block": np.arange(count) % blocks,
+        "i_block": np.arange(count) % blocks(acc.shape[1], config.lanes),
     }
     stimulus = {
         name: np.concatenate([np.zeros((first, *values.shape[1:]), np.int64), values])

@@ -16,7 +16,6 @@ from golden.training import (
     LiRecipe,
     WageRecipe,
     load,
-    new_trainer,
 )
 from golden.training.step.ops import (
     Convert,
@@ -39,7 +38,7 @@ from golden.training.step.ops import (
     WageUpdate,
 )
 from gradloom import compare
-from gradloom.train.one_step import left_out
+from gradloom.train.one_step import left_out, recorded_step
 from gradloom.train.replay import replays, unit_replays
 from gradloom.train.tile_stimulus import block_order, product_rows, product_stimulus
 
@@ -128,14 +127,7 @@ POOLING = (Pool, Unpool)
 
 def recorded(recipe, before=3):
     """A trainer some steps on, and the record of its last step."""
-    data, record = digits(), []
-    trainer = new_trainer(recipe, data)
-    for step in range(before + 1):
-        chosen = slice(step * recipe.batch, (step + 1) * recipe.batch)
-        trainer.step(
-            data.train_images[chosen], data.train_labels[chosen], record if step == before else None
-        )
-    return trainer, record
+    return recorded_step(recipe, digits(), before + 1)
 
 
 @pytest.mark.parametrize("name", RECIPES)
