@@ -42,6 +42,7 @@ from golden.quantize import (
 from golden.quantize.folding import Folded, fold
 from golden.quantize.threshold import quantize
 from golden.settings import made, mapping
+from golden.softmax.integers import exponentials, softmax
 from golden.training import (
     SYSTEMS,
     Bits,
@@ -52,7 +53,6 @@ from golden.training import (
     load,
     toml,
 )
-from golden.training.layers.softmax import exponentials, softmax
 from golden.training.runs.samples import epoch_key, lfsr_order, table_width
 from golden.training.trainers.trainer import pixel_table
 

@@ -29,8 +29,8 @@ from golden import threads
 from golden.datasets import digits
 from golden.fixed import Conversion, Fixed, saturate
 from golden.lfsr import Generator, dither
+from golden.softmax.integers import LOG2_E, TABLE, exponentials, softmax
 from golden.training import plan
-from golden.training.layers.softmax import LOG2_E, TABLE, exponentials, softmax
 from golden.training.step.ops import FixedPointUpdate, Product
 from golden.training.systems.gupta.recipe import (
     Formats,

@@ -6,8 +6,10 @@ PyTorch is no dependency: without it (the extra `torch`) all of this is skipped.
 import numpy as np
 import pytest
 
-from golden.training.layers import convolution, softmax
+from golden.softmax.integers import FRACTION, softmax
+from golden.training.layers import convolution
 from golden.training.layers.network import Stage, Window
+from golden.training.layers.softmax import cross_entropy
 from golden.training.layers.windows import max_pool, unpool
 from golden.training.systems.float.recipe import FloatRecipe, Loss
 from golden.training.systems.float.trainer import FloatTrainer
@@ -223,11 +225,11 @@ def test_the_integer_softmax_is_pytorchs_within_its_error(fraction):
     y[0] = 0
     y[1, 1:] = y[1, 0] - (40 << fraction)  # all but one beyond the furthest shift
     y[2, 1:] = y[2, 0]
-    got = softmax.softmax(y, fraction) / 2**softmax.FRACTION
+    got = softmax(y, fraction) / 2**FRACTION
     wanted = functional.softmax(torch.tensor(y / 2.0**fraction), dim=1).numpy()
     # Each exponential is an integer of 2^-16 and shifted down to one: off by one of them at most,
     # in a sum of at least 1 that has one such error for each class.
-    step = 2.0**-softmax.FRACTION
+    step = 2.0**-FRACTION
     allowed = wanted * (2 ** (1 / 1024) - 1 + classes * step) + 2 * step
     assert np.all(np.abs(got - wanted) <= allowed)
     assert np.abs(got - wanted).max() > step / 2  # it is an approximation
@@ -237,12 +239,12 @@ def test_the_integer_cross_entropy_is_pytorchs_within_the_softmaxs_error():
     fraction, random = 14, np.random.default_rng(0)
     y = random.integers(-(3 << fraction), 3 << fraction, (500, 10))
     labels = random.integers(0, 10, 500)
-    score = softmax.cross_entropy(y, softmax.softmax(y, fraction), labels)
+    score = cross_entropy(y, softmax(y, fraction), labels)
     logits = torch.tensor(y / 2.0**fraction)
     wanted = float(functional.cross_entropy(logits, torch.tensor(labels), reduction="sum"))
     right = functional.softmax(logits, dim=1).numpy()[np.arange(500), labels]
     # The logarithm's slope is 1 / p.
-    step = 2.0**-softmax.FRACTION
+    step = 2.0**-FRACTION
     errors = (2 ** (1 / 1024) - 1 + 10 * step) + 2 * step / right
     assert abs(score.loss - wanted) <= np.sum(errors * 1.01)
     assert score.wrong == int((logits.argmax(1) != torch.tensor(labels)).sum())

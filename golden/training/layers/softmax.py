@@ -1,4 +1,4 @@
-"""Softmax and the cross-entropy of its probabilities."""
+"""The cross-entropy of softmax's probabilities."""
 
 import math
 from typing import Any
@@ -7,11 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.fixed import Codes
-from golden.softmax.integers import FRACTION, LOG2_E, TABLE, exponentials, softmax
+from golden.softmax.integers import FRACTION
 from golden.training.runs.score import Score
 from golden.training.trainers.trainer import winners
-
-__all__ = ["FRACTION", "LOG2_E", "TABLE", "cross_entropy", "exponentials", "softmax"]
 
 
 def cross_entropy(y: NDArray[Any], probability: Codes, labels: Codes) -> Score:

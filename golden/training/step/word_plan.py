@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from golden.fixed import Conversion, Fixed
 from golden.order import VectorOrder
-from golden.training.layers.softmax import FRACTION
+from golden.softmax.integers import FRACTION
 from golden.training.recipe import Recipe
 from golden.training.step.operation import Kind, Operation, Tensor
 from golden.training.step.ops import Convert, Mask, OutputError, Product, Relu, Sign, Softmax

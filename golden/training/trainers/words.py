@@ -13,7 +13,9 @@ import numpy as np
 from golden.carried import Carried, fits, round_carried, saturate_carried
 from golden.fixed import Codes
 from golden.lfsr import Lanes
-from golden.training.layers import convolution, softmax
+from golden.softmax.integers import FRACTION, softmax
+from golden.training.layers import convolution
+from golden.training.layers.softmax import cross_entropy
 from golden.training.layers.windows import Tensor
 from golden.training.runs.score import Score
 from golden.training.step.ops import Convert
@@ -135,10 +137,10 @@ class WordTrainer(IntegerTrainer[R]):
         return joined(outputs)
 
     def _probabilities(self, y: Carried) -> Codes:
-        return softmax.softmax(y.astype(np.int64), self.planner.outputs_fraction)
+        return softmax(y.astype(np.int64), self.planner.outputs_fraction)
 
     def _scored(self, outputs: Tensor, labels: Codes) -> Score:
-        return softmax.cross_entropy(outputs, self._probabilities(outputs), labels)
+        return cross_entropy(outputs, self._probabilities(outputs), labels)
 
     def _step(self, pixels: Tensor, labels: Codes, record: Record | None) -> Score:
         groups, score = self.recipe.groups, Score()
@@ -208,14 +210,14 @@ class WordTrainer(IntegerTrainer[R]):
         planner, outputs = self.planner, way.pooled[-1]
         y = outputs.reshape(len(labels), -1)
         probability = self._probabilities(y)
-        score = softmax.cross_entropy(y, probability, labels)
+        score = cross_entropy(y, probability, labels)
         note(record, planner.softmax(group), {"outputs": y, "probability": probability})
         z = probability.astype(np.float64)
-        z[np.arange(len(labels)), labels] -= 1 << softmax.FRACTION
+        z[np.arange(len(labels)), labels] -= 1 << FRACTION
         noted = {"outputs": probability, "label": labels, "difference": z}
         note(record, planner.difference(group), noted)
         operation = planner.output_error(group)
-        delta = self._converted(operation, z, 1 << softmax.FRACTION)
+        delta = self._converted(operation, z, 1 << FRACTION)
         note(record, operation, {"z": z, "out": delta})
         last = self.layers - 1
         return self._passed(last, delta.reshape(outputs.shape), way, group, record), score

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from golden.fixed import Conversion, Fixed, Rounding
 from golden.settings import Rate, check_settings, exact, setting
-from golden.training.layers import softmax
+from golden.softmax.integers import FRACTION
 from golden.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class GuptaRecipe(Recipe):
     @property
     def output_error(self) -> Conversion:
         """Conversion of probabilities minus targets."""
-        return self._conversion(softmax.FRACTION, self.formats.weight)
+        return self._conversion(FRACTION, self.formats.weight)
 
     def update(self, epoch: int, layer: int) -> Conversion:
         """Return the conversion of a layer's exact updates in an epoch, both counted from 0."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from golden.fixed import WIDEST, WIDEST_WORD, Conversion, Fixed, Rounding
 from golden.settings import Rate, check_settings, exact, setting
-from golden.training.layers import softmax
+from golden.softmax.integers import FRACTION
 from golden.training.layers.network import Stage
 from golden.training.recipe import Recipe
 from golden.training.systems.gupta.recipe import WORD, GuptaRounding
@@ -309,7 +309,7 @@ class LiRecipe(Recipe):
     @property
     def output_error(self) -> Conversion:
         """Conversion of probabilities minus targets."""
-        return self._to_word(softmax.FRACTION, self.formats.error)
+        return self._to_word(FRACTION, self.formats.error)
 
     def _to_word(self, fraction: int, target: Fixed) -> Conversion:
         nearest = self.rounding == GuptaRounding.NEAREST
